@@ -1,0 +1,226 @@
+"""The house itself: what is locked, shipped and promised is what is there."""
+
+import ast
+import configparser
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from packaging.requirements import Requirement
+
+from akjob.cli import schema
+from akjob.config import Config, load_config
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCKS = ("requirements.txt", "requirements-dev.txt")
+# a distribution's name where its module's is another
+MODULES = {"tomli-w": "tomli_w"}
+# packages that have data or programs and are not imported by name
+NOT_IMPORTED = {"tzdata"}
+
+
+def name_of(requirement: str) -> str:
+    """Return the normal form of a distribution's name (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", Requirement(requirement).name).lower()
+
+
+def locked(file: str) -> dict[str, Requirement]:
+    """Return what a lock file pins, by name."""
+    lines = (line for line in (ROOT / file).read_text().splitlines() if line[:1].isalnum())
+    requirements = [Requirement(line.rstrip("\\ ")) for line in lines]
+    return {name_of(str(requirement)): requirement for requirement in requirements}
+
+
+def wanted(*groups: str) -> list[Requirement]:
+    """Return what pyproject.toml asks for: the runtime's dependencies and those of ``groups``."""
+    texts = [
+        *PROJECT["project"]["dependencies"],
+        *(text for group in groups for text in PROJECT["dependency-groups"][group]),
+    ]
+    return [Requirement(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("file", "groups"), [("requirements.txt", ["build"]), ("requirements-dev.txt", ["build", "dev"])]
+)
+def test_the_lock_fits_the_project(file: str, groups: list[str]) -> None:
+    """Each dependency is pinned to a version that pyproject.toml allows; mend with ``make lock``."""
+    pins = locked(file)
+    for requirement in wanted(*groups):
+        pin = pins.get(name_of(str(requirement)))
+        assert pin is not None, f"{requirement} is not in {file}"
+        (version,) = pin.specifier
+        assert requirement.specifier.contains(version.version), f"{file} has {pin}, pyproject.toml wants {requirement}"
+
+
+@pytest.mark.parametrize("file", LOCKS)
+def test_the_lock_has_hashes_and_no_addresses(file: str) -> None:
+    """Every pin has a hash, and the file names no registry: that is the machine's business."""
+    text = (ROOT / file).read_text()
+    entries = re.split(r"\n(?=[a-z0-9])", text)[1:]
+    assert entries
+    assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+    assert "://" not in text
+    assert "index-url" not in text
+
+
+def test_both_locks_agree() -> None:
+    """The tests run on the versions that are installed for real."""
+    development = locked("requirements-dev.txt")
+    assert {name: pin for name, pin in locked("requirements.txt").items() if development.get(name) != pin} == {}
+
+
+def test_dependencies_have_lower_bounds() -> None:
+    """A dependency says from which version on it works, and is not capped."""
+    for requirement in wanted():
+        assert {part.operator for part in requirement.specifier} == {">="}, requirement
+
+
+def test_what_is_imported_is_declared() -> None:
+    """No import needs what pip would not install with akjob, and nothing is declared that is not used."""
+    declared = {MODULES.get(name_of(text), name_of(text)) for text in PROJECT["project"]["dependencies"]}
+    used: set[str] = set()
+    for path in (ROOT / "akjob").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                used.update(name.name.split(".")[0] for name in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                used.add(node.module.split(".")[0])
+    # A leading underscore is C's half of a standard module; which there are differs between Pythons.
+    foreign = {name for name in used if not name.startswith("_")} - set(sys.stdlib_module_names) - {"akjob"}
+    assert foreign - declared == set()
+    assert declared - NOT_IMPORTED - foreign == {"supervisor"}, "supervisor is run, not imported"
+
+
+@pytest.mark.parametrize("name", ["supervisord.conf", "akjob.toml", "job.schema.json"])
+def test_init_ships_what_this_repository_uses(name: str) -> None:
+    """``akjob init`` writes the very files of ``etc/``."""
+    assert (ROOT / "akjob" / "data" / name).read_bytes() == (ROOT / "etc" / name).read_bytes()
+
+
+def test_the_schema_is_that_of_the_code() -> None:
+    """etc/job.schema.json, which editors read, is what ``akjob schema`` prints; mend with ``make schema``."""
+    printed = CliRunner().invoke(schema.command).output
+    assert (ROOT / "etc" / "job.schema.json").read_text() == printed
+
+
+def test_the_commented_settings_are_the_defaults(tmp_path: Path) -> None:
+    """etc/akjob.toml as it stands changes nothing, nor does taking the ``#`` off its defaults."""
+    text = (ROOT / "etc" / "akjob.toml").read_text()
+    as_it_stands, problems = load_config(ROOT / "etc" / "akjob.toml")
+    assert problems == []
+    examples = ("pythonpath", "max_running", "owners")
+    lines = []
+    for line in text.splitlines():
+        setting = re.fullmatch(r"# (([a-z_]+) = .*)", line)
+        lines.append(setting[1] if setting and setting[2] not in examples else line)
+    uncommented = tmp_path / "akjob.toml"
+    uncommented.write_text("\n".join(lines))
+    written_out, problems = load_config(uncommented)
+    assert problems == []
+    plain = Config()
+    for name in ("timezone", "pythonpath", "max_running", "log", "ledger", "trust"):
+        assert getattr(as_it_stands, name) == getattr(plain, name), name
+        assert getattr(written_out, name) == getattr(plain, name), name
+
+
+def supervisord_conf() -> configparser.RawConfigParser:
+    """Return etc/supervisord.conf, read as supervisord does."""
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=True)
+    parser.read(ROOT / "etc" / "supervisord.conf")
+    return parser
+
+
+@pytest.mark.parametrize(("program", "priority"), [("akjob-collector", "10"), ("akjobd", "20")])
+def test_supervisord_never_gives_up_and_signals_nobody_else(program: str, priority: str) -> None:
+    """A program is started again however often it is killed, and the runs get none of its signals."""
+    section = supervisord_conf()[f"program:{program}"]
+    assert section["command"] == program
+    assert section["priority"] == priority
+    assert section["autorestart"] == "true"
+    assert section["startsecs"] == "0"
+    assert int(section["startretries"]) >= 10**9
+    assert section["stopasgroup"] == section["killasgroup"] == "false"
+    assert section["stdout_logfile"].startswith("%(here)s/../var/")
+    assert section["stdout_logfile_maxbytes"] != "0"
+
+
+def test_supervisord_is_reached_by_its_user_only() -> None:
+    """The socket is private, and supervisorctl looks for the one that supervisord makes."""
+    conf = supervisord_conf()
+    assert conf["unix_http_server"]["chmod"] == "0700"
+    assert conf["supervisorctl"]["serverurl"] == "unix://" + conf["unix_http_server"]["file"]
+
+
+def test_every_path_of_supervisord_is_relative_to_its_file() -> None:
+    """The root may stand anywhere."""
+    conf = supervisord_conf()
+    values = [value for name in conf.sections() for value in conf[name].values() if "/" in value]
+    assert values
+    assert [value for value in values if "%(here)s/.." not in value] == []
+
+
+@pytest.mark.parametrize("shipped", [".gitignore", "akjob/data/gitignore"])
+def test_git_keeps_supervisords_folders_and_nothing_that_akjob_writes(shipped: str, tmp_path: Path) -> None:
+    """A fresh clone has the folders that supervisord opens its files in; what akjob writes never shows up."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / ".gitignore").write_bytes((ROOT / shipped).read_bytes())
+    written = ["var/akjob.db", "var/log/akjob.jsonl", "var/log/archive/x.gz", "var/run/akjobd.sock", "var/runs/x/order"]
+    kept = ["jobs.d/a.toml", "var/log/.gitkeep", "var/run/.gitkeep"]
+    for name in (*written, *kept):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    argv = ["git", "ls-files", "--others", "--exclude-standard"]
+    seen = subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.split()
+    assert sorted(seen) == [".gitignore", *kept]
+
+
+def test_supervisords_folders_are_here() -> None:
+    """In a fresh clone ``supervisord -c etc/supervisord.conf`` finds the folders of its own files."""
+    assert [folder for folder in ("log", "run") if not (ROOT / "var" / folder / ".gitkeep").exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("what", "file"), [("validate-manifest", ".pre-commit-hooks.yaml"), ("validate-config", ".pre-commit-config.yaml")]
+)
+def test_pre_commit_reads_our_files(what: str, file: str) -> None:
+    """pre-commit takes both files: ours, and the hook that users name."""
+    argv = [sys.executable, "-m", "pre_commit", what, file]
+    checked = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def references() -> list[tuple[str, str, str]]:
+    """Return document, test file and test name for every ``tests/….py::test_…`` that a document mentions."""
+    found = []
+    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for file, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", document.read_text()):
+            found.append((document.name, file, name))
+    return found
+
+
+def test_each_promise_names_a_test_that_exists() -> None:
+    """Where a document says which test holds a promise, that test is there."""
+    assert references(), "docs/why.md links its promises to tests"
+    missing = []
+    for document, file, name in references():
+        path = ROOT / file
+        if not path.exists() or not re.search(rf"^\s*def {name}\(", path.read_text(), re.MULTILINE):
+            missing.append(f"{document}: {file}::{name}")
+    assert missing == []
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """A relative link in a document names a file of the repository."""
+    links = [
+        (document, target)
+        for document in (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text())
+    ]
+    assert [f"{document.name}: {target}" for document, target in links if not (document.parent / target).exists()] == []
