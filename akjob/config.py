@@ -1,0 +1,336 @@
+"""Where everything is, and what ``etc/akjob.toml`` says."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from akjob.errors import AkjobError, Problem
+from akjob.toml.faults import Faults, dotted
+from akjob.toml.read import read_table
+from akjob.units import parse_duration, parse_size
+
+_DAY_US = 86_400_000_000
+_LONGEST_SOCKET = 107  # bytes: sun_path of struct sockaddr_un, without its final NUL
+
+
+class Paths(Struct, frozen=True):
+    """Every place below one root."""
+
+    root: Path
+
+    @property
+    def jobs_d(self) -> Path:
+        """The job files."""
+        return self.root / "jobs.d"
+
+    @property
+    def etc(self) -> Path:
+        """The configuration's folder."""
+        return self.root / "etc"
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration; it need not exist."""
+        return self.root / "etc" / "akjob.toml"
+
+    @property
+    def var(self) -> Path:
+        """All that the programs write; on a local disk."""
+        return self.root / "var"
+
+    @property
+    def runs(self) -> Path:
+        """One folder for each run that has not been accounted for yet."""
+        return self.root / "var" / "runs"
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets and process files."""
+        return self.root / "var" / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        """The log stream, today's and older ones."""
+        return self.root / "var" / "log"
+
+    @property
+    def log(self) -> Path:
+        """The log stream that is written now."""
+        return self.root / "var" / "log" / "akjob.jsonl"
+
+    @property
+    def archive(self) -> Path:
+        """Older log files, compressed."""
+        return self.root / "var" / "log" / "archive"
+
+    @property
+    def db(self) -> Path:
+        """The ledger."""
+        return self.root / "var" / "akjob.db"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where akjobd answers the commands."""
+        return self.root / "var" / "run" / "akjobd.sock"
+
+    @property
+    def collector_socket(self) -> Path:
+        """Where the collector takes log lines."""
+        return self.root / "var" / "run" / "collector.sock"
+
+    @property
+    def shims_socket(self) -> Path:
+        """Where shims tell akjobd what happened."""
+        return self.root / "var" / "run" / "shims.sock"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """Where supervisord answers supervisorctl."""
+        return self.root / "var" / "run" / "supervisor.sock"
+
+
+def find_root(given: str | None, env: Mapping[str, str], cwd: Path) -> Path:
+    """Return the root: ``--root``, else ``$AKJOB_ROOT``, else the nearest folder upward that looks like one.
+
+    Looks like one: has ``etc/akjob.toml`` or ``jobs.d/``. Raises AkjobError (exit code 2) when there is none, or when
+    the one named is no folder.
+    """
+    for named, source in ((given, "--root"), (env.get("AKJOB_ROOT"), "$AKJOB_ROOT")):
+        if named is None or (named == "" and source == "$AKJOB_ROOT"):
+            continue
+        root = Path(os.path.abspath(cwd / named))
+        if not named or not root.is_dir():
+            hint = f"give an existing folder as {source}; `akjob init {named}` makes one" if named else "name a folder"
+            raise AkjobError(f"{source}: {named or 'an empty text'} is not a folder", hint=hint, exit_code=2)
+        return root
+    here = Path(os.path.abspath(cwd))
+    for folder in (here, *here.parents):
+        if (folder / "jobs.d").is_dir() or (folder / "etc" / "akjob.toml").is_file():
+            return folder
+    message = f"no root: neither {here} nor a folder above it has jobs.d/ or etc/akjob.toml"
+    hint = "go into a root, name it with --root DIR or AKJOB_ROOT, or make one with `akjob init DIR`"
+    raise AkjobError(message, hint=hint, exit_code=2)
+
+
+def socket_address(path: Path) -> str:
+    """Return an address for ``bind`` and ``connect``: the path, or ``/proc/self/fd/N/name`` when it is too long.
+
+    The long form opens the folder and keeps it open for the rest of the process's life, once per folder.
+    Raises FileNotFoundError when the path is too long and its folder does not exist.
+    """
+    text = os.fspath(path)
+    if len(os.fsencode(text)) <= _LONGEST_SOCKET:
+        return text
+    folder = os.path.dirname(text)
+    status = os.stat(folder)
+    key = (folder, status.st_dev, status.st_ino)
+    if key not in _folders:
+        _folders[key] = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return f"/proc/self/fd/{_folders[key]}/{os.path.basename(text)}"
+
+
+_folders: dict[tuple[str, int, int], int] = {}
+
+
+# -- etc/akjob.toml
+
+
+class LogConfig(Struct, frozen=True, kw_only=True):
+    """``[log]``: where the stream goes, how many days are kept, sizes in bytes."""
+
+    to: Literal["file", "stdout"] = "file"
+    keep_days: int = 15
+    max_size: int = 256 * 2**20
+    max_total: int = 4 * 2**30
+
+
+class LedgerConfig(Struct, frozen=True, kw_only=True):
+    """``[ledger]``: how long rows are kept."""
+
+    keep_us: int = 90 * _DAY_US
+
+
+class TrustConfig(Struct, frozen=True, kw_only=True):
+    """``[trust]``: whose job files are taken besides root's and akjobd's own, and whether a group may write them."""
+
+    owners: tuple[str, ...] = ()
+    group_writable: bool = False
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """What ``etc/akjob.toml`` says, complete with all defaults.
+
+    ``run_defaults`` is the table ``[run]`` as written; it and ``timezone`` are the outermost defaults of all jobs, and
+    whether they are right is found out with them. ``text`` is the file's text, for positions.
+    """
+
+    timezone: str = "UTC"
+    pythonpath: tuple[str, ...] = ()
+    max_running: int | None = None
+    log: LogConfig = LogConfig()
+    ledger: LedgerConfig = LedgerConfig()
+    trust: TrustConfig = TrustConfig()
+    run_defaults: Mapping[str, Any] = {}
+    file: str = "etc/akjob.toml"
+    text: str = ""
+
+
+def load_config(path: Path) -> tuple[Config, list[Problem]]:
+    """Read ``etc/akjob.toml``. A missing file means the defaults; a wrong value means its default and a Problem.
+
+    ``[run]`` and ``timezone`` are the outermost defaults of all jobs: their values are checked by
+    :func:`akjob.spec.config_problems`, which knows the keys of a job.
+    """
+    file = f"{path.parent.name}/{path.name}"
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return Config(file=file), []
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        hint = "make it a regular file that akjobd's user may read"
+        return Config(file=file), [Problem(file=file, code="unreadable", message=message, hint=hint)]
+    table, text, problem = read_table(file, raw)
+    if problem is not None:
+        return Config(file=file), [problem]
+    out = Faults()
+    found = _read(table, (), out, _TOP)
+    table_types: dict[str, type[Struct]] = {"log": LogConfig, "ledger": LedgerConfig, "trust": TrustConfig}
+    for name, table_type in table_types.items():
+        if name in found:
+            found[name] = table_type(**found[name])
+    return Config(file=file, text=text, **found), list(out.problems(file, text))
+
+
+_Reader = Callable[[Any, tuple[str, ...], Faults], Any]
+
+
+def _read(table: Any, path: tuple[str, ...], out: Faults, members: Mapping[str, tuple[str, _Reader]]) -> dict[str, Any]:
+    """Return field to value of what is right in a table; note the rest."""
+    found: dict[str, Any] = {}
+    if type(table) is not dict:
+        out.wrong_type(path, "a table", table, f"write [{dotted(path)}] on a line of its own")
+        return found
+    for name, value in table.items():
+        if name not in members:
+            out.unknown_key((*path, name), members)
+            continue
+        field, read = members[name]
+        read_value = read(value, (*path, name), out)
+        if read_value is not None:
+            found[field] = read_value
+    return found
+
+
+def _text(value: Any, path: tuple[str, ...], out: Faults) -> str | None:
+    if type(value) is str and value.strip():
+        return value
+    if type(value) is str:
+        out.bad(path, "empty-text", f"`{dotted(path)}` is empty", "write something, or take the key away")
+    else:
+        out.wrong_type(path, "a text", value)
+    return None
+
+
+def _texts(value: Any, path: tuple[str, ...], out: Faults) -> tuple[str, ...] | None:
+    if type(value) is not list or not all(type(item) is str and item.strip() for item in value):
+        out.wrong_type(path, "an array of texts", value, 'write ["…"]')
+        return None
+    return tuple(value)
+
+
+def _flag(value: Any, path: tuple[str, ...], out: Faults) -> bool | None:
+    if type(value) is bool:
+        return value
+    out.wrong_type(path, "true or false", value)
+    return None
+
+
+def _count(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
+    if type(value) is not int:
+        out.wrong_type(path, "an integer", value)
+        return None
+    if value < 1:
+        out.bad(
+            path, "out-of-range", f"`{dotted(path)}` is {value}; it must be 1 or more", "take the key away for no limit"
+        )
+        return None
+    return value
+
+
+def _size(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
+    if type(value) is not str:
+        out.wrong_type(path, "a size in quotes", value, 'write it as "256MiB" or "4GB"')
+        return None
+    try:
+        size = parse_size(value)
+    except ValueError as error:
+        out.bad(path, "bad-size", f"`{dotted(path)}`: {error}", str(error).partition("; ")[2] or "write less")
+        return None
+    if size == 0:
+        out.bad(path, "out-of-range", f"`{dotted(path)}` must be more than nothing", 'write it as "256MiB"')
+        return None
+    return size
+
+
+def _duration(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
+    if type(value) is not str:
+        hint = f'write "{value}d"' if type(value) is int else 'write it as "90d"'
+        out.wrong_type(path, "a duration in quotes", value, hint)
+        return None
+    try:
+        duration_us = parse_duration(value)
+    except ValueError as error:
+        out.bad(path, "bad-duration", f"`{dotted(path)}`: {error}", str(error).partition("; ")[2] or "write less")
+        return None
+    if duration_us < _DAY_US:
+        out.bad(path, "out-of-range", f'`{dotted(path)}` is "{value}"; it must be at least 1d', 'write "1d" or more')
+        return None
+    return duration_us
+
+
+def _days(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
+    duration_us = _duration(value, path, out)
+    if duration_us is not None and duration_us % _DAY_US:
+        out.bad(path, "bad-duration", f'`{dotted(path)}`: "{value}" is not a whole number of days', 'write it as "15d"')
+        return None
+    return None if duration_us is None else duration_us // _DAY_US
+
+
+def _target(value: Any, path: tuple[str, ...], out: Faults) -> str | None:
+    if value in {"file", "stdout"} and type(value) is str:
+        return str(value)
+    if type(value) is not str:
+        out.wrong_type(path, 'one of "file", "stdout"', value)
+    else:
+        out.bad(path, "bad-value", f'`{dotted(path)}` cannot be "{value}"', 'one of "file", "stdout"')
+    return None
+
+
+def _run(value: Any, path: tuple[str, ...], out: Faults) -> dict[str, Any] | None:
+    if type(value) is dict:
+        return value
+    out.wrong_type(path, "a table", value, "write [run] on a line of its own")
+    return None
+
+
+_LOG: Mapping[str, tuple[str, _Reader]] = {
+    "to": ("to", _target),
+    "keep": ("keep_days", _days),
+    "max_size": ("max_size", _size),
+    "max_total": ("max_total", _size),
+}
+_LEDGER: Mapping[str, tuple[str, _Reader]] = {"keep": ("keep_us", _duration)}
+_TRUST: Mapping[str, tuple[str, _Reader]] = {"owners": ("owners", _texts), "group_writable": ("group_writable", _flag)}
+_TOP: Mapping[str, tuple[str, _Reader]] = {
+    "timezone": ("timezone", _text),
+    "pythonpath": ("pythonpath", _texts),
+    "max_running": ("max_running", _count),
+    "log": ("log", lambda value, path, out: _read(value, path, out, _LOG)),
+    "ledger": ("ledger", lambda value, path, out: _read(value, path, out, _LEDGER)),
+    "trust": ("trust", lambda value, path, out: _read(value, path, out, _TRUST)),
+    "run": ("run_defaults", _run),
+}

@@ -1,0 +1,42 @@
+"""What can be wrong: a :class:`Problem` of a file, an :class:`AkjobError` of a program."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+Severity = Literal["error", "warning", "info"]
+
+
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """One thing that is wrong in a file, and where.
+
+    ``line`` and ``column`` count from 1, columns in characters; both are 1 where the whole file is meant.
+    ``key`` is the dotted key path (``schedule.weekly.days[1]``) or empty. ``code`` is stable and has an
+    entry in ``docs/problems.md``. ``hint`` says what to do next, or is empty.
+    """
+
+    file: str
+    line: int = 1
+    column: int = 1
+    severity: Severity = "error"
+    code: str
+    key: str = ""
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """``file:line:column: severity[code] message``, the form that editors and CI understand."""
+        return f"{self.file}:{self.line}:{self.column}: {self.severity}[{self.code}] {self.message}"
+
+
+class AkjobError(Exception):
+    """A failure that the user can act on: what happened, and what to do (``hint``).
+
+    ``exit_code`` is what a command ends with: 1 problems found, 2 wrong usage, 3 akjobd cannot be reached.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code

@@ -1,0 +1,26 @@
+"""Guess the word that was meant: ``evry`` is near ``every``."""
+
+from collections.abc import Iterable
+
+_LONGEST = 80  # no word that could be meant is longer, and comparing takes the square of it
+
+
+def near(word: object, known: Iterable[str]) -> str | None:
+    """Return the one of ``known`` that looks most like ``word``, or None. Case does not count."""
+    if not isinstance(word, str) or not word.strip() or len(word) > _LONGEST:
+        return None
+    from difflib import get_close_matches  # noqa: PLC0415 - not needed while nothing is wrong
+
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    asked = word.strip().lower().replace("-", "_") if "-" in word else word.strip().lower()
+    for attempt in (word.strip().lower(), asked):
+        if attempt in by_lower:
+            return by_lower[attempt]
+    found = get_close_matches(asked, by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def did_you_mean(word: object, known: Iterable[str], mark: str = "`") -> str:
+    """Return ``; did you mean `every`?`` to end a message with, or nothing."""
+    found = near(word, known)
+    return f"; did you mean {mark}{found}{mark}?" if found else ""
