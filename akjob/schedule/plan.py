@@ -1,0 +1,253 @@
+"""The next slot: a pure function of a schedule, an instant, and what is remembered of the job."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice, takewhile
+
+from msgspec import Struct
+
+from akjob.instants import SECOND
+from akjob.schedule.cron import parse_cron
+from akjob.schedule.days import WEEK, day_rule
+from akjob.schedule.limits import LimitRule, limit_rule
+from akjob.schedule.model import Cron, Every, Moment, Monthly, Schedule, Weekly
+from akjob.schedule.times import ListedTimes
+from akjob.schedule.triggers import Calendar, Grid, Instants, Trigger, open_windows
+from akjob.schedule.zones import FAR_FUTURE_S, integer_zone
+
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """What some triggers need to know of the past: ``again_after`` of the runs, ``on_start`` and ``on_boot`` of akjobd.
+
+    ``loaded_us``: when the job was first loaded; ``last_end_us``: when its last run, of whatever trigger, ended;
+    ``running``: a run is under way, so that ``again_after`` waits for its end; ``started_us``: when akjobd started;
+    ``boot_us``: the instant that stands for the machine's boot.
+    """
+
+    loaded_us: int | None = None
+    last_end_us: int | None = None
+    running: bool = False
+    started_us: int | None = None
+    boot_us: int | None = None
+
+
+class Plan:
+    """A schedule, ready to be asked. Made by :func:`compile_schedule`; its parts are compiled when first needed."""
+
+    __slots__ = ("_limits", "_triggers", "_windows", "schedule")
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self._limits: LimitRule | None = None
+        self._triggers: tuple[Trigger, ...] | None = None
+        self._windows: Calendar | None = None
+
+    @property
+    def limits(self) -> LimitRule:
+        """The limits, compiled."""
+        if self._limits is None:
+            self._limits = limit_rule(self.schedule.limits)
+        return self._limits
+
+    @property
+    def triggers(self) -> tuple[Trigger, ...]:
+        """The triggers that need no memory, each with the limits."""
+        if self._triggers is None:
+            self._triggers = tuple(make_trigger(part, self.limits) for _, part in schedule_parts(self.schedule))
+        return self._triggers
+
+    def opens(self, instant_us: int) -> int | None:
+        """Return the first instant at or after one that the limits allow; None when there is none any more."""
+        if self.limits.trivial:
+            return instant_us
+        if self._windows is None:
+            self._windows = open_windows(self.limits)
+        second = self._windows.first_second(instant_us // SECOND)
+        return None if second is None else max(instant_us, second * SECOND)
+
+    def remembered(self, after_us: int, memory: Memory) -> list[int]:
+        """Return the slots after an instant that follow from memory: at most one of each such trigger."""
+        schedule = self.schedule
+        slots = []
+        if schedule.on_start and memory.started_us is not None:
+            slots.append(memory.started_us)
+        if schedule.on_boot and memory.boot_us is not None:
+            slots.append(memory.boot_us)
+        slots = [slot for slot in slots if slot > after_us and self.limits.allows(slot // SECOND)]
+        again = self._again(after_us, memory)
+        if again is not None:
+            slots.append(again)
+        return sorted(set(slots))
+
+    def _again(self, after_us: int, memory: Memory) -> int | None:
+        pause = self.schedule.again_after_us
+        since = memory.last_end_us if memory.last_end_us is not None else memory.loaded_us
+        if pause is None or since is None or memory.running:
+            return None
+        slot = self.opens(since + pause)
+        if slot is not None and slot <= after_us:
+            # That slot has been accounted for and no run came of it: count from there, or the job would stand still
+            # for ever.
+            slot = self.opens(after_us + pause)
+        return slot
+
+
+Part = tuple[Moment, ...] | Every | Weekly | Monthly | Cron
+
+
+def schedule_parts(schedule: Schedule) -> Iterator[tuple[tuple[str | int, ...], Part]]:
+    """Yield the triggers that need no memory, each with its place below ``[schedule]``."""
+    if schedule.at:
+        yield ("at",), schedule.at
+    if schedule.every is not None:
+        yield ("every",), schedule.every
+    if schedule.daily is not None:
+        yield ("daily",), schedule.daily
+    for name in ("weekly", "monthly", "cron"):
+        parts: tuple[Weekly | Monthly | Cron, ...] = getattr(schedule, name)
+        for index, part in enumerate(parts):
+            yield (name, index), part
+
+
+def make_trigger(part: Part, limits: LimitRule) -> Trigger:
+    """Compile one trigger with the limits."""
+    if isinstance(part, Weekly):
+        weekdays = None if len(set(part.days)) == WEEK else tuple((0, day) for day in sorted(set(part.days)))
+        return Calendar(integer_zone(part.zone), day_rule(None, weekdays), listed(part.times), limits, elapsed=False)
+    if isinstance(part, Cron):
+        rule, times, elapsed = parse_cron(part.expression)
+        return Calendar(integer_zone(part.zone), rule, times, limits, elapsed=elapsed)
+    if isinstance(part, Monthly):
+        days = tuple(day for day in part.days if isinstance(day, int))
+        weekdays = tuple((day.nth, day.weekday) for day in part.days if not isinstance(day, int))
+        rule = day_rule(days or None, weekdays or None, either=True)
+        return Calendar(integer_zone(part.zone), rule, listed(part.times), limits, elapsed=False)
+    if isinstance(part, Every):
+        return Grid(part, limits)
+    return Instants(part, limits)
+
+
+@lru_cache(maxsize=4096)
+def listed(times: tuple[int, ...]) -> ListedTimes:
+    """Return the times of day; equal ones are one object."""
+    return ListedTimes(times)
+
+
+@lru_cache(maxsize=16384)
+def compile_schedule(schedule: Schedule) -> Plan:
+    """Return the plan of a schedule. Cheap; equal schedules give the same plan."""
+    return Plan(schedule)
+
+
+def next_slot(plan: Plan, after_us: int, memory: Memory | None = None) -> int | None:
+    """Return the first slot strictly after an instant, before jitter; None means never again.
+
+    Without ``memory`` the triggers ``again_after``, ``on_start`` and ``on_boot`` give no slot.
+    """
+    best: int | None = None
+    for trigger in plan.triggers:
+        slot = trigger.first(after_us + 1)
+        if slot is not None and (best is None or slot < best):
+            best = slot
+    if memory is not None:
+        for slot in plan.remembered(after_us, memory):
+            if best is None or slot < best:
+                best = slot
+    return best
+
+
+def next_slots(plan: Plan, after_us: int, count: int, memory: Memory | None = None) -> list[int]:
+    """Return up to ``count`` slots strictly after an instant, in order; fewer when the schedule ends.
+
+    ``again_after`` counts as if each run ended at once; without memory the job is taken to be loaded at ``after_us``.
+    """
+    if plan.schedule.again_after_us is None:
+        return list(islice(_slots(plan, after_us, memory), count))
+    memory = memory or Memory(loaded_us=after_us)
+    slots: list[int] = []
+    while len(slots) < count:
+        slot = next_slot(plan, after_us, memory)
+        if slot is None:
+            break
+        slots.append(slot)
+        after_us = slot
+        memory = Memory(last_end_us=slot, started_us=memory.started_us, boot_us=memory.boot_us)
+    return slots
+
+
+def slots_between(plan: Plan, after_us: int, until_us: int, limit: int, memory: Memory | None = None) -> list[int]:
+    """Return the first ``limit`` slots with ``after_us`` < slot <= ``until_us``, in order.
+
+    ``again_after`` gives at most one: the next follows from a run's end.
+    """
+    return list(islice(takewhile(lambda slot: slot <= until_us, _slots(plan, after_us, memory)), limit))
+
+
+def count_between(
+    plan: Plan, after_us: int, until_us: int, memory: Memory | None = None
+) -> tuple[int, int | None, int | None]:
+    """Return how many slots there are with ``after_us`` < slot <= ``until_us``, the first and the last of them.
+
+    It does not walk through them: a second's grid over a month of downtime is counted as fast as a daily job. Where
+    there are several triggers, the rarer ones are compared slot by slot.
+    """
+    first = next_slot(plan, after_us, memory)
+    if first is None or first > until_us:
+        return 0, None, None
+    counted = sorted(((t.count(after_us + 1, until_us + 1), i) for i, t in enumerate(plan.triggers)), reverse=True)
+    total = counted[0][0] if counted else 0
+    taken = [plan.triggers[index] for _, index in counted[:1]]
+    for _, index in counted[1:]:
+        trigger = plan.triggers[index]
+        total += sum(not _named(taken, slot) for slot in _of(trigger, after_us + 1, until_us))
+        taken.append(trigger)
+    if memory is not None:
+        slots = plan.remembered(after_us, memory)
+        total += sum(slot <= until_us and not _named(taken, slot) for slot in slots)
+    return total, first, _last(plan, after_us, first, until_us, memory)
+
+
+def jitter_us(schedule: Schedule, job_name: str) -> int:
+    """Return how much later than its slots this job starts: in [0, jitter), the same on every machine."""
+    if not schedule.jitter_us:
+        return 0
+    from hashlib import sha256  # noqa: PLC0415 - OpenSSL is not loaded for jobs without jitter
+
+    return int.from_bytes(sha256(job_name.encode()).digest(), "big") % schedule.jitter_us
+
+
+def _slots(plan: Plan, after_us: int, memory: Memory | None) -> Iterator[int]:
+    """Yield all slots after an instant, in order, each once."""
+    heads = [(slot, trigger) for trigger in plan.triggers if (slot := trigger.first(after_us + 1)) is not None]
+    extra = plan.remembered(after_us, memory) if memory is not None else []
+    while heads or extra:
+        slot = min(*(head for head, _ in heads), *extra, FAR_FUTURE_S * SECOND)
+        yield slot
+        extra = [other for other in extra if other != slot]
+        moved = [(trigger.first(slot + 1) if head == slot else head, trigger) for head, trigger in heads]
+        heads = [(head, trigger) for head, trigger in moved if head is not None]
+
+
+def _of(trigger: Trigger, start_us: int, until_us: int) -> Iterator[int]:
+    slot = trigger.first(start_us)
+    while slot is not None and slot <= until_us:
+        yield slot
+        slot = trigger.first(slot + 1)
+
+
+def _named(triggers: list[Trigger], slot: int) -> bool:
+    return any(trigger.first(slot) == slot for trigger in triggers)
+
+
+def _last(plan: Plan, after_us: int, first_us: int, until_us: int, memory: Memory | None) -> int:
+    """Return the last slot up to ``until_us``, by halving the stretch that can hold it."""
+    extra = [slot for slot in plan.remembered(after_us, memory) if slot <= until_us] if memory is not None else []
+    low, high = first_us, until_us
+    while low < high:
+        middle = (low + high + 1) // 2
+        slot = next_slot(plan, middle - 1)
+        if slot is not None and slot <= high:
+            low = slot
+        else:
+            high = middle - 1
+    return max([low, *extra])

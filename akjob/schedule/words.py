@@ -1,0 +1,205 @@
+"""A schedule in words, for people: ``every Monday and Thursday at 09:30 Europe/Berlin``."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+
+from akjob.instants import SECOND, to_datetime
+from akjob.schedule.model import Cron, Every, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
+from akjob.schedule.plan import Part, compile_schedule, schedule_parts
+from akjob.schedule.triggers import Calendar, instant_of
+from akjob.schedule.zones import DAY_S, FAR_FUTURE_S, Segment, get_zone, integer_zone
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+_ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", -1: "last"}
+_UNITS = (("week", 604_800), ("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+_MOST_LISTED = 5
+_CHANGES_LOOKED_AT = 24
+
+
+def describe(schedule: Schedule, now_us: int) -> list[str]:
+    """Return the schedule in words: a line for each trigger and limit, jitter, and what the clock does to it."""
+    lines = [_trigger(part, schedule.zone) for _, part in schedule_parts(schedule)]
+    if schedule.again_after_us is not None:
+        lines.append(f"again {_duration(schedule.again_after_us)} after the last run ended")
+    if schedule.on_start:
+        lines.append("each time akjobd starts")
+    if schedule.on_boot:
+        lines.append("once after each boot of the machine")
+    if not lines:
+        return ["by hand only"]
+    lines += _limits(schedule.limits, schedule.zone)
+    if schedule.jitter_us:
+        lines.append(f"each start up to {_duration(schedule.jitter_us)} later, always by the same amount")
+    return lines + _irregularity(schedule, now_us)
+
+
+def _trigger(part: Part, zone: str) -> str:
+    if isinstance(part, Weekly):
+        return f"every {_weekdays(part.days)} at {_times(part.times)} {part.zone}"
+    if isinstance(part, Monthly):
+        days = _list([_day_of_month(day) for day in part.days])
+        return f"on {days} of every month at {_times(part.times)} {part.zone}"
+    if isinstance(part, Cron):
+        from cronsim.explain import explain  # noqa: PLC0415 - only for people, not for akjobd
+
+        words = explain(part.expression)
+        return f"{words[0].lower()}{words[1:]} {part.zone} (cron {part.expression})"
+    if isinstance(part, Every):
+        anchor = part.anchor
+        if anchor.local == datetime(1970, 1, 1) and anchor.instant_us is None:  # noqa: DTZ001 - a local time
+            return f"every {_duration(part.period_us, single=False)}"
+        return f"every {_duration(part.period_us, single=False)}, counted from {_moment(anchor, zone)}"
+    shown = [_moment(moment, zone) for moment in sorted(part, key=instant_of)[:_MOST_LISTED]]
+    if len(part) > _MOST_LISTED:
+        shown[-1:] = [f"{len(part) - _MOST_LISTED + 1:,} more times"]
+    return f"{'once ' if len(part) == 1 else ''}at {_list(shown)}"
+
+
+def _limits(limits: Limits, zone: str) -> Iterator[str]:
+    there = "" if limits.zone == zone else f" {limits.zone}"
+    if limits.hours is not None:
+        hours = limits.hours
+        over = ", over midnight" if hours.start > hours.end and hours.end else ""
+        where = "" if hours.zone == zone else f" {hours.zone}"
+        yield f"only from {_time(hours.start)} to {_time(hours.end)}{where}{over}"
+    if limits.weekdays:
+        yield f"only on a {_list([WEEKDAYS[day] for day in sorted(set(limits.weekdays))], 'or')}{there}"
+    if limits.month_days:
+        yield f"only on {_list([_day_of_month(day) for day in limits.month_days], 'or')} of a month{there}"
+    if limits.months:
+        yield f"only in {_list([MONTHS[month - 1] for month in sorted(set(limits.months))])}{there}"
+    if limits.first and limits.last:
+        yield f"only from {_date(limits.first)} to {_date(limits.last)}{there}"
+    elif limits.first:
+        yield f"only from {_date(limits.first)} on{there}"
+    elif limits.last:
+        yield f"only until {_date(limits.last)}{there}"
+    if limits.except_dates:
+        days = [_date(day) for day in sorted(limits.except_dates)]
+        if len(days) > _MOST_LISTED:
+            days[_MOST_LISTED - 1 :] = [f"{len(days) - _MOST_LISTED + 1:,} more days"]
+        yield f"never on {_list(days)}{there}"
+
+
+def _irregularity(schedule: Schedule, now_us: int) -> list[str]:
+    """Return a line about the next change of a clock that a local time of the schedule falls into; none otherwise."""
+    found: list[tuple[int, str]] = []
+    for trigger in compile_schedule(schedule).triggers:
+        if isinstance(trigger, Calendar):
+            found += _of_calendar(trigger, now_us)
+    for moment in schedule.at:
+        found += _of_moment(moment, now_us)
+    return [min(found)[1]] if found else []
+
+
+def _of_calendar(trigger: Calendar, now_us: int) -> list[tuple[int, str]]:
+    """Return (instant, words) of the first change of the clock that a slot of this trigger falls into."""
+    segment = trigger.zone.segment(now_us // SECOND)
+    for _ in range(_CHANGES_LOOKED_AT):
+        if segment.end >= FAR_FUTURE_S:
+            return []
+        segment = trigger.zone.segment(segment.end)
+        if trigger.elapsed:
+            continue
+        gap = segment.offset > segment.before
+        low, high = sorted((segment.start + segment.before, segment.start + segment.offset))
+        named = trigger.named_local(low, high)
+        if named is None:
+            continue
+        slot = segment.start if gap else named - segment.before
+        if trigger.first(slot * SECOND) == slot * SECOND:
+            return [(slot, _change(named, segment, trigger.zone.name))]
+    return []
+
+
+def _of_moment(moment: Moment, now_us: int) -> list[tuple[int, str]]:
+    """Return (instant, words) of a moment to come whose local time does not exist, or exists twice."""
+    instant = instant_of(moment)
+    if moment.local is None or instant <= now_us:
+        return []
+    zone = integer_zone(moment.zone)
+    since = moment.local - datetime(1970, 1, 1)  # noqa: DTZ001 - a local time
+    local = since.days * DAY_S + since.seconds
+    segment = zone.segment(instant // SECOND)
+    if local < instant // SECOND + segment.offset:
+        return [(instant // SECOND, _change(local, segment, moment.zone))]
+    following = zone.segment(segment.end)
+    if following.start + following.offset <= local < following.start + following.before:
+        return [(instant // SECOND, _change(local, following, moment.zone))]
+    return []
+
+
+def _change(named: int, segment: Segment, zone: str) -> str:
+    day = _date(date(1970, 1, 1) + timedelta(days=named // DAY_S))
+    if segment.offset < segment.before:
+        return f"{day} {_time(named % DAY_S)} comes twice in {zone}: runs at the first of the two only"
+    after = segment.start + segment.offset
+    then = _time(after % DAY_S)
+    if after // DAY_S != named // DAY_S:
+        then = f"{_date(date(1970, 1, 1) + timedelta(days=after // DAY_S))} {then}"
+    return f"{day} {_time(named % DAY_S)} does not exist in {zone}: runs at {then}"
+
+
+def _weekdays(days: tuple[int, ...]) -> str:
+    chosen = sorted(set(days))
+    if len(chosen) == len(WEEKDAYS):
+        return "day"
+    if len(chosen) > 2 and chosen[-1] - chosen[0] == len(chosen) - 1:  # noqa: PLR2004 - two days are listed
+        return f"day from {WEEKDAYS[chosen[0]]} to {WEEKDAYS[chosen[-1]]}"
+    return _list([WEEKDAYS[day] for day in chosen])
+
+
+def _day_of_month(day: int | NthWeekday) -> str:
+    if isinstance(day, NthWeekday):
+        return f"the {_ORDINALS[day.nth]} {WEEKDAYS[day.weekday]}"
+    if day > 0:
+        return f"the {_ordinal(day)}"
+    return "the last day" if day == -1 else f"the {_ordinal(-day)} to last day"
+
+
+def _ordinal(number: int) -> str:
+    suffix = "th" if number // 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
+
+
+def _moment(moment: Moment, zone: str) -> str:
+    local, name = moment.local, moment.zone
+    if local is None:
+        local, name = to_datetime(moment.instant_us or 0).astimezone(get_zone(zone)).replace(tzinfo=None), zone
+    return f"{_date(local.date())} {_time(local.hour * 3600 + local.minute * 60 + local.second)} {name}"
+
+
+def _date(day: date) -> str:
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
+
+
+def _times(times: tuple[int, ...]) -> str:
+    return _list([_time(time) for time in sorted(set(times))])
+
+
+def _time(time: int) -> str:
+    text = f"{time // 3600:02}:{time // 60 % 60:02}"
+    return f"{text}:{time % 60:02}" if time % 60 else text
+
+
+def _duration(duration_us: int, *, single: bool = True) -> str:
+    """Return ``1 hour 30 minutes``; a single unit without its 1 (``every hour``) where ``single`` is False."""
+    seconds, rest = divmod(duration_us, SECOND)
+    parts = []
+    for name, size in _UNITS:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {name}{'s' if count > 1 else ''}")
+    if rest:
+        parts.append(f"{rest / 1000:g} ms")
+    if not single and len(parts) == 1 and parts[0].startswith("1 "):
+        return parts[0][2:]
+    return " ".join(parts)
+
+
+def _list(items: Sequence[str], word: str = "and") -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}"

@@ -1,0 +1,68 @@
+"""Compare the engine with the oracle of the tests: ``python -m benchmarks.oracle_agreement [CASES [SEED]]``.
+
+Each case is a random schedule with limits, a zone, and a stretch of time around a change of that zone's clock. All
+slots of the stretch must be the same, to the microsecond, also when they are asked for one by one, and when counted.
+Ends with exit code 1 at the first disagreement, after printing the case.
+"""
+
+import sys
+import time
+from datetime import UTC, datetime
+from random import Random
+
+from akjob.instants import from_datetime
+from akjob.schedule import compile_schedule, count_between, next_slot, slots_between
+from tests.unit.schedule.cases import Case, make_case
+from tests.unit.schedule.oracle import slots
+
+
+def disagreement(case: Case, random: Random) -> str | None:
+    """Return how the engine and the oracle differ on a case; None when they agree."""
+    expected = slots(*case)
+    start_us, end_us = from_datetime(case.start), from_datetime(case.end)
+    plan = compile_schedule(case.schedule)
+    found = slots_between(plan, start_us - 1, end_us - 1, len(expected) + 10)
+    if found != expected:
+        extra, lacking = sorted(set(found) - set(expected)), sorted(set(expected) - set(found))
+        return f"the engine alone has {_texts(extra)}, the oracle alone has {_texts(lacking)}"
+    counted = count_between(plan, start_us - 1, end_us - 1)
+    if counted != (len(expected), expected[0] if expected else None, expected[-1] if expected else None):
+        return f"counted {counted}, the oracle has {len(expected)}"
+    for _ in range(5):
+        after = random.randrange(start_us - 1, end_us)
+        wanted = next((slot for slot in expected if slot > after), None)
+        slot = next_slot(plan, after)
+        if slot != wanted and (wanted is not None or (slot is not None and slot < end_us)):
+            return f"after {_texts([after])} the engine has {_texts([slot] if slot else [])}, not {wanted}"
+    return None
+
+
+def _texts(instants: list[int]) -> list[str]:
+    return [datetime.fromtimestamp(instant / 1e6, UTC).isoformat() for instant in instants[:3]]
+
+
+def main() -> None:
+    """Run the cases and print how many agreed."""
+    cases = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    begun = time.process_time()
+    total = empty = 0
+    for number in range(1, cases + 1):
+        random = Random(f"{seed}/{number}")  # noqa: S311 - repeatable, no secret
+        case = make_case(random)
+        wrong = disagreement(case, random)
+        if wrong:
+            print(f"case {number} of seed {seed} disagrees: {wrong}\n{case}")
+            sys.exit(1)
+        plan = compile_schedule(case.schedule)
+        count = count_between(plan, from_datetime(case.start) - 1, from_datetime(case.end) - 1)[0]
+        total += count
+        empty += not count
+        if number % 500 == 0 and number < cases:
+            print(f"{number} of {cases} cases agree", flush=True)
+    used = time.process_time() - begun
+    print(f"{cases} of {cases} random cases agree ({total} slots, {empty} stretches without any, {used:.0f} s of CPU)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Schedules in words."""
+
+from datetime import date
+from random import Random
+
+import pytest
+
+from akjob.instants import MINUTE, from_text
+from akjob.schedule import describe
+from akjob.schedule.model import Limits, Moment, NthWeekday, Schedule
+from tests.unit.schedule.build import (
+    BERLIN,
+    FRI,
+    MON,
+    SUN,
+    THU,
+    TUE,
+    WED,
+    cron,
+    daily,
+    every,
+    hours,
+    local,
+    monthly,
+    weekly,
+)
+from tests.unit.schedule.cases import make_case
+
+NOW = from_text("2026-01-23T00:00:00Z")
+GAP = "29 March 2026 02:30 does not exist in Europe/Berlin: runs at 03:00"
+EPOCH = local("1970-01-01T00:00:00")
+
+TABLE: dict[str, tuple[Schedule, list[str]]] = {
+    "nothing": (Schedule(), ["by hand only"]),
+    "weekly": (
+        Schedule(
+            zone=BERLIN,
+            weekly=(weekly(MON, THU, at="09:30"),),
+            limits=Limits(zone=BERLIN, hours=hours("06:00", "18:00")),
+        ),
+        ["every Monday and Thursday at 09:30 Europe/Berlin", "only from 06:00 to 18:00"],
+    ),
+    "the clock's next change": (
+        Schedule(zone=BERLIN, daily=daily("02:30", "18:00")),
+        ["every day at 02:30 and 18:00 Europe/Berlin", GAP],
+    ),
+    "a change that the limits leave out": (
+        Schedule(zone=BERLIN, weekly=(weekly(SUN, at="02:30"),), limits=Limits(zone=BERLIN, months=(10,))),
+        [
+            "every Sunday at 02:30 Europe/Berlin",
+            "only in October",
+            "25 October 2026 02:30 comes twice in Europe/Berlin: runs at the first of the two only",
+        ],
+    ),
+    "a change of an at": (
+        Schedule(zone=BERLIN, at=(local("2026-03-29T02:30:00"),)),
+        ["once at 29 March 2026 02:30 Europe/Berlin", GAP],
+    ),
+    "a change that leads into the next day": (
+        Schedule(zone="America/Nuuk", daily=daily("23:30", zone="America/Nuuk")),
+        [
+            "every day at 23:30 America/Nuuk",
+            "28 March 2026 23:30 does not exist in America/Nuuk: runs at 29 March 2026 00:00",
+        ],
+    ),
+    "workdays and limits of days": (
+        Schedule(
+            zone=BERLIN,
+            weekly=(weekly(MON, TUE, WED, THU, FRI, at="12:00:30"),),
+            limits=Limits(
+                zone="UTC",
+                hours=hours("22:00", "06:00", "UTC"),
+                weekdays=(MON, FRI),
+                month_days=(1, -1, -2),
+                months=(1, 3),
+                first=date(2026, 1, 1),
+                except_dates=(date(2026, 12, 24),),
+            ),
+        ),
+        [
+            "every day from Monday to Friday at 12:00:30 Europe/Berlin",
+            "only from 22:00 to 06:00 UTC, over midnight",
+            "only on a Monday or Friday UTC",
+            "only on the 1st, the last day or the 2nd to last day of a month UTC",
+            "only in January and March UTC",
+            "only from 1 January 2026 on UTC",
+            "never on 24 December 2026 UTC",
+        ],
+    ),
+    "monthly, with jitter": (
+        Schedule(
+            zone=BERLIN,
+            monthly=(monthly(1, 22, 13, -1, NthWeekday(1, MON), NthWeekday(-1, SUN), at="12:00"),),
+            jitter_us=5 * MINUTE,
+        ),
+        [
+            (
+                "on the 1st, the 22nd, the 13th, the last day, the first Monday and the last Sunday of every month"
+                " at 12:00 Europe/Berlin"
+            ),
+            "each start up to 5 minutes later, always by the same amount",
+        ],
+    ),
+    "cron": (cron("0 9 * * 1-5"), ["at 09:00 on Monday through Friday Europe/Berlin (cron 0 9 * * 1-5)"]),
+    "elapsed time and starts": (
+        Schedule(zone=BERLIN, every=every(5400, EPOCH), again_after_us=90 * MINUTE, on_start=True, on_boot=True),
+        [
+            "every 1 hour 30 minutes",
+            "again 1 hour 30 minutes after the last run ended",
+            "each time akjobd starts",
+            "once after each boot of the machine",
+        ],
+    ),
+    "an anchor": (
+        Schedule(zone=BERLIN, every=every(3600, local("2026-01-01T00:30:00"))),
+        ["every hour, counted from 1 January 2026 00:30 Europe/Berlin"],
+    ),
+    "many instants": (
+        Schedule(zone=BERLIN, at=tuple(local(f"2026-05-0{day}T12:00:00") for day in range(9, 0, -1))),
+        [
+            (
+                "at 1 May 2026 12:00 Europe/Berlin, 2 May 2026 12:00 Europe/Berlin, 3 May 2026 12:00 Europe/Berlin,"
+                " 4 May 2026 12:00 Europe/Berlin and 5 more times"
+            )
+        ],
+    ),
+    "an instant with an offset, and dates": (
+        Schedule(
+            zone=BERLIN,
+            at=(Moment(None, from_text("2026-05-01T12:00:00Z"), "UTC"),),
+            limits=Limits(zone=BERLIN, first=date(2026, 1, 1), last=date(2026, 12, 31)),
+        ),
+        ["once at 1 May 2026 14:00 Europe/Berlin", "only from 1 January 2026 to 31 December 2026"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_words(name: str) -> None:
+    """A schedule reads as a person would say it."""
+    schedule, expected = TABLE[name]
+    assert describe(schedule, NOW) == expected
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_every_schedule_has_words(seed: int) -> None:
+    """There are words for anything that can be written."""
+    case = make_case(Random(seed))  # noqa: S311 - repeatable, no secret
+    lines = describe(case.schedule, int(case.start.timestamp()) * 1_000_000)
+    assert lines
+    assert all(line and "None" not in line for line in lines)
