@@ -1,0 +1,26 @@
+"""What a job is: TOML text to a frozen JobSpec or to all its Problems, and back."""
+
+from akjob.spec.model import JobSpec
+from akjob.spec.parse import Defaults, ParseResult, config_problems, load_definition, parse_defaults, parse_job
+from akjob.spec.schema import json_schema
+from akjob.spec.table import definition_table, job_table
+from akjob.spec.write import edit_file, to_toml, write_file
+from akjob.toml.scan import Positions, locate
+
+__all__ = [
+    "Defaults",
+    "JobSpec",
+    "ParseResult",
+    "Positions",
+    "config_problems",
+    "definition_table",
+    "edit_file",
+    "job_table",
+    "json_schema",
+    "load_definition",
+    "locate",
+    "parse_defaults",
+    "parse_job",
+    "to_toml",
+    "write_file",
+]

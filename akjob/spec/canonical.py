@@ -1,0 +1,92 @@
+"""The resolved definition as TOML text: equal definitions have equal text, whatever the order of their keys.
+
+Keys stand in the order of the tables of keys, those of free tables (``kwargs``, ``env``) in that of the alphabet, each
+value on one line. Only what is given is written, in the file or by its defaults; built-in defaults are not.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time
+from json.encoder import encode_basestring as quoted_as_json
+from typing import Any
+
+from akjob.spec.job import DILL, SECTIONS, TOP
+from akjob.spec.policy import RESOURCES, RETRY, SECRET
+from akjob.spec.when import DATES, HOURS, WEEKLY
+
+
+def canonical_text(table: Mapping[str, Any]) -> str:
+    """Write a merged, valid definition."""
+    writers = _WRITERS
+    lines = []
+    for name in _TOP:
+        if name in table:
+            value = table[name]
+            lines.append(f"{name} = {writers[type(value)](value)}\n")
+    for header, section, names in _SECTIONS:
+        members = table.get(section)
+        if members:
+            lines.append(header)
+            for name in names:
+                if name in members:
+                    value = members[name]
+                    lines.append(f"{name} = {writers[type(value)](value)}\n")
+    return _without_del("".join(lines))
+
+
+def value_text(value: Any) -> str:
+    """Write one value as TOML, on one line."""
+    return _without_del(_WRITERS[type(value)](value))
+
+
+def key_text(key: str) -> str:
+    """Write a key, in quotes if it needs them."""
+    return key if _BARE_KEY.fullmatch(key) else value_text(key)
+
+
+_TOP = tuple(name for name in TOP if name not in SECTIONS)
+_SECTIONS = tuple((f"\n[{section}]\n", section, tuple(members)) for section, members in SECTIONS.items())
+_BARE = frozenset(name for members in (WEEKLY, HOURS, DATES, RETRY, RESOURCES, SECRET, DILL) for name in members)
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def _without_del(text: str) -> str:
+    """Escape DEL, the one character that JSON's quoting leaves and TOML forbids."""
+    return text.replace("\x7f", "\\u007f") if "\x7f" in text else text
+
+
+def _float(value: float) -> str:
+    if math.isfinite(value):
+        text = repr(value)
+        return text if "e" not in text or "." in text else text.replace("e", ".0e")
+    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+
+
+def _array(value: list[Any] | tuple[Any, ...]) -> str:
+    return f"[{', '.join([_WRITERS[type(item)](item) for item in value])}]"
+
+
+def _table(value: Mapping[str, Any]) -> str:
+    if not value:
+        return "{}"
+    writers, bare = _WRITERS, _BARE
+    pairs = []
+    for key in sorted(value):
+        item = value[key]
+        pairs.append(f"{key if key in bare else key_text(key)} = {writers[type(item)](item)}")
+    return f"{{ {', '.join(pairs)} }}"
+
+
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    str: quoted_as_json,
+    bool: lambda value: "true" if value else "false",
+    int: str,
+    float: _float,
+    list: _array,
+    tuple: _array,
+    dict: _table,
+    datetime: datetime.isoformat,
+    date: date.isoformat,
+    time: time.isoformat,
+}

@@ -1,0 +1,334 @@
+"""All codes of Problems, of every part of akjob: stable names to search for, with what they mean and what to do.
+
+``docs/problems.md`` is this table as a page: ``python -m akjob.spec.codes > docs/problems.md``.
+"""
+
+from typing import NamedTuple
+
+from akjob.errors import Severity
+
+
+class Entry(NamedTuple):
+    """One code: how bad it is (a rule of [trust] may differ by case: then the worst), what it means, what to do."""
+
+    severity: Severity
+    summary: str
+    advice: str
+
+
+_FILES = {
+    "bad-name": Entry(
+        "error",
+        "The file's path cannot be the name of a job.",
+        "Each part of a name has letters, digits, `.`, `_` and `-`, and begins with a letter or a digit.",
+    ),
+    "byte-order-mark": Entry(
+        "error",
+        "The file begins with a byte order mark, which TOML does not have.",
+        "Save it as UTF-8 without BOM.",
+    ),
+    "case-twin": Entry(
+        "warning",
+        "Two names differ only in case.",
+        "On a file system that ignores case one of them would be lost. Rename one.",
+    ),
+    "emptied": Entry(
+        "warning",
+        "All job files vanished at once.",
+        "They are unscheduled after a second look some seconds later. If it was an accident, put them back.",
+    ),
+    "group-writable": Entry(
+        "error",
+        "A group may write this file or folder, so its members could say what runs.",
+        "`chmod g-w` it, or set `group_writable = true` in `[trust]` of `etc/akjob.toml`.",
+    ),
+    "link-loop": Entry(
+        "warning",
+        "A symlink leads to a folder that it lies in; it is not followed.",
+        "Take it away.",
+    ),
+    "lost-last-good": Entry(
+        "warning",
+        "The stored last good definition of a broken job cannot be read any more.",
+        "Nothing runs for this job until its file is repaired.",
+    ),
+    "no-jobs-folder": Entry(
+        "warning",
+        "There is no `jobs.d`.",
+        "Make it; it is found without a restart.",
+    ),
+    "not-a-file": Entry(
+        "warning",
+        "Something named `*.toml` is a pipe, a device, a socket or a folder; it is never opened.",
+        "Take it away or give it another name.",
+    ),
+    "not-utf8": Entry(
+        "error",
+        "The file is not UTF-8; the position is that of the first byte that is not.",
+        "Save it as UTF-8.",
+    ),
+    "not-watched": Entry(
+        "warning",
+        "The system does not tell of changes below this folder.",
+        "Changes are still seen, at the next periodic look. `fs.inotify.max_user_watches` may be too small.",
+    ),
+    "too-large": Entry(
+        "error",
+        "The file is larger than 1 MiB.",
+        "Keep data in a file of its own and give its path to the job.",
+    ),
+    "toml-syntax": Entry(
+        "error",
+        "The text is not TOML 1.0.",
+        "The message says what stands there; `09:30` is written `09:30:00`, a text stands in quotes.",
+    ),
+    "unreadable": Entry(
+        "error",
+        "The file or folder cannot be read, or has gone between two looks.",
+        "Check that it exists and that akjobd's user may read it.",
+    ),
+    "foreign-owner": Entry(
+        "error",
+        "The file or folder belongs to somebody who is not trusted to say what runs.",
+        "`chown` it, or name its owner in `owners` of `[trust]` in `etc/akjob.toml`.",
+    ),
+    "world-writable": Entry(
+        "error",
+        "Everybody may write to this file or folder, so everybody could say what runs.",
+        "`chmod o-w` it.",
+    ),
+}
+
+_KEYS = {
+    "args-of-command": Entry(
+        "error",
+        "`args` or `kwargs` beside `command`, which would never see them.",
+        "Write the arguments into `command`.",
+    ),
+    "missing-key": Entry("error", "A table lacks a key that it needs.", "Add the key that the message names."),
+    "no-code": Entry(
+        "error",
+        "The file says nothing to run.",
+        "Give one of `callable`, `dill` and `command`, above the first table.",
+    ),
+    "not-in-defaults": Entry(
+        "error",
+        "`_defaults.toml` holds a key that each job must give itself: code, triggers, `limits.runs`.",
+        "Move it into the job files.",
+    ),
+    "several-codes": Entry(
+        "error",
+        "More than one of `callable`, `dill` and `command` is given.",
+        "Keep one of them.",
+    ),
+    "unknown-key": Entry(
+        "error",
+        "There is no such key here.",
+        "The message names the nearest one, or the table that it belongs in. `akjob schema` makes editors know them.",
+    ),
+}
+
+_VALUES = {
+    "bad-callable": Entry(
+        "error",
+        "The text does not name a callable.",
+        'Write it as `"package.module:name"` or `"package.module.name"`.',
+    ),
+    "bad-cron": Entry(
+        "error",
+        "The text is not a cron expression.",
+        "Five fields (minute, hour, day, month, weekday), six with seconds first, or a short form such as `@daily`.",
+    ),
+    "bad-day": Entry(
+        "error",
+        "There is no such day of the week or of a month.",
+        '`"mon"` to `"sun"` or full names; 1 to 31, -1 to -31 from the end; `"first mon"`, `"last sun"`.',
+    ),
+    "bad-dill": Entry(
+        "error",
+        "A key of `dill` has an impossible value.",
+        "The file stands beside the TOML file; the hash has 64 hexadecimal digits; the version is like `3.11`.",
+    ),
+    "bad-duration": Entry(
+        "error",
+        "The text is not a duration.",
+        'Whole numbers with w, d, h, m, s, ms, the largest first, each once, without spaces: `"1h30m"`; or `"PT90M"`.',
+    ),
+    "bad-env": Entry(
+        "error",
+        "A variable of the environment has an impossible name or value.",
+        "Names have letters, digits and `_`, no digit first.",
+    ),
+    "bad-month": Entry("error", "There is no such month.", '1 to 12, `"jan"` to `"dec"`, or the full names.'),
+    "bad-size": Entry(
+        "error",
+        "The text is not a size.",
+        'A whole number with B, kB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (of 1024): `"512MiB"`.',
+    ),
+    "bad-value": Entry("error", "The value is none of those possible.", "The hint lists them."),
+    "duplicate-value": Entry("warning", "A value stands in its array more than once.", "Take it away."),
+    "empty-list": Entry(
+        "error",
+        "An array is empty, which could mean never or always.",
+        "Fill it, or take the key away.",
+    ),
+    "empty-text": Entry("error", "A text is empty.", "Write something, or take the key away."),
+    "equal-hours": Entry(
+        "error",
+        "`from` and `until` of `hours` are equal, which could mean never or always.",
+        "Take `hours` away for the whole day.",
+    ),
+    "kwargs-name": Entry(
+        "warning",
+        "A key of `kwargs` is no Python name, so that only a callable that takes `**kwargs` can be given it.",
+        "Write the parameter's name, usually with `_` for `-`.",
+    ),
+    "out-of-range": Entry("error", "A number, duration, size or date is too small or too large.", "See the message."),
+    "reserved-env": Entry(
+        "error",
+        "`env` sets a variable that akjob sets itself (an error), or one of supervisord's (a warning).",
+        "Take it away.",
+    ),
+    "reversed-dates": Entry("error", "`last` is before `first`.", "Exchange the two."),
+    "sub-second": Entry(
+        "error", "A time has a fraction of a second.", "Slots are whole seconds; use `every` for grids."
+    ),
+    "unknown-zone": Entry(
+        "error",
+        "There is no such time zone.",
+        'An IANA name such as `"Europe/Berlin"`, or an offset such as `"+05:30"`.',
+    ),
+    "wrong-type": Entry(
+        "error",
+        "The value is of another TOML type than the key's.",
+        "Durations and sizes stand in quotes; times and dates do not.",
+    ),
+}
+
+_SCHEDULES = {
+    "cron-both-days": Entry(
+        "warning",
+        "A cron expression restricts day of month and day of week: either is enough, as Vixie's cron has it.",
+        "For both at once, move one of them to `[limits]`.",
+    ),
+    "in-the-past": Entry(
+        "info",
+        "An instant or the last allowed date has passed.",
+        "Nothing needs to be done; take it away when it is no longer of use.",
+    ),
+    "never-fires": Entry(
+        "error",
+        "The triggers and the limits together allow no time at all.",
+        "Change one of them. A job that runs by hand only has no `[schedule]`.",
+    ),
+    "no-effect": Entry("warning", "A key does nothing in this file.", "Take it away, or add what it needs."),
+    "trigger-never-fires": Entry(
+        "warning",
+        "One trigger among others can never fire.",
+        "Take it away, or change it.",
+    ),
+}
+
+_CODE = {
+    "arguments": Entry(
+        "error",
+        "`args` and `kwargs` do not fit the signature of the callable.",
+        "Change one or the other.",
+    ),
+    "callable-not-found": Entry(
+        "error",
+        "The module or the name in it cannot be found; nothing is imported to find out.",
+        "Modules are looked for in the root, `cwd`, `pythonpath` of `etc/akjob.toml`, then where Python looks.",
+    ),
+    "dill-broken": Entry("error", "The dill file cannot be taken apart.", "Make it again with `akjob pack`."),
+    "dill-changed": Entry(
+        "error",
+        "The dill file is not the one whose hash the job file has.",
+        "If the change was meant, write the new SHA-256.",
+    ),
+    "dill-dangerous": Entry(
+        "error",
+        "Loading the dill file calls something that no job needs, such as starting a program.",
+        "Do not run it unless you know why it does that; `akjob inspect` lists what is inside.",
+    ),
+    "dill-missing": Entry("error", "The dill file cannot be read.", "Put it beside the job file."),
+    "dill-unknown": Entry(
+        "info",
+        "Loading the dill file calls something that is neither known to be harmless nor to be dangerous.",
+        "`akjob inspect` lists what is inside.",
+    ),
+    "dill-python": Entry(
+        "error",
+        "The dill file was written by another minor version of Python, whose code objects this one cannot run.",
+        "Pack it again with this Python.",
+    ),
+    "dill-record": Entry(
+        "warning",
+        "The record beside the dill file is missing, unreadable, or about another file.",
+        "`akjob pack` writes both.",
+    ),
+    "not-callable": Entry(
+        "error", "The name is there, but what it names cannot be called.", "Name a function or class."
+    ),
+}
+
+_SURROUNDINGS = {
+    "cwd-missing": Entry("warning", "The folder of `cwd` does not exist here.", "Make it where akjobd runs."),
+    "env-file-missing": Entry("warning", "The file of `env_file` does not exist here.", "Make it where akjobd runs."),
+    "interpreter-missing": Entry(
+        "warning",
+        "The Python of `interpreter` does not exist here, or is no program.",
+        "Make the virtual environment where akjobd runs.",
+    ),
+    "path-missing": Entry(
+        "warning",
+        "A folder of `pythonpath` in `etc/akjob.toml` does not exist.",
+        "Make it, or take it away.",
+    ),
+    "secret-missing": Entry(
+        "warning",
+        "A file that gives a variable of `env` its value does not exist here.",
+        "Make it where akjobd runs, or correct its path.",
+    ),
+    "unknown-group": Entry("warning", "This machine has no such group.", "Make it where akjobd runs."),
+    "unknown-owner": Entry(
+        "warning",
+        "This machine has no user of that name, so `[trust] owners` trusts nobody by it.",
+        "Make the user where akjobd runs, or take the name away.",
+    ),
+    "unknown-user": Entry("warning", "This machine has no such user.", "Make it where akjobd runs."),
+}
+
+CODES: dict[str, Entry] = {**_FILES, **_KEYS, **_VALUES, **_SCHEDULES, **_CODE, **_SURROUNDINGS}
+
+_CHAPTERS = {
+    "Files and folders": _FILES,
+    "Keys": _KEYS,
+    "Values": _VALUES,
+    "Schedules": _SCHEDULES,
+    "Code": _CODE,
+    "Surroundings": _SURROUNDINGS,
+}
+
+
+def page() -> str:
+    """Return ``docs/problems.md``."""
+    introduction = (
+        "# Problems\n\n"
+        "Every problem that `akjob validate` and akjobd report has a code that stays the same:\n"
+        "`file:line:column: severity[code] message`. An **error** makes a file unusable: the last good version of\n"
+        "that job goes on. A **warning** is taken; `akjob validate --strict` makes it fail. An **info** never fails.\n"
+    )
+    parts = [introduction]
+    for title, entries in _CHAPTERS.items():
+        parts.append(f"\n## {title}\n")
+        for code in sorted(entries):
+            entry = entries[code]
+            parts.append(f"\n### {code}\n\n*{entry.severity.capitalize()}.* {entry.summary} {entry.advice}\n")
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(page())

@@ -1,0 +1,110 @@
+"""The keys of a job file at its top: what to run, and the tables that say when and how."""
+
+from typing import Any
+
+from akjob.spec import values
+from akjob.spec.keys import Key, fields, keys, register_home
+from akjob.spec.model import Command, DillFile, DottedCallable
+from akjob.spec.policy import RUN
+from akjob.spec.values import Reading
+from akjob.spec.when import LIMITS, SCHEDULE, some, table_schema
+from akjob.toml.scan import Path
+
+CODE = ("callable", "dill", "command")
+
+
+def _callable(value: Any, path: Path, out: Reading) -> DottedCallable | None:
+    name = values.target(value, path, out)
+    return None if name is None else DottedCallable(name)
+
+
+def _command(value: Any, path: Path, out: Reading) -> Command | None:
+    found = values.argv(value, path, out)
+    return None if found is None else Command(*found)
+
+
+def _dill(value: Any, path: Path, out: Reading) -> DillFile | None:
+    if not values.table(value, path, out, 'write { file = "x.dill", sha256 = "…", python = "3.11" }'):
+        return None
+    errors = out.errors
+    found = fields(value, path, out, DILL)
+    values.check_required(value, path, out, DILL)
+    return DillFile(**found) if errors == out.errors else None
+
+
+def section(value: Any, path: Path, out: Reading) -> dict[str, Any] | None:
+    """Read one of the three tables, as it is: its keys are read when all defaults are known."""
+    return value if values.table(value, path, out, f"write [{path[-1]}] on a line of its own") else None
+
+
+DILL = keys(
+    Key(
+        "file", values.beside, "file", "The dill file, beside the TOML file.", {"type": "string", "pattern": "^[^/]+$"}
+    ),
+    Key(
+        "sha256",
+        values.sha256,
+        "sha256",
+        "The file's SHA-256, checked before it is loaded.",
+        {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
+    ),
+    Key(
+        "python",
+        values.python_version,
+        "python",
+        "The minor version of Python that wrote the file.",
+        {"type": "string", "pattern": "^3\\.[0-9]{1,2}$", "examples": ["3.11"]},
+    ),
+)
+_TARGET_SCHEMA = {
+    "type": "string",
+    "pattern": "^[^\\s:.()/-]+(\\.[^\\s:.()/-]+)*(:[^\\s:.()/-]+(\\.[^\\s:.()/-]+)*)?$",
+    "examples": ["reports.sales:send"],
+}
+TOP = keys(
+    Key("description", values.any_text, "description", "What the job is for.", {"type": "string"}, ""),
+    Key("enabled", values.boolean, "enabled", "Whether the schedule counts.", {"type": "boolean"}, True),
+    Key(
+        "tags",
+        values.tags,
+        "tags",
+        "Words for filters.",
+        {"type": "array", "items": {"type": "string", "minLength": 1}},
+        [],
+    ),
+    Key(
+        "callable",
+        _callable,
+        "code",
+        "`pkg.module:name.attr` or `pkg.module.name`, called with args and kwargs.",
+        _TARGET_SCHEMA,
+    ),
+    Key(
+        "dill",
+        _dill,
+        "code",
+        "A pickled object with run(), or a callable, made by `akjob pack`.",
+        table_schema(DILL, tuple(DILL)),
+    ),
+    Key(
+        "command",
+        _command,
+        "code",
+        "An argv, or a text for /bin/sh -c.",
+        {"anyOf": [{"type": "string", "pattern": "\\S"}, some({"type": "string"})]},
+    ),
+    Key("args", values.any_array, "args", "Positional arguments of the callable.", {"type": "array"}, []),
+    Key(
+        "kwargs",
+        values.any_table,
+        "kwargs",
+        "Named arguments of the callable.",
+        {"type": "object", "additionalProperties": True},
+        {},
+    ),
+    Key("schedule", section, "schedule", "When the job runs: the union of all triggers given.", table_schema(SCHEDULE)),
+    Key("limits", section, "limits", "When it may run: all given limits must allow it.", table_schema(LIMITS)),
+    Key("run", section, "run", "How it runs.", table_schema(RUN)),
+)
+register_home("the top", TOP)
+SECTIONS = {"schedule": SCHEDULE, "limits": LIMITS, "run": RUN}

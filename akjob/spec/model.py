@@ -1,0 +1,111 @@
+"""A job as a value. A :class:`JobSpec` that exists is valid; what is wrong with a file is a list of Problems."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from akjob.schedule.model import Schedule
+
+Overlap = Literal["skip", "queue", "replace", "allow"]
+Missed = Literal["skip", "latest", "all"]
+
+
+class DottedCallable(Struct, frozen=True, tag="callable"):
+    """``pkg.module:name.attr`` or ``pkg.module.name``, as written."""
+
+    target: str
+
+
+class DillFile(Struct, frozen=True, tag="dill"):
+    """A dill file beside the TOML file: ``file`` as written, relative to the TOML file's folder."""
+
+    file: str
+    sha256: str
+    python: str
+
+
+class Command(Struct, frozen=True, tag="command"):
+    """An argv, or a string for ``/bin/sh -c``."""
+
+    argv: tuple[str, ...] | None
+    shell: str | None
+
+
+Code = DottedCallable | DillFile | Command
+
+
+class Retry(Struct, frozen=True, kw_only=True):
+    """``attempts`` in all; the n-th retry waits ``delay_us`` x ``factor`` ** (n - 1), at most ``max_delay_us``."""
+
+    attempts: int = 1
+    delay_us: int = 0
+    factor: float = 1.0
+    max_delay_us: int | None = None
+
+
+class Resources(Struct, frozen=True, kw_only=True):
+    """Limits of one run: ``memory`` and ``file_size`` in bytes, ``cpu_us`` of CPU time; None means no limit."""
+
+    memory: int | None = None
+    cpu_us: int | None = None
+    open_files: int | None = None
+    file_size: int | None = None
+    processes: int | None = None
+
+
+class SecretFile(Struct, frozen=True):
+    """An ``env`` value ``{ file = "/run/secrets/x" }``: read by the shim at the run's start, one final newline cut."""
+
+    file: str
+
+
+class RunPolicy(Struct, frozen=True, kw_only=True):
+    """Everything of ``[run]``. ``timeout_us`` None means ``"none"``; ``umask`` is a number, None for akjobd's own."""
+
+    timeout_us: int | None = 3_600_000_000
+    stop_signal: int = 15
+    kill_after_us: int = 10_000_000
+    overlap: Overlap = "skip"
+    lock: str | None = None
+    missed: Missed = "latest"
+    missed_within_us: int = 3_600_000_000
+    retry: Retry = Retry()
+    success_codes: tuple[int, ...] = (0,)
+    user: str | None = None
+    group: str | None = None
+    umask: int | None = None
+    nice: int | None = None
+    cwd: str | None = None
+    env: Mapping[str, str | SecretFile] = {}
+    env_file: str | None = None
+    resources: Resources = Resources()
+    interpreter: str | None = None
+    setup: tuple[str, ...] = ()
+    lead_us: int = 0
+    output_limit: int = 100 * 1024 * 1024
+
+
+class JobSpec(Struct, frozen=True, kw_only=True):
+    """One job, complete with all defaults.
+
+    ``file`` is the job file's path below the root (``jobs.d/reports/nightly.toml``), ``sources`` that file, the
+    ``_defaults.toml`` files and the dill file that it is made of, all below the root. ``definition`` is the resolved
+    definition as TOML text, canonical, so that equal definitions have equal text; ``sha256`` is its hash, in hex.
+    """
+
+    name: str
+    file: str
+    sources: tuple[str, ...]
+    definition: str
+    sha256: str
+    description: str = ""
+    enabled: bool = True
+    tags: tuple[str, ...] = ()
+    code: Code
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = {}
+    schedule: Schedule = Schedule()
+    runs: int | None = None
+    when_done: Literal["keep", "delete"] = "keep"
+    run: RunPolicy = RunPolicy()

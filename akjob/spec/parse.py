@@ -1,0 +1,419 @@
+"""TOML text to a frozen :class:`JobSpec`, or to all its Problems."""
+
+import hashlib
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from akjob.config import Config
+from akjob.errors import AkjobError, Problem
+from akjob.schedule.model import Limits, Schedule
+from akjob.schedule.never import never_fires
+from akjob.schedule.zones import is_zone
+from akjob.spec.canonical import canonical_text
+from akjob.spec.job import CODE, SECTIONS, TOP
+from akjob.spec.keys import fields, unknown
+from akjob.spec.model import DillFile, JobSpec, RunPolicy
+from akjob.spec.policy import RUN
+from akjob.spec.values import Reading
+from akjob.spec.when import LIMITS, SCHEDULE, TRIGGERS, make_schedule
+from akjob.toml.faults import dotted
+from akjob.toml.read import read_table
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+_NAME_HINT = "rename the file: letters, digits, `.`, `_` and `-`, the first one a letter or a digit"
+_JOB_LIMITS = ("runs", "when_done")  # what [limits] says of the job and not of its instants
+_NO_TABLE: Mapping[str, Any] = {}
+
+
+class ParseResult(Struct, frozen=True):
+    """A job and what is to be said about it. ``spec`` is None when one of the problems is an error."""
+
+    spec: JobSpec | None
+    problems: tuple[Problem, ...]
+
+
+class Defaults(Struct, frozen=True, eq=False):
+    """One ``_defaults.toml``, or the job defaults of ``etc/akjob.toml``: its table, valid but for ``problems``.
+
+    ``file`` is its path below the root. Jobs below a file of defaults with errors are refused with those errors.
+    """
+
+    file: str
+    table: Mapping[str, Any]
+    problems: tuple[Problem, ...] = ()
+
+
+class _Base(Struct, frozen=True, eq=False):
+    """All defaults of one folder, merged: what a job file is laid over.
+
+    ``read`` and ``policy`` are the top and ``[run]`` as read; ``sections`` tells whether there is anything in a table.
+    """
+
+    made_of: tuple[object, ...]
+    top: Mapping[str, Any]
+    read: Mapping[str, Any]
+    schedule: Mapping[str, Any]
+    limits: Mapping[str, Any]
+    run: Mapping[str, Any]
+    sections: bool
+    policy: Mapping[str, Any]
+    whole_policy: RunPolicy
+    files: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def parse_job(  # noqa: PLR0913 - a file, and all that its meaning depends on
+    name: str,
+    file: str,
+    text: str | bytes,
+    *,
+    defaults: Sequence[Defaults] = (),
+    config: Config | None = None,
+    now_us: int | None = None,
+) -> ParseResult:
+    """Read one job file.
+
+    ``file`` is its path below the root, for messages; ``defaults`` are those of its folders, the outermost first;
+    ``config`` gives the outermost of all. With ``now_us`` the problems also tell of dates that have passed. Raises
+    nothing.
+    """
+    base = _base(defaults, config or _CONFIG)
+    table, text, problem = read_table(file, text)
+    if problem is not None:
+        return ParseResult(None, (problem, *base.problems))
+    out = Reading()
+    if _NAME.fullmatch(name) is None:
+        out.bad((), "bad-name", f"`{name}` cannot be the name of a job", _NAME_HINT)
+    spec = _read_job(name, file, table, base, out, now_us)
+    if not out.found and not base.problems:
+        return ParseResult(spec, ())
+    return ParseResult(None if base.problems else spec, (*out.problems(file, text), *base.problems))
+
+
+def _read_job(  # noqa: PLR0913, PLR0917 - as above
+    name: str, file: str, table: dict[str, Any], base: _Base, out: Reading, now_us: int | None
+) -> JobSpec | None:
+    """Read a table that tomllib returned, over its defaults. Returns None when ``out`` has an error."""
+    top = fields(table, (), out, TOP)
+    _check_code(table, out)
+    raw = {section: top.pop(section, None) or _NO_TABLE for section in SECTIONS}
+    schedule = _read_schedule(raw["schedule"], raw["limits"], base, out)
+    run = raw["run"]
+    policy = base.whole_policy if not run else _policy(fields(run, ("run",), out, RUN), base, out)
+    if table.get("command") is not None:
+        _check_command(table, run, out)
+    if schedule is not None:
+        _check_schedule(schedule[0], raw["schedule"], out, now_us)
+    if out.errors or schedule is None or policy is None:
+        return None
+    definition = canonical_text(_merged(table, raw, base) if base.top or base.sections else table)
+    code = top["code"]
+    sources = (file, *base.files)
+    if type(code) is DillFile:
+        sources = (*sources, posixpath.join(posixpath.dirname(file), code.file))
+    if base.read:
+        top = {**base.read, **top}
+    if "command" in table:
+        top.pop("args", None)
+        top.pop("kwargs", None)
+    when, limits = schedule
+    return JobSpec(
+        name=name,
+        file=file,
+        sources=sources,
+        definition=definition,
+        sha256=hashlib.sha256(definition.encode()).hexdigest(),
+        schedule=when,
+        run=policy,
+        **limits,
+        **top,
+    )
+
+
+def _read_schedule(
+    own: Mapping[str, Any], own_limits: Mapping[str, Any], base: _Base, out: Reading
+) -> tuple[Schedule, dict[str, Any]] | None:
+    """Read both tables, over their defaults, into the Schedule and the limits that are not about instants.
+
+    Values of the defaults are read again with each job, for their local times are in the job's zone.
+    """
+    schedule = {**base.schedule, **own} if base.schedule else own
+    limits = {**base.limits, **own_limits} if base.limits else own_limits
+    errors, told = out.errors, len(out.found)
+    zone = "UTC"
+    named = schedule.get("timezone")
+    if type(named) is str and is_zone(named):
+        zone = named  # wherever it stands in the table, the other keys are read in it
+    out.zone = zone
+    found = fields(schedule, ("schedule",), out, SCHEDULE)
+    found_limits = fields(limits, ("limits",), out, LIMITS)
+    if len(out.found) > told and (base.schedule or base.limits):
+        given = {"schedule": own, "limits": own_limits}
+        out.found[told:] = [fault for fault in out.found[told:] if fault.path[1] in given[str(fault.path[0])]]
+    if errors != out.errors:
+        return None
+    found.pop("zone", None)
+    if "anchor" in own and "every" not in schedule:
+        message = "`schedule.anchor` does nothing without `every`"
+        out.bad(("schedule", "anchor"), "no-effect", message, "give every, or take anchor away", severity="warning")
+    others: dict[str, Any] = {name: found_limits.pop(name) for name in _JOB_LIMITS if name in found_limits}
+    return make_schedule(found, found_limits, zone), others
+
+
+def _policy(found: dict[str, Any], base: _Base, out: Reading) -> RunPolicy | None:
+    """Lay a job's ``[run]`` over its defaults; ``env`` alone is merged."""
+    if out.under("run"):
+        return None
+    if base.policy:
+        if "env" in found and "env" in base.policy:
+            found["env"] = {**base.policy["env"], **found["env"]}
+        found = {**base.policy, **found}
+    return RunPolicy(**found)
+
+
+def _merged(table: Mapping[str, Any], raw: Mapping[str, Mapping[str, Any]], base: _Base) -> dict[str, Any]:
+    """Return the definition with all defaults laid under it, as TOML values."""
+    merged = {**base.top, **table}
+    if "command" in table:
+        for key in ("args", "kwargs"):
+            merged.pop(key, None)
+    merged["schedule"] = {**base.schedule, **raw["schedule"]}
+    merged["limits"] = {**base.limits, **raw["limits"]}
+    run = merged["run"] = {**base.run, **raw["run"]}
+    if "env" in raw["run"] and "env" in base.run:
+        run["env"] = {**base.run["env"], **raw["run"]["env"]}
+    return merged
+
+
+# -- checks of more than one key
+
+
+def _check_code(table: Mapping[str, Any], out: Reading) -> None:
+    if ("callable" in table) + ("dill" in table) + ("command" in table) == 1:
+        return
+    given = [key for key in CODE if key in table]
+    if not given:
+        if any((key,) in out.guessed for key in CODE):
+            return
+        hint = 'write callable = "package.module:name", or command = "…"'
+        for section in SECTIONS:
+            inside = table.get(section)
+            lost = next((key for key in CODE if type(inside) is dict and key in inside), None)
+            if lost:
+                return  # the key stands in a wrong table, which is said already
+        out.bad((), "no-code", "nothing to run: one of `callable`, `dill` and `command` is needed", hint)
+        return
+    shown = " and ".join(f"`{key}`" for key in given)
+    for key in given[1:]:
+        message = f"{shown} are given; exactly one says what to run"
+        out.bad((key,), "several-codes", message, "keep one of them", at_key=True)
+
+
+def _check_command(table: Mapping[str, Any], run: Mapping[str, Any], out: Reading) -> None:
+    """Refuse what only a callable can be given; a command would never see it."""
+    for key in ("args", "kwargs"):
+        if key in table:
+            message = f"`{key}` is for `callable` and `dill`; a command is given its arguments in `command`"
+            out.bad((key,), "args-of-command", message, f"write them into command and take {key} away", at_key=True)
+    for key in ("interpreter", "setup"):
+        if key in run:
+            message = f"`run.{key}` does nothing for a command"
+            out.bad(("run", key), "no-effect", message, "take it away", severity="warning", at_key=True)
+
+
+def _check_schedule(schedule: Schedule, own: Mapping[str, Any], out: Reading, now_us: int | None) -> None:
+    """Note schedules that never fire, and instants that have passed.
+
+    Most schedules need not be asked: see :func:`_surely_fires`.
+    """
+    if _surely_fires(schedule, now_us):
+        return
+    codes = {"error": "never-fires", "warning": "trigger-never-fires", "info": "in-the-past"}
+    for path, reason, severity in never_fires(schedule, now_us or 0):
+        if severity == "info" and now_us is None:
+            continue
+        if len(path) > 2 and type(own.get(str(path[1]))) is not list:  # noqa: PLR2004
+            path = path[:2]  # noqa: PLW2901 - a single table or text was given, not an array of one
+        message = f"`{dotted(path)}`: {reason}"
+        out.bad(path, codes[severity], message, _NEVER_HINTS[severity], severity=severity)
+
+
+def _surely_fires(schedule: Schedule, now_us: int | None) -> bool:
+    """Tell at a glance that each trigger fires some day, which is so of most; False means: ask.
+
+    Without limits all but days that no month has come again and again. Limits on days of the week, months and dates
+    still leave something to ``daily`` and, dates alone, to ``weekly``.
+    """
+    limits = schedule.limits
+    if limits.hours or limits.month_days or schedule.monthly:
+        return False
+    if schedule.at and (now_us is not None or _limited(limits)):
+        return False
+    if limits.first or limits.last:
+        if now_us is not None or schedule.every or schedule.cron or limits.except_dates or limits.months:
+            return False
+        if limits.first and limits.last and (limits.last - limits.first).days < _TWO_WEEKS:
+            return False
+    if (limits.weekdays or limits.months) and (schedule.every or schedule.weekly or schedule.cron):
+        return False
+    if limits.except_dates and schedule.cron:
+        return False
+    for cron in schedule.cron:
+        parts = cron.expression.split()
+        if parts[-3] != "*" and parts[-2] != "*":
+            return False
+    return True
+
+
+def _limited(limits: Limits) -> bool:
+    return bool(limits.weekdays or limits.months or limits.first or limits.last or limits.except_dates)
+
+
+_TWO_WEEKS = 14
+_NEVER_HINTS = {
+    "error": "change the triggers or [limits] so that there is a time that all allow",
+    "warning": "take it away, or change it",
+    "info": "take it away when it is no longer needed",
+}
+
+# -- defaults
+
+
+def parse_defaults(file: str, text: str | bytes) -> Defaults:
+    """Read one ``_defaults.toml``: any keys of a job but the code to run, triggers and ``limits.runs``."""
+    table, text, problem = read_table(file, text)
+    if problem is not None:
+        return Defaults(file, {}, (problem,))
+    out = Reading()
+    allowed: dict[str, Any] = {}
+    for key, value in table.items():
+        if key in CODE:
+            _not_in_defaults((key,), out)
+        elif key not in SECTIONS:
+            allowed[key] = value
+            _read_default(key, value, out)
+        elif type(value) is not dict:
+            TOP[key].read(value, (key,), out)
+        else:
+            allowed[key] = _read_default_table(key, value, out)
+    return Defaults(file, allowed, out.problems(file, text))
+
+
+def _read_default(key: str, value: Any, out: Reading) -> None:
+    if key in TOP:
+        TOP[key].read(value, (key,), out)
+    else:
+        unknown(key, (), out, {name: member for name, member in TOP.items() if name not in CODE})
+
+
+def _read_default_table(section: str, table: Mapping[str, Any], out: Reading) -> dict[str, Any]:
+    forbidden = {"schedule": TRIGGERS, "limits": ("runs",), "run": ()}[section]
+    allowed = {}
+    for key, value in table.items():
+        if key in forbidden:
+            _not_in_defaults((section, key), out)
+        else:
+            allowed[key] = value
+    fields(allowed, (section,), out, SECTIONS[section])
+    return allowed
+
+
+def _not_in_defaults(path: tuple[str, ...], out: Reading) -> None:
+    what = {1: "the code to run", 2: "triggers"}[len(path)]
+    if path[-1] == "runs":
+        what = "a number of runs"
+    message = f"`{dotted(path)}` cannot be a default: {what} must stand in the job's own file"
+    out.bad(path, "not-in-defaults", message, "move it into the job files", at_key=True)
+
+
+def config_problems(config: Config) -> tuple[Problem, ...]:
+    """Return what is wrong with the job defaults of ``etc/akjob.toml``: its ``[run]`` and its ``timezone``."""
+    return _config_defaults(config).problems
+
+
+def _config_defaults(config: Config) -> Defaults:
+    """Return ``[run]`` and ``timezone`` of the configuration as the outermost defaults."""
+    out = Reading()
+    table: dict[str, Any] = {}
+    if config.timezone != "UTC":
+        SCHEDULE["timezone"].read(config.timezone, ("timezone",), out)
+        table["schedule"] = {"timezone": config.timezone}
+    if config.run_defaults:
+        fields(config.run_defaults, ("run",), out, RUN)
+        table["run"] = config.run_defaults
+    return Defaults(config.file, table, out.problems(config.file, config.text))
+
+
+_CONFIG = Config()
+_bases: dict[tuple[int, ...], _Base] = {}
+_MOST_BASES = 4096
+
+
+def _base(defaults: Sequence[Defaults], config: Config) -> _Base:
+    """Return the merged defaults, made once for each chain; an entry holds what its ids are of, so they stay unique."""
+    key = (id(config), *map(id, defaults))
+    base = _bases.get(key)
+    if base is None:
+        if len(_bases) >= _MOST_BASES:
+            _bases.clear()
+        base = _bases[key] = _make_base(defaults, config)
+    return base
+
+
+def _make_base(defaults: Sequence[Defaults], config: Config) -> _Base:
+    top: dict[str, Any] = {}
+    sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    chain = (_config_defaults(config), *defaults)
+    for one in chain:
+        for key, value in one.table.items():
+            if key not in SECTIONS:
+                top[key] = value
+                continue
+            env = {**sections["run"].get("env", {}), **value["env"]} if key == "run" and _has_env(value) else None
+            sections[key].update(value)
+            if env is not None:
+                sections["run"]["env"] = env
+    problems = tuple(problem for one in chain for problem in one.problems if problem.severity == "error")
+    out = Reading()
+    policy = {} if problems else fields(sections["run"], ("run",), out, RUN)
+    return _Base(
+        made_of=(config, *defaults),
+        top=top,
+        read={} if problems else fields(top, (), out, TOP),
+        schedule=sections["schedule"],
+        limits=sections["limits"],
+        run=sections["run"],
+        sections=any(sections.values()),
+        policy=policy,
+        whole_policy=RunPolicy(**policy),
+        files=tuple(one.file for one in defaults),
+        problems=problems,
+    )
+
+
+def _has_env(run: Mapping[str, Any]) -> bool:
+    return type(run.get("env")) is dict
+
+
+# -- back from the ledger
+
+
+def load_definition(name: str, file: str, definition: str, sources: tuple[str, ...] | None = None) -> JobSpec:
+    """Return the JobSpec whose ``definition`` this is; ``sources`` are not in it and may be given.
+
+    Raises AkjobError when the text is no definition, as one written by another version may be.
+    """
+    result = parse_job(name, file, definition)
+    if result.spec is None:
+        problem = next(one for one in result.problems if one.severity == "error")
+        message = f"the kept definition of {name} cannot be used: {problem.message} (its line {problem.line})"
+        raise AkjobError(message, hint="repair the job's file; it is taken as soon as it is right")
+    if sources is None:
+        return result.spec
+    from msgspec.structs import replace  # noqa: PLC0415 - only akjobd at its start comes here
+
+    return replace(result.spec, sources=sources)

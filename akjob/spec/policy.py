@@ -1,0 +1,237 @@
+"""The keys of ``[run]``, and how they become a :class:`~akjob.spec.model.RunPolicy`."""
+
+import re
+from typing import Any
+
+from akjob.spec import values
+from akjob.spec.keys import Key, fields, keys, register_home
+from akjob.spec.model import Resources, Retry, SecretFile
+from akjob.spec.values import Reading
+from akjob.spec.when import DURATION, SIZE, some, table_schema
+from akjob.toml.faults import dotted
+from akjob.toml.scan import Path
+
+_SECOND_US = 1_000_000
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# akjob sets these itself, so a job that set them would be told two truths.
+_OURS = frozenset({"AKJOB_JOB", "AKJOB_RUN", "AKJOB_SLOT", "AKJOB_ATTEMPT", "AKJOB_ROOT"})
+
+
+def _retry(value: Any, path: Path, out: Reading) -> Retry | None:
+    if type(value) is int:
+        out.wrong_type(path, "a table", value, f"write {{ attempts = {value + 1} }}: {value} more after the first")
+        return None
+    if not values.table(value, path, out, 'write { attempts = 3, delay = "30s" }'):
+        return None
+    errors = out.errors
+    found = fields(value, path, out, RETRY)
+    if errors != out.errors:
+        return None
+    if value and found.get("attempts", 1) == 1:
+        message = f"`{dotted(path)}` has one attempt in all, so nothing is tried again"
+        if len(value) > 1 or "attempts" not in value:
+            out.bad(path, "no-effect", message, "write attempts = 2 or more", severity="warning")
+    return Retry(**found)
+
+
+def _codes(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
+    read = values.integer(0, 255)
+    if type(value) is not list:
+        out.wrong_type(path, "an array of exit codes", value, f"write [{values.shown(value)}]")
+        return None
+    if not value:
+        out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", "write [0], or take the key away")
+        return None
+    found = [read(item, (*path, index), out) for index, item in enumerate(value)]
+    values.once(value, path, out)
+    return None if None in found else tuple(dict.fromkeys(code for code in found if code is not None))
+
+
+def _env(value: Any, path: Path, out: Reading) -> dict[str, str | SecretFile] | None:
+    if not values.table(value, path, out, 'write { NAME = "value" }'):
+        return None
+    found: dict[str, str | SecretFile] = {}
+    for name, item in value.items():
+        if not _VARIABLE.fullmatch(name):
+            meant = re.sub(r"[^A-Za-z0-9_]", "_", name)
+            hint = f"write {meant}" if _VARIABLE.fullmatch(meant) else "letters, digits and _, no digit first"
+            out.bad((*path, name), "bad-env", f"`{name}` cannot be the name of a variable", hint, at_key=True)
+        elif name in _OURS:
+            out.bad((*path, name), "reserved-env", f"`{name}` is set by akjob itself", "take it away", at_key=True)
+        elif name.startswith("SUPERVISOR_"):
+            message = f"`{name}` tells a program that supervisord runs it, which a job is not"
+            out.bad((*path, name), "reserved-env", message, "take it away", severity="warning", at_key=True)
+        found[name] = _variable(item, (*path, name), out)  # type: ignore[assignment]
+    return found
+
+
+def _variable(value: Any, path: Path, out: Reading) -> str | SecretFile | None:
+    """Read the value of one variable: a text, or the file that holds it."""
+    if type(value) is str:
+        if "\0" not in value:
+            return value
+        out.bad(path, "bad-env", f"`{dotted(path)}` has a NUL character in it", "take it out")
+    elif type(value) is dict:
+        found = fields(value, path, out, SECRET)
+        values.check_required(value, path, out, ("file",))
+        return SecretFile(found["file"]) if found.get("file") else None
+    else:
+        hint = f'write "{values.shown(value)}"' if type(value) in {int, float, bool} else ""
+        out.wrong_type(path, "a text or { file = … }", value, hint)
+    return None
+
+
+def _resources(value: Any, path: Path, out: Reading) -> Resources | None:
+    if not values.table(value, path, out, 'write { memory = "512MiB" }'):
+        return None
+    errors = out.errors
+    found = fields(value, path, out, RESOURCES)
+    return Resources(**found) if errors == out.errors else None
+
+
+_TEXT = {"type": "string", "minLength": 1}
+_COUNT = {"type": "integer", "minimum": 1}
+
+RETRY = keys(
+    Key("attempts", values.integer(1, 10**6), "attempts", "Attempts in all, the first one included.", _COUNT, 1),
+    Key("delay", values.duration(), "delay_us", "Wait this long before the second attempt.", DURATION, "0s"),
+    Key(
+        "factor",
+        values.number(1.0),
+        "factor",
+        "Each later wait is this many times the one before.",
+        {"type": "number", "minimum": 1},
+        1.0,
+    ),
+    Key("max_delay", values.duration(), "max_delay_us", "No wait is longer than this.", DURATION),
+)
+RESOURCES = keys(
+    Key("memory", values.size(1), "memory", "Memory of the run, all its processes together where cgroups allow.", SIZE),
+    Key("cpu", values.duration(_SECOND_US), "cpu_us", "CPU time, at least 1s.", DURATION),
+    Key("open_files", values.integer(1, 2**31 - 1), "open_files", "Open files.", _COUNT),
+    Key("file_size", values.size(), "file_size", "Size of a file that it writes.", SIZE),
+    Key("processes", values.integer(1, 2**31 - 1), "processes", "Processes and threads.", _COUNT),
+)
+SECRET = keys(
+    Key("file", values.text, "file", "Read at the run's start; one newline at its end is cut.", _TEXT),
+)
+RUN = keys(
+    Key(
+        "timeout",
+        values.duration_or_none,
+        "timeout_us",
+        'After this long the run is ended; "none" for no limit.',
+        {"anyOf": [DURATION, {"const": "none"}]},
+        "1h",
+    ),
+    Key(
+        "stop_signal",
+        values.signal_name,
+        "stop_signal",
+        "The signal that asks a run to end.",
+        {"type": "string", "pattern": "^(SIG)?[A-Z][A-Z0-9]*$", "examples": ["TERM", "INT"]},
+        "TERM",
+    ),
+    Key("kill_after", values.duration(), "kill_after_us", "Time from that signal to SIGKILL.", DURATION, "10s"),
+    Key(
+        "overlap",
+        values.choice("skip", "queue", "replace", "allow"),
+        "overlap",
+        "A slot while the last run still runs: skip it, queue one, replace the run, or allow both.",
+        {"enum": ["skip", "queue", "replace", "allow"]},
+        "skip",
+    ),
+    Key("lock", values.text, "lock", "Of all jobs with this lock one runs at a time.", _TEXT),
+    Key(
+        "missed",
+        values.choice("skip", "latest", "all"),
+        "missed",
+        "Slots that passed while akjobd was down or asleep: skip them, run the latest, or all (at most 100).",
+        {"enum": ["skip", "latest", "all"]},
+        "latest",
+    ),
+    Key(
+        "missed_within",
+        values.duration(),
+        "missed_within_us",
+        "Slots older than this are missed for good.",
+        DURATION,
+        "1h",
+    ),
+    Key(
+        "retry",
+        _retry,
+        "retry",
+        "Try again when a run failed, timed out or was lost.",
+        table_schema(RETRY),
+        {"attempts": 1},
+    ),
+    Key(
+        "success_codes",
+        _codes,
+        "success_codes",
+        "Exit codes of a command that mean success.",
+        some({"type": "integer", "minimum": 0, "maximum": 255}),
+        [0],
+    ),
+    Key("user", values.account, "user", "Run as this user, with its groups; only root may say so.", _TEXT),
+    Key("group", values.account, "group", "Run with this group.", _TEXT),
+    Key(
+        "umask",
+        values.umask,
+        "umask",
+        "The umask, octal; akjobd's own if there is none.",
+        {"type": "string", "pattern": "^0?[0-7]{3}$"},
+    ),
+    Key(
+        "nice",
+        values.integer(-20, 19),
+        "nice",
+        "The nice value, -20 to 19.",
+        {"type": "integer", "minimum": -20, "maximum": 19},
+    ),
+    Key("cwd", values.text, "cwd", "The working folder, relative to the root; else the root.", _TEXT),
+    Key(
+        "env",
+        _env,
+        "env",
+        "Variables of the environment; a value may be { file = … }.",
+        {
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+            "additionalProperties": {"anyOf": [{"type": "string"}, table_schema(SECRET, ("file",))]},
+        },
+    ),
+    Key("env_file", values.text, "env_file", "A file of variables, in systemd's form.", _TEXT),
+    Key("resources", _resources, "resources", "Limits of one run.", table_schema(RESOURCES)),
+    Key(
+        "interpreter",
+        values.text,
+        "interpreter",
+        "Another Python for `callable` and `dill`, such as another project's venv.",
+        _TEXT,
+    ),
+    Key(
+        "setup",
+        values.targets,
+        "setup",
+        'Dotted callables that are called first, such as "django:setup".',
+        some(_TEXT),
+    ),
+    Key(
+        "lead",
+        values.duration(),
+        "lead_us",
+        "Fork this much ahead, import the code, then wait for the slot.",
+        DURATION,
+    ),
+    Key(
+        "output_limit",
+        values.size(),
+        "output_limit",
+        "A run's output beyond this is counted and not kept.",
+        SIZE,
+        "100MiB",
+    ),
+)
+register_home("[run]", RUN)

@@ -1,0 +1,590 @@
+"""Readers: one function a kind of value.
+
+A reader takes a value as ``tomllib`` gave it, its key path and the :class:`Reading`, and returns what the model holds.
+When the value is wrong it notes a fault and returns None, which goes nowhere: with an error no job is made. Nothing is
+raised while all is well; thousands of files are read at each start.
+"""
+
+import re
+import signal
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import date, datetime, time
+from typing import Any
+
+from akjob.toml.faults import Faults, dotted
+from akjob.toml.near import did_you_mean
+from akjob.toml.scan import Path
+from akjob.units import format_duration, parse_duration, parse_size
+
+
+class Reading(Faults):
+    """The faults of one file so far, and the zone of its local times."""
+
+    def __init__(self, zone: str = "UTC") -> None:
+        super().__init__()
+        self.zone = zone
+        self.guessed: set[Path] = set()  # keys that are there under a misspelt name
+
+
+Reader = Callable[[Any, Path, Reading], Any]
+
+_LARGEST = 1e9
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def boolean(value: Any, path: Path, out: Reading) -> bool | None:
+    """Read true or false."""
+    if value is True or value is False:
+        return bool(value)
+    out.wrong_type(path, "true or false", value)
+    return None
+
+
+def any_text(value: Any, path: Path, out: Reading) -> str | None:
+    """Read a text that may be empty and have several lines."""
+    if type(value) is str:
+        return value
+    out.wrong_type(path, "a text", value, f'write "{value}"' if type(value) in {int, float} else "")
+    return None
+
+
+def text(value: Any, path: Path, out: Reading) -> str | None:
+    """Read a text with something in it; control characters other than tab and newline have no use anywhere."""
+    if type(value) is not str:
+        out.wrong_type(path, "a text", value, f'write "{value}"' if type(value) in {int, float} else "")
+    elif not value or value.isspace():
+        out.bad(path, "empty-text", f"`{dotted(path)}` is empty", "write something, or take the key away")
+    elif _UNPRINTABLE.search(value):
+        out.bad(path, "bad-value", f"`{dotted(path)}` has a control character in it", "take it out")
+    else:
+        return value
+    return None
+
+
+def texts(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
+    """Read an array of texts, at least one."""
+    if _filled(value, path, out, "an array of texts", '["…"]'):
+        for index, item in enumerate(value):
+            if type(item) is not str or not item or item.isspace():
+                text(item, (*path, index), out)
+        return tuple(value)
+    return None
+
+
+def tags(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
+    """Read an array of texts that may be empty: it is how a file drops the tags of its ``_defaults.toml``."""
+    return () if value == [] and type(value) is list else texts(value, path, out)
+
+
+def _filled(value: Any, path: Path, out: Reading, wanted: str, example: str) -> bool:
+    """Tell whether a value is an array with something in it; note it if not."""
+    if type(value) is not list:
+        hint = f"write {example}" if "…" not in example or type(value) is not str else f'write ["{value}"]'
+        out.wrong_type(path, wanted, value, hint)
+        return False
+    if not value:
+        out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", "fill it, or take the key away")
+        return False
+    return True
+
+
+def choice(*names: str) -> Reader:
+    """Make a reader of one of these words."""
+    known = frozenset(names)
+    listed = ", ".join(f'"{name}"' for name in names)
+
+    def read(value: Any, path: Path, out: Reading) -> str | None:
+        if type(value) is str and value in known:
+            return value
+        if type(value) is not str:
+            out.wrong_type(path, f"one of {listed}", value)
+        else:
+            guess = did_you_mean(value, names, '"')
+            out.bad(path, "bad-value", f'`{dotted(path)}` cannot be "{value}"{guess}', f"one of {listed}")
+        return None
+
+    return read
+
+
+def integer(low: int, high: int | None = None) -> Reader:
+    """Make a reader of whole numbers from ``low`` to ``high``, both included."""
+    limits = f"{low} or more" if high is None else f"{low} to {high}"
+
+    def read(value: Any, path: Path, out: Reading) -> int | None:
+        if type(value) is not int:
+            out.wrong_type(path, "an integer", value, f"write a number, {limits}")
+        elif value < low or (high is not None and value > high):
+            out.bad(
+                path, "out-of-range", f"`{dotted(path)}` is {value}; it must be {limits}", f"write a number, {limits}"
+            )
+        else:
+            return value
+        return None
+
+    return read
+
+
+def number(low: float) -> Reader:
+    """Make a reader of finite numbers of at least ``low``, whole ones too."""
+
+    def read(value: Any, path: Path, out: Reading) -> float | None:
+        if type(value) not in {int, float}:
+            out.wrong_type(path, "a number", value)
+        elif not low <= value < _LARGEST:  # also not nan, not inf
+            out.bad(path, "out-of-range", f"`{dotted(path)}` is {value}; it must be {low} or more", "write 1.0, 2.0, …")
+        else:
+            return float(value)
+        return None
+
+    return read
+
+
+def duration(low_us: int = 0) -> Reader:
+    """Make a reader of durations of at least ``low_us``, as microseconds."""
+
+    def read(value: Any, path: Path, out: Reading) -> int | None:
+        if type(value) is not str:
+            hint = f'write "{value}s", or m, h, d, w, ms' if type(value) is int else 'write it as "30s", "5m", "1h30m"'
+            out.wrong_type(path, "a duration in quotes", value, hint)
+            return None
+        try:
+            duration_us = parse_duration(value)
+        except ValueError as error:
+            out.bad(path, "bad-duration", *_split(f"`{dotted(path)}`: ", error))
+            return None
+        if duration_us < low_us:
+            least = format_duration(low_us)
+            out.bad(
+                path, "out-of-range", f'`{dotted(path)}` is "{value}"; it must be at least {least}', f'write "{least}"'
+            )
+            return None
+        return duration_us
+
+    return read
+
+
+def duration_or_none(value: Any, path: Path, out: Reading) -> int | None:
+    """Read a duration of at least 1 ms, or ``"none"`` as None."""
+    if value == "none":
+        return None
+    if value in {"None", "never", "infinity", "inf", "0", "unlimited"} and type(value) is str:
+        out.bad(
+            path,
+            "bad-duration",
+            f'`{dotted(path)}`: "{value}" is not a duration; write "none" for no limit',
+            'write "none"',
+        )
+        return None
+    return _POSITIVE(value, path, out)  # type: ignore[no-any-return]
+
+
+_POSITIVE = duration(1_000)
+
+
+def size(low: int = 0) -> Reader:
+    """Make a reader of sizes of at least ``low`` bytes."""
+
+    def read(value: Any, path: Path, out: Reading) -> int | None:
+        if type(value) is not str:
+            hint = f'write "{value}B", "{value}MiB", …' if type(value) is int else 'write it as "512MiB" or "2GB"'
+            out.wrong_type(path, "a size in quotes", value, hint)
+            return None
+        try:
+            bytes_ = parse_size(value)
+        except ValueError as error:
+            out.bad(path, "bad-size", *_split(f"`{dotted(path)}`: ", error))
+            return None
+        if bytes_ < low:
+            out.bad(path, "out-of-range", f'`{dotted(path)}` is "{value}"; it must be at least {low}B', "write more")
+            return None
+        return bytes_
+
+    return read
+
+
+def _split(before: str, error: ValueError) -> tuple[str, str]:
+    """Return message and hint of an error that says "…; write …": the message keeps both."""
+    message = str(error)
+    return before + message, message.partition("; ")[2] or "write less"
+
+
+# -- times and dates
+
+
+def time_of_day(value: Any, path: Path, out: Reading) -> int | None:
+    """Read a local time as whole seconds since midnight."""
+    if type(value) is time:
+        if not value.microsecond:
+            return value.hour * 3600 + value.minute * 60 + value.second
+        out.bad(path, "sub-second", f"{value} has a fraction of a second", f"write {value.replace(microsecond=0)}")
+    elif type(value) is str and (match := re.fullmatch(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?", value.strip())):
+        meant = f"{int(match[1]):02}:{match[2]}:{match[3] or '00'}"
+        out.wrong_type(path, "a time", value, f"write {meant}, without quotes")
+    else:
+        out.wrong_type(path, "a time", value, "write it as 09:30:00, without quotes")
+    return None
+
+
+def times_of_day(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
+    """Read one time or an array of times, in ascending order, each once."""
+    if type(value) is time:
+        seconds = time_of_day(value, path, out)
+        return None if seconds is None else (seconds,)
+    if type(value) is not list:
+        time_of_day(value, path, out)
+        return None
+    if not _filled(value, path, out, "a time or an array of times", "09:30:00"):
+        return None
+    found = [time_of_day(item, (*path, index), out) for index, item in enumerate(value)]
+    once(value, path, out)
+    return _sorted(found)
+
+
+def _sorted(found: list[Any]) -> tuple[Any, ...] | None:
+    """Return what was read in ascending order, each once; None when something could not be read."""
+    return None if None in found else tuple(sorted(set(found)))
+
+
+def once(values: list[Any], path: Path, out: Reading) -> None:
+    """Warn of each value that stands in its array a second time."""
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            message = f"{shown(value)} stands in `{dotted(path)}` more than once"
+            out.bad((*path, index), "duplicate-value", message, "take it away", severity="warning")
+
+
+def shown(value: Any) -> str:
+    """Write a value as TOML does, short enough for a message."""
+    if type(value) is str:
+        return f'"{value}"' if len(value) <= 60 else f'"{value[:57]}…"'  # noqa: PLR2004 - fits on a line
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if type(value) is bool:
+        return str(value).lower()
+    return str(value)
+
+
+def day(value: Any, path: Path, out: Reading) -> date | None:
+    """Read a date."""
+    if type(value) is date:
+        return value
+    if type(value) is str and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        out.wrong_type(path, "a date", value, f"write {value}, without quotes")
+    elif isinstance(value, datetime):
+        out.wrong_type(path, "a date", value, f"write {value.date()}")
+    else:
+        out.wrong_type(path, "a date", value, "write it as 2026-01-31, without quotes")
+    return None
+
+
+def days(value: Any, path: Path, out: Reading) -> tuple[date, ...] | None:
+    """Read an array of dates, in ascending order, each once."""
+    if not _filled(value, path, out, "an array of dates", "[2026-12-24]"):
+        return None
+    found = [day(item, (*path, index), out) for index, item in enumerate(value)]
+    once(value, path, out)
+    return _sorted(found)
+
+
+def naive_or_aware(value: Any, path: Path, out: Reading) -> datetime | None:
+    """Read a date-time, with or without an offset, of whole seconds."""
+    if type(value) is not datetime:
+        hint = "write it as 2026-01-31T09:30:00, without quotes"
+        if type(value) is date:
+            hint = f"write {value}T00:00:00"
+        elif type(value) is str:
+            with suppress(ValueError):
+                hint = f"write {datetime.fromisoformat(value).isoformat()}, without quotes"
+        out.wrong_type(path, "a date-time", value, hint)
+        return None
+    if value.microsecond:
+        meant = value.replace(microsecond=0).isoformat()
+        out.bad(path, "sub-second", f"{value.isoformat()} has a fraction of a second", f"write {meant}")
+        return None
+    if not 1 < value.year < 9999:  # noqa: PLR2004 - so that every zone can show it
+        out.bad(path, "out-of-range", f"the year of {value.isoformat()} is out of range", "write a year from 2 to 9998")
+        return None
+    return value
+
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+WEEKDAYS = {name: index for index, full in enumerate(_WEEKDAYS) for name in (full[:3], full)}
+_MONTHS = (
+    "january february march april may june july august september october november december".split()  # noqa: SIM905
+)
+MONTHS = {name: index for index, full in enumerate(_MONTHS, 1) for name in (full[:3], full)}
+_SHORT_DAYS = tuple(full[:3] for full in _WEEKDAYS)
+NTHS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "last": -1}
+_EXAMPLE_DAYS = '"mon", "tue", "wed", "thu", "fri", "sat", "sun", or the full names'
+
+
+def weekdays(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
+    """Read an array of days of the week, Monday = 0, in ascending order, each once."""
+    if not _filled(value, path, out, "an array of days", '["…"]'):
+        return None
+    found = []
+    for index, item in enumerate(value):
+        number_ = WEEKDAYS.get(item) if type(item) is str else None
+        if number_ is None:
+            number_ = _weekday(item, (*path, index), out)
+        found.append(number_)
+    _same_twice(value, found, path, out)
+    return _sorted(found)
+
+
+def _same_twice(values: list[Any], meanings: list[Any], path: Path, out: Reading) -> None:
+    """Warn of each value that means the same as an earlier one: "mon" and "Monday"."""
+    if len(set(meanings)) == len(meanings):
+        return
+    for index, one in enumerate(meanings):
+        if one is not None and one in meanings[:index]:
+            message = f"{shown(values[index])} stands in `{dotted(path)}` more than once"
+            out.bad((*path, index), "duplicate-value", message, "take it away", severity="warning")
+
+
+def _weekday(value: Any, path: Path, out: Reading) -> int | None:
+    """Read one day of the week in any case, or note that it is none."""
+    if type(value) is str:
+        number_ = WEEKDAYS.get(value.lower())
+        if number_ is not None:
+            return number_
+        guess = did_you_mean(value, WEEKDAYS, '"')
+        out.bad(path, "bad-day", f'"{value}" is not a day of the week{guess}', _EXAMPLE_DAYS)
+    else:
+        out.wrong_type(path, "a day of the week", value, _EXAMPLE_DAYS)
+    return None
+
+
+def months(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
+    """Read an array of months, 1 to 12 or names, in ascending order, each once."""
+    if not _filled(value, path, out, "an array of months", '["…"]'):
+        return None
+    found = [_month(item, (*path, index), out) for index, item in enumerate(value)]
+    _same_twice(value, found, path, out)
+    return _sorted(found)
+
+
+def _month(value: Any, path: Path, out: Reading) -> int | None:
+    hint = '1 to 12, "jan" to "dec", or the full names'
+    if type(value) is int:
+        if 1 <= value <= 12:  # noqa: PLR2004 - months
+            return value
+        out.bad(path, "bad-month", f"{value} is not a month", hint)
+    elif type(value) is str:
+        number_ = MONTHS.get(value.lower())
+        if number_ is not None:
+            return number_
+        out.bad(path, "bad-month", f'"{value}" is not a month{did_you_mean(value, MONTHS, chr(34))}', hint)
+    else:
+        out.wrong_type(path, "a month", value, hint)
+    return None
+
+
+def month_days(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
+    """Read an array of days of the month, 1 to 31 or -1 to -31, in ascending order, each once."""
+    if not _filled(value, path, out, "an array of days of the month", "[1, 15, -1]"):
+        return None
+    found = [month_day(item, (*path, index), out) for index, item in enumerate(value)]
+    _same_twice(value, found, path, out)
+    return _sorted(found)
+
+
+def month_day(value: Any, path: Path, out: Reading) -> int | None:
+    """Read one day of the month."""
+    if type(value) is int:
+        if 1 <= abs(value) <= 31:  # noqa: PLR2004 - the longest month
+            return value
+        out.bad(path, "bad-day", f"{value} is not a day of a month", "1 to 31, or -1 to -31 from the end")
+    else:
+        out.wrong_type(path, "a day of the month", value, "1 to 31, or -1 to -31 from the end")
+    return None
+
+
+# -- names of other things
+
+
+def names_of_days() -> tuple[str, ...]:
+    """Return the short names of the days, Monday first."""
+    return _SHORT_DAYS
+
+
+_TARGET = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*(?::[^\W\d]\w*(?:\.[^\W\d]\w*)*)?")
+
+
+def target(value: Any, path: Path, out: Reading) -> str | None:
+    """Read ``pkg.module:name.attr`` or ``pkg.module.name``."""
+    if type(value) is str and _TARGET.fullmatch(value) and (":" in value or "." in value):
+        return value
+    if type(value) is not str:
+        out.wrong_type(path, "a text", value, 'write it as "package.module:name"')
+        return None
+    hint = 'write it as "package.module:name"'
+    if re.fullmatch(r"[\w.:]+\(.*\)", value, re.DOTALL):
+        hint = f'write "{value.partition("(")[0]}" and give what stands in the parentheses as args or kwargs'
+    elif value.endswith(".py") or "/" in value:
+        meant = value.removesuffix(".py").strip("./").replace("/", ".").replace("-", "_")
+        hint = f'write "{meant}:NAME", or command = ["python", "{value}"]'
+    elif value.isidentifier():
+        hint = f'write "module:{value}"; of Python itself "builtins:{value}"'
+    out.bad(path, "bad-callable", f'"{value}" does not name a callable', hint)
+    return None
+
+
+def targets(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
+    """Read an array of dotted callables."""
+    if _filled(value, path, out, "an array of dotted callables", '["…"]'):
+        for index, item in enumerate(value):
+            target(item, (*path, index), out)
+        return tuple(value)
+    return None
+
+
+def argv(value: Any, path: Path, out: Reading) -> tuple[tuple[str, ...] | None, str | None] | None:
+    """Read a command: ``(argv, None)`` for an array, ``(None, text)`` for a line of the shell."""
+    if type(value) is str:
+        if not value or value.isspace():
+            out.bad(path, "empty-text", "`command` is empty", "write what to run, or take the key away")
+        elif "\0" in value:
+            out.bad(path, "bad-value", "`command` has a NUL character in it", "take it out")
+        else:
+            return None, value
+        return None
+    if not _filled(value, path, out, "a text for the shell or an array of texts", '["date", "-u"]'):
+        return None
+    for index, item in enumerate(value):
+        if type(item) is not str:
+            out.wrong_type((*path, index), "a text", item, f'write "{shown(item)}"')
+        elif "\0" in item:
+            out.bad((*path, index), "bad-value", "an argument has a NUL character in it", "take it out")
+    if value[0] == "" or (type(value[0]) is str and value[0].isspace()):
+        out.bad((*path, 0), "empty-text", "the program's name is empty", "write the program first, then its arguments")
+    return tuple(value), None
+
+
+_SIGNALS = {name[3:]: int(one) for name, one in signal.Signals.__members__.items() if name[3].isalpha()}
+
+
+def signal_name(value: Any, path: Path, out: Reading) -> int | None:
+    """Read "TERM" or "SIGTERM" as the number of the signal."""
+    if type(value) is str:
+        name = value.removeprefix("SIG")
+        if name in _SIGNALS and name not in {"STOP", "CONT"}:
+            return _SIGNALS[name]
+        guess = did_you_mean(value.upper().removeprefix("SIG"), _SIGNALS, '"')
+        out.bad(
+            path,
+            "bad-value",
+            f'"{value}" is not a signal that ends a run{guess}',
+            '"TERM", "INT", "QUIT", "HUP", "KILL", …',
+        )
+    else:
+        hint = next((f'write "{name}"' for name, one in _SIGNALS.items() if one == value), 'write "TERM"')
+        out.wrong_type(path, "the name of a signal", value, hint)
+    return None
+
+
+def umask(value: Any, path: Path, out: Reading) -> int | None:
+    """Read an octal number in quotes: "0027"."""
+    if type(value) is str and re.fullmatch(r"[0-7]{3,4}", value) and int(value, 8) <= 0o777:  # noqa: PLR2004
+        return int(value, 8)
+    hint = 'write three octal digits after a 0, in quotes, as in "0027"'
+    if type(value) is str:
+        out.bad(path, "bad-value", f'"{value}" is not a umask', hint)
+    else:
+        out.wrong_type(path, "a text of octal digits", value, hint)
+    return None
+
+
+_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,255}\$?")
+
+
+def account(value: Any, path: Path, out: Reading) -> str | None:
+    """Read the name, or the number in quotes, of a user or group. Whether there is one is another's question."""
+    if type(value) is str and _ACCOUNT.fullmatch(value):
+        return value
+    if type(value) is str:
+        out.bad(path, "bad-value", f'"{value}" cannot be the name of a {path[-1]}', 'write it as "www-data" or "1000"')
+    else:
+        out.wrong_type(path, "a name", value, f'write "{value}"' if type(value) is int else "")
+    return None
+
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_VERSION = re.compile(r"3\.[0-9]{1,2}")
+
+
+def sha256(value: Any, path: Path, out: Reading) -> str | None:
+    """Read 64 hexadecimal digits, as lower case."""
+    if type(value) is str and _SHA256.fullmatch(value):
+        return value.lower()
+    if type(value) is str:
+        message = f"a SHA-256 has 64 hexadecimal digits, this text has {len(value)} characters"
+        if len(value) == 64:  # noqa: PLR2004 - as above
+            message = "a SHA-256 has only the digits 0 to 9 and a to f"
+        out.bad(path, "bad-dill", message, "sha256sum FILE prints it")
+    else:
+        out.wrong_type(path, "a text of 64 hexadecimal digits", value, "sha256sum FILE prints it")
+    return None
+
+
+def python_version(value: Any, path: Path, out: Reading) -> str | None:
+    """Read a minor version of Python: "3.11"."""
+    if type(value) is str and _VERSION.fullmatch(value):
+        return value
+    if type(value) is str:
+        match = re.match(r"3\.[0-9]{1,2}", value)
+        meant = match.group() if match else "3.11"
+        out.bad(path, "bad-dill", f'"{value}" is not a minor version of Python', f'write it as "{meant}"')
+    else:
+        out.wrong_type(path, "a text", value, f'write "{value}"' if type(value) is float else 'write it as "3.11"')
+    return None
+
+
+def beside(value: Any, path: Path, out: Reading) -> str | None:
+    """Read the name of a file that stands beside the job's file."""
+    name = text(value, path, out)
+    if name is None:
+        return None
+    if "/" in name or name in {".", ".."}:
+        meant = name.rstrip("/").rpartition("/")[2]
+        message = f'"{name}" is not beside the job\'s file'
+        out.bad(path, "bad-dill", message, f'put it beside the TOML file and write "{meant}"')
+        return None
+    return name
+
+
+def table(value: Any, path: Path, out: Reading, example: str) -> bool:
+    """Tell whether a value is a table; note it if not."""
+    if type(value) is dict:
+        return True
+    out.wrong_type(path, "a table", value, example)
+    return False
+
+
+def any_array(value: Any, path: Path, out: Reading) -> tuple[Any, ...] | None:
+    """Read an array of anything."""
+    if type(value) is list:
+        return tuple(value)
+    out.wrong_type(path, "an array", value, f"write [{shown(value)}]" if type(value) is not dict else "write [ … ]")
+    return None
+
+
+def any_table(value: Any, path: Path, out: Reading) -> dict[str, Any] | None:
+    """Read a table of anything whose keys can be the names of arguments."""
+    if not table(value, path, out, "write { name = value }"):
+        return None
+    for key in value:
+        if not key.isidentifier():
+            meant = re.sub(r"\W", "_", key)
+            hint = f"write {meant}" if meant.isidentifier() else "write a Python name"
+            message = f"`{key}` is no Python name: only a callable that takes **kwargs can be given it"
+            out.bad((*path, key), "kwargs-name", message, hint, severity="warning", at_key=True)
+    return value  # type: ignore[no-any-return]
+
+
+def check_required(value: dict[str, Any], path: Path, out: Reading, required: Iterable[str]) -> None:
+    """Note each of ``required`` that the table lacks."""
+    for key in required:
+        if key not in value and (*path, key) not in out.guessed:
+            out.missing_key(path, key)

@@ -1,0 +1,161 @@
+"""Writing job files: new ones in one layout, old ones with their comments and order kept, always atomically."""
+
+import contextlib
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from akjob.errors import AkjobError
+from akjob.spec.canonical import key_text, value_text
+from akjob.spec.job import SECTIONS, TOP
+from akjob.toml.read import read_table
+
+_WIDTH = 100
+
+
+def to_toml(table: Mapping[str, Any], *, schema: str | None = None) -> str:
+    """Write a job's table: description, what to run, its arguments, then ``[schedule]``, ``[limits]``, ``[run]``.
+
+    Keys stand in the documented order, whatever the order of the dict. ``schema`` is the path for a ``#:schema`` line.
+    """
+    lines = [f"#:schema {schema}\n"] if schema else []
+    lines += [_line(name, table[name]) for name in TOP if name in table and name not in SECTIONS]
+    for section, members in SECTIONS.items():
+        given = table.get(section)
+        if given:
+            lines.append(f"\n[{section}]\n")
+            lines += [_line(name, given[name]) for name in members if name in given]
+    return "".join(lines)
+
+
+def _line(name: str, value: Any) -> str:
+    """Write one key; a long array goes one value a line."""
+    text = f"{key_text(name)} = {_laid_out(value)}"
+    if isinstance(value, (list, tuple)) and len(value) > 1 and len(text) > _WIDTH:
+        text = f"{key_text(name)} = [\n" + "".join(f"    {_laid_out(item)},\n" for item in value) + "]"
+    elif isinstance(value, str) and "\n" in value and _fits_literal(value):
+        text = f"{key_text(name)} = '''\n{value}'''"
+    return text + "\n"
+
+
+def _fits_literal(text: str) -> bool:
+    """Tell whether a text of several lines can stand between ``'''`` as it is."""
+    plain = all(sign in {"\n", "\t"} or sign.isprintable() for sign in text)
+    return plain and "'''" not in text and not text.endswith("'")
+
+
+def _laid_out(value: Any) -> str:
+    """Write a value on one line, tables with their keys in the order of the dict."""
+    if isinstance(value, Mapping):
+        pairs = ", ".join(f"{key_text(key)} = {_laid_out(item)}" for key, item in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_laid_out, value))}]"
+    return value_text(value)
+
+
+def edit_file(path: Path, changes: Mapping[str, Any]) -> None:
+    """Set keys of a job file, its comments and the order of its keys kept.
+
+    ``changes`` maps a key to its new value, or to None to take it away; a dict changes keys of that table. Raises
+    AkjobError when the file cannot be read as TOML or written.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise AkjobError(f"cannot read {path}: {error.strerror}", hint="check its name and its mode") from None
+    before, _, problem = read_table(str(path), raw)
+    if problem is not None:
+        raise AkjobError(f"cannot edit a broken file: {problem}", hint=problem.hint or "repair it first")
+    edited = _edited(raw.decode(), changes)
+    after, _, problem = read_table(str(path), edited)
+    if problem is not None or after != _changed(before, changes):
+        raise AkjobError(f"cannot edit {path} without spoiling it", hint="edit it by hand")
+    write_file(path, edited)
+
+
+def _changed(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the table is with the changes, to check the edited text against."""
+    changed = dict(table)
+    for key, value in changes.items():
+        if value is None:
+            changed.pop(key, None)
+        elif isinstance(value, Mapping):
+            changed[key] = _changed(changed.get(key, {}), value)
+        else:
+            changed[key] = value
+    return changed
+
+
+def _edited(text: str, changes: Mapping[str, Any]) -> str:
+    """Return the text with the changes made by tomlkit."""
+    import tomlkit  # noqa: PLC0415 - slow to import, and only edits need it
+
+    document = tomlkit.parse(text)
+    _apply(document, changes)
+    edited = tomlkit.dumps(document)
+    return edited.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in text else edited
+
+
+def _apply(table: Any, changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if value is None:
+            if key in table:
+                table.remove(key)
+        elif isinstance(value, Mapping):
+            if key not in table:
+                import tomlkit  # noqa: PLC0415 - loaded already
+
+                table[key] = tomlkit.table()
+            _apply(table[key], value)
+        else:
+            table[key] = value
+
+
+def write_file(path: Path, text: str) -> None:
+    """Replace a file in one step, or make it: a temporary file beside it, synced, then renamed over it.
+
+    Readers see the old text or the new, also after a power cut. Mode and, where allowed, owner of an existing file are
+    kept; a symlink stays one. Raises AkjobError when the folder cannot be written.
+    """
+    target = os.path.realpath(path)
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                _copy_rights(target, file.fileno())
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        _sync_folder(folder)
+    except OSError as error:
+        hint = "check that the folder exists and that you may write in it"
+        raise AkjobError(f"cannot write {path}: {error.strerror}", hint=hint) from None
+
+
+def _copy_rights(target: str, descriptor: int) -> None:
+    """Give the new file the mode and owner of the old one, if there is one."""
+    try:
+        old = os.stat(target)
+    except FileNotFoundError:
+        return
+    with contextlib.suppress(PermissionError):  # only root gives files away; the mode still counts
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
