@@ -1,0 +1,1 @@
+"""From the files in ``jobs.d/`` to a JobSet: looking, comparing, last good definitions; watching; git; trust."""

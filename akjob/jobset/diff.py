@@ -1,0 +1,409 @@
+"""What a change of ``jobs.d`` means: jobs added, removed, renamed; keys old and new; the next slots before and after.
+
+Both sides are read from git's objects, or one of them from the work tree; nothing is checked out.
+"""
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from akjob.config import Config, Paths, load_config
+from akjob.errors import Problem
+from akjob.instants import to_datetime
+from akjob.jobset import git, scan
+from akjob.jobset.scan import DEFAULTS, SUFFIX
+from akjob.schedule import Memory, compile_schedule, get_zone, next_slots
+from akjob.spec import Defaults, JobSpec, config_problems, parse_defaults, parse_job
+from akjob.spec.canonical import value_text
+from akjob.spec.table import job_table
+
+SLOTS = 5
+_LINK = "120000"
+
+
+class Side(Struct, frozen=True, kw_only=True):
+    """The jobs of one side, and what of it is refused, by job. ``title`` is what the side is called."""
+
+    title: str
+    jobs: Mapping[str, JobSpec]
+    refused: Mapping[str, tuple[Problem, ...]]
+    problems: tuple[Problem, ...] = ()
+
+
+class KeyChange(Struct, frozen=True):
+    """One key, dotted, and its values as TOML text; None where it has its default."""
+
+    key: str
+    old: str | None
+    new: str | None
+
+
+class JobChange(Struct, frozen=True, kw_only=True):
+    """A job that means something else. The slots are local texts; both are empty when the schedule is the same."""
+
+    job: str
+    keys: tuple[KeyChange, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+class Rename(Struct, frozen=True):
+    """A job whose name alone changed: to the ledger it is another job, with a count and a history of its own."""
+
+    old: str
+    new: str
+
+
+class Addition(Struct, frozen=True):
+    """A new job, and its next slots."""
+
+    job: str
+    after: tuple[str, ...]
+
+
+class Refusal(Struct, frozen=True):
+    """A job that akjobd would refuse, and why. ``keeps`` says that the definition before would go on."""
+
+    job: str
+    keeps: bool
+    problems: tuple[Problem, ...]
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """Everything that changes from one side to the other."""
+
+    old: str
+    new: str
+    added: tuple[Addition, ...]
+    removed: tuple[str, ...]
+    renamed: tuple[Rename, ...]
+    changed: tuple[JobChange, ...]
+    refused: tuple[Refusal, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nothing changes."""
+        return not (self.added or self.removed or self.renamed or self.changed or self.refused or self.problems)
+
+
+# reading a side
+
+
+def at_revision(paths: Paths, revision: str) -> Side:
+    """Return the jobs of a commit. Raises AkjobError (exit code 2) when there is no such revision."""
+    root = str(paths.root)
+    commit = git.commit_of(root, revision)
+    files = _contents(git.files_at(root, commit, "jobs.d"))
+    settings = _contents(git.files_at(root, commit, "etc")).get("akjob.toml")
+    config, problems = _config(settings)
+    short = commit[:10]
+    title = short if commit.startswith(revision) else f"{revision} ({short})"
+    return read_side(title, files, config, problems)
+
+
+def of_work_tree(paths: Paths) -> Side:
+    """Return the jobs that lie in the work tree."""
+    folder = str(paths.jobs_d)
+    listing = scan.scan(folder)
+    names = [*listing.files, *(f"{below}/{DEFAULTS}" if below else DEFAULTS for below in listing.defaults)]
+    files: dict[str, bytes] = {}
+    problems = list(listing.problems)
+    for name in names:
+        try:
+            files[name], _ = scan.read(f"{folder}/{name}")
+        except FileNotFoundError:
+            continue
+        except scan.Unreadable as error:
+            file = f"jobs.d/{scan.printable(name)}"
+            problems.append(Problem(file=file, code=error.code, message=error.message, hint=error.hint))
+    config, others = load_config(paths.config_file)
+    return read_side("the work tree", files, config, [*others, *problems])
+
+
+def read_side(title: str, files: Mapping[str, bytes], config: Config, problems: list[Problem]) -> Side:
+    """Parse all job files of one side, by their path below ``jobs.d``, over their defaults."""
+    defaults = {
+        posixpath.dirname(path): parse_defaults(f"jobs.d/{path}", data)
+        for path, data in files.items()
+        if posixpath.basename(path) == DEFAULTS and scan.is_job_path(posixpath.join(posixpath.dirname(path), "x.toml"))
+    }
+    jobs: dict[str, JobSpec] = {}
+    refused: dict[str, tuple[Problem, ...]] = {}
+    for path in sorted(files):
+        if not scan.is_job_path(path):
+            continue
+        name = scan.printable(path.removesuffix(SUFFIX))
+        chain = tuple(_chain(posixpath.dirname(path), defaults))
+        result = parse_job(name, f"jobs.d/{scan.printable(path)}", files[path], defaults=chain, config=config)
+        if result.spec is None:
+            refused[name] = tuple(problem for problem in result.problems if problem.severity == "error")
+        else:
+            jobs[name] = result.spec
+    return Side(title=title, jobs=jobs, refused=refused, problems=(*problems, *config_problems(config)))
+
+
+def _chain(folder: str, defaults: Mapping[str, Defaults]) -> Iterator[Defaults]:
+    """Yield the defaults that hold in a folder, the outermost first."""
+    if folder:
+        yield from _chain(posixpath.dirname(folder), defaults)
+    if folder in defaults:
+        yield defaults[folder]
+
+
+def _contents(files: Mapping[str, git.TreeFile]) -> dict[str, bytes]:
+    """Return the files' contents; a symlink's is that of the file that it leads to, if that is among them."""
+    found = {}
+    for name, file in files.items():
+        target, path = file, name
+        for _ in range(8):
+            if target.mode != _LINK:
+                found[name] = target.data
+                break
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), target.data.decode("utf-8", "replace")))
+            if path not in files:
+                break
+            target = files[path]
+    return found
+
+
+def _config(text: bytes | None) -> tuple[Config, list[Problem]]:
+    """Read an ``etc/akjob.toml`` that is not in the work tree."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "etc" / "akjob.toml"
+        file.parent.mkdir()
+        if text is not None:
+            file.write_bytes(text)
+        return load_config(file)
+
+
+# comparing
+
+
+def compare(old: Side, new: Side, now_us: int) -> Difference:
+    """Return what changes from ``old`` to ``new``; slots are those after ``now_us``."""
+    fresh = sorted(new.jobs.keys() - old.jobs.keys() - old.refused.keys())
+    gone = sorted(old.jobs.keys() - new.jobs.keys() - new.refused.keys())
+    renamed = _renamed([old.jobs[name] for name in gone], [new.jobs[name] for name in fresh])
+    before, after = {one.old for one in renamed}, {one.new for one in renamed}
+    changed = (
+        _job_change(old.jobs[name], new.jobs[name], now_us) for name in sorted(old.jobs.keys() & new.jobs.keys())
+    )
+    mended = sorted(new.jobs.keys() & old.refused.keys())
+    added = sorted([*(name for name in fresh if name not in after), *mended])
+    refused = [
+        Refusal(name, name in old.jobs, problems)
+        for name, problems in sorted(new.refused.items())
+        if old.refused.get(name) != problems
+    ]
+    return Difference(
+        old=old.title,
+        new=new.title,
+        added=tuple(Addition(name, slot_texts(new.jobs[name], now_us)) for name in added),
+        removed=tuple(name for name in gone if name not in before),
+        renamed=tuple(renamed),
+        changed=tuple(change for change in changed if change is not None),
+        refused=tuple(refused),
+        problems=tuple(one for one in new.problems if one.severity == "error" and one not in old.problems),
+    )
+
+
+def _renamed(gone: list[JobSpec], fresh: list[JobSpec]) -> list[Rename]:
+    """Pair jobs of the same definition; of several the ones with the same last part of their name, then in order."""
+    pairs = []
+    left = list(fresh)
+    for spec in gone:
+        same = [other for other in left if other.definition == spec.definition]
+        same.sort(key=lambda other: posixpath.basename(other.name) != posixpath.basename(spec.name))
+        if same:
+            left.remove(same[0])
+            pairs.append(Rename(spec.name, same[0].name))
+    return pairs
+
+
+def _job_change(old: JobSpec, new: JobSpec, now_us: int) -> JobChange | None:
+    if old.definition == new.definition:
+        return None
+    before, after = dict(_flat(job_table(old))), dict(_flat(job_table(new)))
+    keys = [
+        KeyChange(key, before.get(key), after.get(key))
+        for key in dict.fromkeys([*before, *after])
+        if before.get(key) != after.get(key)
+    ]
+    if not keys:
+        return None
+    same = old.schedule == new.schedule and old.runs == new.runs and old.enabled == new.enabled
+    return JobChange(
+        job=new.name,
+        keys=tuple(keys),
+        before=() if same else slot_texts(old, now_us),
+        after=() if same else slot_texts(new, now_us),
+    )
+
+
+def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield dotted keys and their values as TOML text; arrays are one value."""
+    for key, value in table.items():
+        name = f"{above}.{key}" if above else key
+        if isinstance(value, dict) and value:
+            yield from _flat(value, name)
+        else:
+            yield name, value_text(value)
+
+
+def slot_texts(spec: JobSpec, now_us: int) -> tuple[str, ...]:
+    """Return the next slots of a job in its own time zone; none for one that is disabled."""
+    if not spec.enabled:
+        return ()
+    count = SLOTS if spec.runs is None else min(SLOTS, spec.runs)
+    zone = get_zone(spec.schedule.zone)
+    slots = next_slots(compile_schedule(spec.schedule), now_us, count, Memory(loaded_us=now_us))
+    return tuple(_local(to_datetime(slot).astimezone(zone)) for slot in slots)
+
+
+def _local(moment: datetime) -> str:
+    return f"{moment:%a} {moment.isoformat(sep=' ')}"
+
+
+# telling
+
+
+def render_text(difference: Difference) -> Iterator[str]:
+    """Yield lines for people."""
+    yield f"from {difference.old} to {difference.new}"
+    if difference.is_empty:
+        yield "no job changes"
+    for addition in difference.added:
+        yield f"added    {addition.job}"
+        yield from (f"    next   {slot}" for slot in addition.after)
+    for job in difference.removed:
+        yield f"removed  {job}"
+    for rename in difference.renamed:
+        yield f"renamed  {rename.old} -> {rename.new}"
+    for change in difference.changed:
+        yield from _changed_text(change)
+    for refusal in difference.refused:
+        yield f"refused  {refusal.job}{_keeps(refusal)}"
+        for problem in refusal.problems:
+            yield f"    {problem}"
+            yield from ([f"      = {problem.hint}"] if problem.hint else [])
+    yield from (str(problem) for problem in difference.problems)
+
+
+def _changed_text(change: JobChange) -> Iterator[str]:
+    yield f"changed  {change.job}"
+    for key in change.keys:
+        yield f"    {key.key}: {key.old or '(default)'} -> {key.new or '(default)'}"
+    if change.before or change.after:
+        yield from _columns(change)
+
+
+def _keeps(refusal: Refusal) -> str:
+    return " (its last good definition goes on)" if refusal.keeps else ""
+
+
+def _columns(change: JobChange) -> Iterator[str]:
+    width = max([6, *map(len, change.before)])
+    yield f"    {'before':<{width}}   after"
+    for before, after in _side_by_side(change):
+        yield f"    {before:<{width}}   {after}".rstrip()
+
+
+def _side_by_side(change: JobChange) -> Iterator[tuple[str, str]]:
+    for index in range(max(len(change.before), len(change.after), 1)):
+        yield _at(change.before, index), _at(change.after, index)
+
+
+def _at(slots: tuple[str, ...], index: int) -> str:
+    if not slots and index == 0:
+        return "never"
+    return slots[index] if index < len(slots) else ""
+
+
+def render_json(difference: Difference) -> Iterator[str]:
+    """Yield one JSON object a change, with ``change`` and ``job`` first."""
+    objects: list[dict[str, Any]] = [
+        *({"change": "added", "job": one.job, "after": one.after} for one in difference.added),
+        *({"change": "removed", "job": job} for job in difference.removed),
+        *({"change": "renamed", "job": one.new, "old": one.old} for one in difference.renamed),
+        *(
+            {"change": "changed", "job": one.job, "keys": one.keys, "before": one.before, "after": one.after}
+            for one in difference.changed
+        ),
+        *(
+            {"change": "refused", "job": one.job, "keeps_last_good": one.keeps, "problems": one.problems}
+            for one in difference.refused
+        ),
+        *({"change": "problem", "job": None, "problem": problem} for problem in difference.problems),
+    ]
+    for item in objects:
+        yield msgspec.json.encode(item).decode()
+
+
+def render_markdown(difference: Difference) -> Iterator[str]:
+    """Yield a comment for a pull request."""
+    yield f"### Jobs: {_code(difference.old)} → {_code(difference.new)}"
+    yield ""
+    if difference.is_empty:
+        yield "No job changes."
+        return
+    counts = [
+        f"{len(items)} {word}"
+        for word, items in (
+            ("added", difference.added),
+            ("removed", difference.removed),
+            ("renamed", difference.renamed),
+            ("changed", difference.changed),
+            ("**refused**", difference.refused),
+        )
+        if items
+    ]
+    yield f"{', '.join(counts)}." if counts else "Problems of the configuration:"
+    for refusal in difference.refused:
+        yield f"\n- ❌ **refused** {_code(refusal.job)}{_keeps(refusal)}"
+        yield from (f"  - {_code(str(problem))} {_prose(problem.hint)}".rstrip() for problem in refusal.problems)
+    yield from (f"\n- ❌ {_code(str(problem))}" for problem in difference.problems)
+    for addition in difference.added:
+        yield f"\n- **added** {_code(addition.job)}, next: {', '.join(addition.after) or 'never by itself'}"
+    for job in difference.removed:
+        yield f"\n- **removed** {_code(job)}"
+    for rename in difference.renamed:
+        yield f"\n- **renamed** {_code(rename.old)} → {_code(rename.new)}"
+    for change in difference.changed:
+        yield f"\n- **changed** {_code(change.job)}\n"
+        yield from _tables(change)
+
+
+def _tables(change: JobChange) -> Iterator[str]:
+    yield "  | key | old | new |"
+    yield "  |---|---|---|"
+    for key in change.keys:
+        yield f"  | {_cell(key.key)} | {_cell(key.old)} | {_cell(key.new)} |"
+    if change.before or change.after:
+        yield "\n  | next before | next after |"
+        yield "  |---|---|"
+        for before, after in _side_by_side(change):
+            yield f"  | {before} | {after} |"
+
+
+def _cell(text: str | None) -> str:
+    return "*default*" if text is None else _code(text).replace("|", "\\|")
+
+
+def _code(text: str) -> str:
+    """Write text as code, whatever backticks and lines are in it."""
+    text = text.replace("\n", " ")
+    longest = max((len(part) for part in "".join(c if c == "`" else " " for c in text).split()), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if longest else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def _prose(text: str) -> str:
+    return "".join("\\" + sign if sign in "\\`*_[]<>|#" else sign for sign in text)

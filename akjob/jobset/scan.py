@@ -1,0 +1,331 @@
+"""What lies in ``jobs.d/``: one look with ``stat`` alone, and one file read safely.
+
+A look costs one ``stat`` a file and opens nothing. What changed since the last look is read by
+:mod:`akjob.jobset.loader`.
+
+Paths are relative to the folder looked at, with ``/`` between their parts: ``reports/nightly.toml``. The folder itself
+is ``""``.
+"""
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from akjob.errors import Problem
+
+DEFAULTS = "_defaults.toml"
+SUFFIX = ".toml"
+MAX_SIZE = 1024 * 1024
+NAME_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_JOB_FILE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)*[A-Za-z0-9][A-Za-z0-9._-]*\.toml\Z")
+
+Signature = tuple[int, int, int, int, int, int, int]
+"""``(size, mtime_ns, inode, device, mode, uid, gid)`` of what a name leads to, symlinks followed."""
+
+_KIND, _REGULAR = 0o170000, stat.S_IFREG
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
+
+
+class Folder(Struct, frozen=True):
+    """A folder as it was seen: who may write to it, and what it is."""
+
+    device: int
+    inode: int
+    mode: int
+    uid: int
+    gid: int
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    """One look at the folder.
+
+    ``files`` are the job files, ``defaults`` the ``_defaults.toml`` files by their folder. ``unreadable`` has the
+    folders and files that are there but could not be looked at, with the reason: nothing is known of what is in them.
+    ``missing`` says that the folder itself is not there. ``linked`` says that a symlink was followed somewhere, and
+    ``links`` has the real paths of the files and folders that symlinks lead to.
+    """
+
+    files: Mapping[str, Signature]
+    defaults: Mapping[str, Signature]
+    folders: Mapping[str, Folder]
+    unreadable: Mapping[str, str]
+    problems: tuple[Problem, ...]
+    missing: bool = False
+    linked: bool = False
+    links: frozenset[str] = frozenset()
+
+
+class Unreadable(Exception):  # noqa: N818 - it says what the file is
+    """A file that is there and cannot be read: ``code``, ``message`` and ``hint`` are those of a Problem."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+def signature(found: os.stat_result) -> Signature:
+    """Return what is compared to tell whether a file may have changed."""
+    # by index, which costs half of what the names of the fields do
+    return (found[6], found.st_mtime_ns, found[1], found[2], found[0], found[4], found[5])
+
+
+def is_ignored(name: str) -> bool:
+    """Say whether a file's or folder's name is none of ours: hidden, private, or what an editor leaves behind."""
+    return name[0] in "._#~" or name.endswith(("~", "#"))
+
+
+def is_job_path(path: str) -> bool:
+    """Say whether a path can be a job file by its name alone: no part is ignored, the last ends in ``.toml``."""
+    if not path.endswith(SUFFIX):
+        return False
+    return not any(is_ignored(part) for part in path.split("/") if part)
+
+
+def printable(path: str) -> str:
+    """Return a path as text that can be printed and encoded, whatever bytes are in it."""
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def name_problem(path: str, shown: str) -> Problem | None:
+    """Return what is wrong with the name of the job file ``path``, or None. ``shown`` is the file in the Problem."""
+    if _JOB_FILE.match(path) is not None:
+        return None
+    for part in path.removesuffix(SUFFIX).split("/"):
+        if NAME_PART.match(part) is None:
+            return Problem(
+                file=shown,
+                code="bad-name",
+                message=f"the name {printable(part)!r} is not allowed",
+                hint="rename it: letters, digits, '.', '_' and '-', beginning with a letter or a digit",
+            )
+    return None
+
+
+def scan(folder: str, shown: str = "jobs.d") -> Listing:
+    """Look at all of ``folder``. Never raises for what is in it; nothing is opened but folders.
+
+    ``shown`` is what the folder is called in Problems.
+    """
+    return _Look(folder, shown).listing()
+
+
+class _Look:
+    """One walk through the folder, with what it found so far."""
+
+    def __init__(self, folder: str, shown: str) -> None:
+        self._folder = folder
+        self._shown = shown
+        self._files: dict[str, Signature] = {}
+        self._defaults: dict[str, Signature] = {}
+        self._folders: dict[str, Folder] = {}
+        self._unreadable: dict[str, str] = {}
+        self._problems: list[Problem] = []
+        self._linked = False
+        self._links: set[str] = set()
+
+    def listing(self) -> Listing:
+        missing = False
+        try:
+            self._walk(self._folder, "", _ancestors(self._folder))
+        except (FileNotFoundError, NotADirectoryError):
+            missing = True
+        except OSError as error:
+            self._unreadable[""] = _reason(error)
+        return Listing(
+            files=self._files,
+            defaults=self._defaults,
+            folders=self._folders,
+            unreadable=self._unreadable,
+            problems=tuple(self._problems),
+            missing=missing,
+            linked=self._linked,
+            links=frozenset(self._links),
+        )
+
+    def _walk(self, path: str, below: str, above: frozenset[tuple[int, int]]) -> None:
+        found = os.stat(path)
+        identity = (found.st_dev, found.st_ino)
+        if identity in above:
+            self._warn(below, "link-loop", "this symlink leads to a folder that it lies in; it is not followed")
+            return
+        folders: list[tuple[str, str]] = []
+        try:
+            with os.scandir(path) as entries:
+                self._folders[below] = Folder(*identity, found.st_mode, found.st_uid, found.st_gid)
+                self._sort(entries, below, folders)
+        except (FileNotFoundError, NotADirectoryError):
+            raise
+        except OSError as error:
+            self._unreadable[below] = _reason(error)
+        above |= {identity}
+        for deeper, name in folders:
+            self._enter(deeper, name, above)
+
+    def _enter(self, path: str, below: str, above: frozenset[tuple[int, int]]) -> None:
+        try:
+            self._walk(path, below, above)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # removed between the listing and now: as if it had never been there
+        except OSError as error:
+            self._unreadable[below] = _reason(error)
+
+    def _sort(self, entries: Iterable["os.DirEntry[str]"], below: str, folders: list[tuple[str, str]]) -> None:
+        """Take in the files of one folder and add the folders in it to ``folders``, as (path, path below)."""
+        prefix = f"{below}/" if below else ""
+        files = self._files
+        for entry in entries:
+            name = entry.name
+            if name[0] in "._#~":
+                if name == DEFAULTS:
+                    self._defaults_file(entry, below)
+            elif name.endswith(SUFFIX):
+                # ten thousand files come along here at every look: nothing is called that need not be
+                try:
+                    found = entry.stat()
+                except OSError as error:
+                    self._no_stat(entry, prefix + name, error)
+                    continue
+                if found.st_mode & _KIND == _REGULAR:
+                    files[prefix + name] = signature(found)
+                    if entry.is_symlink():
+                        self._follow(os.path.realpath(entry.path))
+                else:
+                    self._other(entry, prefix + name, found.st_mode, folders)
+            elif not name.endswith(("~", "#")) and entry.is_dir():
+                if entry.is_symlink():
+                    self._follow(os.path.realpath(entry.path))
+                folders.append((entry.path, prefix + name))
+
+    def _follow(self, real: str) -> None:
+        self._linked = True
+        self._links.add(real)
+
+    def _no_stat(self, entry: "os.DirEntry[str]", path: str, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            self._unreadable[path] = _reason(error)
+        elif entry.is_symlink():
+            self._linked = True
+            self._unreadable[path] = "the symlink leads to nothing"
+
+    def _other(self, entry: "os.DirEntry[str]", path: str, mode: int, folders: list[tuple[str, str]]) -> None:
+        """Take in what is called like a job file and is none: a folder, or what is not to be opened."""
+        self._linked |= entry.is_symlink()
+        if stat.S_ISDIR(mode):
+            if entry.is_symlink():
+                self._follow(os.path.realpath(entry.path))
+            folders.append((entry.path, path))
+        else:
+            self._not_a_file(path, mode)
+
+    def _defaults_file(self, entry: "os.DirEntry[str]", below: str) -> None:
+        path = f"{below}/{DEFAULTS}" if below else DEFAULTS
+        if entry.is_symlink():
+            self._follow(os.path.realpath(entry.path))
+        try:
+            found = entry.stat()
+        except OSError as error:
+            self._unreadable[path] = _reason(error)
+            return
+        if stat.S_ISREG(found.st_mode):
+            self._defaults[below] = signature(found)
+        else:
+            self._not_a_file(path, found.st_mode)
+
+    def _not_a_file(self, path: str, mode: int) -> None:
+        kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+        self._warn(path, "not-a-file", f"this is {kind}, not a regular file; it is not opened")
+
+    def _warn(self, path: str, code: str, message: str) -> None:
+        shown = f"{self._shown}/{printable(path)}" if path else self._shown
+        hint = "remove it, or give it a name that begins with '.' or '_'"
+        self._problems.append(Problem(file=shown, severity="warning", code=code, message=message, hint=hint))
+
+
+def _ancestors(folder: str) -> frozenset[tuple[int, int]]:
+    """Return what identifies every folder above ``folder``: a symlink to one of them would lead back here."""
+    found = set()
+    path = os.path.dirname(os.path.realpath(folder))
+    while True:
+        try:
+            status = os.stat(path)
+        except OSError:
+            break
+        found.add((status.st_dev, status.st_ino))
+        if path == os.path.dirname(path):
+            break
+        path = os.path.dirname(path)
+    return frozenset(found)
+
+
+def _reason(error: OSError) -> str:
+    return f"{os.strerror(error.errno) if error.errno else error}"
+
+
+def read(path: str) -> tuple[bytes, Signature]:
+    """Read a regular file of at most 1 MiB. Return its bytes and its signature as of the reading.
+
+    Never waits on a pipe or a device that took the file's place. Raises FileNotFoundError when it is gone, else
+    :class:`Unreadable`.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _unreadable(error) from None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            code, message = "not-a-file", "this is no regular file; it is not read"
+            raise Unreadable(code, message)
+        if found.st_size > MAX_SIZE:
+            raise _too_large(found.st_size)
+        data = _read_all(descriptor, found.st_size)
+        if len(data) > MAX_SIZE:
+            raise _too_large(len(data))
+        return data, signature(found)
+    except OSError as error:
+        raise _unreadable(error) from None
+    finally:
+        os.close(descriptor)
+
+
+def _read_all(descriptor: int, size: int) -> bytes:
+    """Read to the end, and little more than MAX_SIZE of a file that grows meanwhile."""
+    data = os.read(descriptor, size + 1)
+    if len(data) == size:
+        return data
+    parts, length = [data], len(data)
+    while length <= MAX_SIZE:
+        more = os.read(descriptor, 65536)
+        if not more:
+            break
+        parts.append(more)
+        length += len(more)
+    return b"".join(parts)
+
+
+def _too_large(size: int) -> Unreadable:
+    return Unreadable(
+        "too-large",
+        f"the file has {size:,} bytes; a job file has at most {MAX_SIZE:,}",
+        "keep data in a file of its own and give the job its path",
+    )
+
+
+def _unreadable(error: OSError) -> Unreadable:
+    hint = (
+        "let akjobd's user read it: chmod u+r, or chown" if error.errno == errno.EACCES else "look at the file system"
+    )
+    return Unreadable("unreadable", f"the file cannot be read: {_reason(error)}", hint)
