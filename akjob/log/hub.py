@@ -1,0 +1,526 @@
+"""The collector's loop: many senders' connections in, one sink out.
+
+A chunk of a connection costs a handful of calls whatever it holds: receive, find the last newline, count the newlines,
+write, acknowledge. One chunk a connection a turn, so a flood delays another sender's line by a few chunks at most.
+Memory is bounded: of each connection no more than an unfinished line is kept, and of all together no more than HELD.
+
+What is promised by an acknowledgement: the kernel has the line, so neither the collector's death nor anybody's ``kill
+-9`` loses it. fdatasync follows within a second (in a thread, for it can take long), so a power failure can cost the
+last second's lines. A spool is deleted only after an fdatasync.
+"""
+
+import contextlib
+import errno
+import os
+import queue
+import resource
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from akjob.log import index, spool
+from akjob.log.sink import Sink, event_line
+
+CHUNK = 256 << 10
+"""Bytes taken in one turn, shared by the connections that have something, ..."""
+
+LEAST = 32 << 10
+"""... but of each so many at least: with a hundred floods a turn still takes some milliseconds only."""
+
+HELD = 64 << 20
+"""Bytes of unfinished lines kept for all connections together."""
+
+BACKLOG = 4096
+_SYNC_S = 1.0
+_RETRY_S = 1.0
+_SPOOLS_S = 5.0
+_ACCEPTS = 64
+_SECOND_US = 1_000_000
+_ENDING = frozenset({signal.SIGTERM, signal.SIGINT})
+
+
+def now_us() -> int:
+    """Read the wall clock."""
+    return time.time_ns() // 1000
+
+
+class Upkeep(Protocol):
+    """Compresses and removes old files, in a process of its own."""
+
+    def start(self) -> None:
+        """Look what there is to do, for a file was finished."""
+
+    def reap(self) -> None:
+        """Look after a child process that ended."""
+
+
+class Connection:
+    """One sender: what it sent and is no whole line yet (``tail``), and what it is still to be told (``out``)."""
+
+    __slots__ = ("greeted", "key", "mask", "out", "run", "seq", "sock", "tail", "waits_for")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.greeted = False
+        self.run: str | None = None
+        self.key: bytes | None = None
+        self.seq = 0
+        self.tail = b""
+        self.out = b""
+        self.mask = selectors.EVENT_READ
+        self.waits_for: str | None = None
+
+
+class Syncer:
+    """A thread that calls fdatasync. It writes a byte to ``wake_fd`` after each round; ``done`` counts rounds."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.asked = 0
+        self.done = 0
+        self._wake = wake
+        self._rounds: queue.SimpleQueue[list[int] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="fdatasync", daemon=True)
+        self._thread.start()
+
+    def ask(self, fds: list[int]) -> None:
+        """Sync these and close them."""
+        self.asked += 1
+        self._rounds.put(fds)
+
+    def finish(self, seconds: float) -> None:
+        """End the thread after what was asked; wait for it that long."""
+        self._rounds.put(None)
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
+        while (fds := self._rounds.get()) is not None:
+            for fd in fds:
+                # An error here is one that the file system reports to whoever writes next, too.
+                with contextlib.suppress(OSError):
+                    os.fdatasync(fd)
+                os.close(fd)
+            self.done += 1
+            self._wake()
+
+
+class Hub:
+    """The loop. ``listener`` listens already; ``runs`` is the runs' folder; ``upkeep`` looks after finished files."""
+
+    def __init__(self, listener: socket.socket, sink: Sink, runs: str, upkeep: Upkeep) -> None:
+        self._listener = listener
+        self._sink = sink
+        self._runs = runs
+        self._upkeep = upkeep
+        self._rotations = sink.rotations
+        self._selector = selectors.DefaultSelector()
+        self._buffer = bytearray(spool.MAX_LINE + CHUNK)
+        self._view = memoryview(self._buffer)
+        self._connections: set[Connection] = set()
+        self._held = 0
+        self._share = CHUNK
+        self._signals: set[int] = set()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._dirty = False
+        self._sync_at: float | None = None
+        self._listen_at: float | None = None
+        self._spools: dict[str, spool.Spool] = {}
+        self._synced_spools: list[tuple[int, str]] = []
+        self._spools_at: float | None = time.monotonic()
+        self._waiting: dict[str, list[Connection]] = {}
+        self._now_us = now_us()
+        self._stop = False
+        self._stuck = False
+        self._syncer = Syncer(self.wake)
+
+    # -- the life of the loop -----------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Make the loop turn; from another thread or a signal handler."""
+        with contextlib.suppress(BlockingIOError, OSError):
+            self._wake_out.send(b"\0")
+
+    def on_signal(self, number: int, _frame: object) -> None:
+        """Note a signal; the loop acts on it. The one wait that it cannot leave by itself is left by an exception."""
+        self._signals.add(number)
+        if self._sink.waiting and number in _ENDING:
+            raise InterruptedError(errno.EINTR, "told to stop while standard output took nothing")
+
+    def catch_signals(self) -> None:
+        """SIGTERM and SIGINT end the loop, SIGHUP reopens the file, SIGCHLD looks after the upkeep's child."""
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        signal.set_wakeup_fd(self._wake_out.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, self.on_signal)
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT."""
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._listener.setblocking(False)
+        self._selector.register(self._wake_in, selectors.EVENT_READ)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        while not self._stop:
+            self.turn()
+        self._finish()
+
+    def turn(self) -> None:
+        """Wait for something to do, and do it."""
+        ready = self._selector.select(self._timeout())
+        self._now_us = now_us()
+        self._share = max(LEAST, CHUNK // max(1, len(ready)))
+        for key, mask in ready:
+            if key.data is not None:
+                self._serve(key.data, mask)
+            elif key.fileobj is self._listener:
+                self._accept()
+            else:
+                self._drain_wake()
+        self._act_on_signals()
+        self._read_spools()
+        self._timers()
+
+    def _timeout(self) -> float | None:
+        if self._spools:
+            return 0.0
+        times = [at for at in (self._sync_at, self._listen_at, self._spools_at) if at is not None]
+        wait = min(times) - time.monotonic() if times else None
+        look_at = self._sink.look_at_us()
+        if look_at is not None:
+            seconds = (look_at - now_us()) / _SECOND_US
+            wait = seconds if wait is None else min(wait, seconds)
+        return None if wait is None else max(0.0, min(wait, 3600.0))
+
+    def _timers(self) -> None:
+        now = time.monotonic()
+        look_at = self._sink.look_at_us()
+        if look_at is not None and self._now_us >= look_at:
+            self._sink.look(self._now_us)
+        if self._sync_at is not None and now >= self._sync_at:
+            self._sync_at = None
+            self._sync()
+        if self._listen_at is not None and now >= self._listen_at:
+            self._listen_at = None
+            self._selector.register(self._listener, selectors.EVENT_READ)
+        if self._spools_at is not None and now >= self._spools_at:
+            self._spools_at = None
+            self._look_for_spools()
+        if self._sink.trouble:
+            report(self._sink.trouble)
+            self._sink.trouble = ""
+        if self._sink.rotations != self._rotations:
+            self._rotations = self._sink.rotations
+            self._upkeep.start()
+
+    def _act_on_signals(self) -> None:
+        if not self._signals:
+            return
+        signals, self._signals = self._signals, set()
+        if signals & _ENDING:
+            self._stop = True
+        if signal.SIGHUP in signals:
+            self._reopen()
+        if signal.SIGCHLD in signals:
+            self._upkeep.reap()
+
+    def _reopen(self) -> None:
+        try:
+            self._sink.reopen(self._now_us)
+        except OSError as error:
+            report(f"cannot reopen the log: {error}; trying again each second")
+            while not self._stop:
+                self._wait_for_signals()
+                with contextlib.suppress(OSError):
+                    self._sink.open(self._now_us)
+                    return
+
+    def _drain_wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._wake_in.recv(4096):
+                continue
+
+    def _finish(self) -> None:
+        """Everything that was received is written and acknowledged by now; what is no whole line yet comes again."""
+        self._listener.close()
+        for connection in list(self._connections):
+            self._close(connection)
+        for each in self._spools.values():
+            each.close()
+        with contextlib.suppress(OSError):
+            if not self._stuck:
+                self._sink.append(event_line(now_us(), "info", "collector.stopping", pid=os.getpid()), None, now_us())
+        if self._dirty:
+            self._syncer.ask(self._sink.sync_fds())
+        self._sink.close()
+        self._syncer.finish(2.0)
+
+    # -- lines in -----------------------------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS):
+            try:
+                sock, _address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+                    continue
+                report(
+                    f"cannot take another sender: {error}; {len(self._connections)} are connected; next try in a second"
+                )
+                self._selector.unregister(self._listener)
+                self._listen_at = time.monotonic() + _RETRY_S
+                return
+            sock.setblocking(False)
+            connection = Connection(sock)
+            self._connections.add(connection)
+            self._selector.register(sock, selectors.EVENT_READ, connection)
+
+    def _close(self, connection: Connection) -> None:
+        if connection not in self._connections:
+            return
+        self._connections.discard(connection)
+        self._held -= len(connection.tail)
+        connection.tail = b""
+        self._selector.unregister(connection.sock)
+        connection.sock.close()
+        if connection.run is not None and os.path.exists(os.path.join(self._runs, connection.run, "spool")):
+            self._look_later()
+
+    def _refuse(self, connection: Connection, why: str) -> None:
+        report(f"closed a connection of {connection.run or 'an unknown sender'}: {why}")
+        fields = {"run": connection.run} if connection.run else {}
+        self._close(connection)
+        self.note("warning", "collector.refused", reason=why, **fields)
+
+    def note(self, level: str, event: str, **fields: object) -> None:
+        """Write an event of the collector's own."""
+        self._write(event_line(self._now_us, level, event, **fields), None)
+
+    def _serve(self, connection: Connection, mask: int) -> None:
+        if mask & selectors.EVENT_WRITE:
+            self._tell(connection)
+        if not mask & selectors.EVENT_READ or connection not in self._connections:
+            return
+        kept = len(connection.tail)
+        view = self._view
+        if kept:
+            view[:kept] = connection.tail
+        try:
+            received = connection.sock.recv_into(view[kept : kept + self._share])
+        except BlockingIOError:
+            return
+        except OSError:
+            received = 0
+        if not received:
+            self._close(connection)  # half a line at the end is dropped: it was not acknowledged
+            return
+        end = kept + received
+        cut = self._buffer.rfind(b"\n", kept, end) + 1
+        if cut and not self._take(connection, cut):
+            return
+        self._keep(connection, bytes(view[cut:end]))
+
+    def _keep(self, connection: Connection, tail: bytes) -> None:
+        self._held += len(tail) - len(connection.tail)
+        connection.tail = tail
+        if len(tail) > spool.MAX_LINE:
+            self._refuse(connection, "a line over 4 MiB")
+        elif self._held > HELD:
+            # Safe: its sender connects again and sends again what was not acknowledged.
+            self._close(max(self._connections, key=lambda each: len(each.tail)))
+
+    def _take(self, connection: Connection, cut: int) -> bool:
+        """Write the whole lines in the buffer up to ``cut``; False when the connection is closed."""
+        start = 0
+        if not connection.greeted:
+            start = self._buffer.find(b"\n", 0, cut) + 1
+            try:
+                hello = spool.parse_hello(bytes(self._view[: start - 1]))
+            except ValueError as error:
+                self._refuse(connection, f"no hello: {error}")
+                return False
+            connection.greeted = True
+            if hello.spool is not None:
+                self._asked_for_spool(connection, hello.spool)
+                return connection in self._connections
+            connection.run = hello.run
+            connection.key = None if hello.run is None else index.key_of(hello.run, hello.job)
+            connection.seq = hello.seq - 1
+        if connection.waits_for is not None or start == cut:
+            return True
+        if not self._write(self._view[start:cut], connection.key):
+            return False
+        connection.seq += self._buffer.count(b"\n", start, cut)
+        connection.out = self._unsent(connection) + b"%d\n" % connection.seq
+        self._tell(connection)
+        return connection in self._connections
+
+    @staticmethod
+    def _unsent(connection: Connection) -> bytes:
+        """Return the end of an answer that was sent in part; whole answers that wait are superseded."""
+        head, newline, _ = connection.out.partition(b"\n")
+        return head + newline if newline and connection.mask & selectors.EVENT_WRITE else b""
+
+    def _tell(self, connection: Connection) -> None:
+        """Send what the sender is to be told; what it does not take yet, later."""
+        try:
+            sent = connection.sock.send(connection.out)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._close(connection)
+            return
+        connection.out = connection.out[sent:]
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.out else 0)
+        if mask != connection.mask:
+            connection.mask = mask
+            self._selector.modify(connection.sock, mask, connection)
+
+    # -- lines out ----------------------------------------------------------------------------------------------------
+
+    def _write(self, data: memoryview | bytes, key: bytes | None) -> bool:
+        """Write whole lines. While the disk takes none, wait here: nobody is read or acknowledged, the senders spool.
+
+        False: the collector was told to stop before the disk had room; the lines are not written.
+        """
+        try:
+            self._sink.append(data, key, self._now_us)
+        except OSError as error:
+            if not self._wait_for_room(data, key, error):
+                return False
+        self._dirty = True
+        if self._sync_at is None:
+            self._sync_at = time.monotonic() + _SYNC_S
+        return True
+
+    def _wait_for_room(self, data: memoryview | bytes, key: bytes | None, error: OSError) -> bool:
+        report(f"cannot write the log: {error}; senders keep their lines; trying again each second")
+        since_us = self._now_us
+        while True:
+            self._wait_for_signals()
+            if (
+                self._stop or error.errno == errno.EPIPE
+            ):  # a pipe without a reader stays so: the next collector gets a new one
+                self._stop = self._stuck = True
+                return False
+            try:
+                self._sink.append(data, key, self._now_us)
+            except OSError:
+                continue
+            report("the log can be written again")
+            seconds = round((self._now_us - since_us) / _SECOND_US, 3)
+            line = event_line(self._now_us, "error", "collector.stalled", error=str(error), seconds=seconds)
+            with contextlib.suppress(OSError):
+                self._sink.append(line, None, self._now_us)
+            self._look_later()
+            return True
+
+    def _wait_for_signals(self) -> None:
+        with selectors.DefaultSelector() as signals:
+            signals.register(self._wake_in, selectors.EVENT_READ)
+            signals.select(_RETRY_S)
+        self._drain_wake()
+        self._now_us = now_us()
+        if self._signals & _ENDING:
+            self._stop = True
+
+    def _sync(self) -> None:
+        if self._syncer.done < self._syncer.asked:
+            self._sync_at = time.monotonic() + _SYNC_S  # a slow disk: one round at a time
+            return
+        self._dirty = False
+        self._syncer.ask(self._sink.sync_fds())
+
+    # -- spools -------------------------------------------------------------------------------------------------------
+
+    def _look_later(self) -> None:
+        if self._spools_at is None:
+            self._spools_at = time.monotonic() + _SPOOLS_S
+
+    def _look_for_spools(self) -> None:
+        """Begin with the spools of shims that are gone; look again while there are others."""
+        for run in spool.waiting(self._runs):
+            if run not in self._spools and not any(run == other for _, other in self._synced_spools):
+                self._begin_spool(run)
+
+    def _asked_for_spool(self, connection: Connection, run: str) -> None:
+        connection.waits_for = run
+        self._waiting.setdefault(run, []).append(connection)
+        if run not in self._spools and not any(run == other for _, other in self._synced_spools):
+            self._begin_spool(run)
+
+    def _begin_spool(self, run: str) -> None:
+        folder = os.path.join(self._runs, run)
+        path = os.path.join(folder, "spool")
+        try:
+            if not os.path.exists(path):
+                self._answer(run, b"ok\n")
+            elif not spool.shim_is_gone(folder):
+                self._answer(run, b"busy\n")
+                self._look_later()
+            else:
+                self._spools[run] = spool.Spool(path)
+        except (OSError, ValueError) as error:
+            self._bad_spool(run, error)
+
+    def _bad_spool(self, run: str, error: Exception) -> None:
+        """Put a spool that cannot be read aside, so that a person can look at it and nobody waits for it."""
+        path = os.path.join(self._runs, run, "spool")
+        with contextlib.suppress(OSError):
+            os.rename(path, path + ".bad")
+        report(f"cannot read {path}: {error}; renamed to spool.bad")
+        self.note("error", "collector.spool_unreadable", run=run, error=str(error))
+        self._answer(run, b"bad\n")
+
+    def _read_spools(self) -> None:
+        for run, each in list(self._spools.items()):
+            try:
+                data = each.next(CHUNK)
+            except (OSError, ValueError) as error:
+                each.close()
+                del self._spools[run]
+                self._bad_spool(run, error)
+                continue
+            if data:
+                if not self._write(data, index.key_of(each.hello.run, each.hello.job) if each.hello.run else None):
+                    return
+                each.take(data)
+                continue
+            each.close()
+            del self._spools[run]
+            names = {"run": run} if each.hello.job is None else {"run": run, "job": each.hello.job}
+            self.note("info", "collector.spool_read", lines=each.lines, **names)
+            self._syncer.ask(self._sink.sync_fds())
+            self._synced_spools.append((self._syncer.asked, run))
+        while self._synced_spools and self._synced_spools[0][0] <= self._syncer.done:
+            _, run = self._synced_spools.pop(0)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self._runs, run, "spool"))
+            self._answer(run, b"ok\n")
+
+    def _answer(self, run: str, text: bytes) -> None:
+        for connection in self._waiting.pop(run, []):
+            if connection in self._connections:
+                connection.out = text
+                self._tell(connection)
+
+
+def report(text: str) -> None:
+    """Say something on standard error, which supervisord keeps in a file of its own."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"akjob-collector: {text}\n")
+        sys.stderr.flush()
+
+
+def raise_open_files() -> None:
+    """Take as many descriptors as the system allows: each run has a connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

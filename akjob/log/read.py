@@ -1,0 +1,391 @@
+"""Reading the log stream back: one run, one job or all, over rotated and archived files, each line once.
+
+Lines of a run stand in the files in the order of their numbers, copies aside: a sender begins again with the first
+number that was not acknowledged, so a new line never comes before one with a smaller number. So nothing has to be
+sorted, and a copy is a line whose number was there before.
+"""
+
+import base64
+import contextlib
+import gzip
+import os
+import re
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from akjob import instants
+from akjob.config import Paths
+from akjob.log import archive, files, index
+from akjob.log.index import Extent
+from akjob.log.render import render
+from akjob.log.watch import Watch
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+
+_WINDOW = 4 << 20
+_REMEMBERED = 8192
+_RUNS_REMEMBERED = 100_000
+_STAMP = b'{"timestamp":"'
+_LOOK_S = 0.2
+
+Line = dict[str, Any]
+
+
+def lines(  # noqa: PLR0913 - the options of `akjob logs`
+    paths: Paths,
+    *,
+    job: str | None = None,
+    run: str | None = None,
+    since_us: int | None = None,
+    level: str | None = None,
+    grep: str | None = None,
+) -> Iterator[Line]:
+    """Yield the lines that fit all that is given, oldest first, each once.
+
+    ``level`` is the lowest one shown (a key of LEVELS), ``grep`` a regular expression that is searched for in the
+    line as :func:`akjob.log.render.render` shows it. Torn lines are left out. Raises KeyError and re.error for a bad
+    level or pattern.
+    """
+    wanted = _Filter(job=job, run=run, since_us=since_us, level=level, grep=grep)
+    return _history(str(paths.log_dir), wanted)
+
+
+def follow(  # noqa: PLR0913 - as lines
+    paths: Paths,
+    *,
+    job: str | None = None,
+    run: str | None = None,
+    since_us: int | None = None,
+    level: str | None = None,
+    grep: str | None = None,
+    history: bool = True,
+    stop: Callable[[], bool] | None = None,
+) -> Iterator[Line]:
+    """Yield what :func:`lines` does (nothing of the past if ``history`` is false), then what is added, over rotations.
+
+    Sleeps until something is written. ``stop`` is asked some times a second and ends it once everything written is
+    yielded.
+    """
+    wanted = _Filter(job=job, run=run, since_us=since_us, level=level, grep=grep)
+    log_dir = str(paths.log_dir)
+    with Watch(log_dir) as watch:
+        tail = _Tail(log_dir)
+        try:
+            if history:
+                yield from _history(log_dir, wanted, until=tail)
+            while True:
+                ending = stop is not None and stop()
+                for chunk in tail.chunks():
+                    yield from wanted.pick(chunk)
+                if ending:
+                    return
+                watch.wait(_LOOK_S if stop is not None or tail.lost else None)
+        finally:
+            tail.close()
+
+
+def raw(paths: Paths, run: str, stream: str | None = None) -> Iterator[bytes]:
+    """Yield what a run printed, byte for byte, on ``stdout`` or ``stderr``; without ``stream`` on both, as it came."""
+    for line in lines(paths, run=run):
+        if line.get("event") != "run.output" or (stream is not None and line.get("stream") != stream):
+            continue
+        yield bytes_of(line)
+
+
+def bytes_of(line: Line) -> bytes:
+    """Return what was printed, of one ``run.output`` line."""
+    data = base64.b64decode(line["base64"]) if "base64" in line else str(line["line"]).encode("utf-8")
+    return data if line.get("eol") is False else data + b"\n"
+
+
+class _Filter:
+    """What is wanted, and what was there already."""
+
+    def __init__(
+        self, *, job: str | None, run: str | None, since_us: int | None, level: str | None, grep: str | None
+    ) -> None:
+        self.job = job
+        self.run = run
+        self.since_us = since_us
+        self._needle = f'"run":"{run}"'.encode() if run is not None else f'"job":"{job}"'.encode() if job else b""
+        self._since = "" if since_us is None else instants.to_text(since_us)
+        self._since_bytes = self._since.encode()
+        self._least = 0 if level is None else LEVELS[level]
+        self._pattern = None if grep is None else re.compile(grep)
+        self._decode = msgspec.json.Decoder(Line).decode
+        self._seen = _Seen()
+
+    def pick(self, chunk: bytes) -> Iterator[Line]:
+        """Yield the wanted ones of whole lines."""
+        for text in _with(chunk, self._needle) if self._needle else chunk[:-1].split(b"\n"):
+            # The quick look at the time spares decoding; lines begin with it.
+            if self._since and text.startswith(_STAMP) and text[14:41] < self._since_bytes:
+                continue
+            try:
+                line = self._decode(text)
+            except msgspec.DecodeError:
+                continue
+            if self._fits(line) and self._seen.first_time(line, text) and self._shown(line):
+                yield line
+
+    def _fits(self, line: Line) -> bool:
+        if self.run is not None and line.get("run") != self.run:
+            return False
+        return self.job is None or line.get("job") == self.job
+
+    def _shown(self, line: Line) -> bool:
+        if self._least and LEVELS.get(line.get("level", "info"), 20) < self._least:
+            return False
+        if self._since and line.get("timestamp", "") < self._since:
+            return False
+        return self._pattern is None or self._pattern.search(render(line, colour=False)) is not None
+
+
+class _Seen:
+    """Tells copies apart: by (run, seq), and lines without a number by their bytes among the last few thousand."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, _Numbers] = {}
+        self._texts: set[bytes] = set()
+        self._recent: deque[bytes] = deque()
+
+    def first_time(self, line: Line, text: bytes) -> bool:
+        run, seq = line.get("run"), line.get("seq")
+        if isinstance(run, str) and isinstance(seq, int):
+            numbers = self._runs.get(run)
+            if numbers is None:
+                if len(self._runs) > _RUNS_REMEMBERED:
+                    del self._runs[next(iter(self._runs))]
+                numbers = self._runs[run] = _Numbers()
+            return numbers.first_time(seq)
+        if text in self._texts:
+            return False
+        self._texts.add(text)
+        self._recent.append(text)
+        if len(self._recent) > _REMEMBERED:
+            self._texts.discard(self._recent.popleft())
+        return True
+
+
+class _Numbers:
+    """The numbers of one run that were there: all below ``next`` but those in the gaps that a power failure left."""
+
+    __slots__ = ("gaps", "next")
+
+    def __init__(self) -> None:
+        self.next = 0
+        self.gaps: set[range] = set()
+
+    def first_time(self, seq: int) -> bool:
+        if seq >= self.next:
+            if seq > self.next:
+                self.gaps.add(range(self.next, seq))
+            self.next = seq + 1
+            return True
+        for gap in self.gaps:
+            if seq in gap:
+                self.gaps.remove(gap)
+                self.gaps.update(part for part in (range(gap.start, seq), range(seq + 1, gap.stop)) if part)
+                return True
+        return False
+
+
+def _with(chunk: bytes, needle: bytes) -> Iterator[bytes]:
+    """Yield the lines that hold the needle, without looking at the others one by one."""
+    position = chunk.find(needle)
+    while position >= 0:
+        start = chunk.rfind(b"\n", 0, position) + 1
+        end = chunk.find(b"\n", position)
+        yield chunk[start:end]
+        position = chunk.find(needle, end)
+
+
+# -- the past
+
+
+def _history(log_dir: str, wanted: _Filter, until: "_Tail | None" = None) -> Iterator[Line]:
+    for chunk in _past(log_dir, wanted, until):
+        yield from wanted.pick(chunk)
+
+
+def _past(log_dir: str, wanted: _Filter, until: "_Tail | None") -> Iterator[bytes]:
+    """Yield chunks of whole lines that may hold what is wanted, of all files, the oldest first."""
+    # The current file is opened first: rotated meanwhile, it is found twice, and left out once; never not at all.
+    current = until.fd if until is not None else _open(os.path.join(log_dir, files.CURRENT))
+    own = None if current is None else _identity(current)
+    try:
+        for path in [*[file.path for file in files.finished(log_dir)], *files.foreign(log_dir)]:
+            yield from _finished_file(log_dir, path, wanted, own)
+        if current is not None:
+            end = until.offset if until is not None else os.fstat(current).st_size
+            yield from _plain(log_dir, current, end, wanted)
+    finally:
+        if until is None and current is not None:
+            os.close(current)
+
+
+def _finished_file(log_dir: str, path: str, wanted: _Filter, own: tuple[int, int] | None) -> Iterator[bytes]:
+    fd = _open(path)
+    if fd is None:  # compressed since the folder was read
+        path = os.path.join(log_dir, files.ARCHIVE, os.path.basename(path) + ".gz")
+        fd = _open(path)
+    if fd is None:
+        return
+    try:
+        status = os.fstat(fd)
+        if (status.st_dev, status.st_ino) == own:
+            return
+        if wanted.since_us is not None and status.st_mtime_ns // 1000 < wanted.since_us:
+            return
+        if path.endswith(".gz"):
+            yield from _packed(log_dir, path, fd, wanted)
+        else:
+            yield from _plain(log_dir, fd, status.st_size, wanted)
+    finally:
+        os.close(fd)
+
+
+def _plain(log_dir: str, fd: int, size: int, wanted: _Filter) -> Iterator[bytes]:
+    mark = files.fingerprint(os.pread(fd, 4096, 0))
+    extents = _extents(log_dir, mark, wanted, size)
+    return _whole_lines(_pieces(lambda extent: os.pread(fd, extent.length, extent.offset), extents))
+
+
+def _packed(log_dir: str, path: str, fd: int, wanted: _Filter) -> Iterator[bytes]:
+    mark = files.fingerprint_of(path)
+    table = archive.read_table(files.blocks_path(log_dir, mark)) if mark is not None else None
+    if (
+        table is None or table.offsets[-1] != os.fstat(fd).st_size
+    ):  # compressed by somebody else: from the beginning to the end
+        with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile), gzip.open(path) as unpacked:
+            yield from _whole_lines(iter(lambda: unpacked.read(_WINDOW), b""))
+        return
+    extents = _extents(log_dir, mark, wanted, table.size)
+    with contextlib.suppress(zlib.error):
+        yield from _whole_lines(_pieces(lambda extent: archive.read_extent(fd, table, extent), extents))
+
+
+def _extents(log_dir: str, mark: str | None, wanted: _Filter, size: int) -> list[Extent]:
+    """Return where to look: what the index tells, and all that the index does not know yet."""
+    found: list[Extent] = []
+    covered = 0
+    if mark is not None and (wanted.run is not None or wanted.job is not None):
+        found, covered = index.lookup(files.index_path(log_dir, mark), run=wanted.run, job=wanted.job)
+    if covered > size:  # of a file that was longer once
+        return [Extent(0, size)]
+    return [extent for extent in [*found, Extent(covered, size - covered)] if extent.length]
+
+
+def _pieces(read: Callable[[Extent], bytes], extents: Iterable[Extent]) -> Iterator[bytes]:
+    for extent in extents:
+        for offset in range(extent.offset, extent.offset + extent.length, _WINDOW):
+            yield read(Extent(offset, min(_WINDOW, extent.offset + extent.length - offset)))
+
+
+def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Join what the cuts between pieces tore; extents hold whole lines. A line that never ended is left out."""
+    rest = b""
+    for piece in pieces:
+        cut = piece.rfind(b"\n") + 1
+        if not cut:
+            rest += piece
+            continue
+        yield rest + piece[:cut]
+        rest = piece[cut:]
+
+
+# -- what is added
+
+
+class _Tail:
+    """The growing end of the stream. ``offset`` is where the next line begins in the file of ``fd``."""
+
+    def __init__(self, log_dir: str) -> None:
+        self._log_dir = log_dir
+        self._path = os.path.join(log_dir, files.CURRENT)
+        self.fd = _open(self._path)
+        self.offset = 0
+        self.lost = self.fd is None
+        """Whether there is no current file just now, so that it has to be looked for."""
+        if self.fd is not None:
+            self.offset = _last_line_end(self.fd)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the whole lines written since the last call; go on with the next file where one was finished."""
+        while True:
+            if self.fd is not None:
+                # Asked before reading: what the old file got before it was replaced is read for sure.
+                replaced = _identity_of(self._path) != _identity(self.fd)
+                yield from self._read(self.fd)
+                if not replaced:
+                    return
+            if not self._next():
+                return
+
+    def _read(self, fd: int) -> Iterator[bytes]:
+        size = _WINDOW
+        while data := os.pread(fd, size, self.offset):
+            cut = data.rfind(b"\n") + 1
+            if cut:
+                self.offset += cut
+                yield data[:cut]
+            elif len(data) < size:
+                return
+            else:
+                size *= 2
+
+    def _next(self) -> bool:
+        """Open the file that follows; False while there is none."""
+        paths = [*[f.path for f in files.finished(self._log_dir) if not f.compressed], self._path]
+        own = None if self.fd is None else _identity(self.fd)
+        after = [_identity_of(path) for path in paths]
+        # Several rotations at once: the one after ours. Ours is gone when it was archived: then the current one.
+        place = after.index(own) + 1 if own is not None and own in after else len(paths) - 1
+        fresh = _open(paths[min(place, len(paths) - 1)])
+        self.lost = fresh is None
+        if fresh is None:
+            return False
+        if self.fd is not None:
+            os.close(self.fd)
+        self.fd, self.offset = fresh, 0
+        return True
+
+    def close(self) -> None:
+        if self.fd is not None:
+            os.close(self.fd)
+
+
+def _last_line_end(fd: int) -> int:
+    end = os.fstat(fd).st_size
+    step = 1 << 16
+    while end > 0:
+        start = max(0, end - step)
+        cut = os.pread(fd, end - start, start).rfind(b"\n") + 1
+        if cut:
+            return start + cut
+        end = start
+    return 0
+
+
+def _open(path: str) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def _identity_of(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino

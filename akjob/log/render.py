@@ -1,0 +1,92 @@
+"""A log line as a person reads it: time, job, level, what happened; tracebacks as Python shows them."""
+
+import base64
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+import msgspec
+
+from akjob.log.failure_text import failure_text
+
+_RESET, _DIM, _BOLD = "\x1b[0m", "\x1b[2m", "\x1b[1m"
+_COLOURS = {
+    "debug": _DIM,
+    "info": "\x1b[32m",
+    "warning": "\x1b[33m",
+    "error": "\x1b[31m",
+    "critical": "\x1b[1;31m",
+}
+_HEAD = frozenset({"timestamp", "level", "event", "source", "job", "run", "seq", "logger", "exception"})
+
+# Control characters of a job's output would act on the terminal; `--raw` and `--json` give them as they are.
+_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), *range(127, 160))}
+
+
+def render(line: dict[str, Any], colour: bool, zone: tzinfo | None = None) -> str:
+    """Return lines of text without a newline at the end. Times are in ``zone``, by default the machine's."""
+    level = str(line.get("level", "info"))
+    when = _time(str(line.get("timestamp", "")), zone)
+    who = str(line.get("job") or line.get("source") or "")
+    if line.get("event") == "run.output":
+        text = _output(line)
+        bar = "|" if line.get("stream") != "stderr" else "!"
+        if colour:
+            tint = "\x1b[31m" if bar == "!" else _DIM
+            return f"{_DIM}{when}{_RESET} \x1b[36m{who}{_RESET} {tint}{bar}{_RESET} {text}"
+        return f"{when} {who} {bar} {text}"
+    what, rest = _visible(str(line.get("event", ""))), _fields(line)
+    if colour:
+        head = (
+            f"{_DIM}{when}{_RESET} \x1b[36m{who}{_RESET} {_COLOURS.get(level, '')}{level}{_RESET} {_BOLD}{what}{_RESET}"
+        )
+    else:
+        head = f"{when} {who} {level} {what}"
+    text = f"{head} {rest}" if rest else head
+    failure = line.get("exception")
+    return f"{text}\n{_visible_lines(failure_text(failure))}" if isinstance(failure, dict) else text
+
+
+def _time(stamp: str, zone: tzinfo | None) -> str:
+    try:
+        moment = datetime.fromisoformat(stamp).astimezone(UTC if zone is None else zone)
+    except ValueError:
+        return stamp
+    if zone is None:
+        moment = moment.astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
+
+
+def _output(line: dict[str, Any]) -> str:
+    if "base64" in line:
+        return _visible(base64.b64decode(line["base64"]).decode("utf-8", "backslashreplace"))
+    return _visible(str(line.get("line", "")).removesuffix("\r"))
+
+
+def _fields(line: dict[str, Any]) -> str:
+    event = str(line.get("event", ""))
+    parts = []
+    if line.get("logger"):
+        parts.append(f"[{_visible(str(line['logger']))}]")
+    if line.get("run") and (event.startswith(("run.", "collector.")) and line.get("source") != "job"):
+        parts.append(f"run={line['run']}")
+    parts += [
+        f"{_visible(key)}={_value(value)}" for key, value in line.items() if key not in _HEAD and value is not None
+    ]
+    if line.get("exception") is not None and not isinstance(line["exception"], dict):
+        parts.append(f"exception={_value(line['exception'])}")
+    return " ".join(parts)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):
+        text = _visible(value)
+        return text if text and not any(c in text for c in ' "=') else msgspec.json.encode(value).decode()
+    return _visible(msgspec.json.encode(value).decode())
+
+
+def _visible(text: str) -> str:
+    return text if text.isprintable() else text.translate(_VISIBLE)
+
+
+def _visible_lines(text: str) -> str:
+    return "\n".join([_visible(line) for line in text.split("\n")])
