@@ -1,0 +1,311 @@
+"""The job's side of the fork: from a copy of the shim to the job's first instruction.
+
+Part of the zygote: at the top it imports next to nothing; what only some jobs need is imported on their way.
+
+The order of the steps is the order in which the kernel's rules allow them: what needs root comes before the user is
+changed, the request to die with the shim comes after it (setuid clears it), the folder is entered as the user.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found] # the module signal would bring in enum
+import gc
+import marshal
+import os
+import resource
+import sys
+
+from akjob.code import fresh, load
+from akjob.log import job
+from akjob.run import foreign, linux, python
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from typing import Any, NoReturn
+
+LIBRARY_PATH = list(sys.path)
+"""Where the bare interpreter finds its standard library; set by the zygote."""
+
+
+class RefusedError(Exception):
+    """A step before the job's code could not be done: the run fails with this as its reason."""
+
+
+def main(  # noqa: PLR0913 - all that the shim hands over
+    order: dict[str, Any], channel: _socket.socket, out: int, err: int, shim: int, *, gated: bool
+) -> NoReturn:
+    """Become the job. ``out`` and ``err`` are the pipes' writing ends, ``shim`` the pid that must be the parent."""
+    code = 127
+    try:
+        try:
+            _surroundings(order, out, err, shim)
+            code = _begin(order, channel, gated=gated)
+        except RefusedError as refused:
+            python.tell(channel, python.REFUSED, str(refused))
+        except load.CodeError as error:
+            code = 1
+            python.tell(channel, python.REFUSED, error.reason)
+    except BaseException as error:
+        code = 1
+        python.tell(channel, python.REFUSED, load.describe_exception(error))
+    finally:
+        os._exit(code)
+
+
+# -- the surroundings -------------------------------------------------------------------------------------------------
+
+
+def _surroundings(order: dict[str, Any], out: int, err: int, shim: int) -> None:
+    os.setsid()
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    reset_signals()
+    user = _user(order)
+    environment = _environment(order, user)  # secrets are read as the daemon
+    if order["umask"] is not None:
+        os.umask(order["umask"])
+    if order["nice"] is not None:
+        _step(f"nice = {order['nice']}", os.setpriority, os.PRIO_PROCESS, 0, order["nice"])
+    for name, number, soft, hard in order["rlimits"]:
+        _step(f"resources.{name}", _limit, number, soft, hard)
+    if order["cgroup"]:
+        _step("the control group", _write, order["cgroup"] + "/cgroup.procs", str(os.getpid()))
+    if user is not None:
+        _become(order, user)
+    linux.die_with_parent(_signal.SIGKILL)
+    if os.getppid() != shim:
+        raise RefusedError("the shim that looks after this run ended before the run began")
+    _step(f"cwd {order['cwd']}", os.chdir, order["cwd"])
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def _step(what: str, function: Any, *arguments: Any) -> None:
+    try:
+        function(*arguments)
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"{what}: {_why(error)}") from error
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)
+
+
+def reset_signals() -> None:
+    """Give back the dispositions that a Python program has at its start."""
+    for number in (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2):
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    _signal.set_wakeup_fd(-1)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+def _limit(number: int, soft: int, hard: int) -> None:
+    ceiling = resource.getrlimit(number)[1]
+    if ceiling != resource.RLIM_INFINITY and os.geteuid() != 0:
+        soft, hard = min(soft, ceiling), min(hard, ceiling)
+    resource.setrlimit(number, (soft, hard))
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def _user(order: dict[str, Any]) -> Any:
+    if order["user"] is None:
+        return None
+    import pwd
+
+    try:
+        return pwd.getpwnam(order["user"])
+    except KeyError:
+        raise RefusedError(f"user {order['user']!r} does not exist on this machine") from None
+
+
+def _become(order: dict[str, Any], user: Any) -> None:
+    import grp
+
+    name, number = order["user"], user.pw_gid
+    if order["group"] is not None:
+        try:
+            number = grp.getgrnam(order["group"]).gr_gid
+        except KeyError:
+            raise RefusedError(f"group {order['group']!r} does not exist on this machine") from None
+    if (os.geteuid(), os.getegid()) == (user.pw_uid, number):
+        return
+    if os.geteuid() != 0:
+        raise RefusedError(
+            f"only root may run a job as another user ({name!r}); akjobd runs with the user id {os.geteuid()}"
+        )
+    _step(f"group of {name!r}", os.setgid, number)
+    _step(f"groups of {name!r}", os.initgroups, name, number)
+    _step(f"user {name!r}", os.setuid, user.pw_uid)
+
+
+# -- the environment --------------------------------------------------------------------------------------------------
+
+
+def _environment(order: dict[str, Any], user: Any) -> dict[str, str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SUPERVISOR_")}
+    if user is not None:
+        environment.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name, SHELL=user.pw_shell or "/bin/sh")
+    if order["env_file"]:
+        environment.update(read_env_file(order["env_file"]))
+    for key, value in order["env"].items():
+        environment[key] = value if isinstance(value, str) else _secret(key, value[0])
+    environment.update(order["names"])
+    return environment
+
+
+def _secret(key: str, path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            value = file.read()
+    except OSError as error:
+        raise RefusedError(f"env.{key}: the file {path} cannot be read: {error.strerror}") from error
+    if b"\0" in value:
+        raise RefusedError(f"env.{key}: the file {path} holds a NUL byte, which no environment variable can")
+    return os.fsdecode(value[:-1] if value.endswith(b"\n") else value)
+
+
+def read_env_file(path: str) -> dict[str, str]:
+    """Read ``KEY=value`` lines by the rules of systemd.exec(5), EnvironmentFile=.
+
+    Empty lines and lines that begin with ``#`` or ``;`` are passed over, a backslash at a line's end continues it,
+    values may stand in single or double quotes. Raises RefusedError; a message never holds a value.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = os.fsdecode(file.read())
+    except OSError as error:
+        raise RefusedError(f"env_file {path} cannot be read: {error.strerror}") from error
+    found: dict[str, str] = {}
+    reader = _EnvText(text)
+    while reader.more():
+        start = reader.line
+        key = reader.key()
+        if key is None:
+            continue
+        if not key or not key.replace("_", "a").isalnum() or key[0].isdigit() or not key.isascii():
+            raise RefusedError(f"{path}:{start}: expected NAME=value")
+        found[key] = reader.value()
+    return found
+
+
+class _EnvText:
+    """The text of an environment file, read once from left to right."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text.replace("\r\n", "\n")
+        self.at = 0
+        self.line = 1
+
+    def more(self) -> bool:
+        return self.at < len(self.text)
+
+    def _next(self) -> str:
+        character = self.text[self.at]
+        self.at += 1
+        if character == "\n":
+            self.line += 1
+        return character
+
+    def key(self) -> str | None:
+        """Read up to the ``=``; None for an empty line or a comment. Without a ``=`` the empty text: no name."""
+        end = self.text.find("\n", self.at)
+        line = self.text[self.at :] if end < 0 else self.text[self.at : end]
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#;":
+            while self.more() and self._next() != "\n":
+                continue
+            return None
+        if "=" not in line:
+            return ""
+        name = line[: line.index("=")]
+        self.at += len(name) + 1
+        return name.strip().removeprefix("export ").strip()
+
+    def value(self) -> str:  # noqa: C901 - one state machine, one loop
+        """Read up to the line's end: quotes and backslashes taken away, white space around the value too."""
+        out: list[str] = []
+        keep = 0  # up to here nothing is trimmed: it was quoted
+        quote = ""
+        while self.more():
+            character = self._next()
+            if quote:
+                if character == quote:
+                    quote = ""
+                    keep = len(out)
+                elif character == "\\" and quote == '"' and self.more():
+                    following = self._next()
+                    if following != "\n":
+                        out.append(following if following in '"\\`$' else "\\" + following)
+                else:
+                    out.append(character)
+            elif character == "\n":
+                break
+            elif character in "\"'" and not "".join(out[keep:]).strip():
+                del out[keep:]
+                quote = character
+            elif character == "\\" and self.more():
+                following = self._next()
+                if following != "\n":
+                    out.append(following)
+                    keep = len(out)
+            elif out or not character.isspace():
+                out.append(character)
+        return "".join(out[:keep]) + "".join(out[keep:]).rstrip()
+
+
+# -- the code ---------------------------------------------------------------------------------------------------------
+
+
+def _begin(order: dict[str, Any], channel: _socket.socket, *, gated: bool) -> int:
+    kind = order["code"][0]
+    if kind == "command":
+        return _exec(order["code"][1], order, channel, gated=gated)
+    if order["interpreter"]:
+        _exec_interpreter(order, channel, gated=gated)
+    linux.set_title(f"akjob: {order['job']} {order['run']}")
+    _prepare(order, channel)
+    return python.begin(order, channel, load, gated=gated, report=job.uncaught)
+
+
+def _exec(argv: list[str], order: dict[str, Any], channel: _socket.socket, *, gated: bool) -> int:
+    if gated:
+        python.wait(channel)
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
+        _signal.signal(number, _signal.SIG_DFL)
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606 - a command is run as it stands
+    except OSError as error:
+        where = f" (looked in PATH: {os.environ.get('PATH', '')})" if "/" not in argv[0] else f" (in {order['cwd']})"
+        raise RefusedError(f"command {argv[0]!r} cannot be executed: {error.strerror}{where}") from error
+
+
+def _prepare(order: dict[str, Any], channel: _socket.socket) -> None:
+    """Make this process one that Python code expects: its path, its streams, its way to the log."""
+    gc.enable()
+    load.prepare_path(order["root"], order["cwd"], order["pythonpath"], LIBRARY_PATH)
+    fresh.install()
+    python.own_streams(order["code"][1])
+    job.install(channel.fileno(), python.context(order))
+
+
+def _exec_interpreter(order: dict[str, Any], channel: _socket.socket, *, gated: bool) -> NoReturn:
+    """Give the run to another Python: it gets the order in a memory file, and the channel."""
+    fd = os.memfd_create("order", 0)
+    os.write(fd, marshal.dumps({**order, "gated": gated}, 4))
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.set_inheritable(channel.fileno(), True)
+    argv = [order["interpreter"], foreign.__file__, str(fd), str(channel.fileno())]
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
+        _signal.signal(number, _signal.SIG_DFL)
+    try:
+        os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
+    except OSError as error:
+        raise RefusedError(f"interpreter {argv[0]!r} cannot be executed: {error.strerror}") from error

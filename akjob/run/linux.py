@@ -1,0 +1,120 @@
+"""The few Linux calls that the standard library lacks. Part of the zygote: it imports next to nothing."""
+
+from __future__ import annotations
+
+# The C half of ctypes alone: the Python half would cost every fork some fifty pages.
+import _ctypes
+import os
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_TIMERSLACK = 29
+_PR_SET_CHILD_SUBREAPER = 36
+
+_libc = _ctypes.dlopen(None, os.RTLD_NOW)  # type: ignore[arg-type] # None is the program itself
+_prctl_address = _ctypes.dlsym(_libc, "prctl")
+
+
+def _prctl(option: int, value: int | bytes) -> None:
+    if _ctypes.call_function(_prctl_address, (option, value, 0, 0, 0)):
+        raise OSError(f"prctl({option}) failed")
+
+
+def die_with_parent(signum: int) -> None:
+    """Ask for ``signum`` when the parent dies. setuid clears it; the caller must check getppid() afterwards."""
+    _prctl(_PR_SET_PDEATHSIG, signum)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends (PR_SET_CHILD_SUBREAPER)."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def precise_timers() -> None:
+    """Wake as near to the asked instant as the kernel can, instead of up to 50 microseconds later."""
+    _prctl(_PR_SET_TIMERSLACK, 1)
+
+
+_title_area: tuple[int, int] | None = None
+
+
+def keep_title_area() -> None:
+    """Remember where this process's command line stands in memory; forks inherit the place."""
+    global _title_area  # noqa: PLW0603 - known once, in the zygote
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    # proc(5): arg_start and arg_end are fields 48 and 49; field 3 is the first after the name.
+    _title_area = int(fields[45]), int(fields[46])
+
+
+def set_title(title: str) -> None:
+    """Show ``title`` in ``ps``, cut to the room there is."""
+    if _title_area is None:
+        return
+    start, end = _title_area
+    data = title.encode("utf-8", "replace")[: end - start - 1]
+    fd = os.open("/proc/self/mem", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(fd, data.ljust(end - start, b"\0"), start)
+    finally:
+        os.close(fd)
+
+
+def descendants(root: int) -> list[int]:
+    """Return the processes below ``root``, parents before children. What forks meanwhile may be missing."""
+    found = []
+    level = [root]
+    while level:
+        below = []
+        for pid in level:
+            below += _children(pid)
+        found += below
+        level = below
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    children = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                children += [int(child) for child in file.read().split()]
+    except FileNotFoundError:
+        if not os.path.exists("/proc/self/task/%d/children" % os.getpid()):  # noqa: UP031 - CONFIG_PROC_CHILDREN is off
+            return _children_by_scan(pid)
+    except ProcessLookupError:
+        pass  # it ended while being looked at; its children are the subreaper's now
+    return children
+
+
+def _children_by_scan(parent: int) -> list[int]:
+    children = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == parent:
+            children.append(int(name))
+    return children
+
+
+def command_name(pid: int) -> str:
+    """Return a process's short name (comm), or an empty text when it is gone."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            return file.read().decode("utf-8", "replace").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def is_zombie(pid: int) -> bool:
+    """Tell whether a process has ended and waits to be reaped; one that is gone counts as ended too."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    except (FileNotFoundError, ProcessLookupError):
+        return True

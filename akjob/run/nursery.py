@@ -1,0 +1,146 @@
+"""akjobd's end of the zygote: starting it, sending it orders, hearing which shim each became."""
+
+from __future__ import annotations
+
+import array
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+import akjob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from akjob.config import Paths
+
+_PACKET = 1 << 16
+_DESCRIPTOR = 3
+_TITLE_ROOM = 240
+
+_BOOT = (
+    "import sys; sys.path.insert(0, {home!r}); from akjob.run import child, zygote; "
+    "del sys.path[0]; child.LIBRARY_PATH = list(sys.path); zygote.main({descriptor})"
+)
+
+
+class Forked(Struct, frozen=True):
+    """The zygote's answer to an order: ``pid`` and ``pidfd`` of the shim (-1: it has ended already), or why not."""
+
+    run: str
+    pid: int = 0
+    pidfd: int = -1
+    failed: str = ""
+
+
+class Nursery:
+    """One zygote. When it ends, :attr:`pidfd` becomes readable: :meth:`close` this one and make another."""
+
+    def __init__(self, paths: Paths) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        self._socket = ours
+        self._outbox: list[bytes] = []
+        home = str(Path(akjob.__file__).resolve().parent.parent)
+        argv = [
+            sys.executable,
+            "-I",
+            "-S",
+            "-X",
+            "utf8",
+            "-c",
+            _BOOT.format(home=home, descriptor=_DESCRIPTOR),
+            "-" * _TITLE_ROOM,
+        ]
+        env = {key: value for key, value in os.environ.items() if not key.startswith("SUPERVISOR_")}
+        with theirs:
+            self.pid = os.posix_spawn(
+                sys.executable,
+                argv,
+                env,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    # Never a pipe of supervisord's: a run that outlives it would die of writing to it.
+                    (
+                        os.POSIX_SPAWN_OPEN,
+                        1,
+                        str(paths.log_dir / "runs.err"),
+                        os.O_WRONLY | os.O_CREAT | os.O_APPEND,
+                        0o600,
+                    ),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), _DESCRIPTOR),
+                ],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=(signal.SIGPIPE, signal.SIGTERM),
+            )
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def fileno(self) -> int:
+        """Return the descriptor on which answers arrive."""
+        return self._socket.fileno()
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether orders wait for room on the way to the zygote."""
+        return bool(self._outbox)
+
+    def send(self, orders: Iterable[bytes]) -> None:
+        """Send encoded orders, many in one packet. Never waits: what has no room goes out by :meth:`flush`."""
+        data = b"".join(orders)
+        self._outbox += [data[at : at + _PACKET] for at in range(0, len(data), _PACKET)]
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits, as far as there is room. What a dead zygote did not take is lost with it."""
+        try:
+            while self._outbox:
+                self._socket.send(self._outbox[0])
+                del self._outbox[0]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._outbox.clear()
+
+    def answers(self) -> list[Forked]:
+        """Return what the zygote answered since the last call."""
+        found: list[Forked] = []
+        while True:
+            try:
+                data, ancillary, _, _ = self._socket.recvmsg(4096, socket.CMSG_LEN(array.array("i").itemsize))
+            except OSError:
+                return found
+            if not data:
+                return found
+            found.append(_answer(data.decode(), ancillary))
+
+    def ended(self) -> bool:
+        """Whether the zygote is dead; it is reaped then."""
+        if not select.select([self.pidfd], [], [], 0)[0]:
+            return False
+        os.waitpid(self.pid, 0)
+        return True
+
+    def close(self) -> None:
+        """Let go of the zygote: it ends when it has forked what it was sent. Its shims live on."""
+        self._socket.close()
+        os.close(self.pidfd)
+
+
+def _answer(text: str, ancillary: list[tuple[int, int, bytes]]) -> Forked:
+    kind, run, rest = text.split(" ", 2)
+    if kind == "failed":
+        return Forked(run, failed=rest)
+    pidfd = -1
+    for level, kind_of, data in ancillary:
+        if (level, kind_of) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            pidfd = array.array("i", data)[0]
+            os.set_inheritable(pidfd, False)
+    return Forked(run, int(rest), pidfd)

@@ -1,0 +1,177 @@
+"""From a job and a slot to the order that the zygote is sent: everything a shim and a job's process need to know.
+
+An order is a dictionary of plain types (``marshal`` carries it), so that the reading end needs no library:
+
+| key | meaning |
+|---|---|
+| ``version`` | of this table; a zygote is only ever sent orders by the akjobd that started it |
+| ``run``, ``job``, ``attempt``, ``trigger``, ``slot_us`` | what run this is |
+| ``token`` | which order of this run: a run whose order was lost gets another one, with the next number |
+| ``start_us`` | the gate: not before this wall-clock instant (µs); 0 is at once |
+| ``import_ahead``, ``lead_us`` | whether the code is imported before the gate |
+| ``folder``, ``shims``, ``collector`` | the run's folder; where to send notices and lines |
+| ``root``, ``cwd``, ``pythonpath``, ``interpreter``, ``setup`` | where code is looked for, and by which Python |
+| ``code``, ``args``, ``kwargs`` | ``("callable", target)``, ``("dill", path, sha256, python)``, ``("command", argv)`` |
+| ``env``, ``env_file``, ``names`` | texts, or ``(file,)`` for a secret; ``names`` are the ``AKJOB_*`` of the run |
+| ``user``, ``group``, ``umask``, ``nice``, ``rlimits``, ``cgroup``, ``limits`` | whose rights, and how much |
+| ``timeout_us``, ``stop_signal``, ``kill_after_us``, ``success_codes``, ``output_limit`` | its end |
+| ``warnings`` | texts that go on the log stream when it starts |
+"""
+
+from __future__ import annotations
+
+import marshal
+import resource
+from datetime import date, datetime, time
+from typing import TYPE_CHECKING, Any
+
+from akjob import instants
+from akjob.config import socket_address
+from akjob.spec.model import Command, DillFile, DottedCallable, SecretFile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from akjob.config import Config, Paths
+    from akjob.run.cgroup import Groups
+    from akjob.spec.model import Code, JobSpec, Resources
+
+VERSION = 1
+_CPU_GRACE_S = 5
+
+
+def make(  # noqa: PLR0913 - all that makes this run this run
+    spec: JobSpec,
+    paths: Paths,
+    config: Config,
+    *,
+    run: str,
+    slot_us: int,
+    attempt: int,
+    trigger: str,
+    start_us: int = 0,
+    token: int = 0,
+    kwargs: Mapping[str, Any] | None = None,
+    groups: Groups | None = None,
+) -> dict[str, Any]:
+    """Return the order of one run. ``kwargs`` are those of a manual run, over the job's own."""
+    policy = spec.run
+    root = str(paths.root)
+    names = {
+        "AKJOB_JOB": spec.name,
+        "AKJOB_RUN": run,
+        "AKJOB_SLOT": instants.to_text(slot_us),
+        "AKJOB_ATTEMPT": str(attempt),
+        "AKJOB_ROOT": root,
+    }
+    rlimits, warnings = _rlimits(policy.resources, groups.controllers if groups is not None else frozenset())
+    return {
+        "version": VERSION,
+        "run": run,
+        "job": spec.name,
+        "attempt": attempt,
+        "trigger": trigger,
+        "slot_us": slot_us,
+        "token": token,
+        "start_us": start_us,
+        "import_ahead": policy.lead_us > 0 and not isinstance(spec.code, Command),
+        "lead_us": policy.lead_us,
+        "folder": str(paths.runs / run),
+        "shims": socket_address(paths.shims_socket),
+        "collector": socket_address(paths.collector_socket),
+        "root": root,
+        "cwd": _below(root, policy.cwd),
+        "pythonpath": list(config.pythonpath),
+        "interpreter": policy.interpreter,
+        "setup": list(policy.setup),
+        "code": _code(spec.code, spec, root),
+        "args": _plain(list(spec.args)),
+        "kwargs": _plain({**spec.kwargs, **(kwargs or {})}),
+        "env": {key: (_below(root, v.file),) if isinstance(v, SecretFile) else v for key, v in policy.env.items()},
+        "env_file": _below(root, policy.env_file) if policy.env_file else None,
+        "names": names,
+        "user": policy.user,
+        "group": policy.group,
+        "umask": policy.umask,
+        "nice": policy.nice,
+        "rlimits": rlimits,
+        "cgroup": "" if groups is None else groups.of(run),
+        "limits": _group_limits(policy.resources, groups),
+        "timeout_us": policy.timeout_us,
+        "stop_signal": policy.stop_signal,
+        "kill_after_us": policy.kill_after_us,
+        "success_codes": list(policy.success_codes),
+        "output_limit": policy.output_limit,
+        "warnings": warnings,
+    }
+
+
+def encode(order: dict[str, Any]) -> bytes:
+    """Write an order for the zygote: four bytes of length, little endian, and its marshal."""
+    data = marshal.dumps(order)
+    return len(data).to_bytes(4, "little") + data
+
+
+def _below(root: str, path: str | None) -> str:
+    if path is None:
+        return root
+    return path if path.startswith("/") else f"{root}/{path}"
+
+
+def _code(code: Code, spec: JobSpec, root: str) -> tuple[Any, ...]:
+    match code:
+        case DottedCallable(target):
+            return ("callable", target)
+        case DillFile(file, sha256, python):
+            return ("dill", f"{root}/{spec.file.rpartition('/')[0]}/{file}", sha256, python)
+        case Command(argv, shell):
+            return ("command", ["/bin/sh", "-c", shell] if argv is None else list(argv))
+    raise TypeError(code)
+
+
+def _plain(value: Any) -> Any:
+    """Write TOML's dates and times as ``(type, text)``: marshal knows none, and tuples are free for it."""
+    if isinstance(value, datetime):
+        return ("datetime", value.isoformat())
+    if isinstance(value, date):
+        return ("date", value.isoformat())
+    if isinstance(value, time):
+        return ("time", value.isoformat())
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def _group_limits(resources: Resources, groups: Groups | None) -> dict[str, int | None]:
+    counted = frozenset() if groups is None else groups.controllers
+    return {
+        "memory": resources.memory if "memory" in counted else None,
+        "processes": resources.processes if "pids" in counted else None,
+    }
+
+
+def _rlimits(resources: Resources, counted: frozenset[str]) -> tuple[list[tuple[str, int, int, int]], list[str]]:
+    """Return (name, resource, soft, hard) and what has to be said about them."""
+    limits, warnings = [], []
+    if resources.memory is not None and "memory" not in counted:
+        limits.append(("memory", resource.RLIMIT_DATA, resources.memory, resources.memory))
+        warnings.append(
+            "resources.memory limits each process alone (RLIMIT_DATA): no control group is delegated to akjobd"
+        )
+    if resources.processes is not None and "pids" not in counted:
+        limits.append(("processes", resource.RLIMIT_NPROC, resources.processes, resources.processes))
+        warnings.append(
+            "resources.processes counts all processes of the run's user, and none of root's (RLIMIT_NPROC): no control "
+            "group is delegated to akjobd"
+        )
+    if resources.cpu_us is not None:
+        # setrlimit(2): at the soft limit SIGXCPU, which says what happened; SIGKILL only at the hard one.
+        seconds = max(1, -(-resources.cpu_us // instants.SECOND))
+        limits.append(("cpu", resource.RLIMIT_CPU, seconds, seconds + _CPU_GRACE_S))
+    if resources.open_files is not None:
+        limits.append(("open_files", resource.RLIMIT_NOFILE, resources.open_files, resources.open_files))
+    if resources.file_size is not None:
+        limits.append(("file_size", resource.RLIMIT_FSIZE, resources.file_size, resources.file_size))
+    return limits, warnings

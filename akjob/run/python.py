@@ -1,0 +1,149 @@
+"""Running Python code as a run: the gate, the call, the way out. What it finds out it tells the shim.
+
+Read by Pythons that have nothing of akjob installed (``interpreter``), from 3.8 on, so it imports the standard library
+alone, and of that only what is loaded anyway.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from collections.abc import Callable
+    from typing import Any
+
+GO = b"G"
+"""What the shim sends when the run may begin."""
+
+EVENT = b"{"
+ERROR = b"E"
+REFUSED = b"F"
+READY = b"I"
+RESULT = b"R"
+WARNING = b"W"
+"""First byte of what the job's side tells the shim: a log event (a JSON object), the error that the code ended with,
+a step that could not be done, the code is imported, the return value as JSON, a warning."""
+
+_MESSAGE_BYTES = 60_000
+
+
+def tell(channel: _socket.socket, kind: bytes, text: str) -> None:
+    """Tell the shim something, cut to what a message can hold."""
+    data = text.encode("utf-8", "replace")
+    if len(data) > _MESSAGE_BYTES:
+        data = data[:_MESSAGE_BYTES].decode("utf-8", "ignore").encode("utf-8")
+    try:
+        channel.send(kind + data)
+    except OSError:
+        return  # the shim is gone, and with it this process in a moment
+
+
+def wait(channel: _socket.socket) -> None:
+    """Wait at the gate. When the shim lets go of the run, or ends, nothing of the job has happened."""
+    if channel.recv(16) != GO:
+        os._exit(0)
+
+
+def own_streams(argv0: str) -> None:
+    """Make stdout and stderr anew: a line is in the log when it is printed, not when 8 KiB are full."""
+    sys.argv[:] = [argv0]
+    for number, name, errors in ((1, "stdout", "surrogateescape"), (2, "stderr", "backslashreplace")):
+        stream = open(number, "w", buffering=1, encoding="utf-8", errors=errors, closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def context(order: dict[str, Any]) -> dict[str, Any]:
+    """Return what the job's own log lines and ``current_run()`` need to know of the run."""
+    return {"job": order["job"], "run": order["run"], "slot": order["names"]["AKJOB_SLOT"], "attempt": order["attempt"]}
+
+
+def begin(
+    order: dict[str, Any], channel: _socket.socket, load: Any, *, gated: bool, report: Callable[[BaseException], None]
+) -> int:
+    """Load the code, wait at the gate, run it; return the exit code. ``load`` is the module akjob.code.load.
+
+    Raises what loading raises. ``report`` writes down an exception that ended the code.
+    """
+    ahead = order["import_ahead"]
+    if gated and not ahead:
+        wait(channel)
+    call = _load(order, load)
+    if gated and ahead:
+        tell(channel, READY, "")
+        wait(channel)
+    return _run(call, channel, load, report)
+
+
+def _load(order: dict[str, Any], load: Any) -> Any:
+    for target in order["setup"]:
+        load.load_callable(target)()
+    kind, target, *rest = order["code"]
+    args, kwargs = plain(order["args"]), plain(order["kwargs"])
+    if kind == "callable":
+        return load.load_callable(target, args, kwargs)
+    return load.load_dill(target, rest[0], rest[1], args, kwargs)
+
+
+def plain(value: Any) -> Any:
+    """Give TOML's dates and times back their types; an order carries them as ``("datetime", text)`` and its like."""
+    if type(value) is tuple:
+        import datetime  # noqa: ICN001 - its types are looked up by name
+
+        return getattr(datetime, value[0]).fromisoformat(value[1])
+    if type(value) is list:
+        return [plain(item) for item in value]
+    if type(value) is dict:
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+def _run(call: Any, channel: _socket.socket, load: Any, report: Callable[[BaseException], None]) -> int:
+    """Call the job's code and end as a script would: threads joined, exit functions run, streams flushed."""
+    code = 0
+    try:
+        result = call()
+        if result is not None:
+            tell(channel, RESULT, load.result_json(result))
+    except SystemExit as leave:
+        code = _exit_code(leave)
+    except BaseException as error:
+        code = 1
+        tell(channel, ERROR, load.describe_exception(error))
+        # The frames above the job's own code are ours, and tell its author nothing.
+        own = error.__traceback__
+        while own is not None and own.tb_frame.f_code.co_filename in (__file__, load.__file__):
+            own = own.tb_next
+        report(error.with_traceback(own))
+    return _finish(code, report)
+
+
+def _exit_code(leave: SystemExit) -> int:
+    if leave.code is None:
+        return 0
+    if isinstance(leave.code, int):
+        return leave.code & 0xFF
+    sys.stderr.write(f"{leave.code}\n")
+    return 1
+
+
+def _finish(code: int, report: Callable[[BaseException], None]) -> int:
+    threading = sys.modules.get("threading")
+    try:
+        if threading is not None:
+            threading._shutdown()  # noqa: SLF001 - what the interpreter does before it ends
+        import atexit
+
+        atexit._run_exitfuncs()  # noqa: SLF001 - as above
+    except BaseException as error:
+        report(error)
+        code = code or 1
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            code = code or 1
+    return code

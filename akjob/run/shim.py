@@ -1,0 +1,641 @@
+"""The one process that looks after a run: it forks the job, holds its pipes, its time limit and its exit status.
+
+It needs neither akjobd nor the collector to be alive. What it knows stands in the run's folder; what it tells
+(``var/run/shims.sock``, the log stream) is sent as soon as somebody listens.
+
+Its life is in three parts: it waits at the gate until the slot (state ``queued``), it looks after the job
+(``running``), it ends what the job left behind and says what came of it. Part of the zygote: imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found] # the module signal would bring in enum
+import _socket
+import errno
+import os
+import resource
+import select
+import time
+from _json import encode_basestring_ascii
+
+from akjob.log.sender import Sender
+from akjob.log.wrap import wrap
+from akjob.run import child, faultpoint, folder, linux, python
+from akjob.run.output import Stream, quote, timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+END_VERSION = 1
+_READ = 1 << 18
+_STRAY_GRACE_S = 2.0
+_UNKILLABLE_S = 5.0
+_RETRY_S = 0.5
+_GATE_CHECK_S = 1.0
+_MESSAGE = 1 << 18
+
+
+def main(order: dict[str, Any]) -> NoReturn:
+    """Look after one run, from its order to its end; never returns."""
+    code = 0
+    try:
+        os.setsid()
+        linux.set_title(f"akjob: shim of {order['job']} {order['run']}")
+        Shim(order).live()
+    except SystemExit as leave:
+        code = int(leave.code or 0)
+    except BaseException:
+        code = 70
+        import sys
+
+        # Nobody is left to ask: the text goes to var/log/runs.err, and akjobd finds a free lock without an end.
+        sys.excepthook(*sys.exc_info())
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+class Shim:
+    """One run. ``order`` is described in :mod:`akjob.run.order`."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.order = order
+        self.run: str = order["run"]
+        self.folder: str = order["folder"]
+        self.names = f'"job":{quote(order["job"])},"run":"{self.run}"'
+        self.notices: list[bytes] = []
+        self.signals: set[int] = set()
+        self.pid = 0
+        self.gated = False
+        self.released = False
+        self.ready = False
+        self.started_us = 0
+        self.ended_us = 0
+        self.began = 0.0
+        self.state = ""
+        self.reason = ""
+        self.error = ""
+        self.refused = False
+        self.result = ""
+        self.status: int | None = None
+        self.kept = 0
+        self.dropped = 0
+        self.kill_at: float | None = None
+        self.give_up_at: float | None = None
+        self.childless = True
+        self.retry_at: float | None = None
+        self.late_s: float | None = None
+        self.strays: list[str] = []
+
+    # -- the beginning ------------------------------------------------------------------------------------------------
+
+    def live(self) -> None:
+        """Run the whole life. SystemExit when another already has the right to this order."""
+        linux.adopt_orphans()
+        linux.precise_timers()
+        self._catch_signals()
+        try:
+            folder.make(self.folder)
+            self.lock = folder.take_lock(self.folder)
+            if not folder.take_right(self.folder, self.order["token"]):
+                raise SystemExit(0)
+        except OSError as error:
+            why = f"{error.strerror or error}: {error.filename or self.folder}"
+            self._notice(f"unable {self.run} {os.getpid()} {self.order['token']} {why}")
+            raise SystemExit(1) from None
+        self._start()
+        faultpoint.reached("forked", self.run)
+        self.sender = Sender(
+            self.order["collector"], self._hello, self._first_seq(), spool=f"{self.folder}/{folder.SPOOL}"
+        )
+        if self.released:
+            self._say_started()
+        self._look_after()
+        self._bury()
+
+    def _first_seq(self) -> int:
+        """Return where this order's lines are counted from: no two orders of a run may give a number twice."""
+        return (int(self.order["token"]) << 32) + 1
+
+    def _catch_signals(self) -> None:
+        read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self.bell = read
+        for number in (_signal.SIGCHLD, _signal.SIGTERM):
+            _signal.signal(number, lambda number, _frame: self.signals.add(number))
+        for number in (_signal.SIGINT, _signal.SIGHUP, _signal.SIGPIPE):
+            _signal.signal(number, _signal.SIG_IGN)
+        _signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+    def _make_group(self) -> None:
+        """Make the run's control group with its limits. Without one the order's rlimits have to do."""
+        group = self.order["cgroup"]
+        if not group:
+            return
+        try:
+            folder.make(group)
+            memory, processes = self.order["limits"]["memory"], self.order["limits"]["processes"]
+            if memory is not None:
+                _put(group + "/memory.max", str(memory))
+                _put(group + "/memory.swap.max", "0")
+            if processes is not None:
+                _put(group + "/pids.max", str(processes))
+        except OSError as error:
+            self.order["warnings"].append(f"the run's control group cannot be set up: {error}")
+
+    def _start(self) -> None:
+        """Fork the job first: everything else can wait until it is on its way."""
+        self._make_group()
+        out, out_end = os.pipe2(os.O_CLOEXEC)
+        err, err_end = os.pipe2(os.O_CLOEXEC)
+        self.channel, job_end = _socket_pair()
+        self.gated = self.order["start_us"] > time.time_ns() // 1000
+        me = os.getpid()
+        # Until it has its own dispositions, the job would take a SIGTERM for one to the shim, and go on.
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM,))
+        try:
+            self.pid = os.fork()
+        except OSError as error:
+            self.state, self.reason = "failed", f"the job's process could not be forked: {error.strerror}"
+        else:
+            if self.pid == 0:
+                os.close(self.lock)
+                child.main(self.order, job_end, out_end, err_end, me, gated=self.gated)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGTERM,))
+        job_end.close()
+        os.close(out_end)
+        os.close(err_end)
+        self.streams = {out: Stream("stdout", self.names), err: Stream("stderr", self.names)}
+        for fd in self.streams:
+            os.set_blocking(fd, False)
+        self.channel.setblocking(False)
+        if self.pid and not self.gated:
+            self._released(time.time_ns() // 1000)
+        self._note()
+
+    def _note(self) -> None:
+        try:
+            os.pwrite(self.lock, b"%d %d\n" % (self.pid, self.started_us), 0)
+        except OSError:
+            return  # the file has the room, but its disk went read-only: end.json will tell it all
+
+    def _release(self) -> None:
+        try:
+            self.channel.send(python.GO)
+        except OSError:
+            return  # it ended at the gate: its exit tells why
+        self._released(time.time_ns() // 1000)
+        self._note()
+        self._say_started()
+        if self.order["import_ahead"] and not self.ready:
+            self.late_s = time.monotonic()
+
+    def _released(self, now_us: int) -> None:
+        self.released = True
+        self.began = time.monotonic()
+        self.started_us = now_us
+
+    def _say_started(self) -> None:
+        self._notice(f"started {self.run} {os.getpid()} {self.pid} {self.started_us}")
+        slot = timestamp(self.order["slot_us"] * 1000)
+        self._say(
+            "info",
+            "run.started",
+            f',"slot":"{slot}","attempt":{self.order["attempt"]},"trigger":"{self.order["trigger"]}"'
+            f',"pid":{self.pid},"shim_pid":{os.getpid()}',
+            self.started_us,
+        )
+        for text in self.order["warnings"]:
+            self._say("warning", "run.warning", f',"message":{quote(text)}')
+        faultpoint.reached("running", self.run)
+
+    # -- the middle ---------------------------------------------------------------------------------------------------
+
+    def _look_after(self) -> None:
+        """Pass on what the job says until it has ended, nothing that it left lives, and its pipes are empty."""
+        while self.pid or self.streams:
+            now = time.monotonic()
+            self._gate()
+            self._limits(now)
+            self._wait(self._timeout(now))
+            self._reap()
+            if self.status is not None and not self.pid and not self._left_behind(time.monotonic()):
+                self._drain()
+
+    def _gate(self) -> None:
+        waits = self.gated and not self.released and self.status is None and not self.state
+        if waits and time.time_ns() // 1000 >= self.order["start_us"]:
+            self._release()
+
+    def _limits(self, now: float) -> None:
+        """End the run when it was told to end or its time is over; SIGKILL when it was told long enough ago."""
+        if _signal.SIGTERM in self.signals:
+            self.signals.discard(_signal.SIGTERM)
+            self._told_to_stop(now)
+        timeout = self.order["timeout_us"]
+        if self.released and not self.state and timeout is not None and now >= self.began + timeout / 1e6:
+            seconds = f"{timeout / 1e6:g}"
+            self._end_it("timed_out", f"still running after its timeout of {seconds} s", now)
+        if self.kill_at is not None and now >= self.kill_at:
+            self.kill_at = now + 0.1 if self._signal_all(_signal.SIGKILL) else None
+
+    def _told_to_stop(self, now: float) -> None:
+        told = folder.read_stop(self.folder)
+        state, reason, kill = told or ("cancelled", "its shim was sent SIGTERM, not by akjobd", False)
+        if state == "recalled" and self.released:
+            return  # the slot came first: the run is under way
+        if self.status is not None and not self.state:
+            kill = True  # the run itself has ended: only what it left behind is meant
+        elif not self.state:
+            self._end_it(state, reason, now)
+        if kill or not self.released:
+            self.kill_at = now
+
+    def _end_it(self, state: str, reason: str, now: float) -> None:
+        self.state, self.reason = state, reason
+        self._signal_all(self.order["stop_signal"])
+        self._signal_all(_signal.SIGCONT)
+        self.kill_at = now + self.order["kill_after_us"] / 1e6
+
+    def _signal_all(self, number: int) -> bool:
+        """Send a signal to every process of the run; True when there was one. For SIGKILL nothing may slip away."""
+        if number == _signal.SIGKILL and self.order["cgroup"]:
+            try:
+                _put(self.order["cgroup"] + "/cgroup.kill", "1")
+            except OSError as error:
+                self.reason = self.reason or f"its control group could not be killed: {error.strerror}"
+        alive = [pid for pid in linux.descendants(os.getpid()) if not linux.is_zombie(pid)]
+        if number == _signal.SIGKILL:
+            # Stopped processes do not fork: look until no new one turns up.
+            seen: set[int] = set()
+            while set(alive) - seen:
+                for pid in set(alive) - seen:
+                    _kill(pid, _signal.SIGSTOP)
+                seen |= set(alive)
+                alive = [pid for pid in linux.descendants(os.getpid()) if not linux.is_zombie(pid)]
+        for pid in alive:
+            _kill(pid, number)
+        return bool(alive)
+
+    def _timeout(self, now: float) -> float | None:
+        """Return how long nothing needs to be done unless something happens, seconds."""
+        times = []
+        if self.gated and not self.released and self.status is None and not self.state:
+            # The wall clock can be set while this waits, so a long wait is looked at now and then.
+            times.append(now + min(_GATE_CHECK_S, max(0.0, self.order["start_us"] / 1e6 - time.time_ns() / 1e9)))
+        timeout = self.order["timeout_us"]
+        if self.released and not self.state and self.status is None and timeout is not None:
+            times.append(self.began + timeout / 1e6)
+        if self.kill_at is not None:
+            times.append(self.kill_at)
+        deadline = self.sender.deadline(now)
+        if deadline is not None:
+            times.append(deadline)
+        if self.notices:
+            times.append(now + _RETRY_S)
+        return max(0.0, min(times) - now) if times else None
+
+    def _wait(self, timeout: float | None) -> None:
+        """Sleep until something happens, then read what there is."""
+        readers = [self.bell]
+        if self.channel.fileno() >= 0:
+            readers.append(self.channel.fileno())
+        if not self.sender.full:
+            readers += self.streams
+        writers = []
+        line = self.sender.fileno()
+        if line >= 0:
+            readers.append(line)
+            if self.sender.wants_write:
+                writers.append(line)
+        readable, _, _ = select.select(readers, writers, (), 0 if self.signals else timeout)
+        if self.bell in readable:
+            _empty(self.bell)
+        if self.channel.fileno() in readable:
+            self._hear()
+        for fd in readable:
+            if fd in self.streams:
+                self._read(fd)
+        if self.notices:
+            self._send_notices()
+        self.sender.step(time.monotonic())
+
+    def _read(self, fd: int) -> bool:
+        """Read once from one of the job's pipes; False when there is nothing (more) to read now."""
+        try:
+            data = os.read(fd, _READ)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._close(fd)
+            return False
+        limit = self.order["output_limit"]
+        room = limit - self.kept
+        if len(data) > room:
+            self._drop(len(data) - max(0, room), limit)
+            data = data[: max(0, room)]
+        self.kept += len(data)
+        if data:
+            lines, count = self.streams[fd].feed(data, self.sender.next_seq, time.time_ns())
+            if count:
+                self.sender.put(lines, count, time.monotonic())
+        return True
+
+    def _drop(self, size: int, limit: int) -> None:
+        if not self.dropped:
+            self._say("warning", "run.output_limit", f',"limit_bytes":{limit}')
+        self.dropped += size
+
+    def _close(self, fd: int) -> None:
+        lines, count = self.streams.pop(fd).end(self.sender.next_seq, time.time_ns())
+        os.close(fd)
+        if count:
+            self.sender.put(lines, count, time.monotonic())
+
+    def _hear(self) -> None:
+        """Read what the job's side of akjob says: its log events, its result, what went wrong."""
+        while not self.sender.full:
+            try:
+                message = self.channel.recv(_MESSAGE)
+            except BlockingIOError:
+                return
+            except OSError:
+                message = b""
+            if not message:
+                self.channel.close()
+                return
+            self._understand(message)
+
+    def _understand(self, message: bytes) -> None:
+        kind, text = message[:1], message[1:]
+        if kind == python.EVENT:
+            self._event(message)
+        elif kind == python.RESULT:
+            self.result = text.decode("utf-8", "replace")
+        elif kind == python.ERROR:
+            self.error = text.decode("utf-8", "replace")
+        elif kind == python.REFUSED:
+            self.refused = True
+            self.reason = self.reason or text.decode("utf-8", "replace")
+        elif kind == python.READY:
+            self.ready = True
+            if self.late_s is not None:
+                late = time.monotonic() - self.late_s
+                self._say("warning", "run.lead_short", f',"late_s":{late:.6f},"lead_s":{self.order["lead_us"] / 1e6:g}')
+        elif kind == python.WARNING:
+            self._say("warning", "run.warning", f',"message":{quote(text.decode("utf-8", "replace"))}')
+
+    def _event(self, message: bytes) -> None:
+        seq = self.sender.next_seq
+        line = wrap(message, f'"source":"job",{self.names},"seq":{seq}'.encode())
+        if line is None:
+            # Not ours: somebody wrote on the descriptor. It is kept as what it is, bytes.
+            fd_stream = Stream("log", self.names)
+            line, _ = fd_stream.feed(message + b"\n", seq, time.time_ns())
+        self.sender.put(line, line.count(b"\n"), time.monotonic())
+
+    def _reap(self) -> None:
+        """Take the exit status of whatever has ended: the job, and orphans that it left to us."""
+        self.signals.discard(_signal.SIGCHLD)
+        while True:
+            try:
+                pid, status, _ = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                self.childless = True
+                return
+            if pid == 0:
+                self.childless = False
+                return
+            if pid == self.pid:
+                self._job_ended(status)
+
+    def _job_ended(self, status: int) -> None:
+        self.ended_us = time.time_ns() // 1000
+        self.pid, self.job_pid = 0, self.pid
+        self.status = status
+        if self.channel.fileno() >= 0:
+            self._hear()
+
+    def _left_behind(self, now: float) -> bool:
+        """End what the job left behind: SIGTERM at once, SIGKILL soon. True while something of it lives."""
+        if self.childless:
+            return False  # whose parent ended is ours: without children there is nobody
+        alive = [pid for pid in linux.descendants(os.getpid()) if not linux.is_zombie(pid)]
+        if alive and not self.strays:
+            self.strays = [f"{linux.command_name(pid)}[{pid}]" for pid in alive]
+            self._signal_all(_signal.SIGTERM)
+            self._signal_all(_signal.SIGCONT)
+            grace = now + min(_STRAY_GRACE_S, self.order["kill_after_us"] / 1e6)
+            self.kill_at = grace if self.kill_at is None else min(self.kill_at, grace)
+            self.give_up_at = grace + _UNKILLABLE_S
+        if self.kill_at is None:
+            self.kill_at = now + 0.1
+        return self.give_up_at is None or now < self.give_up_at
+
+    def _drain(self) -> None:
+        """Read the pipes to their end. Nothing of the run lives: what is open still, somebody outside holds."""
+        for fd in list(self.streams):
+            while not self.sender.full:
+                if not self._read(fd):
+                    if fd in self.streams:
+                        self._close(fd)
+                    break
+        if self.channel.fileno() >= 0:
+            self._hear()
+            if not self.sender.full:
+                self.channel.close()
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def _bury(self) -> None:
+        """Say what came of the run, in the log and in ``end.json``, and stay until the lines are safe."""
+        faultpoint.reached("ending", self.run)
+        if not self.ended_us:
+            self.ended_us = time.time_ns() // 1000
+        end = self._end()
+        if self.state != "recalled":
+            self._say_finished(end)
+        if self.order["cgroup"]:
+            _remove_group(self.order["cgroup"])
+        data = _json(end).encode()
+        written = False
+        while True:
+            now = time.monotonic()
+            if not written:
+                written = self._write_end(data)
+                if written:
+                    faultpoint.reached("end written", self.run)
+                    self._notice(f"ended {self.run} {os.getpid()}")
+            if written and (self.sender.idle or (self.sender.silent(now) and self._saved(now))):
+                return
+            deadlines = [moment for moment in (self.sender.deadline(now),) if moment is not None]
+            if not written or self.notices or self.sender.silent(now):
+                deadlines.append(now + _RETRY_S)
+            self._wait(max(0.0, min(deadlines) - now) if deadlines else None)
+
+    def _write_end(self, data: bytes) -> bool:
+        try:
+            folder.write(self.folder, folder.END, data)
+        except FileNotFoundError:
+            raise SystemExit(1) from None  # the folder was removed under us: nobody wants to know any more
+        except OSError:
+            return False  # its disk is full: stay, and try again
+        return True
+
+    def _saved(self, now: float) -> bool:
+        try:
+            self.sender.save(now)
+        except OSError:
+            return False
+        return True
+
+    def _end(self) -> dict[str, object]:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        code = signum = None
+        if self.status is not None:
+            if os.WIFSIGNALED(self.status):
+                signum = os.WTERMSIG(self.status)
+            else:
+                code = os.WEXITSTATUS(self.status)
+        self._judge(code, signum)
+        return {
+            "version": END_VERSION,
+            "run": self.run,
+            "job": self.order["job"],
+            "slot_us": self.order["slot_us"],
+            "attempt": self.order["attempt"],
+            "state": self.state,
+            "reason": self.reason or None,
+            "exit_code": code,
+            "signal": signum,
+            "error": self.error or None,
+            "result": self.result or None,
+            "pid": getattr(self, "job_pid", None),
+            "shim_pid": os.getpid(),
+            "started_us": self.started_us or None,
+            "ended_us": self.ended_us,
+            "user_cpu_s": round(usage.ru_utime, 6),
+            "system_cpu_s": round(usage.ru_stime, 6),
+            "max_rss_bytes": usage.ru_maxrss * 1024,
+        }
+
+    def _judge(self, code: int | None, signum: int | None) -> None:
+        """Turn an exit into a state and a reason, unless the run was ended for one that is known already."""
+        if not self.state:
+            good = self.order["success_codes"] if self.order["code"][0] == "command" else (0,)
+            self.state = "succeeded" if code in good and not self.refused else "failed"
+            if self.state == "failed" and not self.reason:
+                self.reason = self.error or self._why(code, signum)
+        elif signum == _signal.SIGKILL and self.state in ("timed_out", "cancelled"):
+            self.reason += "; it did not end by itself and was killed"
+        if self.strays:
+            who = ", ".join(self.strays[:5]) + (", ..." if len(self.strays) > 5 else "")  # noqa: PLR2004 - enough to know
+            left = f"left {len(self.strays)} process{'es' if len(self.strays) > 1 else ''} behind, ended: {who}"
+            self.reason = f"{self.reason}; {left}" if self.reason else left
+        if self.dropped:
+            over = f"{self.dropped} bytes of output beyond output_limit were not kept"
+            self.reason = f"{self.reason}; {over}" if self.reason else over
+
+    def _why(self, code: int | None, signum: int | None) -> str:
+        if signum is None:
+            return f"exit code {code}"
+        if signum == _signal.SIGKILL:
+            return "killed by SIGKILL" + _out_of_memory(self.order["cgroup"])
+        if signum == _signal.SIGXCPU:
+            return "killed by SIGXCPU: it used more CPU time than resources.cpu allows"
+        return f"killed by signal {signum}"
+
+    def _say_finished(self, end: dict[str, object]) -> None:
+        duration = (self.ended_us - self.started_us) / 1e6 if self.started_us else None
+        fields = {key: end[key] for key in ("state", "exit_code", "signal", "reason", "error")}
+        fields["duration_s"] = max(0.0, duration) if duration is not None else None
+        fields |= {key: end[key] for key in ("user_cpu_s", "system_cpu_s", "max_rss_bytes")}
+        if self.dropped:
+            fields["dropped_bytes"] = self.dropped
+        level = "info" if self.state == "succeeded" else "error" if self.state in ("failed", "timed_out") else "warning"
+        self._say(level, "run.finished", "," + _json(fields)[1:-1], self.ended_us)
+
+    # -- telling ------------------------------------------------------------------------------------------------------
+
+    def _hello(self, first: int) -> bytes:
+        return b'{"v":1,%b,"seq":%d}\n' % (self.names.encode(), first)
+
+    def _say(self, level: str, event: str, fields: str, at_us: int | None = None) -> None:
+        """Put one line about the run itself on the log stream; ``fields`` is finished JSON that begins with a comma."""
+        when = timestamp(time.time_ns() if at_us is None else at_us * 1000)
+        seq = self.sender.next_seq
+        head = f'{{"timestamp":"{when}","level":"{level}","event":"{event}","source":"run",{self.names},"seq":{seq}'
+        self.sender.put(f"{head}{fields}}}\n".encode(), 1, time.monotonic())
+
+    def _notice(self, text: str) -> None:
+        """Tell akjobd; when it is not there it reads the folder at its start instead."""
+        self.notices.append(text.encode("utf-8", "replace"))
+        self._send_notices()
+
+    def _send_notices(self) -> None:
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            while self.notices:
+                sock.sendto(self.notices[0], self.order["shims"])
+                del self.notices[0]
+        except BlockingIOError:
+            return  # its queue is full: again soon
+        except OSError:
+            self.notices.clear()
+        finally:
+            sock.close()
+
+
+def _socket_pair() -> tuple[_socket.socket, _socket.socket]:
+    return _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0)
+
+
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except OSError as error:
+        if error.errno not in (errno.ESRCH, errno.EPERM):  # gone, or setuid beyond our rights
+            raise
+
+
+def _empty(fd: int) -> None:
+    try:
+        while len(os.read(fd, 512)) == 512:  # noqa: PLR2004 - a full read: there may be more
+            continue
+    except BlockingIOError:
+        return
+
+
+def _put(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def _remove_group(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError:
+        return  # a process that could not be killed is in it still
+
+
+def _out_of_memory(cgroup: str) -> str:
+    """Say whether the kernel's OOM killer did it, where the control group counts that."""
+    try:
+        with open(cgroup + "/memory.events", encoding="ascii") as file:
+            counts = dict(line.split() for line in file)
+    except (OSError, ValueError):
+        return ", not by akjob: by hand, or by the kernel's OOM killer (see its log)"
+    return " by the OOM killer: over resources.memory" if counts.get("oom_kill", "0") != "0" else ", not by akjob"
+
+
+def _json(fields: dict[str, object]) -> str:
+    return "{" + ",".join([f'"{key}":{_value(value)}' for key, value in fields.items()]) + "}"
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "null"
+    return encode_basestring_ascii(value) if isinstance(value, str) else repr(value)

@@ -1,0 +1,576 @@
+"""akjobd's knowledge of its runs' shims: what was ordered, what lives, what came of it.
+
+Nothing here decides anything. Each run that was ordered sooner or later becomes :class:`Ended`, :class:`Lost` or
+:class:`NeverStarted`, whichever of akjobd, the zygote and the shim dies in between:
+
+| what is found | what it means |
+|---|---|
+| ``end.json`` | the run has ended |
+| no end, a shim has the right to start, its lock is held | it runs; its shim is adopted |
+| no end, a shim has the right, the lock is free | lost: the shim was killed, and the kernel killed the job with it |
+| no shim has the right | never started: akjobd takes the right itself, so that it stays so |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import selectors
+import shutil
+import signal
+import socket
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from akjob.config import socket_address
+from akjob.run import cgroup, folder, order
+from akjob.run.nursery import Nursery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from akjob.config import Paths
+    from akjob.run.cgroup import Groups
+
+_QUICK_US = 1_000_000
+_FLOCK = "hhqqi4x"  # struct flock of fcntl(2) on 64-bit Linux: type, whence, start, len, pid
+
+
+class Started(Struct, frozen=True):
+    """The run's gate was opened at ``started_us``."""
+
+    run: str
+    pid: int
+    shim_pid: int
+    started_us: int
+
+
+class Ended(Struct, frozen=True):
+    """What ``end.json`` holds."""
+
+    run: str
+    end: dict[str, Any]
+
+
+class Lost(Struct, frozen=True):
+    """The shim is dead and left no end. ``leftovers`` are processes of the run that were ended."""
+
+    run: str
+    reason: str
+    leftovers: int = 0
+
+
+class NeverStarted(Struct, frozen=True):
+    """The order came to nothing, and nothing of the job has happened."""
+
+    run: str
+    reason: str
+
+
+Happening = Started | Ended | Lost | NeverStarted
+
+
+class Trouble(Struct, frozen=True):
+    """What has to be said about the runs as a whole; no event: nothing."""
+
+    event: str = ""
+    message: str = ""
+
+
+class Ward(Struct):
+    """One run: ``pidfd`` of its shim (-1: not known), what the shim was told last, whether its end is known."""
+
+    run: str
+    order: dict[str, Any] | None = None
+    shim_pid: int = 0
+    pidfd: int = -1
+    pid: int = 0
+    started_us: int = 0
+    token: int = 0
+    answered: bool = False
+    ended: bool = False
+    gone: bool = False
+    forgotten: bool = False
+    stop: bytes | None = None
+
+
+class Wards:
+    """All runs that are ordered or live.
+
+    ``register`` and ``unregister`` are the loop's: (descriptor, mask, callback).
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        selector: selectors.BaseSelector,
+        ask_spool: Callable[[str], None],
+        now_us: Callable[[], int],
+    ) -> None:
+        self._paths = paths
+        self._selector = selector
+        self._ask_spool = ask_spool
+        self._now_us = now_us
+        self._wards: dict[str, Ward] = {}
+        self._nursery: Nursery | None = None
+        self._asked_write = False
+        self.happened: list[Happening] = []
+        self._backlog: list[bytes] = []
+        self.zygote_since_us = 0
+        self.start_at_us: int | None = None
+        self.trouble = Trouble()
+        self.groups: Groups | None = None
+        self.again_at_us: int | None = None
+        self._unsettled: dict[str, str] = {}
+        self._unsaid: set[str] = set()
+        self._notices = self._bind()
+        selector.register(self._notices, selectors.EVENT_READ, self._read_notices)
+
+    # -- the zygote ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the zygote.
+
+        When that cannot be, :attr:`trouble` says why, and :attr:`start_at_us` when to call again.
+        """
+        self.start_at_us = None
+        try:
+            nursery = Nursery(self._paths)
+        except OSError as error:
+            self.trouble = Trouble("zygote.ended", f"it cannot be started: {error.strerror}")
+            self.start_at_us = self._now_us() + _QUICK_US
+            return
+        self._nursery = nursery
+        self.zygote_since_us = self._now_us()
+        self._selector.register(nursery, selectors.EVENT_READ, self._zygote_speaks)
+        self._selector.register(nursery.pidfd, selectors.EVENT_READ, self._zygote_ended)
+        backlog, self._backlog = self._backlog, []
+        if backlog:
+            nursery.send(backlog)
+            self._mind_writing()
+
+    @property
+    def zygote_pid(self) -> int:
+        """The zygote's process id, 0 when there is none."""
+        return 0 if self._nursery is None else self._nursery.pid
+
+    def send(self, orders: Iterable[dict[str, Any]]) -> None:
+        """Order runs; their claims are in the ledger."""
+        encoded = []
+        for one in orders:
+            ward = self._wards.setdefault(one["run"], Ward(one["run"]))
+            self._unwatch(ward)  # a shim that came too late for the order before; it ends by itself
+            ward.order, ward.token, ward.answered = one, one["token"], False
+            ward.ended = ward.gone = ward.forgotten = False
+            ward.started_us, ward.stop = 0, None
+            encoded.append(order.encode(one))
+        if self._nursery is None:
+            self._backlog += encoded
+        elif encoded:
+            self._nursery.send(encoded)
+            self._mind_writing()
+
+    def _mind_writing(self) -> None:
+        nursery = self._nursery
+        if nursery is None or nursery.wants_write == self._asked_write:
+            return
+        self._asked_write = nursery.wants_write
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._asked_write else 0)
+        self._selector.modify(nursery, mask, self._zygote_speaks)
+
+    def _zygote_speaks(self, mask: int) -> None:
+        nursery = self._nursery
+        if nursery is None:
+            return
+        if mask & selectors.EVENT_WRITE:
+            nursery.flush()
+            self._mind_writing()
+        for answer in nursery.answers():
+            ward = self._wards.get(answer.run)
+            if ward is None:
+                if answer.pidfd >= 0:
+                    os.close(answer.pidfd)
+                continue
+            ward.answered = True
+            if answer.failed:
+                self._never(ward, f"the zygote could not fork: {answer.failed}")
+            elif answer.pidfd < 0:
+                ward.shim_pid = answer.pid
+                self._shim_gone(ward)
+            else:
+                self._watch(ward, answer.pid, answer.pidfd)
+
+    def _zygote_ended(self, _mask: int) -> None:
+        nursery = self._nursery
+        if nursery is None or not nursery.ended():
+            return
+        self._zygote_speaks(selectors.EVENT_READ)
+        self._selector.unregister(nursery)
+        self._selector.unregister(nursery.pidfd)
+        nursery.close()
+        self._nursery = None
+        self._asked_write = False
+        for ward in [ward for ward in self._wards.values() if ward.order is not None and not ward.answered]:
+            self._find_out(ward)
+        if self._now_us() - self.zygote_since_us < _QUICK_US:
+            self.trouble = Trouble("zygote.ended", "it ended as soon as it was started: see var/log/runs.err")
+            self.start_at_us = self._now_us() + _QUICK_US
+        else:
+            self.trouble = Trouble("zygote.ended", f"the zygote {nursery.pid} ended; another one is started")
+            self.start()
+
+    # -- what a run's folder tells ------------------------------------------------------------------------------------
+
+    def find(self, run: str, *, running: bool) -> None:
+        """Find out what became of a run of a former akjobd; adopt it, or say how it ended.
+
+        ``running``: its start is in the ledger, so whatever its folder says, it cannot be started again.
+        """
+        ward = self._wards.setdefault(run, Ward(run))
+        if running and not os.path.isdir(self._folder(run)):
+            ward.ended = ward.gone = True
+            self.happened.append(Lost(run, "its folder in var/runs is gone, and with it what became of it"))
+            return
+        self._find_out(ward)
+
+    def _find_out(self, ward: Ward) -> None:
+        ward.answered = True
+        if self._take_end(ward):
+            self._adopt(ward)  # it may still be waiting for its lines to be acknowledged
+            return
+        self._settle(ward, "its order was lost with the zygote or akjobd")
+
+    def _settle(self, ward: Ward, why_never: str) -> None:
+        """Say what came of an order without an end: its shim lives, or is lost, or the order is never to be started."""
+        where = self._folder(ward.run)
+        try:
+            never = not _shim_has_right(where) and self._deny_right(where)
+        except OSError as error:  # var/ is full or read-only: a shim may still come and take the right
+            self._unsettled[ward.run] = why_never
+            self._later(f"{where}: it cannot be settled who may start this run: {error.strerror}")
+            return
+        if never:
+            self._never(ward, why_never)
+        elif not self._adopt(ward):
+            ward.gone = True
+            if not self._take_end(ward):
+                self._lose(ward)
+
+    def _deny_right(self, where: str) -> bool:
+        """Say that the outstanding order is never to be started. False: a shim was first."""
+        folder.make(where)
+        return folder.deny_right(where, len(_rights(where)))
+
+    def _later(self, trouble: str) -> None:
+        self.trouble = Trouble("runs.unwritable", trouble)
+        self.again_at_us = self._now_us() + _QUICK_US
+
+    def settled(self, now_us: int) -> bool:
+        """Whether nothing is tried again, and the zygote did not end as soon as it was started."""
+        return self.start_at_us is None and self.again_at_us is None and now_us - self.zygote_since_us > _QUICK_US
+
+    def again(self) -> None:
+        """Try again what could not be written; call it at :attr:`again_at_us`."""
+        self.again_at_us = None
+        unsettled, self._unsettled = self._unsettled, {}
+        for run, why in unsettled.items():
+            ward = self._wards.get(run)
+            if ward is not None and not ward.ended:
+                self._settle(ward, why)
+                if ward.gone and ward.forgotten:
+                    self._clean(ward)
+        unsaid, self._unsaid = self._unsaid, set()
+        for run in unsaid:
+            ward = self._wards.get(run)
+            if ward is not None and not ward.ended:
+                self._signal(ward)
+
+    def next_token(self, run: str) -> int:
+        """Return the number that the next order of a run has to have."""
+        return len(_rights(self._folder(run)))
+
+    def _adopt(self, ward: Ward) -> bool:
+        """Find the living shim by the lock it holds. False: nobody holds it."""
+        where = self._folder(ward.run)
+        pid = _holder(where)
+        if not pid:
+            return False
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return False
+        if _holder(where) != pid:  # it ended in between; the number may be another's by now
+            os.close(pidfd)
+            return False
+        ward.gone = False
+        self._watch(ward, pid, pidfd)
+        note = _note(where)
+        if note is not None and note[1] and not ward.started_us and not ward.ended:
+            self._started(ward, *note)
+        return True
+
+    def _watch(self, ward: Ward, pid: int, pidfd: int) -> None:
+        if ward.pidfd >= 0:
+            os.close(pidfd)
+            return
+        ward.shim_pid, ward.pidfd = pid, pidfd
+        self._selector.register(pidfd, selectors.EVENT_READ, lambda _mask: self._shim_ended(ward))
+        if ward.stop is not None:
+            self._signal(ward)
+
+    def _unwatch(self, ward: Ward) -> None:
+        if ward.pidfd >= 0:
+            self._selector.unregister(ward.pidfd)
+            os.close(ward.pidfd)
+            ward.pidfd = -1
+
+    def _shim_ended(self, ward: Ward) -> None:
+        self._unwatch(ward)
+        self._shim_gone(ward)
+
+    def _shim_gone(self, ward: Ward) -> None:
+        ward.gone = True
+        if not ward.ended and not self._take_end(ward):
+            self._settle(ward, "its shim ended before it began")
+        if ward.gone and ward.forgotten:
+            self._clean(ward)
+
+    def _take_end(self, ward: Ward) -> bool:
+        """Read ``end.json``, if it is there and was not read before."""
+        if ward.ended:
+            return True
+        try:
+            with open(f"{self._folder(ward.run)}/{folder.END}", "rb") as file:
+                end = msgspec.json.decode(file.read())
+        except FileNotFoundError:
+            return False
+        except (OSError, msgspec.DecodeError):
+            return False  # torn by a power cut: as if it had never been written
+        if end.get("state") == "recalled":
+            if not ward.gone:
+                return False  # the next order of this run needs the lock that this shim holds
+            where = self._folder(ward.run)
+            try:
+                folder.withdraw_right(where, len(_rights(where)) - 1)
+                for name in (folder.END, folder.STOP):
+                    Path(where, name).unlink(missing_ok=True)
+            except OSError as error:
+                self._unsettled[ward.run] = "called back"
+                self._later(f"{where}: what was called back cannot be put away: {error.strerror}")
+                return True
+        ward.ended = True
+        self.happened.append(Ended(ward.run, end))
+        return True
+
+    def _never(self, ward: Ward, reason: str) -> None:
+        ward.ended = ward.gone = True
+        self.happened.append(NeverStarted(ward.run, reason))
+
+    def _lose(self, ward: Ward) -> None:
+        ward.ended = ward.gone = True
+        if self.groups is not None:
+            cgroup.end(self.groups.of(ward.run))
+        leftovers = end_leftovers(ward.run)
+        reason = "its shim was killed, and with it what it knew of the run"
+        if leftovers:
+            reason += f"; {leftovers} process{'es' if leftovers > 1 else ''} that it left were killed"
+        self.happened.append(Lost(ward.run, reason, leftovers))
+
+    def _started(self, ward: Ward, pid: int, started_us: int) -> None:
+        ward.pid, ward.started_us = pid, started_us
+        self.happened.append(Started(ward.run, pid, ward.shim_pid, started_us))
+
+    # -- notices ------------------------------------------------------------------------------------------------------
+
+    def _bind(self) -> socket.socket:
+        path = self._paths.shims_socket
+        path.unlink(missing_ok=True)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        mask = os.umask(0o177)
+        try:
+            sock.bind(socket_address(path))
+        finally:
+            os.umask(mask)
+        sock.setblocking(False)
+        return sock
+
+    def _read_notices(self, _mask: int) -> None:
+        while True:
+            try:
+                data = self._notices.recv(1 << 16)
+            except BlockingIOError:
+                return
+            kind, run, shim_pid, *rest = data.decode("utf-8", "replace").split(" ", 3)
+            ward = self._wards.get(run)
+            if ward is None or ward.ended or not shim_pid.isdigit():
+                continue
+            ward.shim_pid = ward.shim_pid or int(shim_pid)
+            if kind == "started" and not ward.started_us:
+                pid, _, started_us = rest[0].partition(" ")
+                self._started(ward, int(pid), int(started_us))
+            elif kind == "ended":
+                self._take_end(ward)
+            elif kind == "unable":
+                token, _, why = rest[0].partition(" ")
+                if int(token) == ward.token:
+                    self._settle(ward, f"its shim could not begin: {why}")
+
+    # -- what akjobd tells --------------------------------------------------------------------------------------------
+
+    def stop(self, run: str, state: str, reason: str, *, kill: bool = False) -> None:
+        """Tell a run's shim to end it: the run then has ``state`` and ``reason``."""
+        ward = self._wards.get(run)
+        if ward is None or ward.ended:
+            return
+        ward.stop = folder.stop_text(state, reason, kill=kill)
+        self._signal(ward)
+
+    def _signal(self, ward: Ward) -> None:
+        """Leave the word in the folder, then call. Without a descriptor yet it is done when there is one."""
+        if ward.pidfd < 0 or ward.stop is None:
+            return
+        where = self._folder(ward.run)
+        try:
+            folder.make(where)  # the shim may just be being born
+            folder.write(where, folder.STOP, ward.stop)
+        except OSError as error:
+            if ward.stop.startswith(b"recalled"):  # without the word it would end as cancelled
+                self._unsaid.add(ward.run)
+                self._later(f"{where}: the run cannot be called back: {error.strerror}")
+                return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(ward.pidfd, signal.SIGTERM)
+
+    def forget(self, run: str) -> None:
+        """Let go of a run whose end is in the ledger: its folder goes when its shim is gone and its lines are safe."""
+        ward = self._wards.get(run)
+        if ward is None:
+            return
+        ward.forgotten = True
+        if ward.gone or (ward.pidfd < 0 and not _holder(self._folder(run))):
+            self._clean(ward)
+
+    def _clean(self, ward: Ward) -> None:
+        where = self._folder(ward.run)
+        if os.path.exists(f"{where}/{folder.SPOOL}"):
+            self._ask_spool(ward.run)  # the collector reads it in and deletes it; then sweep() finds the rest
+        else:
+            shutil.rmtree(where, ignore_errors=True)
+        self._wards.pop(ward.run, None)
+
+    def sweep(self, open_runs: Callable[[str], bool]) -> None:
+        """Remove folders of runs that have ended, whose shims are gone and whose spools were read in."""
+        for name in os.listdir(self._paths.runs):
+            where = self._folder(name)
+            if name in self._wards or open_runs(name) or _holder(where):
+                continue
+            if os.path.exists(f"{where}/{folder.SPOOL}"):
+                self._ask_spool(name)
+            else:
+                shutil.rmtree(where, ignore_errors=True)
+        for name in [] if self.groups is None else self.groups.names():
+            if name not in self._wards and not open_runs(name) and self.groups is not None:
+                cgroup.end(self.groups.of(name))
+
+    def folders(self) -> set[str]:
+        """Return the runs that have a folder."""
+        return set(os.listdir(self._paths.runs))
+
+    def ward(self, run: str) -> Ward | None:
+        """Return what is known of a run."""
+        return self._wards.get(run)
+
+    def close(self) -> None:
+        """Let go of everything; shims and jobs live on."""
+        self._selector.unregister(self._notices)
+        self._notices.close()
+        if self._nursery is not None:
+            self._selector.unregister(self._nursery)
+            self._selector.unregister(self._nursery.pidfd)
+            self._nursery.close()
+            self._nursery = None
+        for ward in self._wards.values():
+            if ward.pidfd >= 0:
+                self._selector.unregister(ward.pidfd)
+                os.close(ward.pidfd)
+
+    def _folder(self, run: str) -> str:
+        return f"{self._paths.runs}/{run}"
+
+
+def _rights(where: str) -> list[str]:
+    try:
+        return sorted(
+            (name for name in os.listdir(where) if name.startswith(folder.RIGHT)),
+            key=lambda name: int(name.removeprefix(folder.RIGHT)),
+        )
+    except FileNotFoundError:
+        return []
+
+
+def _shim_has_right(where: str) -> bool:
+    """Whether the last right to start was taken by a shim: what akjobd denies or withdraws is a link."""
+    rights = _rights(where)
+    return bool(rights) and not os.path.islink(f"{where}/{rights[-1]}")
+
+
+def _holder(where: str) -> int:
+    """Return the pid that holds the run's lock, 0 for none (fcntl(2), F_GETLK)."""
+    try:
+        fd = os.open(f"{where}/{folder.LOCK}", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    finally:
+        os.close(fd)
+    return 0 if kind == fcntl.F_UNLCK else pid
+
+
+def _note(where: str) -> tuple[int, int] | None:
+    """Return (pid of the job, when it started in microseconds, 0 before) as the shim noted it in its lock file."""
+    try:
+        pid, started_us = Path(where, folder.LOCK).read_bytes().split()
+        return int(pid), int(started_us)
+    except (OSError, ValueError):
+        return None
+
+
+def end_leftovers(run: str) -> int:
+    """Kill what a lost shim left: processes whose environment or title names the run. Return how many.
+
+    The job's own process dies with its shim (PDEATHSIG); what it started does not. What was executed has the run in its
+    environment, what was only forked has the job's title, which a fork inherits.
+    """
+    killed: set[int] = set()
+    while True:
+        found = {pid for pid in _processes_of(run) if pid not in killed}
+        if not found:
+            return len(killed)
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= found
+
+
+def _processes_of(run: str) -> list[int]:
+    mark = f"AKJOB_RUN={run}".encode()
+    title = f" {run}".encode()
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            environment = Path("/proc", name, "environ").read_bytes()
+            command = Path("/proc", name, "cmdline").read_bytes().rstrip(b"\0")
+        except OSError:
+            continue
+        if mark in environment.split(b"\0") or (command.startswith(b"akjob: ") and command.endswith(title)):
+            found.append(int(name))
+    return found
