@@ -1,0 +1,7 @@
+"""Everything akjobd decides, without its clock and its I/O: what happened goes in, what is to be done comes out."""
+
+from akjob.agenda.core import Agenda
+from akjob.agenda.jobs import last_good
+from akjob.agenda.life import LIFE, Effects, End, Recall, Running, Start, Stop
+
+__all__ = ["LIFE", "Agenda", "Effects", "End", "Recall", "Running", "Start", "Stop", "last_good"]

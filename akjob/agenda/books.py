@@ -1,0 +1,101 @@
+"""What the agenda wants done: collected during a turn, handed out as one :class:`~akjob.agenda.life.Effects`."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from akjob.agenda.life import Effects, Recall, Run, Start, Stop
+from akjob.instants import to_text
+from akjob.ledger.model import Definition, JobRow, RunRow, Wait
+
+_UNKNOWN = dict.fromkeys(
+    ("exit_code", "signal", "error", "duration_s", "user_cpu_s", "system_cpu_s", "max_rss_bytes")
+)  # what `run.finished` tells of a run that never started
+
+
+class Books:
+    """Collects effects. However often a row changes in a turn, it is written once, as it stands at the end."""
+
+    def __init__(self) -> None:
+        self._effects = Effects()
+        self._new: dict[str, RunRow] = {}
+        self._changed: dict[str, RunRow] = {}
+        self._jobs: set[str] = set()
+        self._loaded: set[str] = set()
+
+    def claim(self, row: RunRow) -> None:
+        """Write a new row of ``runs``."""
+        self._new[row.id] = row
+
+    def change(self, row: RunRow) -> None:
+        """Write a row of ``runs`` again."""
+        self._changed[row.id] = row
+
+    def unchange(self, run_id: str) -> None:
+        """Do not write a row after all: the ledger refused it."""
+        self._changed.pop(run_id, None)
+
+    def job(self, name: str) -> None:
+        """Write what changes in a job's row as it runs."""
+        self._jobs.add(name)
+
+    def loaded(self, name: str) -> None:
+        """Write all of a job's row."""
+        self._loaded.add(name)
+
+    def wait(self, run: Run, wait: Wait) -> None:
+        """Write what a run needs beyond its row."""
+        run.has_wait = True
+        self._effects.writes.waits.append(wait)
+
+    def waited(self, run: Run) -> None:
+        """Delete that again."""
+        if run.has_wait:
+            self._effects.writes.waited.append(run.row.id)
+
+    def start(self, start: Start, now_us: int) -> None:
+        """Send an order."""
+        spec = start.spec
+        self._effects.writes.definitions.append(Definition(spec.sha256, spec.file, spec.definition, now_us))
+        self._effects.starts.append(start)
+
+    def recall(self, run: Run) -> bool:
+        """Call an order back; return True when it has not been handed out yet, and simply is withdrawn."""
+        starts = self._effects.starts
+        for index, start in enumerate(starts):
+            if start.run == run.row.id:
+                del starts[index]
+                return True
+        self._effects.recalls.append(Recall(run=run.row.id, job=run.job, token=run.token))
+        return False
+
+    def stop(self, run: Run, reason: str) -> None:
+        """End a run."""
+        self._effects.stops.append(Stop(run=run.row.id, job=run.job, reason=reason))
+
+    def delete(self, file: str) -> None:
+        """Delete a job's file."""
+        self._effects.delete_files.append(file)
+
+    def say(self, level: str, event: str, **fields: Any) -> None:
+        """Log an event."""
+        self._effects.events.append({"event": event, "level": level} | fields)
+
+    def say_of(self, event: str, row: RunRow, **fields: Any) -> None:
+        """Log an event of a run."""
+        level = "info" if event == "run.retrying" or row.state == "skipped" else "warning"
+        ended = {"state": row.state, "reason": row.reason} if row.state != "queued" else {}
+        known = _UNKNOWN if event == "run.finished" else {}
+        slot = to_text(row.slot_us)
+        self.say(level, event, job=row.job, run=row.id, slot=slot, attempt=row.attempt, **ended, **known, **fields)
+
+    def take(self, row_of: Callable[[str], JobRow]) -> Effects:
+        """Return what was collected, with copies of the rows, and begin anew."""
+        effects, self._effects = self._effects, Effects()
+        writes = effects.writes
+        writes.claims = [copy.copy(row) for row in self._new.values()]
+        writes.changes = [copy.copy(row) for run_id, row in self._changed.items() if run_id not in self._new]
+        writes.loaded = [copy.copy(row_of(name)) for name in sorted(self._loaded)]
+        writes.jobs = [copy.copy(row_of(name)) for name in sorted(self._jobs - self._loaded)]
+        self._new, self._changed, self._jobs, self._loaded = {}, {}, set(), set()
+        return effects

@@ -1,0 +1,152 @@
+"""A job as the agenda sees it, and what is said about it and its runs."""
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from akjob.agenda.life import Run, Running
+from akjob.due import Timing, timing
+from akjob.instants import DAY
+from akjob.jobset.model import LastGood, Refused
+from akjob.ledger.model import JobRow, RunRow
+from akjob.schedule import next_slot
+from akjob.spec.model import JobSpec, Retry
+
+_LONGEST_DELAY_US = 3650 * DAY  # a factor without max_delay gets out of the calendar's reach
+
+
+class Job(Struct, kw_only=True, eq=False):
+    """A job: its row, its definition while it is loaded, its open runs, and when it is to be looked at.
+
+    ``before`` is a schedule that still has to account for its slots, up to the instant given; ``taken`` are slots
+    after the mark that have a row; ``tail`` is the row that further skipped slots of the same kind are added to.
+    """
+
+    row: JobRow
+    spec: JobSpec | None = None
+    when: Timing | None = None
+    next_us: int | None = None
+    wake_us: int | None = None
+    runs: dict[str, Run] = msgspec.field(default_factory=dict)
+    before: tuple[JobSpec, int] | None = None
+    taken: frozenset[int] = frozenset()
+    tail: RunRow | None = None
+    tail_length: int = 0
+    asked_us: int = 0
+    deleting: bool = False
+    start_us: int | None = None
+
+    def paused_at(self, now_us: int) -> bool:
+        """Say whether the job is paused at an instant; a pause that has run out is only cleared at the next look."""
+        row = self.row
+        return row.paused_at_us is not None and (row.paused_until_us is None or row.paused_until_us > now_us)
+
+
+def last_good(rows: Iterable[JobRow]) -> dict[str, LastGood]:
+    """Return the last good definitions that the ledger has, for the loader."""
+    return {
+        row.job: LastGood(
+            file=row.file,
+            definition=row.definition,
+            loaded_us=row.last_loaded_us,
+            refused=None if row.refused is None else Refused(content=row.refused, since_us=row.refused_us or 0),
+        )
+        for row in rows
+        if row.removed_us is None
+    }
+
+
+def backoff_us(retry: Retry, attempt: int) -> int:
+    """Return how long to wait after the failure of an attempt (1, 2, …) before the next."""
+    try:
+        delay = int(retry.delay_us * retry.factor ** (attempt - 1))
+    except OverflowError:
+        delay = _LONGEST_DELAY_US
+    return min(delay, _LONGEST_DELAY_US if retry.max_delay_us is None else retry.max_delay_us)
+
+
+def running_of(run: Run) -> Running:
+    """Return what ``status`` tells of a run."""
+    return Running(
+        job=run.job,
+        run=run.row.id,
+        state=run.row.state,
+        slot_us=run.row.slot_us,
+        attempt=run.row.attempt,
+        pid=run.row.pid,
+        shim_pid=run.shim_pid,
+        started_us=run.row.started_us,
+    )
+
+
+def new_row(spec: JobSpec, mark_us: int, now_us: int) -> JobRow:
+    """Return the row of a job that is loaded for the first time, or anew after its file had gone."""
+    return JobRow(
+        job=spec.name,
+        mark_us=mark_us,
+        first_loaded_us=now_us,
+        last_loaded_us=now_us,
+        file=spec.file,
+        definition_sha256=spec.sha256,
+        definition=spec.definition,
+    )
+
+
+def unknown_row(name: str, now_us: int) -> JobRow:
+    """Return a row for a job that has a run in the ledger but no row of its own."""
+    return JobRow(
+        job=name,
+        mark_us=now_us,
+        first_loaded_us=now_us,
+        last_loaded_us=now_us,
+        removed_us=now_us,
+        file="",
+        definition_sha256="",
+        definition="",
+    )
+
+
+def counts_on(job: Job) -> bool:
+    """Say whether the next slot depends on the runs."""
+    return job.spec is not None and job.spec.schedule.again_after_us is not None
+
+
+def same_slots(old: JobSpec, new: JobSpec) -> bool:
+    """Say whether an edit left the slots as they were: schedule, limits and ``enabled``."""
+    return (old.schedule, old.runs, old.enabled) == (new.schedule, new.runs, new.enabled)
+
+
+def is_slot(spec: JobSpec, slot_us: int) -> bool:
+    """Say whether the calendar of a job has this slot."""
+    return next_slot(timing(spec).plan, slot_us - 1) == slot_us
+
+
+def pause_text(row: JobRow) -> str:
+    """Return why a paused job's slots are skipped."""
+    by = f" by {row.paused_by}" if row.paused_by else ""
+    return f"the job is paused{by}" + (f": {row.pause_reason}" if row.pause_reason else "")
+
+
+def busy(job: Job) -> str:
+    """Say what keeps a job busy, or return an empty text. A run whose time is still to come keeps nobody waiting."""
+    for run in job.runs.values():
+        if run.place != "timed" or run.tries or run.row.trigger == "retry":
+            return busy_with(run)
+    return ""
+
+
+def busy_with(run: Run) -> str:
+    """Say how a run keeps its job busy."""
+    return f"run {run.row.id} {doing(run)}"
+
+
+def doing(run: Run) -> str:
+    """Say what an open run does."""
+    if run.phase in ("running", "stopping"):
+        return "still runs"
+    if run.phase in ("ordered", "recalled"):
+        return "is about to start"
+    if run.row.trigger == "retry" and run.place == "timed":
+        return "waits for its retry"
+    return "is queued"

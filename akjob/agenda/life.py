@@ -1,0 +1,159 @@
+"""The life of a run as one table, and the values that go in and out of the agenda."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from akjob.ledger.model import RunRow, State, Trigger, Writes
+from akjob.spec.model import JobSpec
+
+Phase = Literal[
+    "waiting", "ordered", "recalled", "running", "stopping",
+    "succeeded", "failed", "timed_out", "cancelled", "lost", "skipped", "missed",
+]  # fmt: skip
+Event = Literal[
+    "order", "unstarted", "recall", "started", "stop", "skip", "miss", "cancel",
+    "succeeded", "failed", "timed_out", "cancelled", "lost",
+]  # fmt: skip
+
+_ENDS: dict[str, Phase] = {
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "timed_out": "timed_out",
+    "cancelled": "cancelled",
+    "lost": "lost",
+}
+
+# The life of a run: phase x event -> phase. What is not here cannot happen, and is ignored when it is reported: the
+# same news may come twice (by datagram and by file), and late. The ledger's `queued` is waiting, ordered and recalled,
+# its `running` is running and stopping.
+LIFE: Mapping[str, Mapping[str, Phase]] = {
+    # claimed; waits for its time, for the run before it, for a lock, or for room below max_running
+    "waiting": {"order": "ordered", "skip": "skipped", "miss": "missed", "cancel": "cancelled"},
+    # the order is out; an end without a start is an end whose notice of the start was lost
+    "ordered": {"started": "running", "unstarted": "waiting", "recall": "recalled", **_ENDS},
+    # the order is being called back; if the shim was quicker, it has started
+    "recalled": {"started": "running", "unstarted": "waiting", **_ENDS},
+    "running": {"stop": "stopping", **_ENDS},
+    "stopping": {**_ENDS},
+}
+RETRIED = ("failed", "timed_out", "lost")
+UNDER_WAY = ("ordered", "recalled", "running", "stopping")
+CLOSE: Mapping[str, Literal["skip", "miss", "cancel"]] = {"skipped": "skip", "missed": "miss", "cancelled": "cancel"}
+
+
+class End(Struct, frozen=True, kw_only=True):
+    """How a run ended, as its shim wrote it down. ``started_us`` is None when it never came to a start."""
+
+    state: Literal["succeeded", "failed", "timed_out", "cancelled", "lost"]
+    ended_us: int
+    reason: str | None = None
+    started_us: int | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    result: str | None = None
+    pid: int | None = None
+    user_cpu_s: float | None = None
+    system_cpu_s: float | None = None
+    max_rss_bytes: int | None = None
+
+
+class Start(Struct, frozen=True, kw_only=True):
+    """An order to send. The run starts at ``not_before_us``, or at once if that has passed.
+
+    ``token`` differs for every order of the run: the right to start is one per token. ``kwargs`` take the place of
+    the definition's, key by key; None: as defined.
+    """
+
+    run: str
+    job: str
+    spec: JobSpec
+    slot_us: int
+    attempt: int
+    trigger: Trigger
+    not_before_us: int
+    kwargs: Mapping[str, Any] | None
+    token: int
+
+
+class Stop(Struct, frozen=True, kw_only=True):
+    """A run to end; its shim then reports ``state`` and ``reason``."""
+
+    run: str
+    job: str
+    state: Literal["cancelled"] = "cancelled"
+    reason: str
+
+
+class Recall(Struct, frozen=True, kw_only=True):
+    """An order to call back. Answer with ``never_started`` if that succeeded, with nothing if the shim was quicker."""
+
+    run: str
+    job: str
+    token: int
+
+
+class Effects(Struct):
+    """What is to be done, in this order: commit ``writes``; leave out refused starts; then all the others."""
+
+    writes: Writes = field(default_factory=Writes)
+    recalls: list[Recall] = field(default_factory=list)
+    stops: list[Stop] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    delete_files: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.writes or self.recalls or self.stops or self.starts or self.events or self.delete_files)
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """One run under way, for ``status``."""
+
+    job: str
+    run: str
+    state: State
+    slot_us: int
+    attempt: int
+    pid: int | None
+    shim_pid: int | None
+    started_us: int | None
+
+
+class Run(Struct, kw_only=True, eq=False):
+    """A run that has not ended. ``place`` says where a waiting one stands.
+
+    ``held_until_us`` keeps an order that failed from being tried in a tight loop; ``behind`` waits until its job is
+    idle; ``counted`` is one of the job's ``runs``; ``drop`` says how it ends if its order can be called back; ``stop``
+    why it is to be stopped as soon as it has started.
+    """
+
+    row: RunRow
+    job: str
+    seq: int
+    not_before_us: int
+    phase: Phase = "waiting"
+    place: Literal["", "timed", "behind", "ready", "locked", "restored"] = ""
+    held_until_us: int = 0
+    behind: bool = False
+    manual: bool = False
+    counted: bool = False
+    kwargs: Mapping[str, Any] | None = None
+    has_wait: bool = False
+    token: int = 0
+    tries: int = 0
+    lock: str | None = None
+    drop: tuple[State, str] | None = None
+    stop: str | None = None
+    shim_pid: int | None = None
+
+    def step(self, event: str) -> bool:
+        """Take the run through one event of the table; return whether it had an entry for it."""
+        phase = LIFE.get(self.phase, {}).get(event)
+        if phase is None:
+            return False
+        self.phase = phase
+        return True

@@ -1,0 +1,337 @@
+"""The decision for one job: which slots start, which are skipped or missed and why, and when to look again.
+
+Pure: the definition, what is known of the job (:class:`Known`) and an instant go in, a :class:`Decision` comes out.
+A slot is *nominal*; its *start* is the slot plus the job's jitter. A slot is late when akjobd comes to it more than
+:data:`GRACE_US` after its start. The rules, in the order in which they are asked:
+
+1. A disabled job and one that has had its ``runs`` have no slots.
+2. A slot whose start falls into a pause is skipped.
+3. ``on_start`` and ``on_boot`` are never late: akjobd is what they wait for.
+4. A late slot is missed, or made up for, by ``missed`` and ``missed_within``.
+5. Any other slot starts, or meets a run of the same job: ``overlap`` decides.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from akjob.instants import SECOND
+from akjob.schedule import Memory, Plan, compile_schedule, count_between, jitter_us, next_slot, slots_between
+from akjob.spec.model import JobSpec
+from akjob.units import format_duration
+
+GRACE_US = 2 * SECOND  # a start that is later than this is late; a busy machine is not a missed slot
+EARLY_US = 20_000  # orders go out this much ahead, so that claim, fork and set-up are over on the slot
+AT_MOST_ALL = 100  # slots that `missed = "all"` makes up for at once
+FEW = 10  # so many slots of a stretch have a row each; a longer one is one row
+FOREVER = 1 << 62  # a pause without an end
+
+Action = Literal["start", "behind", "queue", "replace", "skipped", "missed"]
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What becomes of a slot, or of the ``count`` slots from ``slot_us`` to ``slot_last_us`` (skipped and missed only).
+
+    ``start`` starts at ``not_before_us``; ``behind`` waits until no run of the job is left (``missed = "all"``);
+    ``queue`` is the one slot that ``overlap = "queue"`` lets wait; ``replace`` ends the runs of the job first.
+    """
+
+    action: Action
+    slot_us: int
+    slot_last_us: int
+    count: int = 1
+    trigger: Literal["schedule", "start", "missed"] = "schedule"
+    not_before_us: int = 0
+    reason: str | None = None
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What is known of a job beside its definition.
+
+    ``mark_us`` is the last slot accounted for; ``next_us`` the slot after it if that is known already (else None);
+    ``started`` how many scheduled slots were started; a start before ``paused_until_us`` is paused (None: not paused).
+    ``busy`` says what keeps the job busy (``"run R still runs"``), or is empty; ``queued`` that a slot is queued
+    already; ``ahead`` that an order may go out before its slot; ``taken`` are slots after the mark that have a row.
+    """
+
+    mark_us: int
+    memory: Memory
+    next_us: int | None = None
+    started: int = 0
+    paused_until_us: int | None = None
+    pause_reason: str = "the job is paused"
+    busy: str = ""
+    queued: bool = False
+    ahead: bool = True
+    taken: frozenset[int] = frozenset()
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """``verdicts`` in the order of their slots, the new mark, the next slot, and when to decide again (None: never)."""
+
+    verdicts: tuple[Verdict, ...]
+    mark_us: int
+    next_us: int | None
+    wake_us: int | None
+
+
+class Timing(Struct, frozen=True, kw_only=True):
+    """A job's schedule, ready to be asked.
+
+    ``grid`` has the triggers that follow from the calendar alone, ``told`` those that need a Memory; either is None
+    where there are none. ``plan`` has both.
+    """
+
+    plan: Plan
+    grid: Plan | None
+    told: Plan | None
+    jitter_us: int
+    early_us: int
+
+
+def timing(spec: JobSpec) -> Timing:
+    """Make the Timing of a job. Cheap: plans are compiled when first asked."""
+    schedule = spec.schedule
+    plan = compile_schedule(schedule)
+    grid: Plan | None = plan
+    told = None
+    if schedule.on_start or schedule.on_boot or schedule.again_after_us is not None:
+        bare = msgspec.structs.replace(schedule, again_after_us=None, on_start=False, on_boot=False)
+        grid = compile_schedule(bare) if has_grid(spec) else None
+        told = compile_schedule(
+            msgspec.structs.replace(schedule, at=(), every=None, daily=None, weekly=(), monthly=(), cron=())
+        )
+    jitter = jitter_us(schedule, spec.name) if schedule.jitter_us else 0
+    # A lock is given in the order of slots: a lead of seconds would hold it against slots that come before.
+    early = EARLY_US if spec.run.lock is not None else max(EARLY_US, spec.run.lead_us)
+    return Timing(plan=plan, grid=grid, told=told, jitter_us=jitter, early_us=early)
+
+
+def has_grid(spec: JobSpec) -> bool:
+    """Say whether a trigger follows from the calendar alone."""
+    schedule = spec.schedule
+    return bool(schedule.at or schedule.every or schedule.daily or schedule.weekly or schedule.monthly or schedule.cron)
+
+
+def done(spec: JobSpec, started: int) -> bool:
+    """Say whether a job has had all its ``runs``."""
+    return spec.runs is not None and started >= spec.runs
+
+
+def decide(spec: JobSpec, when: Timing, known: Known, now_us: int, until_us: int | None = None) -> Decision:
+    """Decide about every slot after the mark whose start has come, and about the one that is ordered ahead.
+
+    With ``until_us`` decide about every nominal slot up to there instead, whether its start has come or not, and order
+    nothing ahead: an edited schedule accounts for its slots up to the loading.
+    """
+    if not spec.enabled or done(spec, known.started):
+        return Decision(verdicts=(), mark_us=known.mark_us, next_us=None, wake_us=None)
+    judge = _Judge(spec, when, known, now_us)
+    limit = now_us - when.jitter_us if until_us is None else until_us
+    upcoming = known.next_us
+    if upcoming is None:
+        upcoming = next_slot(when.plan, known.mark_us, known.memory)
+    if upcoming is not None and upcoming <= limit:
+        judge.account(upcoming, limit)
+        upcoming = next_slot(when.plan, judge.mark, known.memory)
+    if until_us is None:
+        upcoming = judge.order_ahead(upcoming)
+    return Decision(verdicts=tuple(judge.verdicts), mark_us=judge.mark, next_us=upcoming, wake_us=judge.wake(upcoming))
+
+
+class _Judge:
+    """One decision in the making: what was decided so far changes what comes after it."""
+
+    def __init__(self, spec: JobSpec, when: Timing, known: Known, now_us: int) -> None:
+        self.spec = spec
+        self.when = when
+        self.known = known
+        self.now = now_us
+        self.verdicts: list[Verdict] = []
+        self.mark = known.mark_us
+        self.busy = known.busy
+        self.queued = known.queued
+        self.left = None if spec.runs is None else spec.runs - known.started
+
+    def account(self, first: int, limit: int) -> None:
+        """Decide about all slots after the mark up to ``limit``, the first of which is known."""
+        late_until = self.now - self.when.jitter_us - GRACE_US - 1
+        if first > self._pause_end() and first > late_until and limit - first < SECOND:
+            self._on_time(first, self._trigger(first))  # what happens nearly always: one slot, on time
+            return
+        self._paused(min(limit, self._pause_end()))
+        starts, again = self._told(limit)
+        on_time = self._slots(max(self.mark, late_until), limit, again) + [s for s in starts if s > self.mark]
+        late = [slot for slot in again if slot <= late_until]
+        regular_on_time = any(slot > late_until for slot in on_time if slot not in starts)
+        self._late(min(limit, late_until), late, stood_for=regular_on_time)
+        for slot in sorted(set(on_time)):
+            self._on_time(slot, self._trigger(slot))
+        self.mark = max([self.mark, *on_time])
+        if self.spec.schedule.again_after_us is not None:
+            self.mark = max(
+                self.mark, limit
+            )  # `again_after` counts on from here: a downtime has one such slot, not many
+
+    def order_ahead(self, upcoming: int | None) -> int | None:
+        """Claim the slots whose order is due although their start is not; return the next slot after them."""
+        while upcoming is not None and self._may_go_ahead(upcoming):
+            if upcoming + self.when.jitter_us - self.when.early_us > self.now:
+                break
+            self._on_time(upcoming, self._trigger(upcoming))
+            upcoming = next_slot(self.when.plan, self.mark, self.known.memory)
+        return upcoming
+
+    def wake(self, upcoming: int | None) -> int | None:
+        """Return when to decide again."""
+        if upcoming is None or (self.left is not None and self.left <= 0):
+            return None
+        start = upcoming + self.when.jitter_us
+        return start - self.when.early_us if self._may_go_ahead(upcoming) else start
+
+    def _may_go_ahead(self, slot: int) -> bool:
+        """Say whether nothing that can happen until the slot, short of a person's word, can change the decision."""
+        return (
+            self.known.ahead
+            and (not self.busy or self.spec.run.overlap == "allow")
+            and (self.left is None or self.left > 0)
+            and (self.known.paused_until_us is None or slot + self.when.jitter_us >= self.known.paused_until_us)
+        )
+
+    def _pause_end(self) -> int:
+        """Return the last slot whose start falls into the pause."""
+        until = self.known.paused_until_us
+        return -1 if until is None else until - self.when.jitter_us - 1
+
+    def _paused(self, until: int) -> None:
+        if until > self.mark:
+            starts, again = self._told(until)
+            self._stretch("skipped", until, [*starts, *again], self.known.pause_reason)
+
+    def _told(self, limit: int) -> tuple[list[int], list[int]]:
+        """Return the slots after the mark that need the memory: of on_start and on_boot, and of again_after."""
+        starts: list[int] = []
+        again: list[int] = []
+        if self.when.told is not None:
+            for slot in slots_between(self.when.told, self.mark, limit, 3, self.known.memory):
+                (starts if self._is_start(slot) else again).append(slot)
+        return starts, again
+
+    def _is_start(self, slot: int) -> bool:
+        schedule, memory = self.spec.schedule, self.known.memory
+        return (schedule.on_start and slot == memory.started_us) or (schedule.on_boot and slot == memory.boot_us)
+
+    def _trigger(self, slot: int) -> Literal["schedule", "start"]:
+        return "start" if self._is_start(slot) else "schedule"
+
+    def _slots(self, after: int, until: int, again: list[int], limit: int = 1_000) -> list[int]:
+        """Return the slots of the calendar and of again_after, ``limit`` at most."""
+        own = [slot for slot in again if after < slot <= until]
+        if self.when.grid is not None and until > after:
+            own += slots_between(self.when.grid, after, until, limit)
+        return sorted(set(own))[:limit]
+
+    def _few(self, until: int, extra: list[int]) -> list[int] | None:
+        """Return the slots after the mark up to ``until`` if they are few, which is cheaper than to count them."""
+        slots = self._slots(self.mark, until, extra, FEW + 1)
+        return slots if len(slots) <= FEW else None
+
+    def _count(self, until: int, extra: list[int]) -> tuple[int, int, int]:
+        """Count the slots after the mark up to ``until``: how many, the first, the last (0, 0, 0 if none)."""
+        count, first, last = 0, 0, 0
+        if self.when.grid is not None and until > self.mark:
+            found, head, tail = count_between(self.when.grid, self.mark, until)
+            if head is not None and tail is not None:
+                count, first, last = found, head, tail
+        for slot in extra:
+            if not self.mark < slot <= until or (
+                self.when.grid is not None and slots_between(self.when.grid, slot - 1, slot, 1)
+            ):
+                continue
+            first, last, count = min(first, slot) if count else slot, max(last, slot), count + 1
+        return count, first, last
+
+    def _stretch(self, action: Literal["skipped", "missed"], until: int, extra: list[int], reason: str) -> None:
+        """Close all slots after the mark up to ``until``: one by one if they are few, else with one verdict."""
+        few = self._few(until, extra)
+        if few is None:
+            count, first, last = self._count(until, extra)
+            self._close(action, first, last, count, reason)
+        for slot in few or ():
+            self._close(action, slot, slot, 1, reason)
+
+    def _close(self, action: Literal["skipped", "missed"], first: int, last: int, count: int, reason: str) -> None:
+        self.verdicts.append(Verdict(action=action, slot_us=first, slot_last_us=last, count=count, reason=reason))
+        self.mark = max(self.mark, last)
+
+    def _late(self, until: int, extra: list[int], *, stood_for: bool) -> None:
+        """Close or make up for the late slots, by ``missed`` and ``missed_within``."""
+        policy = self.spec.run.missed
+        if until <= self.mark:
+            return
+        if policy == "skip":
+            self._stretch("missed", until, extra, "akjobd came too late to it, and missed is skip")
+            return
+        oldest = self.now - self.when.jitter_us - self.spec.run.missed_within_us
+        if oldest > self.mark:
+            within = format_duration(self.spec.run.missed_within_us)
+            reason = f"akjobd came to it later than missed_within ({within})"
+            self._stretch("missed", min(until, oldest - 1), extra, reason)
+        if policy == "all":
+            self._late_all(until, extra)
+        else:
+            self._late_latest(until, extra, stood_for=stood_for)
+
+    def _late_latest(self, until: int, extra: list[int], *, stood_for: bool) -> None:
+        few = self._few(until, extra)
+        if few == []:
+            return
+        last = self._count(until, extra)[2] if few is None else few[-1]
+        self._stretch("missed", until if stood_for else last - 1, extra, "a later slot stands for it")
+        if not stood_for:
+            self._on_time(last, "missed")
+
+    def _late_all(self, until: int, extra: list[int]) -> None:
+        for slot in self._slots(self.mark, until, extra, AT_MOST_ALL):
+            if self.left is not None and self.left <= 0:
+                return
+            idle = not self.busy
+            self._begin("start" if idle else "behind", slot, "missed")
+            self.busy = self.busy or "an earlier slot is made up for"
+        if self.left is None or self.left > 0:
+            self._stretch("missed", until, extra, f"more than {AT_MOST_ALL} slots were missed")
+
+    def _on_time(self, slot: int, trigger: Literal["schedule", "start", "missed"] = "schedule") -> None:
+        """Start a slot, unless it meets a run of its job: then ``overlap`` decides."""
+        if self.left is not None and self.left <= 0:
+            return  # the job has had its `runs`: from here on it has no slots
+        if slot in self.known.taken or (slot <= self.mark and trigger != "start"):
+            self.mark = max(self.mark, slot)
+            return
+        overlap = self.spec.run.overlap
+        if not self.busy or overlap == "allow":
+            self._begin("start", slot, trigger)
+            self.busy = self.busy or "the run of the slot before still runs"
+        elif overlap == "replace":
+            self._begin("replace", slot, trigger)
+        elif overlap == "queue" and not self.queued:
+            self._begin("queue", slot, trigger)
+            self.queued = True
+        else:
+            reason = "a slot is queued already" if overlap == "queue" else self.busy
+            self._close("skipped", slot, slot, 1, reason)
+
+    def _begin(self, action: Action, slot: int, trigger: Literal["schedule", "start", "missed"]) -> None:
+        self.verdicts.append(
+            Verdict(
+                action=action,
+                slot_us=slot,
+                slot_last_us=slot,
+                trigger=trigger,
+                not_before_us=slot + self.when.jitter_us,
+            )
+        )
+        self.mark = max(self.mark, slot)
+        if self.left is not None:
+            self.left -= 1

@@ -1,0 +1,116 @@
+"""The ledger's rows as values. Instants are microseconds here and text in the database."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+Trigger = Literal["schedule", "manual", "start", "retry", "missed"]
+State = Literal["queued", "running", "succeeded", "failed", "timed_out", "cancelled", "lost", "skipped", "missed"]
+
+
+class RunRow(Struct, kw_only=True):
+    """One row of ``runs``. ``count`` > 1 stands for the stretch of slots from ``slot_us`` to ``slot_last_us``.
+
+    The one value of the ledger that is not frozen: its owner, the agenda, changes it as the run goes on and hands
+    out copies.
+    """
+
+    id: str
+    job: str
+    slot_us: int
+    slot_last_us: int
+    attempt: int = 1
+    trigger: Trigger = "schedule"
+    state: State = "queued"
+    reason: str | None = None
+    count: int = 1
+    queued_us: int
+    started_us: int | None = None
+    ended_us: int | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    result: str | None = None
+    pid: int | None = None
+    host: str | None = None
+    user_cpu_s: float | None = None
+    system_cpu_s: float | None = None
+    max_rss_bytes: int | None = None
+    definition_sha256: str | None = None
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+
+
+class JobRow(Struct, kw_only=True):
+    """One row of ``jobs``: what akjobd must know of a job after a restart. Changed by the agenda alone.
+
+    ``mark_us`` is the last slot that was accounted for; ``runs_started`` counts the scheduled slots started (for
+    ``runs``); a job is paused when ``paused_at_us`` is set, for good when ``paused_until_us`` is None then;
+    ``again_from_us`` is the end from which ``again_after`` counts; ``removed_us`` is set while there is no file;
+    ``refused`` identifies the content of a later version of the file that cannot be loaded, since ``refused_us``.
+    """
+
+    job: str
+    mark_us: int
+    runs_started: int = 0
+    paused_at_us: int | None = None
+    paused_until_us: int | None = None
+    pause_reason: str | None = None
+    paused_by: str | None = None
+    again_from_us: int | None = None
+    last_run: str | None = None
+    last_state: State | None = None
+    last_ended_us: int | None = None
+    first_loaded_us: int
+    last_loaded_us: int
+    removed_us: int | None = None
+    file: str
+    definition_sha256: str
+    definition: str
+    refused: str | None = None
+    refused_us: int | None = None
+
+
+class Wait(Struct, frozen=True, kw_only=True):
+    """What a queued run needs beyond its row: its own start (a retry's), its place behind others, its arguments."""
+
+    run: str
+    not_before_us: int | None = None
+    behind: bool = False
+    manual: bool = False
+    kwargs: Mapping[str, Any] | None = None
+
+
+class Definition(Struct, frozen=True):
+    """The text that a run was made from."""
+
+    sha256: str
+    file: str
+    text: str
+    used_us: int
+
+
+class OpenRun(Struct, frozen=True):
+    """A run that had not ended when akjobd did."""
+
+    row: RunRow
+    wait: Wait | None
+
+
+class Writes(Struct):
+    """What one turn of akjobd changes in the ledger; :meth:`akjob.ledger.Ledger.commit` does it in one transaction."""
+
+    claims: list[RunRow] = field(default_factory=list)
+    changes: list[RunRow] = field(default_factory=list)
+    loaded: list[JobRow] = field(default_factory=list)
+    jobs: list[JobRow] = field(default_factory=list)
+    definitions: list[Definition] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    waited: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(
+            self.claims or self.changes or self.loaded or self.jobs or self.definitions or self.waits or self.waited
+        )

@@ -1,0 +1,184 @@
+"""Between the values of :mod:`akjob.ledger.model` and the columns of the database."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from datetime import date, time
+from functools import lru_cache
+from typing import Any
+
+from akjob.instants import from_text
+from akjob.instants import to_text as _to_text
+from akjob.ledger.model import JobRow, OpenRun, RunRow, Wait
+
+RUN_COLUMNS = (
+    "id", "job", "slot", "slot_last", "attempt", "trigger", "state", "reason", "count", "queued_at", "started_at",
+    "ended_at", "exit_code", "signal", "error", "result", "pid", "host", "user_cpu_s", "system_cpu_s",
+    "max_rss_bytes", "definition_sha256", "git_commit", "git_dirty",
+)  # fmt: skip
+JOB_COLUMNS = (
+    "job", "mark", "runs_started", "paused_at", "paused_until", "pause_reason", "paused_by", "again_from", "last_run",
+    "last_state", "last_ended", "first_loaded_at", "last_loaded_at", "removed_at", "file", "definition_sha256",
+    "definition", "refused", "refused_since",
+)  # fmt: skip
+
+_JOB_FIELDS = (
+    11  # the columns of JOB_COLUMNS before first_loaded_at change as the job runs, the others when it is loaded
+)
+
+# `trigger` and `count` are words of SQL's, so every column is quoted.
+_RUNS = ", ".join(f'"{column}"' for column in RUN_COLUMNS)
+_JOBS = ", ".join(f'"{column}"' for column in JOB_COLUMNS)
+
+CLAIM = (
+    f"INSERT INTO runs ({_RUNS}) VALUES ({', '.join('?' * len(RUN_COLUMNS))}) "  # noqa: S608 - our own column names
+    "ON CONFLICT (job, slot, attempt) DO NOTHING"
+)
+CHANGE = (
+    "UPDATE runs SET slot_last = ?, state = ?, reason = ?, count = ?, started_at = ?, ended_at = ?, exit_code = ?, "
+    "signal = ?, error = ?, result = ?, pid = ?, user_cpu_s = ?, system_cpu_s = ?, max_rss_bytes = ?, "
+    "definition_sha256 = ?, git_commit = ?, git_dirty = ? WHERE id = ?"
+)
+LOADED = f"INSERT OR REPLACE INTO jobs ({_JOBS}) VALUES ({', '.join('?' * len(JOB_COLUMNS))})"  # noqa: S608
+_SET = ", ".join(f"{column} = ?" for column in JOB_COLUMNS[1:_JOB_FIELDS])
+JOB = f"UPDATE jobs SET {_SET} WHERE job = ?"  # noqa: S608
+SELECT_RUNS = f"SELECT {_RUNS} FROM runs"  # noqa: S608
+SELECT_JOBS = f"SELECT {_JOBS} FROM jobs"  # noqa: S608
+SELECT_OPEN = (
+    "SELECT " + ", ".join(f'runs."{column}"' for column in RUN_COLUMNS) + ", "  # noqa: S608
+    "waits.run, waits.not_before, waits.behind, waits.manual, waits.kwargs FROM runs LEFT JOIN waits ON "
+    "waits.run = runs.id WHERE runs.state IN ('queued', 'running') ORDER BY runs.id"
+)
+
+
+to_text = lru_cache(maxsize=4096)(_to_text)  # the rows of a burst share most of their instants
+
+
+def text(instant_us: int | None) -> str | None:
+    """Write an instant that may be missing."""
+    return None if instant_us is None else to_text(instant_us)
+
+
+def instant(value: str | None) -> int | None:
+    """Read an instant that may be missing."""
+    return None if value is None else from_text(value)
+
+
+def clean(value: str | None) -> str | None:
+    """Write what is no UTF-8 (a lone surrogate, from bytes that were none) with backslashes: SQLite takes no other."""
+    return None if value is None else value.encode("utf-8", "backslashreplace").decode()
+
+
+def claim_values(row: RunRow) -> tuple[Any, ...]:
+    """Return the values of ``CLAIM``."""
+    slot = to_text(row.slot_us)
+    return (
+        row.id, row.job, slot, slot if row.slot_last_us == row.slot_us else to_text(row.slot_last_us), row.attempt,
+        row.trigger, row.state, clean(row.reason), row.count, to_text(row.queued_us), text(row.started_us),
+        text(row.ended_us), row.exit_code, row.signal, clean(row.error), clean(row.result), row.pid, row.host,
+        row.user_cpu_s, row.system_cpu_s, row.max_rss_bytes, row.definition_sha256, row.git_commit, row.git_dirty,
+    )  # fmt: skip
+
+
+def change_values(row: RunRow) -> tuple[Any, ...]:
+    """Return the values of ``CHANGE``."""
+    return (
+        to_text(row.slot_last_us), row.state, clean(row.reason), row.count, text(row.started_us), text(row.ended_us),
+        row.exit_code, row.signal, clean(row.error), clean(row.result), row.pid, row.user_cpu_s, row.system_cpu_s,
+        row.max_rss_bytes, row.definition_sha256, row.git_commit, row.git_dirty, row.id,
+    )  # fmt: skip
+
+
+def loaded_values(row: JobRow) -> tuple[Any, ...]:
+    """Return the values of ``LOADED``."""
+    return (
+        *job_values(row)[-1:], *job_values(row)[:-1], to_text(row.first_loaded_us), to_text(row.last_loaded_us),
+        text(row.removed_us), row.file, row.definition_sha256, row.definition, row.refused,
+        text(row.refused_us),
+    )  # fmt: skip
+
+
+def job_values(row: JobRow) -> tuple[Any, ...]:
+    """Return the values of ``JOB``."""
+    return (
+        to_text(row.mark_us), row.runs_started, text(row.paused_at_us), text(row.paused_until_us),
+        clean(row.pause_reason), clean(row.paused_by), text(row.again_from_us), row.last_run, row.last_state,
+        text(row.last_ended_us), row.job,
+    )  # fmt: skip
+
+
+def wait_values(wait: Wait) -> tuple[Any, ...]:
+    """Return the values of a row of ``waits``."""
+    kwargs = None if wait.kwargs is None else json.dumps(_plain(wait.kwargs))
+    return wait.run, text(wait.not_before_us), wait.behind, wait.manual, kwargs
+
+
+def run_row(values: tuple[Any, ...]) -> RunRow:
+    """Read a row of ``SELECT_RUNS``."""
+    named = dict(zip(RUN_COLUMNS, values, strict=True))
+    for column, name in _RUN_INSTANTS:
+        named[name] = instant(named.pop(column))
+    if named["git_dirty"] is not None:
+        named["git_dirty"] = bool(named["git_dirty"])
+    return RunRow(**named)
+
+
+def job_row(values: tuple[Any, ...]) -> JobRow:
+    """Read a row of ``SELECT_JOBS``."""
+    named = dict(zip(JOB_COLUMNS, values, strict=True))
+    for column, name in _JOB_INSTANTS:
+        named[name] = instant(named.pop(column))
+    return JobRow(**named)
+
+
+def open_run(values: tuple[Any, ...]) -> OpenRun:
+    """Read a row of ``SELECT_OPEN``."""
+    row, (run, not_before, behind, manual, kwargs) = run_row(values[:-5]), values[-5:]
+    if run is None:
+        return OpenRun(row, None)
+    wait = Wait(
+        run=run,
+        not_before_us=instant(not_before),
+        behind=bool(behind),
+        manual=bool(manual),
+        kwargs=None if kwargs is None else _revived(json.loads(kwargs)),
+    )
+    return OpenRun(row, wait)
+
+
+def _plain(value: Any) -> Any:
+    """Write TOML's dates and times, which JSON lacks, as ``{"$toml": text}``."""
+    if isinstance(value, (date, time)):  # a datetime is a date
+        return {"$toml": value.isoformat()}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _revived(value: Any) -> Any:
+    """Undo :func:`_plain`."""
+    if isinstance(value, dict):
+        if value.keys() == {"$toml"}:
+            return tomllib.loads(f"value = {value['$toml']}")["value"]
+        return {key: _revived(item) for key, item in value.items()}
+    return [_revived(item) for item in value] if isinstance(value, list) else value
+
+
+_RUN_INSTANTS = (
+    ("slot", "slot_us"),
+    ("slot_last", "slot_last_us"),
+    ("queued_at", "queued_us"),
+    ("started_at", "started_us"),
+    ("ended_at", "ended_us"),
+)
+_JOB_INSTANTS = (
+    ("mark", "mark_us"),
+    ("paused_at", "paused_at_us"),
+    ("paused_until", "paused_until_us"),
+    ("again_from", "again_from_us"),
+    ("last_ended", "last_ended_us"),
+    ("first_loaded_at", "first_loaded_us"),
+    ("last_loaded_at", "last_loaded_us"),
+    ("removed_at", "removed_us"),
+    ("refused_since", "refused_us"),
+)

@@ -1,0 +1,232 @@
+"""A small world for the agenda: a fake clock, a real ledger in a file, and shims that do as the test says."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from akjob.agenda import Agenda, Effects, End, Start
+from akjob.instants import from_text
+from akjob.jobset.model import Broken, Change, Changed, JobSet
+from akjob.ledger import Ledger, Reader, RunRow
+from akjob.spec import load_definition
+from akjob.spec.model import JobSpec
+
+_ids = itertools.count(1)
+_open: "list[World]" = []
+
+
+def us(text: str) -> int:
+    """Read an instant; a time alone is on 2 March 2026, a Monday."""
+    return from_text(text if "T" in text else f"2026-03-02T{text}Z")
+
+
+def job(name: str, text: str) -> JobSpec:
+    """Make a job that runs ``true``, with the TOML text given besides."""
+    spec = load_definition(name, f"jobs.d/{name}.toml", 'command = ["true"]\n' + text)
+    return msgspec.structs.replace(spec, definition=spec.definition, sha256=spec.sha256)
+
+
+def run_id(now_us: int) -> str:
+    """Make ids that sort by time."""
+    return f"{now_us:020d}-{next(_ids):08d}"
+
+
+class World:
+    """akjobd's loop in miniature.
+
+    ``now`` is the clock; ``orders`` are the starts sent; ``live`` those that started; ``folders`` has runs that ended
+    while no akjobd was there to see it.
+    """
+
+    def __init__(self, path: Path, *specs: JobSpec, now: int, max_running: int | None = None) -> None:
+        self.path = path / "akjob.db"
+        self.reader = Reader(self.path)
+        self.now = now
+        self.max_running = max_running
+        self.specs = {spec.name: spec for spec in specs}
+        self.orders: dict[str, Start] = {}
+        self.live: dict[str, Start] = {}
+        self.folders: set[str] = set()
+        self.started: list[tuple[int, Start]] = []
+        self.events: list[dict[str, Any]] = []
+        self.seen: list[Effects] = []
+        _open.append(self)
+        self.boot()
+
+    def boot(self) -> None:
+        """Start akjobd anew, from the ledger; the shims have gone on meanwhile."""
+        self.ledger = Ledger.open(self.path)
+        self.ledger._connection.execute("PRAGMA synchronous = OFF")  # no power fails in a test
+        self.agenda = Agenda(host="here", max_running=self.max_running, new_run_id=run_id, started_us=self.now)
+        rows = self.ledger.jobs_state()
+        self.agenda.restore(rows, self.ledger.open_runs(), self.now, {*self.orders, *self.live, *self.folders})
+        known = {row.job: row for row in rows if row.removed_us is None}
+        changed = [
+            change(spec, load_definition(name, known[name].file, known[name].definition))
+            for name, spec in self.specs.items()
+            if name in known and known[name].definition_sha256 != spec.sha256
+        ]
+        self.load(
+            added=[name for name in self.specs if name not in known],
+            changed=changed,
+            removed=[name for name in known if name not in self.specs],
+        )
+
+    def crash(self) -> None:
+        """Kill akjobd: what it has not committed is gone."""
+        self.ledger.close()
+
+    def load(
+        self,
+        *,
+        added: Iterable[str] = (),
+        changed: Iterable[Changed] = (),
+        removed: Iterable[str] = (),
+        broken: Mapping[str, Broken] | None = None,
+    ) -> None:
+        """Hand a change over, and turn."""
+        jobset = JobSet(jobs=dict(self.specs), broken=broken or {}, loaded_us=self.now)
+        self.agenda.load(
+            Change(jobset=jobset, added=tuple(added), changed=tuple(changed), removed=tuple(removed)), self.now
+        )
+        self.turn()
+
+    def edit(self, name: str, text: str) -> None:
+        """Save another version of a job."""
+        old, self.specs[name] = self.specs[name], job(name, text)
+        self.load(changed=[change(self.specs[name], old)])
+
+    def remove(self, name: str) -> None:
+        """Delete a job's file."""
+        del self.specs[name]
+        self.load(removed=[name])
+
+    def add(self, spec: JobSpec) -> None:
+        """Write a new file."""
+        self.specs[spec.name] = spec
+        self.load(added=[spec.name])
+
+    def turn(self, at: str | None = None) -> Effects:
+        """Take one turn, commit, and take the orders in. Orders that can be called back are."""
+        if at is not None:
+            self.now = us(at)
+        self.agenda.turn(self.now)
+        effects = self.agenda.effects()
+        self.take(effects)
+        return effects
+
+    def take(self, effects: Effects) -> None:
+        """Do what the agenda wants done."""
+        self.seen.append(effects)
+        refused = self.ledger.commit(effects.writes)
+        self.agenda.refused(refused)
+        self.events += effects.events
+        for recall in effects.recalls:
+            if recall.run in self.orders:
+                del self.orders[recall.run]
+                self.agenda.never_started(recall.run, self.now, "called back")
+        for start in effects.starts:
+            if start.run not in refused:
+                self.orders[start.run] = start
+        for stop in effects.stops:
+            self.finish(stop.run, stop.state, reason=stop.reason)
+        if effects.recalls or effects.stops or refused:
+            self.turn()
+
+    def wait(self) -> bool:
+        """Let the time pass until something is to be done: the next turn, or the start of an order."""
+        gates = [start.not_before_us for start in self.orders.values()]
+        wakes = [*gates, *([self.agenda.wake_us] if self.agenda.wake_us is not None else [])]
+        if not wakes:
+            return False
+        self.now = max(self.now, min(wakes))
+        return True
+
+    def until(self, at: str, *, lasts_us: int | None = 1000) -> None:
+        """Let the time pass up to an instant; runs start on their slot and end after ``lasts_us`` (None: never)."""
+        end = us(at)
+        ends: list[tuple[int, str]] = []
+        while True:
+            times = [start.not_before_us for start in self.orders.values()] + [moment for moment, _ in ends]
+            if self.agenda.wake_us is not None:
+                times.append(self.agenda.wake_us)
+            if not times or min(times) > end:
+                break
+            self.now = max(self.now, min(times))
+            opened = self.open_gates()
+            if lasts_us is not None:
+                ends += [(self.now + lasts_us, run) for run in opened]
+            for moment, run in [one for one in ends if one[0] <= self.now]:
+                ends.remove((moment, run))
+                if run in self.live:
+                    self.finish(run)
+            self.turn()
+        self.now = end
+        self.turn()
+
+    def open_gates(self) -> list[str]:
+        """Start the orders whose time has come, as their shims do; return the runs."""
+        opened = [run for run, start in self.orders.items() if start.not_before_us <= self.now]
+        for run in opened:
+            self.live[run] = self.orders.pop(run)
+            self.started.append((self.now, self.live[run]))
+            self.agenda.started(run, pid=7, shim_pid=6, at_us=self.now, git_commit="c0ffee", git_dirty=False)
+        return opened
+
+    def finish(
+        self,
+        run: str,
+        state: Literal["succeeded", "failed", "timed_out", "cancelled", "lost"] = "succeeded",
+        reason: str | None = None,
+    ) -> None:
+        """Let a run end now."""
+        self.live.pop(run, None)
+        self.orders.pop(run, None)
+        self.agenda.ended(run, End(state=state, reason=reason, ended_us=self.now, exit_code=0), self.now)
+
+    def go(self, at: str) -> list[str]:
+        """Turn at an instant, start what may start, and return the jobs that did."""
+        self.turn(at)
+        opened = self.open_gates()
+        self.turn()
+        return [self.live[run].job for run in opened if run in self.live]
+
+    def only(self) -> str:
+        """Return the one run that is live."""
+        (run,) = self.live
+        return run
+
+    def rows(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return the ledger's rows, oldest slot first."""
+        rows = self.reader.history(name, n=1_000_000)
+        return sorted(rows, key=lambda row: (row["slot"], row["attempt"]))
+
+    def table(self, name: str | None = None) -> list[tuple[str, str, int]]:
+        """Return time of the slot, state and count of every row, oldest first."""
+        return [(row["slot"][11:19], row["state"], row["count"]) for row in self.rows(name)]
+
+    def twice(self) -> list[tuple[str, int, int]]:
+        """Return what was started twice."""
+        counts = Counter((start.job, start.slot_us, start.attempt) for _, start in self.started)
+        return [key for key, count in counts.items() if count > 1]
+
+
+def close_all() -> None:
+    """Close the ledgers of all worlds."""
+    while _open:
+        _open.pop().ledger.close()
+
+
+def change(new: JobSpec, old: JobSpec) -> Changed:
+    """Say that a job has another definition."""
+    return Changed(job=new.name, old=old, new=new, schedule=old.schedule != new.schedule, code=False)
+
+
+def row(run: str, **other: Any) -> RunRow:
+    """Make a row of ``runs``."""
+    values: dict[str, Any] = {"id": run, "job": "a", "slot_us": 0, "slot_last_us": 0, "queued_us": 0} | other
+    return RunRow(**values)
