@@ -1,0 +1,201 @@
+"""``var/run/akjobd.sock``: what the commands ask of akjobd.
+
+One JSON object a line, one line of answer for each: ``{"op": "stop", "target": "backup"}`` is answered with
+``{"ok": true, …}`` or ``{"ok": false, "message": …, "hint": …, "exit_code": 1}``. Answers come in the order of the
+questions, but for ``wait`` and ``drain``, which are answered when what they wait for has happened; such a connection
+should ask nothing else.
+"""
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from akjob.config import Paths, socket_address
+from akjob.errors import AkjobError
+
+_LINE_BYTES = 4 << 20
+_CONNECT_S = 5.0
+
+
+class Client:
+    """A connection to akjobd. Every method raises AkjobError with exit code 3 when akjobd cannot be reached."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._socket: socket.socket | None = None
+        self._rest = b""
+
+    def __enter__(self) -> Self:
+        """Connect."""
+        self.connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go."""
+        self.close()
+
+    def connect(self) -> None:
+        """Connect, if that was not done yet."""
+        if self._socket is not None:
+            return
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(_CONNECT_S)
+        try:
+            sock.connect(socket_address(self._paths.control_socket))
+        except PermissionError as error:
+            sock.close()
+            raise AkjobError(
+                f"akjobd of {self._paths.root} answers its own user and root alone",
+                hint="run the command as that user, or with sudo",
+                exit_code=3,
+            ) from error
+        except OSError as error:
+            sock.close()
+            raise AkjobError(
+                f"akjobd of {self._paths.root} cannot be reached: {error.strerror or error}",
+                hint="start it with `akjob up`, or look at it with `akjob status`",
+                exit_code=3,
+            ) from error
+        sock.settimeout(None)
+        self._socket = sock
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+            self._rest = b""
+
+    def fileno(self) -> int:
+        """Return the descriptor, to wait for an answer beside other things. Connects."""
+        self.connect()
+        assert self._socket is not None  # noqa: S101 - connect() has made it or raised
+        return self._socket.fileno()
+
+    def ask(self, op: str, **values: Any) -> None:
+        """Send a question without waiting for its answer."""
+        self.connect()
+        assert self._socket is not None  # noqa: S101 - as above
+        try:
+            self._socket.sendall(msgspec.json.encode({"op": op, **values}) + b"\n")
+        except OSError as error:
+            raise self._gone() from error
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for the next answer. Raises AkjobError with what akjobd said when it refused."""
+        if self._socket is None:
+            raise self._gone()
+        while b"\n" not in self._rest:
+            try:
+                data = self._socket.recv(1 << 16)
+            except OSError as error:
+                raise self._gone() from error
+            if not data:
+                raise self._gone()
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        answer: dict[str, Any] = msgspec.json.decode(line)
+        if not answer.get("ok"):
+            raise AkjobError(
+                answer.get("message", "akjobd refused"),
+                hint=answer.get("hint", ""),
+                exit_code=answer.get("exit_code", 1),
+            )
+        return answer
+
+    def call(self, op: str, **values: Any) -> dict[str, Any]:
+        """Ask and wait for the answer."""
+        self.ask(op, **values)
+        return self.answer()
+
+    def _gone(self) -> AkjobError:
+        self.close()
+        return AkjobError(
+            f"akjobd of {self._paths.root} went away before it answered",
+            hint="it is being restarted, most likely: try again, or look with `akjob status`",
+            exit_code=3,
+        )
+
+
+class Peer:
+    """One connected command, on akjobd's side. Never blocks."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self.socket = connection
+        self._inbox = b""
+        self._outbox = b""
+        self.waits_for: str | None = None  # a run that it wants to hear the end of, or "" for all of them
+
+    def requests(self) -> Iterator[dict[str, Any]] | None:
+        """Return the questions that have arrived whole; None when the peer is gone or sends nonsense."""
+        try:
+            data = self.socket.recv(1 << 16)
+        except BlockingIOError:
+            return iter(())
+        except OSError:
+            return None
+        if not data or len(self._inbox) > _LINE_BYTES:
+            return None
+        *lines, self._inbox = (self._inbox + data).split(b"\n")
+        try:
+            found = [msgspec.json.decode(line) for line in lines]
+        except msgspec.DecodeError:
+            return None
+        return iter(found) if all(isinstance(one, dict) for one in found) else None
+
+    def send(self, answer: dict[str, Any]) -> None:
+        """Queue an answer and send what there is room for."""
+        self._outbox += msgspec.json.encode(answer) + b"\n"
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what waits, as far as there is room."""
+        try:
+            while self._outbox:
+                self._outbox = self._outbox[self.socket.send(self._outbox) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._outbox = b""
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether an answer waits for room."""
+        return bool(self._outbox)
+
+
+def listen(path: Path) -> socket.socket:
+    """Make the listening socket, for the owner alone. Who is told apart by :func:`accept`. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        sock.bind(socket_address(path))
+    finally:
+        os.umask(mask)
+    sock.listen(128)
+    sock.setblocking(False)
+    return sock
+
+
+def accept(listener: socket.socket) -> Peer | None:
+    """Take a connection; None when there is none, or when it is neither root's nor our own user's."""
+    try:
+        connection, _ = listener.accept()
+    except OSError:
+        return None
+    # unix(7), SO_PEERCRED: the kernel's word on who connected.
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    peer = Peer(connection)
+    if uid in (0, os.geteuid()):
+        return peer
+    peer.send({"ok": False, "message": "akjobd answers its own user and root alone", "exit_code": 3})
+    connection.close()
+    return None

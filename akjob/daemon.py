@@ -1,0 +1,911 @@
+"""akjobd: the only loop and the only clock. It joins the job set, the agenda, the runs, the ledger and the log.
+
+A turn of the loop: take in what happened (a file changed, a run started or ended, a command asked, the time came), let
+the agenda decide, write its decisions to the ledger in one transaction, then act on them. What was not written is not
+acted on: while the ledger cannot be written, decisions are held back in order and tried again.
+"""
+
+import contextlib
+import fcntl
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import tomllib
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+
+from akjob import __version__, control, ledger
+from akjob.agenda import Agenda, Effects, End, Start, last_good
+from akjob.config import Config, Paths, find_root, load_config, socket_address
+from akjob.errors import AkjobError, Problem
+from akjob.instants import from_text, to_text
+from akjob.jobset.git import Provenance, Revision
+from akjob.jobset.loader import Loader
+from akjob.jobset.model import Change, JobSet
+from akjob.jobset.watch import Quiet, Watcher
+from akjob.journal import Journal
+from akjob.log.collector import die_with_supervisord
+from akjob.run import cgroup, faultpoint, order
+from akjob.run.ids import RunIds
+from akjob.run.wards import Ended, Happening, Lost, NeverStarted, Started, Trouble, Wards
+from akjob.timer import Alarm
+from akjob.worker import Worker
+
+if TYPE_CHECKING:
+    from akjob.spec.model import JobSpec
+
+SECOND_LOOK_US = 30_000_000
+"""The folder is looked at again after this long, whatever was or was not heard of it."""
+
+_HELD_RETRY_US = 500_000
+_OTHER_DAEMON_S = 5.0
+_FATAL_S = 5.0
+_GOODBYE_S = 0.5
+_PRUNE_EVERY_US = 3_600_000_000
+_PRUNE_PAUSE_US = 50_000
+_CHECKPOINT_BYTES = 4 << 20
+_SWEEP_US = 30_000_000
+_SPOOL_SWEEP_US = 3_000_000
+_GIT_PATIENCE_US = 1_000_000
+
+
+def now_us() -> int:
+    """Read the wall clock."""
+    return time.time_ns() // 1000
+
+
+class Daemon:
+    """akjobd of one root."""
+
+    def __init__(self, paths: Paths, config: Config, problems: list[Problem]) -> None:
+        self.paths = paths
+        self.config = config
+        self.started_us = now_us()
+        self._selector = selectors.DefaultSelector()
+        self._bell_out, self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._signals: set[int] = set()
+        self._alarm = Alarm()
+        self._journal = Journal(
+            socket_address(paths.collector_socket), paths.run_dir / "akjobd.spool", now_us, time.monotonic
+        )
+        self._journal_watched = (-1, 0)
+        self._ledger = ledger.Ledger.open(paths.db)
+        self._wards = Wards(paths, self._selector, self._ask_spool, now_us)
+        self._agenda = Agenda(
+            host=socket.gethostname(),
+            max_running=config.max_running,
+            new_run_id=RunIds(),
+            started_us=self.started_us,
+            boot_us=self._boot_us(),
+        )
+        self._held: list[tuple[Effects, list[str]]] = []
+        self._to_forget: list[str] = []
+        self._specs: dict[str, JobSpec] = {}
+        self._open_before: list[ledger.OpenRun] = []
+        self._unsure: list[Happening] = []
+        self._unsure_us: int | None = None
+        self._held_since_us: int | None = None
+        self._retry_us: int | None = None
+        self._peers: set[control.Peer] = set()
+        self._listener = control.listen(paths.control_socket)
+        self._cgroups = self._wards.groups = cgroup.find()
+        self._config_seen = _signature(paths.config_file)
+        self._config_problems = problems
+        self._looks = Worker("look", self._ring)
+        self._chores = Worker("chores", self._ring)
+        self._watcher = Watcher(paths, self._ring)
+        self._quiet = Quiet()
+        self._provenance = Provenance(paths, self._ring)
+        self._loader: Loader | None = None
+        self._looking = False
+        self._links: frozenset[str] = frozenset()
+        self._look_us = self.started_us
+        self._full = True
+        self._jobset: JobSet | None = None
+        self._prune_us = self.started_us + _PRUNE_PAUSE_US
+        self._sweep_us = self.started_us + _SWEEP_US
+        self._draining: dict[control.Peer, bool] = {}
+        self._told_trouble = Trouble()
+        self._stopping = False
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until SIGTERM. Runs are left alone then: their shims go on without us."""
+        self._begin()
+        while not self._stopping:
+            self._arm()
+            for key, mask in self._selector.select():
+                key.data(mask)
+            self.turn()
+        self._leave()
+
+    def _begin(self) -> None:
+        self._catch_signals()
+        for fd, callback in (
+            (self._bell_out, self._rung),
+            (self._alarm.fd, lambda _mask: self._alarm.rang()),
+            (self._alarm.clock_fd, self._clock_rang),
+            (self._listener.fileno(), self._accept),
+        ):
+            self._selector.register(fd, selectors.EVENT_READ, callback)
+        self._journal.say("info", "daemon.started", pid=os.getpid(), root=str(self.paths.root), version=__version__)
+        for problem in self._config_problems:
+            self._say_problem(problem)
+        self._wards.start()
+        rows = self._ledger.jobs_state()
+        self._open_before = self._ledger.open_runs()
+        self._agenda.restore(rows, self._open_before, now_us(), self._wards.folders())
+        self._loader = Loader(self.paths, self.config, last_good(rows), remember_in=self.paths.var / "jobs.cache")
+        for problem in self._watcher.start():
+            self._say_problem(problem)
+        self._look()
+        self._provenance.refresh()
+
+    def turn(self) -> None:
+        """Do everything that is to be done now."""
+        now = now_us()
+        self._heed_signals()
+        self._look_if_due(now)
+        self._take_in(now)
+        if self._jobset is not None:
+            self._agenda.turn(now)
+        self._effects(now)
+        self._upkeep(now)
+        self._journal.sender.step(time.monotonic())
+        self._mind_journal()
+
+    def _arm(self) -> None:
+        """Set the alarm for whatever comes next."""
+        now, steady = now_us(), time.monotonic()
+        times = [self._look_us, self._prune_us, self._sweep_us]
+        if self._jobset is not None and self._agenda.wake_us is not None:
+            times.append(self._agenda.wake_us)
+        times += [at for at in (self._retry_us, self._wards.start_at_us, self._wards.again_at_us) if at is not None]
+        for deadline in (
+            self._journal.sender.deadline(steady),
+            None if self._quiet.due_us is None or self._looking else self._quiet.due_us / 1e6,
+        ):
+            if deadline is not None:
+                times.append(now + max(0, int((deadline - steady) * 1e6)))
+        self._alarm.arm(min(times), now)
+
+    def _ring(self) -> None:
+        """Make the loop turn; called from other threads."""
+        try:
+            os.write(self._bell, b"!")
+        except BlockingIOError:
+            return  # it rings already
+
+    def _rung(self, _mask: int) -> None:
+        try:
+            while len(os.read(self._bell_out, 4096)) == 4096:  # noqa: PLR2004 - a full read: there may be more
+                continue
+        except BlockingIOError:
+            pass
+        self._looks.collect()
+        self._chores.collect()
+        self._quiet.note(int(time.monotonic() * 1e6), self._watcher.seen())
+
+    def _clock_rang(self, _mask: int) -> None:
+        if self._alarm.clock_was_set():
+            self._journal.say("warning", "daemon.clock_set", message="the wall clock was set; the schedule follows it")
+
+    # -- signals, beginning and end -----------------------------------------------------------------------------------
+
+    def _catch_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda number, _frame: self._signals.add(number))
+        signal.set_wakeup_fd(self._bell, warn_on_full_buffer=False)
+
+    def _heed_signals(self) -> None:
+        if signal.SIGHUP in self._signals:
+            self._full = True
+            self._look_us = now_us()
+        if self._signals & {signal.SIGTERM, signal.SIGINT}:
+            self._stopping = True
+        self._signals.clear()
+
+    def _leave(self) -> None:
+        """Say goodbye within half a second, whatever the collector does."""
+        self._journal.say("info", "daemon.stopping", running=self._agenda.under_way)
+        end = time.monotonic() + _GOODBYE_S
+        while not self._journal.sender.idle and time.monotonic() < end:
+            self._journal.sender.step(time.monotonic())
+            self._mind_journal()
+            self._selector.select(0.01)
+        with contextlib.suppress(OSError):  # a full disk: these last lines are lost
+            self._journal.close()
+        self._watcher.stop()
+        self._provenance.stop()
+        self._looks.stop()
+        self._chores.stop()
+        self._wards.close()
+        self.paths.control_socket.unlink(missing_ok=True)
+        self._ledger.close()
+
+    def _boot_us(self) -> int:
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        since = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+        return self._ledger.boot_instant(boot_id, now_us() - since)
+
+    # -- the job set --------------------------------------------------------------------------------------------------
+
+    def _look_if_due(self, now: int) -> None:
+        if self._looking:
+            return
+        due = self._quiet.due_us
+        if now >= self._look_us or (due is not None and time.monotonic() * 1e6 >= due):
+            self._full = self._full or now >= self._look_us
+            self._look()
+
+    def _look(self) -> None:
+        """Have the folder looked at, off the loop: only what the watcher named, or everything."""
+        loader = self._loader
+        if loader is None:
+            return
+        self._looking = True
+        full, self._full = self._full, False
+        self._quiet.reset()
+        config_seen = _signature(self.paths.config_file) if full else self._config_seen
+        new_config = config_seen != self._config_seen
+        self._config_seen = config_seen
+
+        def look() -> tuple[Change, list[Problem], tuple[Config, list[Problem]] | None]:
+            config = load_config(self.paths.config_file) if new_config else None
+            if config is not None:
+                loader.reconfigure(config[0])
+            hints = self._watcher.take().paths
+            problems: list[Problem] = []
+            if full or hints is None or config is not None:
+                problems = self._watcher.rearm(loader.links)
+                self._watcher.take()  # whatever it names is looked at below
+                hints = None
+            return loader.load(now_us(), hints), problems, config
+
+        self._looks.give(look, self._looked, self._look_failed)
+
+    def _look_failed(self, error: Exception) -> None:
+        self._looking = False
+        self._look_us = now_us() + SECOND_LOOK_US
+        self._journal.say("error", "jobs.look_failed", message=f"{type(error).__name__}: {error}")
+
+    def _looked(self, found: tuple[Change, list[Problem], tuple[Config, list[Problem]] | None]) -> None:
+        change, problems, config = found
+        now = now_us()
+        self._looking = False
+        self._look_us = now + SECOND_LOOK_US
+        if change.look_again_us is not None:
+            self._look_us = min(self._look_us, change.look_again_us)
+        if self._loader is not None and self._loader.links != self._links:
+            self._links = self._loader.links  # what they lead to is watched from the next full look on
+            self._look_us = now
+        if config is not None:
+            self.config, self._config_problems = config
+            self._agenda.set_max_running(self.config.max_running)
+            problems = [*problems, *self._config_problems]
+        for problem in problems:
+            self._say_problem(problem)
+        first = self._jobset is None
+        self._jobset = change.jobset
+        if first:
+            self._agenda.load(change, now)
+            self._reconcile()
+            # What is loaded now stays: the garbage collector need not walk through ten thousand jobs again and again.
+            gc.collect()
+            gc.freeze()
+        elif change.is_news:
+            self._agenda.load(change, now)
+        if first or change.is_news:
+            self._provenance.refresh()
+            self._say_change(change)
+
+    def _say_change(self, change: Change) -> None:
+        say = self._journal.say
+        for problem in change.problems:
+            self._say_problem(problem)
+        for job in change.added:
+            say("info", "job.added", job=job, file=change.jobset.jobs[job].file)
+        for one in change.changed:
+            say("info", "job.changed", job=one.job, file=one.new.file, schedule=one.schedule)
+        for job in change.removed:
+            say("info", "job.removed", job=job)
+        for refused in change.broken:
+            fields = {key: getattr(refused, key) for key in ("file", "line", "column", "message", "hint", "code")}
+            say("error", "job.broken", job=refused.job, running_last_good=refused.running_last_good, **fields)
+        for job in change.repaired:
+            say("info", "job.repaired", job=job)
+        counts = change.jobset.counts
+        say(
+            "info",
+            "jobs.loaded",
+            loaded=counts.loaded,
+            enabled=counts.enabled,
+            broken=counts.broken,
+            added=len(change.added),
+            changed=len(change.changed),
+            removed=len(change.removed),
+            files_read=change.files_read,
+        )
+
+    def _say_problem(self, problem: Problem) -> None:
+        level = {"error": "error", "warning": "warning", "info": "info"}[problem.severity]
+        self._journal.say(
+            level,
+            "jobs.problem",
+            file=problem.file,
+            line=problem.line,
+            column=problem.column,
+            code=problem.code,
+            message=problem.message,
+            hint=problem.hint,
+        )
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    def _reconcile(self) -> None:
+        """Find out what became of the runs that were open when the akjobd before this one ended."""
+        folders = self._wards.folders()
+        for before in self._open_before:
+            if before.row.state == "running" or before.row.id in folders:
+                self._wards.find(before.row.id, running=before.row.state == "running")
+        self._open_before = []
+        self._wards.sweep(self._agenda.knows)
+
+    def _take_in(self, now: int) -> None:
+        """Give the agenda what became of runs.
+
+        A run's row says which commit it started from. While git is being asked that is not known, and what happened to
+        the run waits, for a moment at most.
+        """
+        if self._jobset is None:
+            return
+        revision = self._provenance.current() if self._wards.happened or self._unsure else None
+        happened, self._wards.happened = self._wards.happened, []
+        if revision is not None and not revision.fresh and now < self._unsure_until(now):
+            starting = {what.run for what in (*self._unsure, *happened) if isinstance(what, Started)}
+            self._unsure += [what for what in happened if what.run in starting]
+            happened = [what for what in happened if what.run not in starting]
+        else:
+            happened, self._unsure = self._unsure + happened, []
+            self._unsure_us = None
+        for what in happened:
+            self._tell_agenda(what, revision, now)
+
+    def _unsure_until(self, now: int) -> int:
+        if self._unsure_us is None:
+            self._unsure_us = now + _GIT_PATIENCE_US
+        return self._unsure_us
+
+    def _tell_agenda(self, what: Happening, revision: Revision | None, now: int) -> None:
+        self._to_forget.append(what.run)
+        match what:
+            case Started(run, pid, shim_pid, started_us):
+                self._start_known(run, pid, shim_pid, started_us, revision)
+            case Ended(run, end) if end["state"] == "recalled":
+                self._agenda.never_started(run, now, "called back")
+            case Ended(run, end):
+                if end["started_us"] is not None:  # its notice may have been lost; told twice does no harm
+                    self._start_known(run, end["pid"], end["shim_pid"], end["started_us"], revision)
+                self._agenda.ended(run, _end(end), now)
+            case Lost(run, reason):
+                self._lose(run, reason, now)
+            case NeverStarted(run, reason):
+                self._agenda.never_started(run, now, reason)
+
+    def _start_known(self, run: str, pid: int, shim_pid: int, at_us: int, revision: Revision | None) -> None:
+        spec = self._specs.get(run)
+        if spec is None and self._jobset is not None:  # ordered by the akjobd before this one
+            row = self._agenda.run(run)
+            spec = None if row is None else self._jobset.jobs.get(row.job)
+        commit = dirty = None
+        if revision is not None and spec is not None:
+            commit, dirty = revision.commit, revision.is_dirty(spec.sources)
+        self._agenda.started(run, pid=pid, shim_pid=shim_pid, at_us=at_us, git_commit=commit, git_dirty=dirty)
+
+    def _lose(self, run: str, reason: str, now: int) -> None:
+        row = self._agenda.run(run)
+        self._agenda.lost(run, now, reason)
+        if row is not None:
+            self._journal.say(
+                "error",
+                "run.finished",
+                job=row.job,
+                run=run,
+                state="lost",
+                exit_code=None,
+                signal=None,
+                reason=reason,
+                error=None,
+                duration_s=None if row.started_us is None else max(0, now - row.started_us) / 1e6,
+                user_cpu_s=None,
+                system_cpu_s=None,
+                max_rss_bytes=None,
+            )
+
+    def _effects(self, now: int) -> None:
+        """Write down what was decided, then do it. Nothing that was not written is done."""
+        effects = self._agenda.effects()
+        forget, self._to_forget = self._to_forget, []
+        if effects or forget:
+            self._held.append((effects, forget))
+        if self._retry_us is not None and now < self._retry_us:
+            return
+        self._retry_us = None
+        while self._held:
+            effects, forget = self._held[0]
+            if effects.writes and not self._commit(effects, now):
+                return
+            del self._held[0]
+            self._act(effects)
+            for run in forget:
+                faultpoint.reached("ingested", run)
+                if not self._agenda.knows(run):
+                    self._specs.pop(run, None)
+                    self._wards.forget(run)
+            self._answer_waiting()
+
+    def _commit(self, effects: Effects, now: int) -> bool:
+        try:
+            refused = set(self._ledger.commit(effects.writes))
+        except (ledger.LedgerBusyError, ledger.LedgerFullError) as error:
+            self._retry_us = now + _HELD_RETRY_US
+            if self._held_since_us is None:
+                self._held_since_us = now
+                self._journal.say("error", "ledger.unwritable", message=error.message, hint=error.hint)
+            return False
+        if self._held_since_us is not None:
+            self._journal.say("warning", "ledger.writable", held_s=(now - self._held_since_us) / 1e6)
+            self._held_since_us = None
+        self._agenda.refused(refused)
+        for start in [start for start in effects.starts if start.run in refused]:
+            effects.starts.remove(start)
+            self._journal.say(
+                "error",
+                "run.refused",
+                job=start.job,
+                run=start.run,
+                message="the ledger has a row for this slot and attempt already; it is not started twice",
+            )
+        return True
+
+    def _act(self, effects: Effects) -> None:
+        for recall in effects.recalls:
+            self._wards.stop(recall.run, "recalled", "called back", kill=True)
+        for stop in effects.stops:
+            self._wards.stop(stop.run, stop.state, stop.reason)
+        for start in effects.starts:
+            faultpoint.reached("claimed", start.run)
+        self._wards.send([self._order(start) for start in effects.starts])
+        for start in effects.starts:
+            faultpoint.reached("ordered", start.run)
+        for event in effects.events:
+            self._journal.say(event.pop("level"), event.pop("event"), **event)
+        for path in effects.delete_files:
+            self._delete(path)
+
+    def _order(self, start: Start) -> dict[str, Any]:
+        self._specs[start.run] = start.spec
+        return order.make(
+            start.spec,
+            self.paths,
+            self.config,
+            run=start.run,
+            slot_us=start.slot_us,
+            attempt=start.attempt,
+            trigger=start.trigger,
+            start_us=start.not_before_us,
+            token=self._wards.next_token(start.run),
+            kwargs=start.kwargs,
+            groups=self._cgroups,
+        )
+
+    def _delete(self, file: str) -> None:
+        """Remove the file of a job that is done and says so; the watcher notices it like any other deletion."""
+        try:
+            (self.paths.root / file).unlink(missing_ok=True)
+        except OSError as error:
+            self._journal.say("error", "job.not_deleted", file=file, message=f"cannot delete it: {error.strerror}")
+
+    def _ask_spool(self, run: str) -> None:
+        """Ask the collector to read a spool in; it deletes it then, and the next sweep removes the rest."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            try:
+                sock.setblocking(False)
+                sock.connect(socket_address(self.paths.collector_socket))
+                sock.send(b'{"v":1,"spool":"%b"}\n' % run.encode())
+            except OSError:
+                return  # it looks for spools by itself when it starts
+        self._sweep_us = min(self._sweep_us, now_us() + _SPOOL_SWEEP_US)
+
+    # -- what has to be done now and then -----------------------------------------------------------------------------
+
+    def _upkeep(self, now: int) -> None:
+        if self._wards.start_at_us is not None and now >= self._wards.start_at_us:
+            self._wards.start()
+        if self._wards.again_at_us is not None and now >= self._wards.again_at_us:
+            self._wards.again()
+        self._say_trouble(now)
+        if now >= self._sweep_us:
+            self._sweep_us = now + _SWEEP_US
+            if self._jobset is not None:
+                self._wards.sweep(self._agenda.knows)
+        if now >= self._prune_us:
+            self._prune(now)
+        if not self._chores.waiting and self._ledger.wal_bytes() > _CHECKPOINT_BYTES:
+            self._chores.give(lambda: ledger.checkpoint(self.paths.db), lambda _moved: None, self._chore_failed)
+
+    def _say_trouble(self, now: int) -> None:
+        """Say what troubles the runs; while it is tried again and again it is said once."""
+        trouble, self._wards.trouble = self._wards.trouble, Trouble()
+        if trouble.event and trouble != self._told_trouble:
+            self._journal.say("error", trouble.event, message=trouble.message)
+            self._told_trouble = trouble
+        elif self._wards.settled(now):
+            self._told_trouble = Trouble()
+
+    def _prune(self, now: int) -> None:
+        try:
+            more = self._ledger.prune(self.config.ledger.keep_us, now)
+        except (ledger.LedgerBusyError, ledger.LedgerFullError):
+            more = False
+        self._prune_us = now + (_PRUNE_PAUSE_US if more else _PRUNE_EVERY_US)
+
+    def _chore_failed(self, error: Exception) -> None:
+        if not isinstance(error, ledger.LedgerBusyError):
+            self._journal.say("warning", "ledger.checkpoint_failed", message=str(error))
+
+    def _mind_journal(self) -> None:
+        """Keep the loop's interest in the collector's connection up to date."""
+        sender = self._journal.sender
+        fd = sender.fileno()
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if sender.wants_write else 0)
+        known, known_mask = self._journal_watched
+        if (fd, mask) == (known, known_mask):
+            return
+        if known >= 0:
+            with contextlib.suppress(KeyError, ValueError):  # it was closed, and with it forgotten
+                self._selector.unregister(known)
+        if fd >= 0:
+            self._selector.register(fd, mask, lambda _mask: None)  # every turn ends with a step of the sender
+        self._journal_watched = (fd, mask)
+
+    # -- what the commands ask ----------------------------------------------------------------------------------------
+
+    def _accept(self, _mask: int) -> None:
+        peer = control.accept(self._listener)
+        if peer is not None:
+            self._peers.add(peer)
+            self._selector.register(peer.socket, selectors.EVENT_READ, lambda mask: self._hear(peer, mask))
+
+    def _hear(self, peer: control.Peer, mask: int) -> None:
+        if mask & selectors.EVENT_WRITE:
+            peer.flush()
+        if mask & selectors.EVENT_READ:
+            requests = peer.requests()
+            if requests is None:
+                self._hang_up(peer)
+                return
+            for request in requests:
+                self._serve(peer, request)
+        self._selector.modify(
+            peer.socket,
+            selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.wants_write else 0),
+            lambda mask: self._hear(peer, mask),
+        )
+
+    def _hang_up(self, peer: control.Peer) -> None:
+        self._peers.discard(peer)
+        self._selector.unregister(peer.socket)
+        peer.socket.close()
+        if peer in self._draining:
+            del self._draining[peer]
+            if not self._draining:
+                self._agenda.draining = False
+
+    def _serve(self, peer: control.Peer, request: dict[str, Any]) -> None:
+        op = request.get("op")
+        serve = _OPERATIONS.get(str(op), Daemon._unknown)
+        try:
+            answer = serve(self, peer, request)
+        except AkjobError as error:
+            answer = _refusal(error)
+        except (KeyError, TypeError, ValueError) as error:
+            answer = {"ok": False, "message": f"the request {op!r} is malformed: {error}", "exit_code": 2}
+        if answer is not None:
+            peer.send(answer)
+
+    def _answer_waiting(self) -> None:
+        """Answer those who wait for the end of a run that is in the ledger now."""
+        for peer in [peer for peer in self._peers if peer.waits_for is not None]:
+            run = str(peer.waits_for)
+            if not self._is_open(run):
+                peer.waits_for = None
+                try:
+                    peer.send(self._outcome(run))
+                except AkjobError as error:  # another program keeps even readers out of the ledger
+                    peer.send(_refusal(error))
+        if self._draining and not self._agenda.under_way and not self._held:
+            # The agenda stays drained until the command hangs up: it is about to stop akjobd.
+            for peer in [peer for peer, waits in self._draining.items() if waits]:
+                self._draining[peer] = False
+                peer.send({"ok": True})
+
+    def _is_open(self, run: str) -> bool:
+        """Whether a run has not ended, as far as the ledger knows."""
+        return self._agenda.knows(run) or any(run in forget for _, forget in self._held)
+
+    def _outcome(self, run: str) -> dict[str, Any]:
+        row = ledger.Reader(self.paths.db).run(run)
+        keys = ("state", "exit_code", "signal", "reason")
+        return {"ok": True, "run": run, **{key: row[key] for key in keys}}
+
+    def _unknown(self, _peer: control.Peer, request: dict[str, Any]) -> dict[str, Any]:
+        raise AkjobError(
+            f"akjobd does not know the request {request.get('op')!r}", hint="restart akjobd after an upgrade"
+        )
+
+    def _op_status(self, _peer: control.Peer, _request: dict[str, Any]) -> dict[str, Any]:
+        return {"ok": True, **self.status()}
+
+    def _op_running(self, _peer: control.Peer, _request: dict[str, Any]) -> dict[str, Any]:
+        return {"ok": True, "running": self._running()}
+
+    def _op_run(self, _peer: control.Peer, request: dict[str, Any]) -> dict[str, Any]:
+        self._must_be_ready()
+        kwargs = _revive(request.get("args") or {})
+        run = self._agenda.ask_run(str(request["job"]), kwargs, now_us())
+        return {"ok": True, "run": run}
+
+    def _op_wait(self, peer: control.Peer, request: dict[str, Any]) -> dict[str, Any] | None:
+        run = str(request["run"])
+        if self._is_open(run):
+            peer.waits_for = run
+            return None
+        return self._outcome(run)
+
+    def _op_stop(self, _peer: control.Peer, request: dict[str, Any]) -> dict[str, Any]:
+        self._must_be_ready()
+        stopped = self._agenda.ask_stop(str(request["target"]), str(request.get("by", "")), now_us())
+        return {"ok": True, "stopped": stopped}
+
+    def _op_pause(self, _peer: control.Peer, request: dict[str, Any]) -> dict[str, Any]:
+        self._must_be_ready()
+        until = request.get("until")
+        until_us = None if until is None else from_text(str(until))
+        by, reason = str(request.get("by", "")), str(request.get("reason") or "")
+        self._agenda.pause(str(request["job"]), until_us, reason, by, now_us())
+        return {"ok": True}
+
+    def _op_resume(self, _peer: control.Peer, request: dict[str, Any]) -> dict[str, Any]:
+        self._must_be_ready()
+        self._agenda.resume(str(request["job"]), now_us())
+        return {"ok": True}
+
+    def _op_reset(self, _peer: control.Peer, request: dict[str, Any]) -> dict[str, Any]:
+        self._must_be_ready()
+        self._agenda.reset(str(request["job"]), now_us())
+        return {"ok": True}
+
+    def _op_drain(self, peer: control.Peer, request: dict[str, Any]) -> dict[str, Any] | None:
+        self._agenda.drain(now_us(), kill=bool(request.get("kill")))
+        waits = bool(self._agenda.under_way or self._held)
+        self._draining[peer] = waits
+        return None if waits else {"ok": True}
+
+    def _op_look(self, _peer: control.Peer, _request: dict[str, Any]) -> dict[str, Any]:
+        self._full = True
+        self._look_us = now_us()
+        return {"ok": True}
+
+    def _must_be_ready(self) -> None:
+        if self._jobset is None:
+            raise AkjobError("akjobd is still loading jobs.d", hint="try again in a moment", exit_code=3)
+
+    # -- status -------------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Return what `akjob status --json` prints."""
+        jobset = self._jobset
+        revision = self._provenance.current()
+        counts = None if jobset is None else jobset.counts
+        broken = [] if jobset is None else [_broken(one) for one in jobset.broken.values()]
+        return {
+            "root": str(self.paths.root),
+            "programs": self._programs(),
+            "jobs": {"loaded": counts.loaded if counts else 0, "broken": counts.broken if counts else 0},
+            "revision": {
+                "git_commit": revision.commit,
+                "git_dirty": bool(revision.dirty) if revision.commit else None,
+                "loaded_at": None if jobset is None else to_text(jobset.loaded_us),
+            },
+            "broken": sorted(broken, key=lambda one: str(one["file"])),
+            "running": self._running(),
+            "control_groups": None if self._cgroups is None else sorted(self._cgroups.controllers),
+            "held_back": sum(len(effects.starts) for effects, _ in self._held),
+        }
+
+    def _programs(self) -> dict[str, dict[str, Any]]:
+        def program(pid: int, since_us: int | None) -> dict[str, Any]:
+            since = since_us if since_us is not None else _process_start_us(pid)
+            if not pid or since is None:
+                return {"pid": None, "since": None, "state": "stopped"}
+            return {"pid": pid, "since": to_text(since), "state": "running"}
+
+        return {
+            "akjobd": program(os.getpid(), self.started_us),
+            "zygote": program(self._wards.zygote_pid, self._wards.zygote_since_us),
+            "akjob-collector": program(_lock_holder(self.paths.run_dir / "collector.lock"), None),
+        }
+
+    def _running(self) -> list[dict[str, Any]]:
+        found = []
+        for row in self._agenda.running():
+            if row.state != "running":
+                continue  # ordered ahead of its slot: nothing of it runs yet
+            ward = self._wards.ward(row.run)
+            found.append(
+                {
+                    "job": row.job,
+                    "run": row.run,
+                    "pid": row.pid,
+                    "shim_pid": row.shim_pid if ward is None else ward.shim_pid or row.shim_pid,
+                    "started_at": None if row.started_us is None else to_text(row.started_us),
+                }
+            )
+        return found
+
+
+# What a request's `op` means; the methods are private to everybody but this table.
+_OPERATIONS: dict[str, Callable[[Daemon, control.Peer, dict[str, Any]], dict[str, Any] | None]] = {
+    "status": Daemon._op_status,  # noqa: SLF001
+    "running": Daemon._op_running,  # noqa: SLF001
+    "run": Daemon._op_run,  # noqa: SLF001
+    "wait": Daemon._op_wait,  # noqa: SLF001
+    "stop": Daemon._op_stop,  # noqa: SLF001
+    "pause": Daemon._op_pause,  # noqa: SLF001
+    "resume": Daemon._op_resume,  # noqa: SLF001
+    "reset": Daemon._op_reset,  # noqa: SLF001
+    "drain": Daemon._op_drain,  # noqa: SLF001
+    "look": Daemon._op_look,  # noqa: SLF001
+}
+
+
+def main() -> NoReturn:
+    """Run akjobd of the root that ``--root``, ``$AKJOB_ROOT`` or the working folder tells."""
+    die_with_supervisord(os.environ)
+    given = None
+    if len(sys.argv) == 3 and sys.argv[1] == "--root":  # noqa: PLR2004
+        given = sys.argv[2]
+    elif len(sys.argv) > 1:
+        _fail(f"unknown arguments {sys.argv[1:]}; usage: akjobd [--root DIR]", 2)
+    try:
+        paths = Paths(find_root(given, os.environ, Path.cwd()))
+        _make_folders(paths)
+        lock = _take_lock(paths.run_dir / "akjobd.lock")
+        config, problems = load_config(paths.config_file)
+        daemon = Daemon(paths, config, problems)
+    except AkjobError as error:
+        _fail(f"{error.message}: {error.hint}" if error.hint else error.message, error.exit_code)
+    except OSError as error:
+        _fail(f"{error.filename or ''}: {error.strerror or error}; akjobd must be able to write its var/ folder", 1)
+    except Exception:  # noqa: BLE001 - whatever it is, it will be there at the next start too
+        _fail(f"cannot start:\n{traceback.format_exc()}", 1)
+    try:
+        daemon.run()
+    except Exception:  # noqa: BLE001 - a restart goes on where this ends; it must not spin
+        _fail(f"ended by an error of its own; runs are not affected:\n{traceback.format_exc()}", 70, wait_s=1.0)
+    os.close(lock)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int, *, wait_s: float = _FATAL_S) -> NoReturn:
+    """Say why akjobd cannot start, and wait: supervisord starts it again at once, and nothing may spin."""
+    print(f"akjobd: {message}", file=sys.stderr, flush=True)  # noqa: T201 - the collector may not be there
+    time.sleep(wait_s)  # noqa: TID251
+    sys.exit(code)
+
+
+def _make_folders(paths: Paths) -> None:
+    paths.var.mkdir(mode=0o700, exist_ok=True)
+    paths.var.chmod(0o700)
+    for folder in (paths.run_dir, paths.runs, paths.log_dir):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _take_lock(path: Path) -> int:
+    """Take the lock that says: this root's akjobd. Waits a while for a predecessor that is just ending."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    end = time.monotonic() + _OTHER_DAEMON_S
+    while True:
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() < end:
+                time.sleep(0.05)  # noqa: TID251
+                continue
+            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+            os.close(fd)
+            raise AkjobError(
+                f"process {holder} is the akjobd of this root already", hint="stop it first, or leave it alone"
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        return fd
+
+
+def _lock_holder(path: Path) -> int:
+    """Return the pid noted in a lock file whose lock is held, else 0."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        text = os.pread(fd, 32, 0).strip()
+        return int(text) if text.isdigit() else 0
+    finally:
+        os.close(fd)
+    return 0
+
+
+def _process_start_us(pid: int) -> int | None:
+    """Return when a process started, by proc_pid_stat(5), field 22 (clock ticks since boot)."""
+    try:
+        fields = Path("/proc", str(pid), "stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    ticks = int(fields[19])
+    boot_us = now_us() - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    return boot_us + ticks * 1_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _refusal(error: AkjobError) -> dict[str, Any]:
+    return {"ok": False, "message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+
+
+def _broken(one: Any) -> dict[str, Any]:
+    return {
+        "job": one.job,
+        "file": one.file,
+        "line": one.line,
+        "column": one.column,
+        "message": one.message,
+        "hint": one.hint,
+        "since": to_text(one.since_us),
+        "running_last_good": one.running_last_good,
+    }
+
+
+def _end(end: dict[str, Any]) -> End:
+    return msgspec.convert({key: end.get(key) for key in End.__struct_fields__}, End)
+
+
+def _revive(args: dict[str, Any]) -> dict[str, Any]:
+    """Give the arguments of a manual run their types back: JSON carries TOML's dates as ``{"$toml": text}``."""
+
+    def one(value: Any) -> Any:
+        if isinstance(value, dict):
+            if value.keys() == {"$toml"}:
+                return tomllib.loads(f"value = {value['$toml']}")["value"]
+            return {key: one(item) for key, item in value.items()}
+        return [one(item) for item in value] if isinstance(value, list) else value
+
+    return {key: one(value) for key, value in args.items()}

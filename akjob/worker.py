@@ -1,0 +1,69 @@
+"""Work that may take its time, off akjobd's loop: one thread, one thing after another."""
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+
+class Result(Struct, frozen=True):
+    """What came of a piece of work: ``value``, or the ``error`` that it raised, and whom to give it to."""
+
+    done: Callable[[Any], None]
+    failed: Callable[[Exception], None]
+    value: Any = None
+    error: Exception | None = None
+
+
+class Worker:
+    """A thread that does what it is given, in order.
+
+    ``wake`` is called there after each piece; the loop then calls :meth:`collect`.
+    """
+
+    def __init__(self, name: str, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._todo: queue.SimpleQueue[Callable[[], Result] | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self.waiting = 0
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def give(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
+        """Queue a piece of work; ``done`` or ``failed`` is called by :meth:`collect`, in the loop's own thread."""
+
+        def whole() -> Result:
+            try:
+                return Result(done, failed, value=work())
+            except Exception as error:  # noqa: BLE001 - whoever gave the work decides what an error means
+                return Result(done, failed, error=error)
+
+        self.waiting += 1
+        self._todo.put(whole)
+
+    def collect(self) -> None:
+        """Hand over the results that are ready."""
+        while True:
+            try:
+                result = self._results.get_nowait()
+            except queue.Empty:
+                return
+            self.waiting -= 1
+            if result.error is not None:
+                result.failed(result.error)
+            else:
+                result.done(result.value)
+
+    def stop(self) -> None:
+        """End the thread after what it is doing now; what it has not begun is not done. Does not wait."""
+        self._todo.put(None)
+
+    def _work(self) -> None:
+        while True:
+            work = self._todo.get()
+            if work is None:
+                return
+            self._results.put(work())
+            self._wake()

@@ -1,0 +1,138 @@
+"""A root with akjobd and the collector as processes of the test, started again when they die, as supervisord does."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from akjob.config import Paths
+from akjob.control import Client
+from akjob.errors import AkjobError
+from tests.support import until
+
+PROGRAMS = {"akjobd": "akjob.daemon", "akjob-collector": "akjob.log.collector"}
+
+
+class Place:
+    """One root. ``start`` runs both programs; whatever dies is started again until ``stop``."""
+
+    def __init__(self, root: Path, **environment: str) -> None:
+        self.root = root
+        self.paths = Paths(root)
+        self.environment = {**os.environ, "AKJOB_ROOT": str(root), **environment}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._keepers: list[threading.Thread] = []
+        self._stopping = False
+
+    def start(self, *programs: str) -> None:
+        """Start both, or the programs named, and wait until akjobd has loaded the jobs."""
+        for program in programs or PROGRAMS:
+            self._spawn(program)
+            keeper = threading.Thread(target=self._keep, args=(program,))
+            keeper.start()
+            self._keepers.append(keeper)
+        if not programs or "akjobd" in programs:
+            until(self.loaded)
+
+    def _spawn(self, program: str) -> None:
+        code = f"from {PROGRAMS[program]} import main; main()"
+        with open(self.root / f"{program}.out", "ab") as out:
+            self._processes[program] = subprocess.Popen(
+                [sys.executable, "-c", code], cwd=self.root, env=self.environment, stdout=out, stderr=out
+            )
+
+    def _keep(self, program: str) -> None:
+        while not self._stopping:
+            self._processes[program].wait()
+            if not self._stopping:
+                self._spawn(program)
+
+    def loaded(self) -> bool:
+        """Whether akjobd answers and has looked at the folder."""
+        with suppress(AkjobError):
+            return self.status()["revision"]["loaded_at"] is not None
+        return False
+
+    def status(self) -> dict[str, Any]:
+        """Return what akjobd says of itself."""
+        return self.ask("status")
+
+    def ask(self, op: str, **values: Any) -> dict[str, Any]:
+        """Ask akjobd something."""
+        with Client(self.paths) as client:
+            return client.call(op, **values)
+
+    def pid(self, program: str) -> int:
+        """Return the pid of ``akjobd``, ``zygote`` or ``akjob-collector``."""
+        if program in self._processes:
+            return self._processes[program].pid
+        return int(self.status()["programs"][program]["pid"])
+
+    def kill(self, program: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send one of the programs a signal."""
+        os.kill(self.pid(program), number)
+
+    def job(self, name: str, text: str) -> None:
+        """Write a job file as an editor does: beside it, then renamed."""
+        path = self.root / "jobs.d" / f"{name}.toml"
+        draft = path.with_name(f".{path.name}.new")
+        draft.write_text(text)
+        draft.rename(path)
+
+    def known(self, name: str) -> bool:
+        """Whether akjobd has loaded the job."""
+        return bool(self.sql("SELECT 1 FROM jobs WHERE job = ?", name))
+
+    def run(self, job: str, **args: Any) -> str:
+        """Ask for a run and return its id."""
+        return str(self.ask("run", job=job, args=args)["run"])
+
+    def wait(self, run: str) -> dict[str, Any]:
+        """Return the row of a run that has ended."""
+        return until(lambda: self.ended(run), 60.0)
+
+    def ended(self, run: str) -> dict[str, Any] | None:
+        """Return the row of a run if it has ended."""
+        rows = self.sql("SELECT * FROM runs WHERE id = ? AND state NOT IN ('queued', 'running')", run)
+        return rows[0] if rows else None
+
+    def sql(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """Ask the ledger itself."""
+        if not self.paths.db.exists():
+            return []
+        connection = sqlite3.connect(f"file:{self.paths.db}?mode=ro", uri=True, timeout=10)
+        try:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query, values)]
+        finally:
+            connection.close()
+
+    def folders(self) -> list[str]:
+        """Return what is left in ``var/runs``."""
+        return os.listdir(self.paths.runs)
+
+    def stop(self) -> None:
+        """End everything, runs too."""
+        with suppress(AkjobError):
+            self.ask("drain", kill=True)
+        self._stopping = True
+        for process in self._processes.values():
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+        for keeper in self._keepers:
+            keeper.join(20)
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def said(self) -> str:
+        """Return what the programs wrote to their standard error, for a failure's message."""
+        files = [*self.root.glob("*.out"), self.paths.log_dir / "runs.err"]
+        return "\n".join(f"--- {file.name}\n{file.read_text()[-3000:]}" for file in files if file.exists())
