@@ -1,0 +1,464 @@
+"""All problems of a folder of job files, or of single files: what akjobd finds, and what looking at the code tells."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from akjob.code.names import Missing, Unsure, find_module
+from akjob.code.static import Finding, check, search_path
+from akjob.config import Paths, load_config
+from akjob.errors import AkjobError, Problem
+from akjob.jobset import scan, trust
+from akjob.jobset.loader import case_problem, without_collections
+from akjob.jobset.scan import DEFAULTS, SUFFIX
+from akjob.spec import Defaults, ParseResult, config_problems, parse_defaults, parse_job
+from akjob.spec.model import Command, DillFile, DottedCallable, JobSpec
+from akjob.toml.faults import dotted
+from akjob.toml.read import read_table
+from akjob.toml.scan import Path as KeyPath
+from akjob.toml.scan import Positions, ScanError, locate
+from akjob.validate.split import in_children, parts_of
+from akjob.validate.surroundings import Surroundings
+
+Progress = Callable[[int, int], None]
+_PROGRESS_STEP = 64
+
+
+def validate(
+    paths: Paths | None,
+    targets: Sequence[str | os.PathLike[str]] = (),
+    *,
+    now_us: int,
+    progress: Progress | None = None,
+) -> list[Problem]:
+    """Return all problems, sorted by file, line and column, each once.
+
+    Without ``targets`` these are those of the whole root: ``jobs.d`` and ``etc/akjob.toml``, named as below the root.
+    Targets are files and folders, named as they were given; they need no root (``paths`` None), but are seen as part of
+    one when they lie in one. ``progress`` is called with the number of files done and in all. Raises AkjobError (exit
+    code 2) when a target does not exist, or when there is nothing to look at.
+    """
+    found: set[Problem] = set()
+    if not targets:
+        if paths is None:
+            message, hint = "no root and no file to validate", "name a FILE, or go into a root"
+            raise AkjobError(message, hint=hint, exit_code=2)
+        with without_collections():
+            found.update(_whole(paths, now_us, progress))
+    for target in targets:
+        with without_collections():
+            found.update(_target(os.fspath(target), paths, now_us, progress))
+    return sorted(found, key=lambda problem: (problem.file, problem.line, problem.column, problem.code, problem.key))
+
+
+def parse_file(path: str | os.PathLike[str], *, now_us: int | None = None) -> ParseResult:
+    """Read one job file with the defaults and the configuration of the root that it lies in, if it lies in one.
+
+    Problems name the file as it was given. Raises AkjobError (exit code 2) when it does not exist.
+    """
+    place = _place_of(os.fspath(path), None)
+    folder = _Folder(place.root, place.folder, now_us=now_us)
+    folder.names.give(folder.file(place.path), os.fspath(path))
+    result = folder.parse(place.path)
+    return ParseResult(result.spec, tuple(sorted(folder.shown(result.problems), key=_in_file)))
+
+
+def _in_file(problem: Problem) -> tuple[int, int]:
+    return problem.line, problem.column
+
+
+# what is to be looked at
+
+
+class _Place:
+    """A target: the root that it belongs to, the folder of job files in it, and its path below that folder."""
+
+    def __init__(self, root: str, folder: str, path: str) -> None:
+        self.root = root
+        self.folder = folder
+        self.path = path
+
+
+def _place_of(given: str, paths: Paths | None) -> _Place:
+    place = os.path.abspath(given)
+    if not os.path.lexists(place):
+        message = f"{given} does not exist"
+        raise AkjobError(message, hint="name a job file or a folder of them", exit_code=2)
+    folder = place if os.path.isdir(place) else os.path.dirname(place)
+    while True:
+        jobs_d = os.path.join(folder, "jobs.d")
+        if place == jobs_d or place.startswith(jobs_d + os.sep):
+            return _Place(folder, jobs_d, os.path.relpath(place, jobs_d))
+        if folder == os.path.dirname(folder):
+            break
+        folder = os.path.dirname(folder)
+    root = str(paths.root) if paths is not None else os.path.dirname(place)
+    if os.path.isdir(place):
+        return _Place(root if paths is not None else place, place, os.curdir)
+    return _Place(root, os.path.dirname(place), os.path.basename(place))
+
+
+def _whole(paths: Paths, now_us: int, progress: Progress | None) -> Iterator[Problem]:
+    folder = _Folder(str(paths.root), str(paths.jobs_d), now_us=now_us)
+    if not paths.jobs_d.is_dir():
+        hint = f"mkdir {paths.jobs_d}"
+        yield Problem(file="jobs.d", severity="warning", code="no-jobs-folder", message="no such folder", hint=hint)
+    yield from folder.configuration()
+    yield from folder.all(progress)
+
+
+def _target(given: str, paths: Paths | None, now_us: int, progress: Progress | None) -> Iterator[Problem]:
+    if os.path.isdir(os.path.join(given, "jobs.d")):
+        whole = Paths(Path(os.path.abspath(given)))
+        for problem in _whole(whole, now_us, progress):
+            yield replace(problem, file=os.path.normpath(os.path.join(given, problem.file)))
+        return
+    if os.path.abspath(given).endswith("/etc/akjob.toml"):
+        root = os.path.dirname(os.path.dirname(os.path.abspath(given)))
+        for problem in _Folder(root, os.path.join(root, "jobs.d"), now_us=now_us).configuration():
+            yield replace(problem, file=given)
+        return
+    place = _place_of(given, paths)
+    folder = _Folder(place.root, place.folder, now_us=now_us)
+    if os.path.isdir(os.path.join(place.folder, place.path)):
+        below = "" if place.path == os.curdir else place.path + "/"
+        folder.names.give(folder.file(below), given.rstrip("/") + "/")
+        yield from folder.all(progress, below=place.path)
+        return
+    folder.names.give(folder.file(place.path), given)
+    if os.path.basename(place.path) == DEFAULTS:
+        yield from folder.shown(folder.defaults_file(os.path.dirname(place.path)))
+    else:
+        yield from folder.shown(folder.job(place.path))
+
+
+class _Names:
+    """What files are called: inside, by their path below the root; shown, as the one who asks knows them."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._given: list[tuple[str, str]] = []
+        self._others = ""
+
+    def give(self, inside: str, given: str) -> None:
+        """Show the file ``inside``, or all below a folder when it ends in a slash, as ``given``."""
+        self._given.append((inside, given))
+        relative = os.path.relpath(self._root)
+        self._others = self._root + "/" if os.path.isabs(given) else "" if relative == os.curdir else relative + "/"
+
+    def shown(self, inside: str) -> str:
+        """Return the name to show."""
+        for known, given in self._given:
+            if inside == known:
+                return given
+            if known.endswith("/") and inside.startswith(known):
+                return given + inside.removeprefix(known)
+        if not self._others or os.path.isabs(inside):
+            return inside
+        return os.path.normpath(self._others + inside)
+
+
+class _Folder:
+    """A folder of job files in its root, and everything that was found out about them so far."""
+
+    def __init__(self, root: str, folder: str, *, now_us: int | None) -> None:
+        self._root = root
+        self._folder = folder
+        inside = folder == root or folder.startswith(root + os.sep)
+        self._prefix = os.path.relpath(folder, root) + "/" if inside and folder != root else ""
+        if not inside:
+            self._prefix = folder + "/"
+        self._now_us = now_us
+        self._config, self._config_problems = load_config(Paths(Path(root)).config_file)
+        self._surroundings = Surroundings(root)
+        self._chains: dict[str, tuple[Defaults, ...]] = {}
+        self._defaults: dict[str, tuple[Defaults | None, tuple[Problem, ...]]] = {}
+        self.names = _Names(root)
+        self._trusted = trust.who(self._config.trust, own_uid=_daemon_uid(root))
+        self._access: dict[str, tuple[Problem | None, trust.Access | None]] = {}
+        self._safe: dict[str, bool] = {}
+        self._modules: dict[str, tuple[str, ...]] = {}
+
+    def shown(self, problems: Iterable[Problem]) -> Iterator[Problem]:
+        """Yield the problems with their files named as they are to be shown."""
+        for problem in problems:
+            name = self.names.shown(problem.file)
+            yield problem if name == problem.file else replace(problem, file=name)
+
+    # what is looked at
+
+    def all(self, progress: Progress | None, below: str = os.curdir) -> Iterator[Problem]:
+        """Yield all problems of all job files, or of those below a folder."""
+        listing = scan.scan(self._folder, self._prefix.rstrip("/") or ".")
+        prefix = "" if below == os.curdir else below + "/"
+        wanted = sorted(path for path in listing.files if path.startswith(prefix))
+        yield from self.shown(self._of_folder(listing, wanted))
+        first, *others = parts_of(wanted, len(os.sched_getaffinity(0)))
+        yield from in_children(others, self._of_files, lambda: self._with_progress(first, len(wanted), progress))
+        if progress is not None:
+            progress(len(wanted), len(wanted))
+
+    def _of_files(self, paths: Sequence[str]) -> Iterator[Problem]:
+        for path in paths:
+            yield from self.shown(self.job(path))
+
+    def _with_progress(self, paths: Sequence[str], total: int, progress: Progress | None) -> Iterator[Problem]:
+        """Check the part of this process; the others come on as fast."""
+        for done, path in enumerate(paths):
+            if progress is not None and done % _PROGRESS_STEP == 0:
+                progress(done * total // len(paths), total)
+            yield from self.shown(self.job(path))
+
+    def _of_folder(self, listing: scan.Listing, wanted: list[str]) -> Iterator[Problem]:
+        yield from listing.problems
+        for path, why in listing.unreadable.items():
+            message = f"it cannot be looked at: {why}"
+            hint = "mend the permissions, the link or the file system"
+            yield Problem(file=self.file(path), code="unreadable", message=message, hint=hint)
+        first: dict[str, str] = {}
+        for path in wanted:
+            other = first.setdefault(path.casefold(), path)
+            if other != path:
+                yield case_problem(self.file(path), self.file(other))
+        for below in sorted(listing.defaults):
+            yield from self.defaults_file(below)
+
+    def configuration(self) -> Iterator[Problem]:
+        """Yield the problems of ``etc/akjob.toml``."""
+        yield from self._config_problems
+        yield from config_problems(self._config)
+        yield from self._trust(self._root, str(Paths(Path(self._root)).config_file))
+        findings = [
+            Finding(
+                ("trust", "owners", index),
+                "warning",
+                "unknown-owner",
+                f"this machine has no user {owner}",
+                "make the user where akjobd runs, or take the name away",
+            )
+            for index, owner in enumerate(self._config.trust.owners)
+            if owner in trust.unknown_owners(self._config.trust)
+        ]
+        for index, entry in enumerate(self._config.pythonpath):
+            if not os.path.isdir(os.path.join(self._root, entry)):
+                message, hint = f"the folder {entry} does not exist", "make it, or take it away"
+                findings.append(Finding(("pythonpath", index), "warning", "path-missing", message, hint))
+        if findings:
+            positions = _positions(self._config.text)
+            yield from (_problem(self._config.file, finding, positions) for finding in findings)
+
+    def defaults_file(self, below: str) -> Iterator[Problem]:
+        """Yield the problems of the ``_defaults.toml`` of a folder."""
+        _, problems = self._defaults_of(below)
+        yield from problems
+        if below in self._defaults:
+            yield from self._trust(self._root, os.path.join(self._folder, below, DEFAULTS))
+
+    def job(self, path: str) -> Iterator[Problem]:
+        """Yield the problems of one job file; those that its defaults bring too."""
+        read = self._read(path)
+        if isinstance(read, Problem):
+            yield read
+            return
+        data, signature = read
+        yield from self._trust_file(path, signature)
+        result = self.parse(path, data)
+        if result.problems:
+            yield from result.problems
+        spec = result.spec
+        if spec is None:
+            return
+        findings = list(self._surroundings.findings(spec))
+        if not isinstance(spec.code, Command) or spec.run.setup:
+            findings += check(spec, root=Path(self._root), config=self._config)
+            yield from self._code_trust(spec, path)
+        if findings:
+            yield from self._place_findings(path, findings)
+
+    def parse(self, path: str, data: bytes | None = None) -> ParseResult:
+        """Parse one job file over its defaults, and read it before unless its ``data`` are given."""
+        if data is None:
+            read = self._read(path)
+            if isinstance(read, Problem):
+                return ParseResult(None, (read,))
+            data = read[0]
+        file = self.file(path)
+        chain = self._chain(path.rpartition("/")[0])
+        name = scan.printable(path.removesuffix(SUFFIX))
+        return parse_job(name, file, data, defaults=chain, config=self._config, now_us=self._now_us)
+
+    def _read(self, path: str) -> tuple[bytes, scan.Signature] | Problem:
+        place = f"{self._folder}/{path}"
+        try:
+            return scan.read(place)
+        except FileNotFoundError:
+            message = "the symlink leads to nothing" if os.path.islink(place) else "the file has just been removed"
+            return Problem(file=self.file(path), code="unreadable", message=message)
+        except scan.Unreadable as error:
+            return Problem(file=self.file(path), code=error.code, message=error.message, hint=error.hint)
+
+    def file(self, path: str) -> str:
+        """Return what the file ``path`` below the folder is called inside: its path below the root."""
+        return self._prefix + scan.printable(path)
+
+    # defaults
+
+    def _chain(self, below: str) -> tuple[Defaults, ...]:
+        """Return the defaults of a folder, the outermost first."""
+        if below not in self._chains:
+            above = self._chain(os.path.dirname(below)) if below else ()
+            own, _ = self._defaults_of(below)
+            self._chains[below] = above if own is None else (*above, own)
+        return self._chains[below]
+
+    def _defaults_of(self, below: str) -> tuple[Defaults | None, tuple[Problem, ...]]:
+        if below not in self._defaults:
+            self._defaults[below] = self._read_defaults(f"{below}/{DEFAULTS}" if below else DEFAULTS)
+        return self._defaults[below]
+
+    def _read_defaults(self, path: str) -> tuple[Defaults | None, tuple[Problem, ...]]:
+        file = self.file(path)
+        try:
+            data, _ = scan.read(f"{self._folder}/{path}")
+        except FileNotFoundError:
+            return None, ()
+        except scan.Unreadable as error:
+            problem = Problem(file=file, code=error.code, message=error.message, hint=error.hint)
+            return Defaults(file, {}, (problem,)), (problem,)
+        defaults = parse_defaults(file, data)
+        return defaults, defaults.problems
+
+    # positions of what was found out elsewhere
+
+    def _place_findings(self, path: str, findings: Sequence[Finding]) -> Iterator[Problem]:
+        """Give each finding the position of its key: in the job file, else in the defaults that it came from."""
+        texts = [(self.file(path), f"{self._folder}/{path}")]
+        chain = reversed(self._chain(os.path.dirname(path)))
+        texts += [(defaults.file, os.path.join(self._root, defaults.file)) for defaults in chain]
+        texts.append((self._config.file, str(Paths(Path(self._root)).config_file)))
+        tables = [(file, *_table(file, place)) for file, place in texts]
+        for finding in findings:
+            own = tables[0]
+            file, _, text = next((one for one in tables if _has(one[1], finding.key)), own)
+            yield _problem(file, finding, _positions(text))
+
+    # trust
+
+    def _trust_file(self, path: str, signature: scan.Signature) -> Iterator[Problem]:
+        """Yield who may write to a job file and the folders above it; costs next to nothing where all is well."""
+        folder = path.rpartition("/")[0]
+        if folder not in self._safe:
+            found = list(self._trust(self._root, os.path.join(self._folder, folder) if folder else self._folder))
+            yield from found
+            self._safe[folder] = not found
+        access = trust.Access(signature[4], signature[5], signature[6])
+        if not self._safe[folder] or trust.distrust(access, self._trusted) is not None:
+            yield from self._trust(self._root, f"{self._folder}/{path}")
+
+    def _trust(self, root: str, place: str) -> Iterator[Problem]:
+        """Yield who may write to a file and the folders above it, once for what is the same all the way down."""
+        if not place.startswith(root + os.sep):
+            yield from self._untrusted(place, None)
+            return
+        above = None
+        for step in trust.chain(root, place):
+            yield from self._untrusted(step, above)
+            above = step
+
+    def _untrusted(self, place: str, above: str | None) -> Iterator[Problem]:
+        if place not in self._access:
+            self._access[place] = self._look(place)
+        problem, access = self._access[place]
+        if problem is None:
+            return
+        inherited, access_above = self._access.get(above, (None, None)) if above is not None else (None, None)
+        if inherited is not None and access is not None and access_above is not None:
+            same = inherited.code == problem.code and access[1:] == access_above[1:]
+            if same:
+                return
+        yield replace(problem, severity="warning")
+
+    def _look(self, place: str) -> tuple[Problem | None, trust.Access | None]:
+        try:
+            found = os.stat(place)
+        except OSError:
+            return None, None
+        access = trust.Access(found.st_mode, found.st_uid, found.st_gid)
+        shown = os.path.relpath(place, self._root) if place.startswith(self._root) else place
+        return trust.problem_of(place, access, self._trusted, shown=shown), access
+
+    def _code_trust(self, spec: JobSpec, path: str) -> Iterator[Problem]:
+        """Yield who may write to the dill file, or to the modules that a run will import first."""
+        if isinstance(spec.code, DillFile):
+            yield from self._trust(self._root, os.path.join(self._folder, os.path.dirname(path), spec.code.file))
+        targets = [*spec.run.setup, *([spec.code.target] if isinstance(spec.code, DottedCallable) else [])]
+        for target in targets:
+            for place in self._module_places(target, spec):
+                yield from self._trust(self._root, place)
+
+    def _module_places(self, target: str, spec: JobSpec) -> tuple[str, ...]:
+        """Return the source file of a target's module, or its folder; nothing when it cannot be found."""
+        module = target.partition(":")[0] if ":" in target else target.rpartition(".")[0]
+        key = f"{spec.run.cwd or ''}:{module}"
+        if key not in self._modules:
+            cwd = os.path.join(self._root, spec.run.cwd or "")
+            try:
+                found = find_module(module, search_path(self._root, cwd, self._config.pythonpath))
+                self._modules[key] = (found.file,) if found.file is not None else found.folders or ()
+            except (Missing, Unsure):
+                self._modules[key] = ()
+        return self._modules[key]
+
+
+def _daemon_uid(root: str) -> int:
+    """Return the user that akjobd runs as in this root, which owns ``var/``; where there is none, this one."""
+    try:
+        return os.stat(os.path.join(root, "var")).st_uid
+    except OSError:
+        return os.geteuid()
+
+
+def _table(file: str, place: str) -> tuple[dict[str, object], str]:
+    """Read a file's table and its text once more: only what is wrong comes here."""
+    try:
+        data, _ = scan.read(place)
+    except (FileNotFoundError, scan.Unreadable):
+        return {}, ""
+    table, text, _ = read_table(file, data)
+    return table, text
+
+
+def _has(table: Any, key: KeyPath) -> bool:
+    """Say whether there is a value for the key in the table."""
+    for part in key:
+        if isinstance(part, int):
+            if not isinstance(table, list) or part >= len(table):
+                return False
+        elif not isinstance(table, dict) or part not in table:
+            return False
+        table = table[part]
+    return True
+
+
+def _positions(text: str) -> Positions:
+    try:
+        return locate(text)
+    except ScanError:
+        return Positions(text)
+
+
+def _problem(file: str, finding: Finding, positions: Positions) -> Problem:
+    line, column = positions.of_value(finding.key)
+    return Problem(
+        file=file,
+        line=line,
+        column=column,
+        severity=finding.severity,
+        code=finding.code,
+        key=dotted(finding.key),
+        message=finding.message,
+        hint=finding.hint,
+    )

@@ -1,0 +1,88 @@
+"""What a job needs around it: folders, files, users. Each is asked for once, however many jobs name it.
+
+What a relative path names belongs to the root, so its lack is an error. Users and absolute paths belong to the machine
+that the jobs run on, which need not be the one that asks: their lack is a warning.
+"""
+
+import grp
+import os
+import pwd
+from collections.abc import Iterator
+from functools import cache
+
+from akjob.code.static import Finding
+from akjob.errors import Severity
+from akjob.spec.model import JobSpec, SecretFile
+
+
+class Surroundings:
+    """Answers for one root."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._is_folder = cache(os.path.isdir)
+        self._is_file = cache(os.path.isfile)
+        self._is_program = cache(_is_program)
+        self._is_user = cache(_is_user)
+        self._is_group = cache(_is_group)
+
+    def findings(self, spec: JobSpec) -> Iterator[Finding]:
+        """Yield what a job needs and is not there."""
+        run = spec.run
+        if run.cwd is not None and not self._is_folder(self._place(run.cwd)):
+            what = f"the folder {run.cwd} does not exist"
+            yield Finding(("run", "cwd"), _severity(run.cwd), "cwd-missing", what, f"mkdir {run.cwd}, or change cwd")
+        if run.env_file is not None and not self._is_file(self._place(run.env_file)):
+            what = f"the file {run.env_file} does not exist"
+            hint = "make it, or change env_file; the path is relative to the root"
+            yield Finding(("run", "env_file"), _severity(run.env_file), "env-file-missing", what, hint)
+        if run.interpreter is not None and not self._is_program(self._place(run.interpreter)):
+            what = f"there is no program {run.interpreter}"
+            hint = "make the virtual environment, or change interpreter"
+            yield Finding(("run", "interpreter"), _severity(run.interpreter), "interpreter-missing", what, hint)
+        if run.user is not None and not self._is_user(run.user):
+            yield _unknown("user", run.user)
+        if run.group is not None and not self._is_group(run.group):
+            yield _unknown("group", run.group)
+        for name, value in run.env.items():
+            if isinstance(value, SecretFile) and not self._is_file(self._place(value.file)):
+                what = f"the file {value.file} does not exist"
+                hint = f"make it, or change env.{name}"
+                yield Finding(("run", "env", name, "file"), _severity(value.file), "secret-missing", what, hint)
+
+    def _place(self, path: str) -> str:
+        return os.path.join(self._root, path)
+
+
+def _severity(path: str) -> Severity:
+    return "warning" if os.path.isabs(path) else "error"
+
+
+def _unknown(what: str, name: str) -> Finding:
+    message = f"this machine has no {what} {name}"
+    hint = f"make it where the jobs run, or change {what}"
+    return Finding(("run", what), "warning", f"unknown-{what}", message, hint)
+
+
+def _is_program(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+def _is_user(name: str) -> bool:
+    if name.isascii() and name.isdigit():
+        return True
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _is_group(name: str) -> bool:
+    if name.isascii() and name.isdigit():
+        return True
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True

@@ -1,0 +1,342 @@
+"""Everything that is wrong in a folder or a file, in one go: found, where it stands, and what to do."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from akjob.config import Paths
+from akjob.errors import AkjobError, Problem
+from akjob.spec.codes import CODES
+from akjob.validate import parse_file, render_github, render_json, render_sarif, render_text, validate
+from akjob.validate.split import parts_of
+
+NOW_US = 1_800_000_000_000_000
+GOOD = 'command = "true"\n'
+
+
+class Root:
+    """A root whose files are nobody else's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.paths = Paths(folder)
+        self.paths.jobs_d.mkdir(parents=True, mode=0o755)
+
+    def write(self, path: str, text: str = GOOD) -> Path:
+        """Write a file below the root."""
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def problems(self, *targets: str | Path) -> list[tuple[str, int, int, str, str]]:
+        """Validate, and return file, line, column, severity and code of each problem."""
+        found = validate(self.paths, targets, now_us=NOW_US)
+        return [(one.file, one.line, one.column, one.severity, one.code) for one in found]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    """Return an empty root."""
+    return Root(tmp_path / "root")
+
+
+def test_nothing_wrong(root: Root) -> None:
+    """A good folder has no problems."""
+    root.write("jobs.d/a.toml")
+    root.write("jobs.d/sub/b.toml")
+    root.write("jobs.d/_defaults.toml", '[run]\ntimeout = "5m"\n')
+    root.write("etc/akjob.toml", 'timezone = "Europe/Berlin"\n')
+    assert root.problems() == []
+
+
+def test_all_at_once(root: Root) -> None:
+    """Problems of all files come at once, sorted by file and line."""
+    root.write("jobs.d/b.toml", GOOD + "evry = 1\n[run]\ntimout = 1\n")
+    root.write("jobs.d/a.toml", "command = \n")
+    root.write("jobs.d/c.toml")
+    assert root.problems() == [
+        ("jobs.d/a.toml", 1, 11, "error", "toml-syntax"),
+        ("jobs.d/b.toml", 2, 1, "error", "unknown-key"),
+        ("jobs.d/b.toml", 4, 1, "error", "unknown-key"),
+    ]
+
+
+def test_defaults_are_shown_where_they_are(root: Root) -> None:
+    """What is wrong in ``_defaults.toml`` is said once, there, however many jobs are below."""
+    root.write("jobs.d/_defaults.toml", "[run]\ntimout = 1\n")
+    root.write("jobs.d/a.toml")
+    root.write("jobs.d/b.toml")
+    assert root.problems() == [("jobs.d/_defaults.toml", 2, 1, "error", "unknown-key")]
+
+
+def test_configuration(root: Root) -> None:
+    """``etc/akjob.toml`` is validated too: its keys, its job defaults, the users and folders that it names."""
+    root.write(
+        "etc/akjob.toml",
+        'pythonpath = ["lib"]\nmax_runing = 1\n[trust]\nowners = ["root", "no-such-user"]\n[run]\ntimout = 1\n',
+    )
+    root.write("jobs.d/a.toml")
+    assert root.problems() == [
+        ("etc/akjob.toml", 1, 15, "warning", "path-missing"),
+        ("etc/akjob.toml", 2, 1, "error", "unknown-key"),
+        ("etc/akjob.toml", 4, 19, "warning", "unknown-owner"),
+        ("etc/akjob.toml", 6, 1, "error", "unknown-key"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "code", "severity"),
+    [
+        ('cwd = "nowhere"', "cwd-missing", "error"),
+        ('cwd = "/nowhere"', "cwd-missing", "warning"),
+        ('env_file = "etc/none.env"', "env-file-missing", "error"),
+        ('interpreter = ".venv/bin/none"', "interpreter-missing", "error"),
+        ('user = "no-such-user"', "unknown-user", "warning"),
+        ('group = "no-such-group"', "unknown-group", "warning"),
+    ],
+)
+def test_surroundings(root: Root, key: str, code: str, severity: str) -> None:
+    """What a job needs around it is looked for; what belongs to the machine is a warning only."""
+    root.write("mod.py", "def main(): ...\n")
+    root.write("jobs.d/a.toml", f'callable = "mod:main"\n[run]\n{key}\n')
+    assert root.problems() == [("jobs.d/a.toml", 3, key.index('"') + 1, severity, code)]
+
+
+def test_secret(root: Root) -> None:
+    """A secret's file is looked for, and not read."""
+    root.write("jobs.d/a.toml", GOOD + '[run.env]\nTOKEN = { file = "secrets/none" }\n')
+    assert root.problems() == [("jobs.d/a.toml", 3, 18, "error", "secret-missing")]
+
+
+def test_surroundings_of_defaults(root: Root) -> None:
+    """What a ``_defaults.toml`` names and is not there is said once, there."""
+    root.write("jobs.d/sub/_defaults.toml", '[run]\nnice = 5\ncwd = "nowhere"\n')
+    root.write("jobs.d/sub/a.toml")
+    root.write("jobs.d/sub/b.toml", GOOD + "[run]\nnice = 6\n")
+    assert root.problems() == [("jobs.d/sub/_defaults.toml", 3, 7, "error", "cwd-missing")]
+
+
+def test_callable_is_found_without_importing(root: Root) -> None:
+    """A callable is looked up by reading its module; a missing one stands where it is written."""
+    root.write("mod.py", "raise SystemExit('imported')\ndef main(): ...\n")
+    root.write("jobs.d/a.toml", 'callable = "mod:main"\n')
+    root.write("jobs.d/b.toml", '\ncallable = "mod:mian"\n')
+    assert root.problems() == [("jobs.d/b.toml", 2, 12, "error", "callable-not-found")]
+
+
+def test_names(root: Root) -> None:
+    """Bad names, and names that differ only in case, are problems."""
+    root.write("jobs.d/Report.toml")
+    root.write("jobs.d/report.toml")
+    root.write("jobs.d/a b.toml")
+    assert root.problems() == [
+        ("jobs.d/a b.toml", 1, 1, "error", "bad-name"),
+        ("jobs.d/report.toml", 1, 1, "warning", "case-twin"),
+    ]
+
+
+def test_what_is_no_file(root: Root) -> None:
+    """Pipes and links that lead nowhere are named, and not waited for."""
+    os.mkfifo(root.paths.jobs_d / "pipe.toml")
+    (root.paths.jobs_d / "link.toml").symlink_to("nowhere")
+    assert root.problems() == [
+        ("jobs.d/link.toml", 1, 1, "error", "unreadable"),
+        ("jobs.d/pipe.toml", 1, 1, "warning", "not-a-file"),
+    ]
+
+
+def test_trust_is_a_warning(root: Root) -> None:
+    """What akjobd will refuse because of its mode is a warning here, with the command that mends it."""
+    root.write("jobs.d/a.toml").chmod(0o666)
+    [problem] = validate(root.paths, now_us=NOW_US)
+    assert (problem.file, problem.severity, problem.code) == ("jobs.d/a.toml", "warning", "world-writable")
+    assert problem.hint == "chmod o-w jobs.d/a.toml"
+
+
+def test_trust_of_modules(root: Root) -> None:
+    """A module's folder is part of what runs."""
+    root.write("pkg/__init__.py", "")
+    root.write("pkg/mod.py", "def main(): ...\n")
+    (root.folder / "pkg").chmod(0o777)
+    root.write("jobs.d/a.toml", 'callable = "pkg.mod:main"\n')
+    assert root.problems() == [("pkg", 1, 1, "warning", "world-writable")]
+
+
+def test_no_jobs_folder(root: Root) -> None:
+    """A root without ``jobs.d`` is worth a warning."""
+    root.paths.jobs_d.rmdir()
+    assert root.problems() == [("jobs.d", 1, 1, "warning", "no-jobs-folder")]
+
+
+# single files and folders
+
+
+def test_file_without_root(tmp_path: Path) -> None:
+    """A file needs no root, and is named as it was given."""
+    file = tmp_path / "x.toml"
+    file.write_text(GOOD + "evry = 1\n")
+    [problem] = validate(None, [str(file)], now_us=NOW_US)
+    assert (problem.file, problem.line) == (str(file), 2)
+
+
+def test_file_named_from_elsewhere(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative name stays as it was given; other files of its root are named from the same place."""
+    root.write("jobs.d/sub/a.toml", GOOD + "evry = 1\n")
+    root.write("jobs.d/sub/_defaults.toml", "[run]\ntimout = 1\n")
+    monkeypatch.chdir(root.paths.jobs_d)
+    found = [(problem.file, problem.line) for problem in validate(None, ["./sub/a.toml"], now_us=NOW_US)]
+    assert found == [("../jobs.d/sub/_defaults.toml", 2), ("./sub/a.toml", 2)]
+
+
+def test_file_takes_the_roots_defaults(root: Root) -> None:
+    """A file in a root is seen as part of it, also without one named."""
+    root.write("etc/akjob.toml", 'timezone = "Europe/Berlin"\n')
+    root.write("jobs.d/_defaults.toml", '[run]\ntimeout = "5m"\n')
+    file = root.write("jobs.d/sub/a.toml", GOOD + "[schedule]\ndaily = 09:00:00\n")
+    result = parse_file(file)
+    assert result.spec is not None
+    assert result.spec.name == "sub/a"
+    assert result.spec.schedule.zone == "Europe/Berlin"
+    assert result.spec.run.timeout_us == 300_000_000
+
+
+def test_folder(root: Root) -> None:
+    """A folder means all job files in it, and no others."""
+    root.write("jobs.d/sub/a.toml", "evry = 1\n")
+    root.write("jobs.d/b.toml", "evry = 1\n")
+    found = root.problems(root.paths.jobs_d / "sub")
+    assert {file for file, *_ in found} == {f"{root.paths.jobs_d}/sub/a.toml"}
+
+
+def test_folder_outside_any_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is no root's is validated as if it were a ``jobs.d``."""
+    (tmp_path / "examples").mkdir(mode=0o755)
+    (tmp_path / "examples" / "a.toml").write_text("evry = 1\n")
+    monkeypatch.chdir(tmp_path)
+    assert {problem.file for problem in validate(None, ["examples"], now_us=NOW_US)} == {"examples/a.toml"}
+
+
+def test_other_root(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is a root is validated as one."""
+    root.write("jobs.d/a.toml", "evry = 1\n")
+    root.write("etc/akjob.toml", "x = 1\n")
+    monkeypatch.chdir(root.folder.parent)
+    found = {problem.file for problem in validate(None, ["root"], now_us=NOW_US)}
+    assert found == {"root/jobs.d/a.toml", "root/etc/akjob.toml"}
+
+
+@pytest.mark.parametrize("target", ["jobs.d/_defaults.toml", "etc/akjob.toml"])
+def test_file_that_is_no_job(root: Root, target: str) -> None:
+    """``_defaults.toml`` and ``etc/akjob.toml`` can be named too, as a hook before a commit does."""
+    file = root.write(target, "x = 1\n")
+    assert root.problems(file) == [(str(file), 1, 1, "error", "unknown-key")]
+
+
+def test_missing_target(root: Root) -> None:
+    """A target that does not exist is wrong usage."""
+    with pytest.raises(AkjobError) as caught:
+        root.problems("none.toml")
+    assert caught.value.exit_code == 2
+    with pytest.raises(AkjobError):
+        validate(None, now_us=NOW_US)
+
+
+def test_progress(root: Root) -> None:
+    """Progress runs from none to all."""
+    for number in range(100):
+        root.write(f"jobs.d/job{number}.toml")
+    seen: list[tuple[int, int]] = []
+    validate(root.paths, now_us=NOW_US, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(0, 100), (64, 100), (100, 100)]
+
+
+def test_many_files_in_parts() -> None:
+    """Few files are one part; many are cut into parts of nearly the same length that miss none."""
+    names = [str(number) for number in range(10_001)]
+    assert parts_of(names[:1999], 8) == [names[:1999]]
+    parts = parts_of(names, 3)
+    assert [len(part) for part in parts] == [3333, 3334, 3334]
+    assert [name for part in parts for name in part] == names
+
+
+def test_parts_in_children(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What children find is what one process finds; of a child that dies this process does the work."""
+    monkeypatch.setattr("akjob.validate.split.WORTH_IT", 5)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0, 1, 2})
+    for number in range(20):
+        root.write(f"jobs.d/job{number:02}.toml", f"evry = {number}\n" if number % 5 == 0 else GOOD)
+    wanted = [f"jobs.d/job{number:02}.toml" for number in (0, 5, 10, 15)]
+    assert sorted({file for file, *_ in root.problems()}) == wanted
+    monkeypatch.setattr("msgspec.msgpack.encode", lambda _problems: b"torn")
+    assert sorted({file for file, *_ in root.problems()}) == wanted
+
+
+# rendering
+
+PROBLEM = Problem(
+    file="jobs.d/a,b:c.toml",
+    line=2,
+    column=8,
+    severity="warning",
+    code="bad-value",
+    key="run.nice",
+    message="100% wrong\nreally",
+    hint="do better",
+)
+
+
+def test_text(tmp_path: Path) -> None:
+    """Text shows the line with a caret under the column, wide characters and tabs minded."""
+    (tmp_path / "x.toml").write_text('a = 1\n\t"é漢" = 5\n')
+    problem = Problem(file="x.toml", line=2, column=8, code="c", message="m", hint="do better")
+    assert list(render_text([problem], tmp_path)) == [
+        "x.toml:2:8: error[c] m",
+        ' 2 | \t"é漢" = 5',
+        "   | \t        ^".replace("        ^", "       ^"),
+        "    = do better",
+    ]
+
+
+def test_text_of_long_lines(tmp_path: Path) -> None:
+    """Of a long line the part around the column is shown; what cannot be printed is replaced."""
+    (tmp_path / "x.toml").write_text("x" * 500 + "\x1b[31mhere" + "y" * 500)
+    problem = Problem(file="x.toml", line=1, column=506, code="c", message="m")
+    _, line, caret = render_text([problem], tmp_path)
+    assert "\x1b" not in line
+    assert line[caret.index("^") :].startswith("here")
+    assert len(line) < 200
+
+
+def test_text_without_the_file(tmp_path: Path) -> None:
+    """A file that cannot be shown any more costs the line, not the problem."""
+    assert next(render_text([PROBLEM], tmp_path)) == str(PROBLEM)
+
+
+def test_json() -> None:
+    """JSON has one object a line, with the documented keys in their order."""
+    [line] = render_json([PROBLEM])
+    assert list(json.loads(line)) == ["file", "line", "column", "severity", "code", "key", "message", "hint"]
+
+
+def test_github() -> None:
+    """GitHub's workflow commands are escaped as their own format needs."""
+    assert list(render_github([PROBLEM])) == [
+        "::warning file=jobs.d/a%2Cb%3Ac.toml,line=2,col=8,title=akjob bad-value::100%25 wrong%0Areally%0Ado better"
+    ]
+
+
+def test_sarif() -> None:
+    """SARIF names the tool, a rule for each code, and where each result is."""
+    log = json.loads(render_sarif([PROBLEM], CODES))
+    [run] = log["runs"]
+    assert log["version"] == "2.1.0"
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["bad-value"]
+    [result] = run["results"]
+    assert result["level"] == "warning"
+    assert result["locations"][0]["physicalLocation"] == {
+        "artifactLocation": {"uri": "jobs.d/a%2Cb%3Ac.toml"},
+        "region": {"startLine": 2, "startColumn": 8},
+    }
