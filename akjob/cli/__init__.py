@@ -1,0 +1,170 @@
+"""The command line: one module a command, imported only when that command is called.
+
+``COMMANDS`` names for each command the module and the line that ``akjob --help`` shows, so that the help imports none
+of them. A command's module exports ``command``, a click command.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import IO, Any, NoReturn
+
+import click
+
+from akjob import __version__
+
+# name -> (module below akjob.cli, what it does), in the order of the help
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("init", "Make a folder ready: jobs.d/, etc/, an example."),
+    "up": ("up", "Start akjobd and the collector under supervisord."),
+    "down": ("down", "Stop them; wait for the runs, or end them with --kill."),
+    "status": ("status", "What is up, what is broken, what runs now."),
+    "list": ("list", "The jobs: state, next slot, last outcome."),
+    "show": ("show", "One job: its resolved definition and its schedule in words."),
+    "next": ("next", "The next slots of jobs or of files."),
+    "history": ("history", "The ledger: every slot that ran, was skipped or was missed."),
+    "logs": ("logs", "The log of a job, of a run or of everything."),
+    "run": ("run", "Run a job now and follow its output."),
+    "stop": ("stop", "End a run, or all runs of a job."),
+    "pause": ("pause", "Let a job's slots pass by until it is resumed."),
+    "resume": ("resume", "Lift a pause."),
+    "reset": ("reset", "Clear a job's count of runs, so that `runs` begins anew."),
+    "new": ("new", "Write a commented skeleton of a job file."),
+    "enable": ("enable", "Set enabled = true in a job's file."),
+    "disable": ("disable", "Set enabled = false in a job's file."),
+    "delete": ("delete", "Remove a job's file."),
+    "validate": ("validate", "Find all problems of job files, without running their code."),
+    "diff": ("diff", "What a change of jobs.d/ means: jobs, keys, next slots."),
+    "import": ("import_", "Make job files of a crontab or of systemd timers."),
+    "pack": ("pack", "Put a Python object into a dill file and print the TOML for it."),
+    "inspect": ("inspect", "What is inside a dill file, without running it."),
+    "schema": ("schema", "The JSON Schema of the job file, for editors."),
+}
+
+_EPILOG = """\b
+Examples:
+  akjob init && akjob up --detach     start in this folder
+  akjob list                          what there is and when it is due
+  akjob run reports/nightly           run it now, watch its output
+  akjob logs -f                       follow everything
+
+\b
+Exit codes: 0 fine, 1 problems found, 2 wrong usage, 3 akjobd cannot be reached.
+Completion for bash:  eval "$(_AKJOB_COMPLETE=bash_source akjob)"   (or zsh_source, fish_source)"""
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+BROKEN_PIPE = 141  # 128 + SIGPIPE: what a C program ends with when its reader went away
+
+
+class Program(click.Group):
+    """The group of all commands. It loads a command's module when that command is called, and not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
+        """All names, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module of one command; None for a name that is no command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"akjob.cli.{COMMANDS[cmd_name][0]}").command
+        _take_root_too(command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest commands when there is none of that name."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, COMMANDS, n=3)
+            hint = f" Did you mean {' or '.join(near)}?" if near else " See `akjob --help`."
+            ctx.fail(f"There is no command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands from the table; importing them would cost half a second."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. What it raises becomes words on standard error and an exit code."""
+        from akjob.errors import AkjobError
+
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:  # here, and not by the interpreter at its end, a reader that went away can be dealt with
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None
+        except AkjobError as error:
+            complain(error.message, error.hint)
+            raise SystemExit(error.exit_code) from None
+        except BrokenPipeError:
+            _drop(sys.stdout)
+            raise SystemExit(BROKEN_PIPE) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            complain(f"{error.strerror}: {error.filename}")
+            raise SystemExit(1) from None
+
+
+def complain(message: str, hint: str = "") -> None:
+    """Say on standard error what is wrong and, below it, what to do."""
+    click.echo(f"akjob: {message}", err=True)
+    for line in hint.splitlines():
+        click.echo(f"  {line}", err=True)
+
+
+def _drop(stream: IO[str]) -> None:
+    """Point a stream whose reader is gone at /dev/null, so that Python's flush at the exit does not complain."""
+    if stream is sys.__stdout__:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+def _keep_root(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.find_root().meta["akjob.root"] = value
+
+
+def _root_option(*, hidden: bool) -> click.Option:
+    return click.Option(
+        ["--root"],
+        metavar="DIR",
+        expose_value=False,
+        callback=_keep_root,
+        hidden=hidden,
+        help="The folder with jobs.d/ and etc/; else $AKJOB_ROOT, else the nearest one upward.",
+    )
+
+
+def _take_root_too(command: click.Command) -> None:
+    """Let ``--root`` stand behind the command's name, too: people type it there."""
+    if not any("--root" in parameter.opts for parameter in command.params):
+        command.params.append(_root_option(hidden=True))
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _take_root_too(inner)
+
+
+cli = Program(
+    name="akjob",
+    params=[_root_option(hidden=False)],
+    help="Scheduled jobs that live in git: one TOML file a job, each run in its own process.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+click.version_option(__version__, "-V", "--version", prog_name="akjob", message="%(prog)s %(version)s")(cli)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run ``akjob`` with ``arguments`` (default: the process's) and exit."""
+    cli.main(args=arguments, prog_name="akjob")
+    raise SystemExit(0)

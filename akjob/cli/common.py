@@ -1,0 +1,117 @@
+"""What most commands need: the root, the configuration, the clock, ``--json``, colours."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import tzinfo
+from pathlib import Path
+from time import time_ns
+from typing import IO, Any, TypeVar
+
+import click
+import msgspec
+
+from akjob.cli import complain
+from akjob.config import Config, Paths, find_root, load_config
+from akjob.errors import AkjobError
+from akjob.instants import from_text
+
+WRONG_USAGE = 2
+NO_DAEMON = 3
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(function: F) -> F:
+    """Add ``--json`` to a command, as the argument ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")(function)
+
+
+def now_us() -> int:
+    """Return this instant. The commands' edge is where the clock is read; everything below is handed it."""
+    return time_ns() // 1000
+
+
+def given_root() -> str | None:
+    """Return what ``--root`` says, wherever it stands on the command line."""
+    root: str | None = click.get_current_context().find_root().meta.get("akjob.root")
+    return root
+
+
+def find_paths() -> Paths:
+    """Return where everything is. Raises AkjobError (exit code 2) where there is no root."""
+    return Paths(find_root(given_root(), os.environ, Path.cwd()))
+
+
+def settings(paths: Paths) -> Config:
+    """Read ``etc/akjob.toml``; say what is wrong with it and go on with what is right."""
+    config, problems = load_config(paths.config_file)
+    for problem in problems:
+        complain(str(problem), problem.hint)
+    return config
+
+
+def say_json(*objects: Mapping[str, Any]) -> None:
+    """Print each object as one line of JSON."""
+    say(msgspec.json.encode(thing).decode() for thing in objects)
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print lines, all of them at once: a flush for each would take most of the time that ten thousand jobs take."""
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def colours(stream: IO[str] | None = None) -> bool:
+    """Tell whether a stream (standard output) shows colours: a terminal, without NO_COLOR (https://no-color.org)."""
+    stream = sys.stdout if stream is None else stream
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def instant(text: str, option: str) -> int:
+    """Read the time of an option: ISO 8601 with an offset. Raises AkjobError (exit code 2)."""
+    try:
+        return from_text(text)
+    except (ValueError, OverflowError):
+        message = f"{option}: {text!r} is no time with an offset"
+        hint = "Write it as 2026-03-29T01:00:00Z or 2026-03-29T02:00:00+01:00."
+        raise AkjobError(message, hint=hint, exit_code=WRONG_USAGE) from None
+
+
+def moment(text: str, option: str, now: int, zone: tzinfo | None, *, past: bool) -> int:
+    """Read a time as people type it, and return its instant.
+
+    ISO 8601, without an offset in ``zone`` (None: the machine's); a date alone is its midnight; a duration such as
+    ``2h30m`` counts from ``now``, backwards where ``past``. Raises AkjobError (exit code 2).
+    """
+    from datetime import datetime
+
+    from akjob.instants import from_datetime
+    from akjob.units import parse_duration
+
+    try:
+        duration = parse_duration(text)
+        return now - duration if past else now + duration
+    except ValueError:
+        pass
+    try:
+        read = datetime.fromisoformat(text)
+        if read.tzinfo is None:
+            read = read.astimezone() if zone is None else read.replace(tzinfo=zone)
+        return from_datetime(read)
+    except (ValueError, OverflowError):
+        message = f"{option}: {text!r} is neither a time nor a duration"
+        hint = 'Write a time as 2026-03-29T02:00:00+01:00 or 2026-03-29, a duration as "2h30m".'
+        raise AkjobError(message, hint=hint, exit_code=WRONG_USAGE) from None
+
+
+def count_option(default: int, what: str) -> Callable[[F], F]:
+    """Add ``-n/--count N`` to a command, as the argument ``count``."""
+    return click.option(
+        "-n", "--count", type=click.IntRange(min=1), default=default, show_default=True, metavar="N", help=what
+    )
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a command's help: example calls, each on its line, as they are typed."""
+    head = "Example:" if len(lines) == 1 else "Examples:"
+    return "\n".join(["\b", head, *(f"  {line}" for line in lines)])

@@ -1,0 +1,46 @@
+"""``akjob down``: akjobd starts nothing more, the running jobs end, supervisord and its programs stop."""
+
+import click
+
+from akjob.cli.common import find_paths
+from akjob.cli.ending import Signals, drain
+from akjob.cli.supervision import pid, shut_down
+from akjob.config import Paths
+from akjob.errors import AkjobError
+
+
+def end(paths: Paths, signals: Signals, *, kill: bool) -> bool:
+    """Wait for the running jobs, or end them with ``kill``; then stop supervisord and wait until it is gone.
+
+    Returns False when runs may still go on. Raises AkjobError when supervisord does not end.
+    """
+    drained = drain(paths, signals, kill=kill)
+    if signals.ends and not drained:
+        return False
+    shut_down(paths)
+    return drained
+
+
+def said_of(*, drained: bool) -> str:
+    """Say how it ended."""
+    return "akjob is down." if drained else "akjob is down; runs that were left go on."
+
+
+@click.command(name="down")
+@click.option("--kill", is_flag=True, help="End the running jobs: SIGTERM, then SIGKILL.")
+def command(*, kill: bool) -> None:
+    """Stop akjobd, the collector and supervisord.
+
+    Running jobs are waited for, with a list of them; Ctrl-C ends them, as --kill does at once. Slots that come due
+    meanwhile are accounted for at the next start, as each job's `missed` says.
+    """
+    paths = find_paths()
+    if pid(paths) is None:
+        click.echo(f"akjob is not up in {paths.root}.")
+        return
+    with Signals() as signals:
+        drained = end(paths, signals, kill=kill)
+        if signals.ends:
+            message = "the wait was cut short by a signal; akjobd still waits for its runs"
+            raise AkjobError(message, hint="`akjob down` waits again, `akjob down --kill` ends them.")
+    click.echo(said_of(drained=drained))

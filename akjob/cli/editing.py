@@ -1,0 +1,31 @@
+"""What the commands that change a job's file share."""
+
+from pathlib import Path
+
+import click
+
+from akjob.cli.common import find_paths
+from akjob.cli.view import name_of_file, unknown_job
+from akjob.config import Paths
+from akjob.jobset.scan import is_job_path
+
+
+def job_file(paths: Paths, wanted: str) -> Path:
+    """Return the file of a job, be it broken. Raises AkjobError (exit code 2) where there is none."""
+    name = name_of_file(wanted)
+    for candidate in (wanted, name):
+        path = paths.jobs_d / f"{candidate}.toml"
+        if is_job_path(f"{candidate}.toml") and path.is_file():
+            return path
+    names = sorted(str(path.relative_to(paths.jobs_d))[: -len(".toml")] for path in paths.jobs_d.rglob("*.toml"))
+    raise unknown_job(wanted, [name for name in names if is_job_path(f"{name}.toml")])
+
+
+def set_enabled(wanted: str, *, value: bool) -> None:
+    """Set ``enabled`` in a job's file; comments and order stay. Says what was done."""
+    from akjob.spec import edit_file
+
+    paths = find_paths()
+    path = job_file(paths, wanted)
+    edit_file(path, {"enabled": value})
+    click.echo(f"{path.relative_to(paths.root)}: enabled = {'true' if value else 'false'}")

@@ -1,0 +1,74 @@
+"""``akjob list``: all jobs at a glance."""
+
+from fnmatch import fnmatchcase
+
+import click
+
+from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
+from akjob.cli.text import Cell, plural, relative, stamp, state_cell, table
+from akjob.cli.view import JobView, load
+
+
+@click.command(
+    name="list",
+    epilog=examples(
+        "akjob list", "akjob list 'reports/*' --tag billing", "akjob list --json | jq -r 'select(.broken) | .file'"
+    ),
+)
+@click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="Only jobs with this tag; of several, with all.")
+@json_option
+def command(patterns: tuple[str, ...], tags: tuple[str, ...], *, as_json: bool) -> None:
+    """List the jobs with their state, next slot and last outcome.
+
+    PATTERN is a job's name, where * stands for anything. Times are in this machine's time zone.
+    """
+    paths = find_paths()
+    view = load(paths, settings(paths), now_us())
+    jobs = [job for name in view.names() if _wanted(job := view.job(name), patterns, tags)]
+    if as_json:
+        say_json(*(job.as_json() for job in jobs))
+        return
+    if not jobs:
+        click.echo("No jobs." if not (patterns or tags) else "No job fits.", err=True)
+        return
+    say(table(("JOB", "STATE", "NEXT", "", "LAST", ""), map(_row, jobs), colour=colours()))
+    broken = sum(job.broken is not None for job in jobs)
+    if broken:
+        click.echo(f"\n{plural(broken, 'job')} broken: `akjob validate` says why.", err=True)
+
+
+def _wanted(job: JobView, patterns: tuple[str, ...], tags: tuple[str, ...]) -> bool:
+    if patterns and not any(fnmatchcase(job.name, pattern) for pattern in patterns):
+        return False
+    return not tags or (job.spec is not None and set(tags) <= set(job.spec.tags))
+
+
+def _row(job: JobView) -> tuple[str | Cell, ...]:
+    upcoming, last = job.next_start_us, job.last
+    return (
+        job.name,
+        state_of(job),
+        "" if upcoming is None else stamp(upcoming),
+        "" if upcoming is None else relative(upcoming, job.now_us),
+        "" if last is None else state_cell(last[0]),
+        "" if last is None else relative(last[1], job.now_us),
+    )
+
+
+def state_of(job: JobView) -> Cell:
+    """Say a job's state in a word or two; what needs a person comes first."""
+    words: list[str] = []
+    colour: str | None = None
+    if job.broken is not None:
+        words, colour = ["broken, last good runs" if job.broken.running_last_good else "broken"], "red"
+    elif job.spec is not None and not job.spec.enabled:
+        words, colour = ["disabled"], "bright_black"
+    elif job.pause is not None:
+        words, colour = ["paused"], "yellow"
+    elif job.runs_left == 0:
+        words, colour = ["done"], "bright_black"
+    if job.running:
+        words.append("running" if job.running == 1 else f"running ({job.running})")
+        colour = colour or "blue"
+    return Cell(", ".join(words) or "ready", colour)

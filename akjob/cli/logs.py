@@ -1,0 +1,138 @@
+"""``akjob logs``: the log read back, of one run without reading the whole stream."""
+
+import re
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+import msgspec
+
+from akjob.cli.common import colours, examples, find_paths, json_option, moment, now_us
+from akjob.cli.view import name_of_file, unknown_job
+from akjob.config import Paths
+from akjob.errors import AkjobError
+from akjob.instants import from_text
+from akjob.ledger import Reader
+from akjob.log import read
+from akjob.log.render import render
+
+_TAIL = 10  # so many lines of the past are shown before what is added, where nothing says since when
+_EXAMPLES = examples(
+    "akjob logs reports/nightly --since 2h",
+    "akjob logs 20260330T003000-8c1f --raw > output",
+    "akjob logs -f --level warning",
+    "akjob logs --json --grep timeout | jq -r .run",
+)
+
+
+@click.command(name="logs", epilog=_EXAMPLES)
+@click.argument("target", metavar="[JOB|RUN]", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is added; Ctrl-C ends it.")
+@click.option("--since", metavar="T", help="From this time on, or for so long back: 2026-03-29T02:00:00+01:00, 2h30m.")
+@click.option("--level", type=click.Choice(list(read.LEVELS)), help="Only lines of this level and above.")
+@click.option("--grep", metavar="REGEX", help="Only lines in which this is found.")
+@click.option("-n", "--count", type=click.IntRange(min=1), metavar="N", help="Only the last N lines.")
+@click.option("--raw", is_flag=True, help="What a run printed, byte for byte.")
+@click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="With --raw: only what it printed there.")
+@json_option
+def command(  # noqa: PLR0913, PLR0917 - the options of a command
+    target: str | None,
+    since: str | None,
+    level: str | None,
+    grep: str | None,
+    count: int | None,
+    stream: str | None,
+    *,
+    follow: bool,
+    raw: bool,
+    as_json: bool,
+) -> None:
+    """Show the log of a job, of one run, or all of it; each line once. Times are this machine's.
+
+    RUN is a run's id as `akjob history` shows it; the beginning is enough. Without JOB and RUN, -f begins with the last
+    few lines.
+    """
+    if grep is not None:
+        _check_pattern(grep)
+    paths = find_paths()
+    job, run = (None, None) if target is None else job_or_run(paths, target)
+    if raw:
+        _raw(paths, run, stream)
+        return
+    since_us = None if since is None else moment(since, "--since", now_us(), None, past=True)
+    wanted: dict[str, Any] = {"job": job, "run": run, "since_us": since_us, "level": level, "grep": grep}
+    if follow and count is None and target is None and since is None:
+        count = _TAIL
+    if follow and not paths.log_dir.is_dir():
+        hint = "Start akjobd with `akjob up`."
+        raise AkjobError(f"{paths.log_dir} is not there: nothing was ever logged", hint=hint)
+    colour = colours()
+    for line in _lines(paths, wanted, count, follow=follow):
+        text = msgspec.json.encode(line).decode() if as_json else render(line, colour)
+        sys.stdout.write(text + "\n")
+        if follow:
+            sys.stdout.flush()
+
+
+def _lines(paths: Paths, wanted: dict[str, Any], count: int | None, *, follow: bool) -> Iterator[dict[str, Any]]:
+    """Yield what is wanted: all of it, or the last ``count`` lines, and then what is added."""
+    if follow and count is None:
+        yield from read.follow(paths, **wanted)
+    elif follow:
+        yield from _past_and_future(paths, wanted, count or 1)
+    else:
+        lines: Iterable[dict[str, Any]] = read.lines(paths, **wanted)
+        yield from lines if count is None else deque(lines, maxlen=count)
+
+
+def _past_and_future(paths: Paths, wanted: dict[str, Any], count: int) -> Iterator[dict[str, Any]]:
+    past = deque(read.lines(paths, **wanted), maxlen=count)
+    yield from past
+    shown = {_key(line) for line in past}
+    if past:  # read again from the first of them on, so that nothing falls between
+        wanted = {**wanted, "since_us": from_text(past[0]["timestamp"])}
+    for line in read.follow(paths, **wanted):
+        if _key(line) not in shown:
+            yield line
+
+
+def _key(line: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(line)
+
+
+def job_or_run(paths: Paths, target: str) -> tuple[str | None, str | None]:
+    """Return (job, None) or (None, run) for what a person names. Raises AkjobError (exit code 2) for neither."""
+    reader = Reader(paths.db)
+    rows = reader.jobs()
+    for name in (target, name_of_file(target)):
+        if name in rows or (paths.jobs_d / f"{name}.toml").is_file() or reader.history(name, 1):
+            return name, None
+    try:
+        return None, str(reader.run(target)["id"])
+    except AkjobError as error:
+        if "several" in error.message:
+            raise
+    if next(read.lines(paths, run=target), None) is not None:  # the log may know what the ledger has pruned
+        return None, target
+    nearest = unknown_job(target, sorted(rows))
+    hint = f"{nearest.hint} `akjob history` shows the runs."
+    raise AkjobError(f"there is no job and no run {target!r}", hint=hint, exit_code=2)
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        message = f"--grep: {pattern!r} is no regular expression: {error}"
+        raise AkjobError(message, hint="Put a \\ before characters that mean themselves.", exit_code=2) from None
+
+
+def _raw(paths: Paths, run: str | None, stream: str | None) -> None:
+    if run is None:
+        raise click.UsageError("--raw needs a RUN: its output is what one run printed.")
+    out = sys.stdout.buffer
+    for piece in read.raw(paths, run, stream):
+        out.write(piece)
+    out.flush()

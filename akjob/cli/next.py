@@ -1,0 +1,164 @@
+"""``akjob next``: when jobs, or files that are no jobs yet, will be due."""
+
+from pathlib import Path
+
+import click
+from msgspec import Struct
+
+from akjob.cli import complain
+from akjob.cli.common import (
+    count_option,
+    examples,
+    find_paths,
+    instant,
+    json_option,
+    now_us,
+    say,
+    say_json,
+    settings,
+)
+from akjob.cli.text import relative, stamp, table
+from akjob.cli.view import JobView, View, load, slots_of
+from akjob.instants import to_datetime
+from akjob.schedule import get_zone
+from akjob.spec.model import JobSpec
+from akjob.validate import parse_file
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The slots of one argument, in the job's ``zone``; ``note`` says why they may not start."""
+
+    job: str
+    slots: list[int]
+    zone: str = "UTC"
+    note: str = ""
+    broken: bool = False
+
+
+@click.command(
+    name="next",
+    epilog=examples(
+        "akjob next reports/nightly -n 10",
+        "akjob next jobs.d/*.toml --after 2026-03-29T00:00:00+01:00",
+        "akjob next --json | jq -r '[.job, .next[0]] | @tsv'",
+    ),
+)
+@click.argument("names", metavar="[JOB|FILE]...", nargs=-1)
+@click.option("--after", metavar="TIME", help="Strictly after this time, ISO 8601 with offset. Default: now.")
+@count_option(5, "So many slots of each.")
+@json_option
+def command(names: tuple[str, ...], after: str | None, count: int, *, as_json: bool) -> None:
+    """Show the next slots of jobs, or of files ending in .toml, which need no root; without names, of all jobs.
+
+    Slots are shown in the job's own time zone, without jitter. again_after is shown as if each run ended at once,
+    on_start is not shown, runs cuts the list. Disabled and paused jobs are shown, too.
+    """
+    now = now_us()
+    after_us = now if after is None else instant(after, "--after")
+    asker = _Asker(now, after_us, count)
+    answers = [asker.file(name) if is_file(name) else asker.job(name) for name in names]
+    if not names:
+        answers = asker.all_jobs()
+    if as_json:
+        say_json(
+            *({"job": answer.job, "next": [local(slot, answer.zone) for slot in answer.slots]} for answer in answers)
+        )
+    elif names:
+        for answer in answers:
+            say(_block(answer, now))
+    else:
+        say(_overview(answers, now))
+    if names and any(answer.broken for answer in answers):
+        raise SystemExit(1)
+
+
+class _Asker:
+    """Answers one name after the other; the root is looked for, and the jobs are read, when the first needs it."""
+
+    def __init__(self, now: int, after_us: int, count: int) -> None:
+        self._now = now
+        self._after_us = after_us
+        self._count = count
+        self._view: View | None = None
+
+    def _loaded(self) -> View:
+        if self._view is None:
+            paths = find_paths()
+            self._view = load(paths, settings(paths), self._now)
+        return self._view
+
+    def job(self, name: str) -> Answer:
+        job = self._loaded().find(name)
+        if job.spec is None:
+            complain(f"{job.name} is broken: {job.file}", "`akjob validate` says why.")
+            return Answer(job=job.name, slots=[], note="broken", broken=True)
+        return self._answer(job, job.spec)
+
+    def all_jobs(self) -> list[Answer]:
+        view = self._loaded()
+        return [self.job(name) for name in view.names()]
+
+    def _answer(self, job: JobView, spec: JobSpec) -> Answer:
+        note = "disabled" if not spec.enabled else "paused" if job.pause is not None else ""
+        slots = job.next_slots(self._after_us, self._count)
+        return Answer(job=job.name, slots=slots, zone=spec.schedule.zone, note=note)
+
+    def file(self, name: str) -> Answer:
+        spec = read_spec(Path(name))
+        if spec is None:
+            return Answer(job=Path(name).stem, slots=[], note="broken", broken=True)
+        count = self._count if spec.runs is None else min(self._count, spec.runs)
+        slots = slots_of(spec, None, self._after_us, count)
+        note = "" if spec.enabled else "disabled"
+        return Answer(job=Path(name).stem, slots=slots, zone=spec.schedule.zone, note=note)
+
+
+def is_file(name: str) -> bool:
+    """Tell a FILE from a JOB: it ends in .toml, or begins as only a path can."""
+    return name.endswith(".toml") or name.startswith(("/", "./", "../"))
+
+
+def read_spec(path: Path) -> JobSpec | None:
+    """Read one job file, with the defaults and the configuration of the root that it lies in, if it lies in one.
+
+    Says on standard error what is wrong with it, and returns None when it is no job.
+    """
+    result = parse_file(path)
+    for problem in result.problems:
+        if problem.severity == "error":
+            complain(str(problem), problem.hint)
+    return result.spec
+
+
+def local(slot_us: int, zone: str) -> str:
+    """Write a slot as ``2026-03-30T02:30:00+02:00``, in the job's time zone."""
+    return to_datetime(slot_us).astimezone(get_zone(zone)).isoformat()
+
+
+def _block(answer: Answer, now: int) -> list[str]:
+    """Write one job: its name, and a line for each slot."""
+    head = answer.job + (f"  ({answer.note})" if answer.note else "")
+    if not answer.slots:
+        return [head, "  never"]
+    zone = get_zone(answer.zone)
+    rows = [
+        (f"  {to_datetime(slot).astimezone(zone):%a}", stamp(slot, zone, fine=True), relative(slot, now))
+        for slot in answer.slots
+    ]
+    return [head, *table(("", "", ""), rows, colour=False)[1:]]
+
+
+def _overview(answers: list[Answer], now: int) -> list[str]:
+    """Write all jobs, the first to be due first."""
+    due = sorted((answer for answer in answers if answer.slots), key=lambda answer: (answer.slots[0], answer.job))
+    rows = [
+        (
+            stamp(answer.slots[0], get_zone(answer.zone), fine=True),
+            relative(answer.slots[0], now),
+            answer.job,
+            answer.note,
+        )
+        for answer in due
+    ]
+    rows += [("never", "", answer.job, answer.note) for answer in answers if not answer.slots]
+    return table(("NEXT", "", "JOB", ""), rows, colour=False)

@@ -1,0 +1,15 @@
+"""``akjob reset``: clear a job's count of runs."""
+
+import click
+
+from akjob.cli.common import examples, find_paths
+from akjob.cli.control import ask, job_name
+
+
+@click.command(name="reset", epilog=examples("akjob reset campaign/spring"))
+@click.argument("job", metavar="JOB")
+def command(job: str) -> None:
+    """Clear a job's count of runs, so that `runs` in its [limits] counts from nothing again."""
+    name = job_name(job)
+    ask(find_paths(), "reset", job=name)
+    click.echo(f"The count of {name} begins anew.")

@@ -1,0 +1,15 @@
+"""``akjob resume``: lift a pause."""
+
+import click
+
+from akjob.cli.common import examples, find_paths
+from akjob.cli.control import ask, job_name
+
+
+@click.command(name="resume", epilog=examples("akjob resume reports/nightly"))
+@click.argument("job", metavar="JOB")
+def command(job: str) -> None:
+    """Lift a pause: the job's next slot starts. Slots that passed by meanwhile stay skipped."""
+    name = job_name(job)
+    ask(find_paths(), "resume", job=name)
+    click.echo(f"{name} is resumed.")

@@ -1,0 +1,268 @@
+"""``akjob run``: run a job now and follow what it prints."""
+
+import select
+import sys
+import tomllib
+from collections.abc import Mapping
+from datetime import date, time
+from math import isfinite
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from akjob.cli import INTERRUPTED, complain
+from akjob.cli.common import colours, examples, find_paths, now_us, settings
+from akjob.cli.history import cause
+from akjob.cli.text import STATE_COLOURS, paint, span
+from akjob.cli.view import load, user_name
+from akjob.config import Paths
+from akjob.control import Client
+from akjob.errors import AkjobError
+from akjob.instants import SECOND
+from akjob.ledger import Reader
+from akjob.log import read
+from akjob.log.render import render
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_LAST_LINES_S = 10.0  # how long the log's last lines are waited for once akjobd has said that the run ended
+_OPEN = frozenset({"queued", "running"})
+_EXAMPLES = examples(
+    "akjob run reports/nightly",
+    "akjob run reports/nightly --arg region=emea --arg days:=7",
+    "akjob run reports/nightly --here      # without akjobd and the ledger, for trying out",
+)
+
+
+@click.command(name="run", epilog=_EXAMPLES)
+@click.argument("job", metavar="JOB")
+@click.option(
+    "--arg", "arguments", metavar="K=TEXT|K:=TOML", multiple=True, help="A keyword argument, over those of the file."
+)
+@click.option("--here", is_flag=True, help="Run it in this process's place, without akjobd and the ledger.")
+def command(job: str, arguments: tuple[str, ...], *, here: bool) -> None:
+    """Run a job now, and follow what it prints; Ctrl-C lets go of it, and the run goes on.
+
+    enabled, pauses and limits don't count. Exits with 0 when the run succeeded, else with its exit code, 128 + signal,
+    or 1.
+    """
+    values = parse_arguments(arguments)
+    paths = find_paths()
+    if here:
+        raise SystemExit(_run_here(paths, job, values))
+    with Client(paths) as client:
+        from akjob.cli.control import job_name
+
+        run = client.call("run", job=job_name(job), args=on_the_wire(values), by=user_name())["run"]
+        try:
+            click.echo(f"run {run}", err=True)
+            client.ask("wait", run=run)
+            with _Printer() as printer:
+                end = _follow(paths, client, run, printer)
+        except KeyboardInterrupt:
+            hint = f"`akjob logs -f {run}` follows it, `akjob stop {run}` ends it."
+            complain(f"let go of run {run}, which goes on", hint)
+            raise SystemExit(INTERRUPTED) from None
+    raise SystemExit(_say_end(end))
+
+
+def parse_arguments(arguments: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``K=TEXT`` and ``K:=TOML``. Raises AkjobError (exit code 2)."""
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        key, equals, text = argument.partition("=")
+        if not equals or not key.removesuffix(":"):
+            message = f"--arg {argument}: this is neither K=TEXT nor K:=TOML"
+            raise AkjobError(message, hint="Write --arg region=emea, or --arg days:=7.", exit_code=2)
+        if not key.endswith(":"):
+            values[key] = text
+            continue
+        try:
+            (values[key[:-1]],) = tomllib.loads(f"value = {text}").values()
+        except ValueError:  # no TOML, or more than one value
+            message = f"--arg {argument}: {text!r} is no TOML value"
+            hint = f"For a text write --arg {key[:-1]}=TEXT, or quote it: '{key}=\"…\"'."
+            raise AkjobError(message, hint=hint, exit_code=2) from None
+    return values
+
+
+def on_the_wire(value: Any) -> Any:
+    """Return a TOML value as JSON carries it: dates, times and numbers that JSON lacks as ``{"$toml": text}``."""
+    if isinstance(value, dict):
+        return {key: on_the_wire(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [on_the_wire(inner) for inner in value]
+    if isinstance(value, (date, time)):
+        return {"$toml": value.isoformat()}
+    if isinstance(value, float) and not isfinite(value):
+        return {"$toml": str(value)}
+    return value
+
+
+def _run_here(paths: Paths, job: str, values: Mapping[str, Any]) -> int:
+    from akjob.run.here import run_here
+
+    config = settings(paths)
+    view = load(paths, config, now_us()).find(job)
+    if view.broken is not None:
+        broken = view.broken
+        message = f"{view.name} is broken: {broken.file}:{broken.line}:{broken.column}: {broken.message}"
+        raise AkjobError(message, hint=broken.hint)
+    assert view.spec is not None  # noqa: S101 - a job without a good version is broken
+    return run_here(view.spec, paths, config, dict(values))
+
+
+class _End:
+    """Hears from akjobd that the run ended, or, when akjobd went away, from the ledger."""
+
+    def __init__(self, paths: Paths, client: Client, run: str) -> None:
+        self._reader = Reader(paths.db)
+        self._client: Client | None = client
+        self._run = run
+        self._heard_at = 0.0
+        self.answer: Mapping[str, Any] | None = None
+
+    def overdue(self) -> bool:
+        """Ask whether it is known to have ended so long ago that no more lines will come."""
+        if self.answer is None:
+            self._look()
+            return False
+        return monotonic() - self._heard_at > _LAST_LINES_S
+
+    def wait(self, logged: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Wait until akjobd says how it ended; where it is gone, what the log said counts, or else the ledger."""
+        while self.answer is None:
+            if logged is not None and self._client is None:
+                return logged
+            self._look(0.2)
+        return self.answer
+
+    def _look(self, patience_s: float = 0.0) -> None:
+        if self._client is not None:
+            if not select.select([self._client.fileno()], [], [], patience_s)[0]:
+                return
+            try:
+                self._hear(self._client.answer())
+            except AkjobError:
+                self._client = None
+                complain("akjobd went away; the run goes on", "Its output is followed here all the same.")
+            return
+        row = self._reader.find_run(self._run)
+        if row is not None and row["state"] not in _OPEN:
+            self._hear(row)
+        elif patience_s:
+            select.select([], [], [], patience_s)
+
+    def _hear(self, answer: Mapping[str, Any]) -> None:
+        self.answer = answer
+        self._heard_at = monotonic()
+
+
+def _follow(paths: Paths, client: Client, run: str, printer: "_Printer") -> Mapping[str, Any]:
+    """Print the run's lines until its last one; return how it ended."""
+    end = _End(paths, client, run)
+    last: Mapping[str, Any] | None = None
+    for line in read.follow(paths, run=run, stop=end.overdue):
+        printer.line(line)
+        if line.get("event") == "run.finished":
+            last = line
+            break
+    return {**end.wait(last), "duration_s": None if last is None else last.get("duration_s")}
+
+
+class _Printer:
+    """What a person sees of a run: output as it was printed, by stream; what else it logs; a bar for its progress."""
+
+    def __init__(self) -> None:
+        self._colour = colours(sys.stderr)
+        self._tint = self._colour and colours()  # on one terminal the two streams would look the same
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def line(self, line: Mapping[str, Any]) -> None:
+        """Show one line of the log."""
+        event = line.get("event")
+        if event == "run.output":
+            self._output(line)
+        elif event == "run.progress":
+            self._progress(line)
+        elif line.get("source") == "job":
+            self._write(sys.stderr, render(dict(line), self._colour) + "\n")
+
+    def _output(self, line: Mapping[str, Any]) -> None:
+        stream = line.get("stream", "stdout")
+        out = sys.stderr if stream == "stderr" else sys.stdout
+        if "base64" in line:
+            import base64
+
+            out.flush()
+            out.buffer.write(base64.b64decode(line["base64"]) + (b"" if line.get("eol") is False else b"\n"))
+            out.buffer.flush()
+            return
+        end = "" if line.get("eol") is False else "\n"
+        self._write(out, paint(line.get("line", ""), "red", on=self._tint and stream == "stderr") + end)
+
+    def _write(self, out: Any, text: str) -> None:
+        if self._bar is not None and out.isatty():
+            from rich.text import Text
+
+            self._bar.console.print(Text.from_ansi(text), soft_wrap=True)  # above the bar
+            return
+        out.write(text)
+        out.flush()
+
+    def _progress(self, line: Mapping[str, Any]) -> None:
+        """Move the bar on a terminal; on a pipe progress is not shown."""
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+            self._bar = Progress(
+                *columns,
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                redirect_stdout=False,  # standard output may be a pipe, which must get what is its
+                redirect_stderr=False,
+            )
+            self._task = self._bar.add_task("")
+            self._bar.start()
+        assert self._task is not None  # noqa: S101 - made with the bar
+        self._bar.update(
+            self._task, completed=line.get("done"), total=line.get("total"), description=str(line.get("message") or "")
+        )
+
+
+def exit_code_of(end: Mapping[str, Any]) -> int:
+    """Return what ``akjob run`` exits with: 0 when it succeeded, its non-zero exit code, 128 + signal, or 1."""
+    if end["state"] == "succeeded":
+        return 0
+    if end.get("exit_code"):
+        return int(end["exit_code"])
+    if end.get("signal"):
+        return 128 + int(end["signal"])
+    return 1
+
+
+def _say_end(end: Mapping[str, Any]) -> int:
+    """Say how the run ended, on standard error."""
+    state, code = str(end["state"]), exit_code_of(end)
+    parts = [paint(state, STATE_COLOURS.get(state), on=colours(sys.stderr))]
+    if end.get("duration_s") is not None:
+        parts.append(f"in {span(round(end['duration_s'] * SECOND))}")
+    why = cause(end) if code else ""
+    click.echo(" ".join(parts) + (f": {why}" if why else ""), err=True)
+    return code

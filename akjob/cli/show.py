@@ -1,0 +1,171 @@
+"""``akjob show``: one job, all that is known of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
+from akjob.cli.list import state_of
+from akjob.cli.text import paint, relative, stamp, state_cell
+from akjob.cli.view import JobView, load
+from akjob.config import Paths
+from akjob.errors import AkjobError
+from akjob.instants import from_text
+from akjob.jobset.git import Provenance, Revision
+from akjob.ledger import Reader
+from akjob.schedule import describe, get_zone
+from akjob.spec import definition_table
+from akjob.spec.model import Command, DillFile, JobSpec
+
+_LABEL = 12
+
+
+@click.command(
+    name="show",
+    epilog=examples(
+        "akjob show reports/nightly",
+        "akjob show reports/nightly --at 20260330T003000-8c1f",
+        "akjob show reports/nightly --json | jq .definition.run.timeout",
+    ),
+)
+@click.argument("job", metavar="JOB")
+@click.option("--at", "run", metavar="RUN", help="The definition that this run was made from, and nothing else.")
+@json_option
+def command(job: str, run: str | None, *, as_json: bool) -> None:
+    """Show one job: its state, its schedule in words, its resolved definition with all defaults.
+
+    Of a broken job: what runs, what was refused, and since when.
+    """
+    paths = find_paths()
+    if run is not None:
+        _show_at(Reader(paths.db), job, run, as_json=as_json)
+        return
+    view = load(paths, settings(paths), now_us()).find(job)
+    if as_json:
+        say_json(_as_json(view, paths))
+    else:
+        say(_lines(view, paths, colour=colours()))
+
+
+def _show_at(reader: Reader, job: str, run: str, *, as_json: bool) -> None:
+    """Print the definition that a run had. Raises AkjobError where it is not, or no longer, known."""
+    from akjob.cli.view import name_of_file
+
+    row = reader.run(run)
+    if row["job"] not in (job, name_of_file(job)):
+        raise AkjobError(f"run {row['id']} is one of {row['job']}, not of {job}", hint="", exit_code=2)
+    sha256 = row["definition_sha256"]
+    text = None if sha256 is None else reader.definition(sha256)
+    if text is None:
+        raise AkjobError(f"run {row['id']} has no definition in the ledger: it never started, or is too long ago")
+    if as_json:
+        from akjob.spec import load_definition
+
+        definition = definition_table(load_definition(row["job"], f"jobs.d/{row['job']}.toml", text))
+        keys = ("definition_sha256", "git_commit", "git_dirty")
+        say_json({"job": row["job"], "run": row["id"], "definition": definition, **{key: row[key] for key in keys}})
+        return
+    click.echo(f"# {row['job']} as run {row['id']} had it: {sha256}{_commit(row)}")
+    click.echo(text.rstrip("\n"))
+
+
+def _commit(row: Mapping[str, Any]) -> str:
+    if row["git_commit"] is None:
+        return ""
+    dirty = ", with changes that were not committed" if row["git_dirty"] else ""
+    return f", commit {row['git_commit']}{dirty}"
+
+
+def _as_json(job: JobView, paths: Paths) -> dict[str, Any]:
+    spec = job.spec
+    return {
+        **job.as_json(),
+        "description": spec.description if spec else "",
+        "tags": list(spec.tags) if spec else [],
+        "schedule": "; ".join(describe(spec.schedule, job.now_us)) if spec else "",
+        "definition": definition_table(spec) if spec else None,
+        "definition_sha256": spec.sha256 if spec else None,
+        "runs_started": job.runs_started,
+        "git_commit": Provenance(paths).refresh_now().commit,
+    }
+
+
+def _lines(job: JobView, paths: Paths, *, colour: bool) -> list[str]:
+    """Write the job for people."""
+    lines = [paint(job.name, "bold", on=colour) + f"  {job.file}"]
+    state = state_of(job)
+    facts = [("state", paint(state.text, state.colour, on=colour))]
+    facts += _pause(job) + _broken(job)
+    spec = job.spec
+    if spec is not None:
+        lines += [spec.description] if spec.description else []
+        facts += [("tags", ", ".join(spec.tags))] if spec.tags else []
+        facts.append(("runs", code_of(spec)))
+        facts += [("schedule" if i == 0 else "", words) for i, words in enumerate(describe(spec.schedule, job.now_us))]
+        facts += _slots(job, spec)
+    if job.last is not None:
+        outcome = state_cell(job.last[0])
+        when = f"{stamp(job.last[1])}  {relative(job.last[1], job.now_us)}"
+        facts.append(("last", f"{paint(outcome.text, outcome.colour, on=colour)}  {when}"))
+    if spec is not None:
+        limit = f" of {spec.runs}" if spec.runs is not None else ""
+        facts.append(("started", f"{job.runs_started}{limit}"))
+        facts.append(("version", _version(spec, Provenance(paths).refresh_now())))
+    lines += [f"  {label:<{_LABEL}}{text}" for label, text in facts]
+    if spec is not None:
+        lines += ["", *(f"  {line}".rstrip() for line in spec.definition.splitlines())]
+    return lines
+
+
+def _version(spec: JobSpec, revision: Revision) -> str:
+    if revision.commit is None:
+        return spec.sha256[:8]
+    dirty = ", with changes that are not committed" if revision.is_dirty(spec.sources) else ""
+    return f"{spec.sha256[:8]}, commit {revision.commit[:8]}{dirty}"
+
+
+def _pause(job: JobView) -> list[tuple[str, str]]:
+    pause = job.pause
+    if pause is None:
+        return []
+    until = "until it is resumed" if pause.until_us is None else f"until {stamp(pause.until_us)}"
+    by = f" by {pause.by}" if pause.by else ""
+    reason = f": {pause.reason}" if pause.reason else ""
+    return [("paused", f"{until}, since {stamp(pause.since_us)}{by}{reason}")]
+
+
+def _broken(job: JobView) -> list[tuple[str, str]]:
+    """Say what runs, what was refused, and since when."""
+    broken = job.broken
+    if broken is None:
+        return []
+    since = f"since {stamp(broken.since_us)} ({relative(broken.since_us, job.now_us)})"
+    facts = [("refused", f"{broken.file}:{broken.line}:{broken.column}: {broken.message}"), ("", since)]
+    facts += [("", broken.hint)] if broken.hint else []
+    others = sum(problem.severity == "error" for problem in broken.problems) - 1
+    facts += [("", f"and {others} more: `akjob validate {broken.file}`")] if others > 0 else []
+    if job.spec is None:
+        return [*facts, ("runs", "nothing: no version of it was ever good")]
+    loaded = "" if job.row is None else f", loaded {stamp(from_text(job.row['last_loaded_at']))}"
+    return [*facts, ("in force", f"the last good version, {job.spec.sha256[:8]}{loaded}")]
+
+
+def _slots(job: JobView, spec: JobSpec) -> list[tuple[str, str]]:
+    zone = get_zone(spec.schedule.zone)
+    slots = job.next_slots(job.now_us, 3)
+    note = ", but it is disabled" if not spec.enabled else ", but it is paused" if job.pause is not None else ""
+    rows = [f"{stamp(slot, zone)}  {relative(slot, job.now_us)}{note}" for slot in slots]
+    return [("next" if i == 0 else "", row) for i, row in enumerate(rows or ["never"])]
+
+
+def code_of(spec: JobSpec) -> str:
+    """Say what a job runs."""
+    import shlex
+
+    code = spec.code
+    if isinstance(code, Command):
+        return shlex.join(code.argv) if code.argv is not None else (code.shell or "").strip()
+    target = f"{code.file} (dill, Python {code.python})" if isinstance(code, DillFile) else code.target
+    arguments = [repr(value) for value in spec.args] + [f"{key}={value!r}" for key, value in spec.kwargs.items()]
+    return f"{target}({', '.join(arguments)})" if arguments else target

@@ -1,0 +1,145 @@
+"""``akjob status``: whether all is well."""
+
+import fcntl
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from akjob.cli import complain
+from akjob.cli.common import NO_DAEMON, colours, examples, find_paths, json_option, now_us, say, say_json, settings
+from akjob.cli.control import ask
+from akjob.cli.text import Cell, paint, plural, relative, stamp, table
+from akjob.cli.view import load
+from akjob.config import Paths
+from akjob.errors import AkjobError
+from akjob.instants import from_text, to_text
+from akjob.jobset.git import Provenance
+from akjob.ledger import Reader
+
+_FLOCK = "@hhqqi"  # struct flock of fcntl(2) where off_t has 64 bits
+_EXAMPLES = examples("akjob status", "akjob status --json | jq .broken", "akjob status > /dev/null || notify-someone")
+
+
+@click.command(name="status", epilog=_EXAMPLES)
+@json_option
+def command(*, as_json: bool) -> None:
+    """Show the programs, the job set and the commit it is of, broken files, and what runs now.
+
+    Exits with 1 when a file is broken, with 3 when akjobd is down; then it shows what the folder and the ledger tell.
+    """
+    paths = find_paths()
+    now = now_us()
+    down: AkjobError | None = None
+    try:
+        status = {key: value for key, value in ask(paths, "status").items() if key != "ok"}
+    except AkjobError as error:
+        if error.exit_code != NO_DAEMON:
+            raise
+        down = error
+        status = without_akjobd(paths, now)
+    if as_json:
+        say_json(status)
+    else:
+        say(_lines(status, now, colour=colours()))
+    if down is not None:
+        complain(down.message, down.hint)
+        raise SystemExit(NO_DAEMON)
+    if status["broken"]:
+        raise SystemExit(1)
+
+
+def without_akjobd(paths: Paths, now: int) -> dict[str, Any]:
+    """Return the status as far as it is known without akjobd: what would be loaded, and what ran when it went away."""
+    jobset = load(paths, settings(paths), now).jobset
+    revision = Provenance(paths).refresh_now()
+    dirty = None if revision.commit is None else bool(revision.dirty)
+    runs = [row for row in Reader(paths.db).open_runs() if row["state"] == "running"]
+    collector = lock_holder(paths.run_dir / "collector.lock")
+    gone = {"pid": None, "since": None, "state": "stopped"}
+    return {
+        "root": str(paths.root),
+        "programs": {
+            "akjobd": gone,
+            "zygote": gone,
+            "akjob-collector": gone if collector is None else {**gone, "pid": collector, "state": "running"},
+        },
+        "jobs": {"loaded": len(jobset.jobs), "broken": len(jobset.broken)},
+        "revision": {"git_commit": revision.commit, "git_dirty": dirty, "loaded_at": None},
+        "broken": [
+            {
+                "job": broken.job,
+                "file": broken.file,
+                "line": broken.line,
+                "column": broken.column,
+                "message": broken.message,
+                "since": to_text(broken.since_us),
+            }
+            for _, broken in sorted(jobset.broken.items())
+        ],
+        "running": [
+            {"job": row["job"], "run": row["id"], "pid": row["pid"], "shim_pid": None, "started_at": row["started_at"]}
+            for row in runs
+        ],
+    }
+
+
+def lock_holder(path: Path) -> int | None:
+    """Return which process holds the record lock of a file; None for nobody, or where it cannot be asked."""
+    try:
+        with path.open("rb") as file:
+            answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    except OSError:
+        return None
+    kind, _, _, _, pid = struct.unpack(_FLOCK, answer)
+    return None if kind == fcntl.F_UNLCK or pid <= 0 else int(pid)
+
+
+def _lines(status: Mapping[str, Any], now: int, *, colour: bool) -> list[str]:
+    lines = [f"root      {status['root']}", f"revision  {_revision(status['revision'], now)}"]
+    jobs = status["jobs"]
+    bad = f", {paint(str(jobs['broken']) + ' broken', 'red', on=colour)}" if jobs["broken"] else ""
+    lines += [f"jobs      {jobs['loaded']} loaded{bad}", ""]
+    lines += table(("PROGRAM", "STATE", "PID", "SINCE", ""), map(_program, *_programs(status, now)), colour=colour)
+    if status["broken"]:
+        lines.append("")
+        for broken in status["broken"]:
+            place = f"{broken['file']}:{broken['line']}:{broken['column']}"
+            since = relative(from_text(broken["since"]), now)
+            lines += [paint(f"{place}: {broken['message']}", "red", on=colour), f"  {broken['job']}, refused {since}"]
+    lines.append("")
+    if not status["running"]:
+        return [*lines, "Nothing runs."]
+    lines.append(f"{plural(len(status['running']), 'run')}:")
+    rows = [_run(run, now) for run in status["running"]]
+    return lines + table(("JOB", "RUN", "PID", "STARTED", ""), rows, colour=colour)
+
+
+def _revision(revision: Mapping[str, Any], now: int) -> str:
+    commit = revision["git_commit"]
+    text = "no git commit" if commit is None else commit[:12]
+    text += " with changes that are not committed" if revision["git_dirty"] else ""
+    loaded = revision["loaded_at"]
+    return text if loaded is None else f"{text}, loaded {stamp(from_text(loaded))} ({relative(from_text(loaded), now)})"
+
+
+def _programs(status: Mapping[str, Any], now: int) -> tuple[list[str], list[Mapping[str, Any]], list[int]]:
+    programs = status["programs"]
+    return list(programs), list(programs.values()), [now] * len(programs)
+
+
+def _program(name: str, program: Mapping[str, Any], now: int) -> tuple[str | Cell, ...]:
+    since = program["since"]
+    state = Cell(program["state"], "green" if program["state"] == "running" else "red")
+    pid = "" if program["pid"] is None else str(program["pid"])
+    when = ("", "") if since is None else (stamp(from_text(since)), relative(from_text(since), now))
+    return (name, state, pid, *when)
+
+
+def _run(run: Mapping[str, Any], now: int) -> tuple[str, ...]:
+    started = run["started_at"]
+    when = ("", "") if started is None else (stamp(from_text(started)), relative(from_text(started), now))
+    return (run["job"], run["run"], "" if run["pid"] is None else str(run["pid"]), *when)

@@ -1,0 +1,141 @@
+"""supervisord as `up` and `down` see it: how it is started for a root, whether it answers, how it is ended."""
+
+import os
+import select
+import shutil
+import sys
+import sysconfig
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from socket import AF_UNIX, SOCK_STREAM, socket
+from typing import Any
+from xmlrpc.client import Fault, dumps, loads
+
+from akjob.cli.text import plural
+from akjob.config import Paths
+from akjob.errors import AkjobError
+
+# supervisord binds "<file>.<pid>" and renames it; the whole must fit into sun_path, whose last byte is a zero.
+_LONGEST_ADDRESS = 107
+_LONGEST_PID = "4194304"
+_ANSWERS_WITHIN_S = 10.0
+
+_WRONG_USAGE = 2
+
+
+def config_file(paths: Paths) -> Path:
+    """Return where the root's supervisord.conf is. Raises AkjobError (exit code 2) where there is none."""
+    path = paths.etc / "supervisord.conf"
+    if not path.is_file():
+        message = f"{path} is not there, so there is nothing to start"
+        raise AkjobError(message, hint=f"`akjob init {paths.root}` writes it.", exit_code=_WRONG_USAGE)
+    return path
+
+
+def prepare(paths: Paths) -> None:
+    """Make the folders that supervisord opens its files in, and check that its socket's name is not too long.
+
+    Raises AkjobError (exit code 2): no supervisord.conf, or a root too deep for a Unix socket.
+    """
+    here = config_file(paths).parent
+    address = os.fsencode(here / ".." / "var" / "run" / f"{paths.supervisor_socket.name}.{_LONGEST_PID}")
+    over = len(address) - _LONGEST_ADDRESS
+    if over > 0:
+        message = f"{paths.root}: the path is {plural(over, 'byte')} too long for supervisord's socket in var/run/"
+        raise AkjobError(message, hint="Move the root to a shorter path.", exit_code=_WRONG_USAGE)
+    paths.var.mkdir(mode=0o700, exist_ok=True)
+    for folder in (paths.log_dir, paths.run_dir):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def command(paths: Paths, *, foreground: bool) -> list[str]:
+    """Return the argv that starts supervisord, of the Python that runs this, for a root.
+
+    ``-P`` keeps a folder ``supervisor/`` of the user's from being taken for the package.
+    """
+    argv = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(config_file(paths))]
+    return [*argv, "--nodaemon", "--silent"] if foreground else argv
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for supervisord: ``given`` with this installation's programs first on the PATH.
+
+    What an outer supervisord said of itself is left out: akjob may well be one of its programs.
+    """
+    kept = {name: value for name, value in given.items() if not name.startswith("SUPERVISOR_")}
+    kept["PATH"] = os.pathsep.join([_programs(), *filter(None, [given.get("PATH", os.defpath)])])
+    return kept
+
+
+def _programs() -> str:
+    """Return the folder that holds the akjobd of this installation."""
+    beside = os.path.dirname(os.path.abspath(sys.argv[0]))
+    scripts = sysconfig.get_path("scripts")
+    found = shutil.which("akjobd", path=os.pathsep.join([beside, scripts]))
+    return os.path.dirname(found) if found else scripts
+
+
+class _Connection(HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        sock = socket(AF_UNIX, SOCK_STREAM)
+        sock.settimeout(_ANSWERS_WITHIN_S)
+        try:
+            sock.connect(os.fspath(self._path))
+        except OSError:
+            sock.close()
+            raise
+        self.sock = sock
+
+
+def ask(paths: Paths, method: str, *arguments: str) -> Any:
+    """Ask the root's supervisord by XML-RPC, ``supervisor.getPID`` for instance, and return its answer.
+
+    Raises OSError where none answers, HTTPException where something else does, Fault when it refuses.
+    """
+    with closing(_Connection(paths.supervisor_socket)) as connection:
+        question = dumps(arguments, method).encode()
+        connection.request("POST", "/RPC2", question, {"Content-Type": "text/xml"})
+        with connection.getresponse() as response:
+            content = response.read()
+            if response.status != HTTPStatus.OK:
+                raise HTTPException(f"{response.status} {response.reason}")
+    return loads(content)[0][0]
+
+
+def pid(paths: Paths) -> int | None:
+    """Return the process id of the supervisord that answers on the root's socket; None where none does."""
+    try:
+        return int(ask(paths, "supervisor.getPID"))
+    except (OSError, HTTPException, Fault):
+        return None
+
+
+def shut_down(paths: Paths, *, wait_s: float = 60.0) -> bool:
+    """Ask supervisord to stop its programs and itself, and wait until it is gone.
+
+    Returns False where there was none. Raises AkjobError when it is still there after ``wait_s`` seconds.
+    """
+    number = pid(paths)
+    if number is None:
+        return False
+    try:
+        watched = os.pidfd_open(number)
+    except ProcessLookupError:
+        return False
+    try:
+        with suppress(OSError, HTTPException, Fault):  # someone else has asked it already
+            ask(paths, "supervisor.shutdown")
+        gone = bool(select.select([watched], [], [], wait_s)[0])
+    finally:
+        os.close(watched)
+    if not gone:
+        message = f"supervisord (pid {number}) is still there {wait_s:.0f} s after it was asked to end"
+        raise AkjobError(message, hint=f"See {paths.log_dir}/supervisord.log")
+    return True

@@ -1,0 +1,217 @@
+"""The jobs as the reading commands see them: the folder, the ledger, and what follows from both. Needs no akjobd."""
+
+import os
+import pwd
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from akjob.config import Config, Paths
+from akjob.errors import AkjobError
+from akjob.instants import from_text, to_text
+from akjob.jobset.loader import Loader
+from akjob.jobset.model import Broken, JobSet, LastGood, Refused
+from akjob.ledger import Reader
+from akjob.schedule import Memory, compile_schedule, next_slots
+from akjob.spec.model import JobSpec
+
+WRONG_USAGE = 2
+
+
+class Pause(Struct, frozen=True, kw_only=True):
+    """Why a job's slots pass by. ``until_us`` None means until it is resumed."""
+
+    since_us: int
+    until_us: int | None
+    reason: str
+    by: str
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """All jobs at ``now_us``; ``rows`` are the ledger's, ``running`` counts the runs of each job."""
+
+    jobset: JobSet
+    rows: Mapping[str, Mapping[str, Any]]
+    running: Mapping[str, int]
+    now_us: int
+
+    def names(self) -> list[str]:
+        """All jobs, sorted; those that are broken and never were good, too."""
+        return sorted({*self.jobset.jobs, *self.jobset.broken})
+
+    def job(self, name: str) -> "JobView":
+        """Return one of ``names``."""
+        return JobView(
+            name=name,
+            spec=self.jobset.jobs.get(name),
+            broken=self.jobset.broken.get(name),
+            row=self.rows.get(name),
+            running=self.running.get(name, 0),
+            now_us=self.now_us,
+        )
+
+    def find(self, wanted: str) -> "JobView":
+        """Return the job that a person means by ``wanted``: its name, or its file. Raises AkjobError (exit code 2)."""
+        for candidate in (wanted, name_of_file(wanted)):
+            if candidate in self.jobset.jobs or candidate in self.jobset.broken:
+                return self.job(candidate)
+        raise unknown_job(wanted, self.names())
+
+
+class JobView(Struct, frozen=True, kw_only=True):
+    """One job: ``spec`` is None when it is broken and never was good; ``row`` is None before akjobd loaded it."""
+
+    name: str
+    spec: JobSpec | None
+    broken: Broken | None
+    row: Mapping[str, Any] | None
+    running: int
+    now_us: int
+
+    @property
+    def pause(self) -> Pause | None:
+        """The pause that holds now."""
+        row = self.row
+        if row is None or row["paused_at"] is None:
+            return None
+        until = row["paused_until"]
+        until_us = None if until is None else from_text(until)
+        if until_us is not None and until_us <= self.now_us:
+            return None
+        reason, by = row["pause_reason"] or "", row["paused_by"] or ""
+        return Pause(since_us=from_text(row["paused_at"]), until_us=until_us, reason=reason, by=by)
+
+    @property
+    def runs_started(self) -> int:
+        """How many scheduled slots were started, as ``runs`` counts them."""
+        return 0 if self.row is None else int(self.row["runs_started"])
+
+    @property
+    def runs_left(self) -> int | None:
+        """How many slots ``runs`` still allows; None for no such limit."""
+        if self.spec is None or self.spec.runs is None:
+            return None
+        return max(0, self.spec.runs - self.runs_started)
+
+    @property
+    def last(self) -> tuple[str, int] | None:
+        """The last outcome and when it ended."""
+        if self.row is None or self.row["last_state"] is None:
+            return None
+        return self.row["last_state"], from_text(self.row["last_ended"])
+
+    def next_slots(self, after_us: int, count: int) -> list[int]:
+        """Return the next slots after an instant, pauses and ``enabled`` aside, as far as ``runs`` allows."""
+        if self.spec is None:
+            return []
+        return slots_of(self.spec, self.row, after_us, count if self.runs_left is None else min(count, self.runs_left))
+
+    @property
+    def next_start_us(self) -> int | None:
+        """The next slot that will start: None for a job that is disabled, done, or paused until it is resumed."""
+        if self.spec is None or not self.spec.enabled:
+            return None
+        pause, after_us = self.pause, self.now_us
+        if pause is not None:
+            if pause.until_us is None:
+                return None
+            after_us = max(after_us, pause.until_us - 1)
+        slots = self.next_slots(after_us, 1)
+        return slots[0] if slots else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys of ``akjob list --json``."""
+        upcoming, last = self.next_start_us, self.last
+        return {
+            "job": self.name,
+            "file": self.file,
+            "enabled": self.spec.enabled if self.spec is not None else None,
+            "paused": self.pause is not None,
+            "broken": self.broken is not None,
+            "running": self.running,
+            "next": None if upcoming is None else to_text(upcoming),
+            "last_state": None if last is None else last[0],
+            "last_ended": None if last is None else to_text(last[1]),
+        }
+
+    @property
+    def file(self) -> str:
+        """The job's own file, below the root."""
+        return self.spec.file if self.spec is not None else f"jobs.d/{self.name}.toml"
+
+
+def load(paths: Paths, config: Config, now_us: int) -> View:
+    """Read the folder and the ledger. Raises AkjobError where the ledger cannot be read."""
+    reader = Reader(paths.db)
+    rows = reader.jobs()
+    last_good = {name: _last_good(row) for name, row in rows.items() if row["removed_at"] is None}
+    jobset = Loader(paths, config, last_good, own_uid=_daemon_uid(paths), settle_us=0).load(now_us).jobset
+    jobset = replace(jobset, broken={name: _dated(paths, one, rows.get(name)) for name, one in jobset.broken.items()})
+    running = Counter(row["job"] for row in reader.open_runs() if row["state"] == "running")
+    return View(jobset=jobset, rows=rows, running=running, now_us=now_us)
+
+
+def _last_good(row: Mapping[str, Any]) -> LastGood:
+    since = row["refused_since"]
+    refused = None if since is None else Refused(content=row["refused"], since_us=from_text(since))
+    loaded_us = from_text(row["last_loaded_at"])
+    return LastGood(file=row["file"], definition=row["definition"], loaded_us=loaded_us, refused=refused)
+
+
+def _dated(paths: Paths, broken: Broken, row: Mapping[str, Any] | None) -> Broken:
+    """Say since when a job is broken that akjobd has not refused yet: since its file was written."""
+    if row is not None and row["refused_since"] is not None:
+        return broken
+    try:
+        written_us = (paths.root / broken.file).stat().st_mtime_ns // 1000
+    except OSError:
+        return broken
+    return replace(broken, since_us=min(written_us, broken.since_us))
+
+
+def _daemon_uid(paths: Paths) -> int:
+    """Return the user that akjobd runs as here, whose files are trusted: the owner of ``var/``, else this one."""
+    try:
+        return paths.var.stat().st_uid
+    except OSError:
+        return os.geteuid()
+
+
+def slots_of(spec: JobSpec, row: Mapping[str, Any] | None, after_us: int, count: int) -> list[int]:
+    """Return the next ``count`` slots strictly after ``after_us``; ``again_after`` as if each run ended at once."""
+    if count < 1:
+        return []
+    again_us, from_us = spec.schedule.again_after_us, after_us
+    if again_us is not None and row is not None:
+        from_us = from_text(row["again_from"] or row["first_loaded_at"])
+        from_us += max(0, (after_us - from_us) // again_us) * again_us  # the last end, had each run ended at once
+    memory = Memory(loaded_us=from_us, last_end_us=from_us)
+    return next_slots(compile_schedule(spec.schedule), after_us, count, memory)
+
+
+def name_of_file(wanted: str) -> str:
+    """Return the job that ``jobs.d/reports/nightly.toml`` means; any other text as it is."""
+    if not wanted.endswith(".toml"):
+        return wanted
+    return wanted.removeprefix("./").removeprefix("jobs.d/").removesuffix(".toml")
+
+
+def unknown_job(wanted: str, names: Sequence[str]) -> AkjobError:
+    """Return the error for a name that no job has, with the nearest ones."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(wanted, names, n=3, cutoff=0.5)
+    near += [name for name in names if name.rpartition("/")[2] == wanted and name not in near]
+    hint = f"Did you mean {' or '.join(near)}?" if near else "`akjob list` shows all jobs."
+    return AkjobError(f"there is no job {wanted!r}", hint=hint, exit_code=WRONG_USAGE)
+
+
+def user_name() -> str:
+    """Return who calls, for the record of a pause or a stop."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

@@ -1,0 +1,189 @@
+"""Job files made of what other schedulers have: crontabs, systemd timers. Pure: texts in, texts and notes out."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from akjob.config import Config
+from akjob.errors import Problem
+from akjob.spec import parse_job
+from akjob.spec.canonical import key_text, value_text
+
+# (table or "", key), such as ("schedule", "cron")
+KeyPath = tuple[str, str]
+
+
+class Note(Struct, frozen=True):
+    """What a person should know about one line of the source: ``line`` counts from 1."""
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        """``file:line: message``."""
+        return f"{self.file}:{self.line}: {self.message}"
+
+
+class Imported(Struct, frozen=True):
+    """A job file: its name below ``jobs.d/`` without ``.toml``, its text, and the line it was made of."""
+
+    name: str
+    text: str
+    line: int
+
+
+class Import(Struct, frozen=True):
+    """All that was made of one source."""
+
+    jobs: tuple[Imported, ...]
+    notes: tuple[Note, ...]
+
+
+class _Entry:
+    __slots__ = ("comment", "refused", "value")
+
+    def __init__(self, value: Any, comment: str) -> None:
+        self.value = value
+        self.comment = comment
+        self.refused = ""
+
+
+class Draft:
+    """A job file in the making. A key that turns out to be wrong becomes a comment, and nothing is lost."""
+
+    def __init__(self, file: str, line: int) -> None:
+        self.file = file
+        self.line = line
+        self.head: list[str] = []
+        self.tail: list[str] = []
+        self.notes: list[Note] = []
+        self._tables: dict[str, dict[str, _Entry]] = {"": {}, "schedule": {}, "limits": {}, "run": {}}
+
+    def put(self, table: str, key: str, value: Any, comment: str = "") -> None:
+        """Set a key of a table ("" is the file's top)."""
+        self._tables[table][key] = _Entry(value, comment)
+
+    def note(self, message: str, line: int | None = None) -> None:
+        """Report something, and keep it as a comment in the file."""
+        self.notes.append(Note(self.file, self.line if line is None else line, message))
+
+    def has(self, table: str, key: str) -> bool:
+        """Tell whether a key is set."""
+        return key in self._tables[table]
+
+    def refuse(self, table: str, key: str, reason: str) -> None:
+        """Make a comment of a key. A job whose schedule or limits are incomplete is disabled."""
+        self._tables[table][key].refused = reason
+        self.note(f"{table + '.' if table else ''}{key} is kept as a comment: {reason}")
+        if table in ("schedule", "limits"):
+            self.put("", "enabled", value=False, comment="what it lacks stands below as a comment")
+
+    def render(self) -> str:
+        """Write the file."""
+        lines = [f"# {text}".rstrip() for text in self.head]
+        lines += [f"# NOTE {note.message}" for note in self.notes]
+        for table, entries in self._tables.items():
+            if not entries:
+                continue
+            if table:
+                lines += ["", f"[{table}]"]
+            for key, entry in entries.items():
+                lines += _entry_lines(key, entry)
+        if self.tail:
+            lines += ["", *(f"# {text}".rstrip() for text in self.tail)]
+        return "\n".join(lines) + "\n"
+
+    def finish(self, name: str) -> str | None:
+        """Write the file so that akjob takes it; None when there is no way, which is a note then.
+
+        Each key that the parser objects to becomes a comment; that is repeated until it objects to none.
+        """
+        for _ in range(sum(map(len, self._tables.values())) + 1):
+            text = self.render()
+            errors = [p for p in check(name, text) if p.severity == "error"]
+            if not errors:
+                return text
+            if not self._refuse_what(errors):
+                break
+        self.note(f"no job could be made of it: {errors[0].message}")
+        return None
+
+    def _refuse_what(self, errors: Iterable[Problem]) -> bool:
+        """Comment out the keys that the errors name. False when none names one that is set."""
+        done = False
+        for error in errors:
+            for table, key in self._named(error.key):
+                if not self._tables[table][key].refused:
+                    self.refuse(table, key, error.message)
+                    done = True
+        return done
+
+    def _named(self, key: str) -> list[KeyPath]:
+        """Find the entries that a dotted key path such as ``schedule.cron[0]`` means; a table means all of its keys."""
+        parts = re.split(r"[.\[]", key)
+        if parts[0] in self._tables and parts[0]:
+            inside = self._tables[parts[0]]
+            if len(parts) > 1:
+                return [(parts[0], parts[1])] if parts[1] in inside else []
+            return [(parts[0], name) for name in inside if name != "timezone"]
+        return [("", parts[0])] if parts[0] in self._tables[""] and parts[0] != "enabled" else []
+
+
+def _entry_lines(key: str, entry: _Entry) -> list[str]:
+    written = f"{key} = {toml(entry.value)}"
+    if entry.refused:
+        return [f"# not taken: {entry.refused}", *(f"# {line}" for line in written.splitlines())]
+    return [f"{written}  # {entry.comment}" if entry.comment else written]
+
+
+def check(name: str, text: str) -> tuple[Problem, ...]:
+    """Parse a job file as akjob does and return what it objects to."""
+    return parse_job(name, f"jobs.d/{name}.toml", text, defaults=(), config=Config()).problems
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def toml(value: Any) -> str:
+    """Write a value as TOML on one line, a text as it is where that is possible."""
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, Mapping):
+        pairs = (f"{key_text(key)} = {toml(inner)}" for key, inner in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(toml, value))}]"
+    return value_text(value)
+
+
+def _string(text: str) -> str:
+    if ('"' in text or "\\" in text) and "'" not in text and not _CONTROL.search(text):
+        return f"'{text}'"  # a literal string shows the text as it is
+    return value_text(text)
+
+
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def slug(text: str) -> str:
+    """Make a job's name of any text; "job" where nothing is left."""
+    return _NO_NAME.sub("-", text).strip("-._")[:64].rstrip("-._") or "job"
+
+
+class Names:
+    """Hands out names that differ, also where case does not count: ``backup``, ``backup-2``."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def take(self, wanted: str) -> str:
+        """Return ``wanted``, or the first of ``wanted-2``, ``wanted-3``, … that is free."""
+        name, count = wanted, 1
+        while name.lower() in self._used:
+            count += 1
+            name = f"{wanted}-{count}"
+        self._used.add(name.lower())
+        return name

@@ -1,0 +1,448 @@
+"""A systemd timer and the service that it starts into one job file (systemd.timer(5), .service(5), .exec(5))."""
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from akjob.imports import Draft, Import, Imported, Note, slug
+from akjob.imports.calendar import parse_calendar, trigger_of
+
+# user name -> home folder, or None when it is not known here
+Home = Callable[[str], str | None]
+
+
+class Setting(Struct, frozen=True):
+    """One ``Key=Value`` line of a unit file."""
+
+    section: str
+    key: str
+    value: str
+    line: int
+
+
+def parse_unit(text: str) -> tuple[Setting, ...]:
+    """Read a unit file: sections, comments, lines that a backslash continues. Raises ValueError with the line."""
+    settings: list[Setting] = []
+    section, begun, start = "", "", 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if begun and line.lstrip().startswith(("#", ";")):
+            continue  # comments may stand inside of a continued line
+        whole = begun + line.strip() if begun else line.strip()
+        start = start if begun else number
+        if whole.endswith("\\"):
+            begun = whole[:-1] + " "
+            continue
+        begun = ""
+        if not whole or whole.startswith(("#", ";")):
+            continue
+        if whole.startswith("[") and whole.endswith("]"):
+            section = whole[1:-1]
+            continue
+        key, equals, value = whole.partition("=")
+        if not equals or not section:
+            raise ValueError(f"line {start}: {whole!r} is neither a [Section] nor Key=Value")
+        settings.append(Setting(section, key.strip(), value.strip(), start))
+    return tuple(settings)
+
+
+def service_of(timer: Sequence[Setting], name: str) -> str:
+    """Name the unit that a timer starts: ``Unit=``, else the service of the same name (without ``.timer``)."""
+    units = [s.value for s in timer if s.section == "Timer" and s.key == "Unit" and s.value]
+    return units[-1] if units else f"{name}.service"
+
+
+_SECONDS = {
+    "": 1, "s": 1, "sec": 1, "second": 1, "seconds": 1,
+    "m": 60, "min": 60, "minute": 60, "minutes": 60,
+    "h": 3600, "hr": 3600, "hour": 3600, "hours": 3600,
+    "d": 86400, "day": 86400, "days": 86400,
+    "w": 604800, "week": 604800, "weeks": 604800,
+    "M": 2629800, "month": 2629800, "months": 2629800,
+    "y": 31557600, "year": 31557600, "years": 31557600,
+}  # fmt: skip
+_FINE = {"ms": 1_000, "msec": 1_000, "us": 1, "usec": 1, "µs": 1, "μs": 1}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-zµμ]*)\s*")
+
+
+def parse_span(text: str) -> int | None:
+    """Read a time span such as ``1h 30min``, ``90``, ``5.5s`` into microseconds; None for ``infinity``.
+
+    Raises ValueError for anything else.
+    """
+    if text == "infinity":
+        return None
+    at, total = 0, 0
+    while at < len(text):
+        match = _SPAN.match(text, at)
+        if match is None or (match[2] not in _SECONDS and match[2] not in _FINE):
+            raise ValueError(f"{text!r} is no time span")
+        unit = _FINE[match[2]] if match[2] in _FINE else _SECONDS[match[2]] * 1_000_000
+        whole, _, fraction = match[1].partition(".")
+        total += int(whole) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
+        at = match.end()
+    if not text:
+        raise ValueError("it is empty")
+    return total
+
+
+def duration(duration_us: int) -> str:
+    """Write microseconds as akjob's durations are written: ``"1h30m"``."""
+    rest, parts = duration_us // 1000, []
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+class _Unit:
+    """The settings of a section by key. An empty value clears what stood before it, as in systemd."""
+
+    def __init__(self, settings: Sequence[Setting], sections: tuple[str, ...]) -> None:
+        self.by_key: dict[str, list[Setting]] = {}
+        for setting in settings:
+            if setting.section in sections:
+                values = self.by_key.setdefault(setting.key, [])
+                if setting.value:
+                    values.append(setting)
+                else:
+                    values.clear()
+
+    def take(self, key: str) -> list[Setting]:
+        return self.by_key.pop(key, [])
+
+    def last(self, key: str) -> Setting | None:
+        values = self.take(key)
+        return values[-1] if values else None
+
+    def yes(self, key: str) -> bool:
+        setting = self.last(key)
+        return setting is not None and setting.value.lower() in ("1", "yes", "y", "true", "t", "on")
+
+
+# without a meaning here, and nothing is lost without them
+_SILENT = frozenset(
+    [
+        "Description",
+        "Documentation",
+        "Unit",
+        "AccuracySec",
+        "FixedRandomDelay",
+        "RemainAfterElapse",
+        "Type",
+        "StandardOutput",
+        "StandardError",
+        "StandardInput",
+        "SyslogIdentifier",
+        "WantedBy",
+        "Also",
+        "After",
+        "Before",
+        "Wants",
+        "DefaultDependencies",
+    ]
+)
+
+
+class _Translation:
+    def __init__(self, draft: Draft, *, name: str, zone: str, home: Home) -> None:
+        self.draft = draft
+        self.name = name
+        self.zone = zone
+        self.home = home
+
+    # --- the timer
+
+    def timer(self, unit: _Unit) -> None:
+        calendars = unit.take("OnCalendar")
+        active, inactive = unit.last("OnUnitActiveSec"), unit.last("OnUnitInactiveSec")
+        boot, start = unit.take("OnBootSec"), unit.take("OnActiveSec") + unit.take("OnStartupSec")
+        self.draft.put("schedule", "timezone", self.zone)
+        self._calendars(calendars, alone=len(calendars) == 1 and not (active or inactive or boot or start))
+        self._again("every", active, "systemd counts from the last start; here it is a fixed grid")
+        self._again("again_after", inactive, "")
+        if boot:
+            self.draft.put("schedule", "on_boot", value=True)
+            self._delay(boot, "the machine's boot")
+        if start:
+            self.draft.put("schedule", "on_start", value=True)
+            self._delay(start, "akjobd's start")
+        self._jitter(unit)
+        persistent = unit.yes("Persistent")
+        self.draft.put(
+            "run", "missed", "latest" if persistent else "skip", "Persistent=" + ("yes" if persistent else "no")
+        )
+        if persistent:
+            self.draft.put("run", "missed_within", "365d")
+        self._rest(unit)
+
+    def _calendars(self, settings: list[Setting], *, alone: bool) -> None:
+        """Put each expression; of several, those of one kind are one array, and all must be in one zone."""
+        found: dict[str, list[object]] = {}
+        zones = set()
+        for setting in settings:
+            try:
+                calendar = parse_calendar(setting.value)
+                trigger = trigger_of(calendar, alone=alone)
+            except ValueError as error:
+                self._refuse(setting, str(error))
+                continue
+            zones.add(calendar.zone or self.zone)
+            if len(zones) > 1:
+                self._refuse(setting, "its time zone differs from that of the expressions above")
+                zones.discard(calendar.zone or self.zone)
+                continue
+            values = trigger.value if isinstance(trigger.value, list) else [trigger.value]
+            found.setdefault(trigger.key, []).extend(values)
+            for key, value in trigger.limits.items():
+                self.draft.put("limits", key, value)
+        for zone in zones:
+            self.draft.put("schedule", "timezone", zone)
+        for key, values in found.items():
+            self.draft.put("schedule", key, values[0] if len(values) == 1 else values)
+
+    def _refuse(self, setting: Setting, why: str) -> None:
+        self.draft.note(f"{setting.key}={setting.value} is not translated: {why}", setting.line)
+        self.draft.put("", "enabled", value=False, comment="a part of its schedule could not be translated")
+
+    def _again(self, key: str, setting: Setting | None, why: str) -> None:
+        if setting is None:
+            return
+        try:
+            span = parse_span(setting.value)
+        except ValueError as error:
+            self._refuse(setting, str(error))
+            return
+        if span is not None:
+            self.draft.put("schedule", key, duration(span))
+            if why:
+                self.draft.note(f'{setting.key}={setting.value} is {key} = "{duration(span)}": {why}', setting.line)
+
+    def _delay(self, settings: list[Setting], what: str) -> None:
+        for setting in settings:
+            if setting.value not in ("0", "0s"):
+                note = f"{setting.key}={setting.value}: it starts at {what} itself, without the delay"
+                self.draft.note(note, setting.line)
+
+    def _jitter(self, unit: _Unit) -> None:
+        settings = [s for key in ("RandomizedDelaySec", "RandomizedOffsetSec") for s in unit.take(key)]
+        for setting in settings[-1:]:
+            try:
+                span = parse_span(setting.value)
+            except ValueError as error:
+                self.draft.note(f"{setting.key}={setting.value} is not translated: {error}", setting.line)
+                continue
+            if span:
+                self.draft.put("schedule", "jitter", duration(span), "a delay that stays the same for this job")
+
+    # --- the service
+
+    def service(self, unit: _Unit) -> None:
+        kind = unit.last("Type")
+        if kind is not None and kind.value in ("forking", "notify", "dbus"):
+            self.draft.note(f"Type={kind.value}: here a run ends when its main process ends", kind.line)
+        self._command(unit)
+        self._time_limits(unit, oneshot=kind is not None and kind.value == "oneshot")
+        user = unit.last("User")
+        for setting, key in ((user, "user"), (unit.last("Group"), "group")):
+            if setting is not None:
+                self.draft.put("run", key, self._expand(setting))
+        self._folder(unit.last("WorkingDirectory"), None if user is None else user.value)
+        self._environment(unit)
+        for name, key in (("UMask", "umask"), ("Nice", "nice")):
+            setting = unit.last(name)
+            if setting is not None:
+                self.draft.put("run", key, setting.value.rjust(4, "0") if name == "UMask" else _int(setting.value))
+        self._resources(unit)
+        success = [code for s in unit.take("SuccessExitStatus") for code in s.value.split()]
+        if success:
+            numbers = [int(code) for code in success if code.isdigit()]
+            self.draft.put("run", "success_codes", sorted({0, *numbers}))
+            if len(numbers) < len(success):
+                self.draft.note("SuccessExitStatus: names of signals and of codes are left out")
+        self._rest(unit)
+
+    def _time_limits(self, unit: _Unit, *, oneshot: bool) -> None:
+        limits = [unit.last("RuntimeMaxSec"), unit.last("TimeoutStartSec"), unit.last("TimeoutSec")]
+        wanted = limits[1] or limits[2] or limits[0] if oneshot else limits[0]
+        span = self._span(wanted)
+        comment = "" if span else 'as under systemd; a limit such as "1h" is better'
+        self.draft.put("run", "timeout", duration(span) if span else "none", comment)
+        stop = self._span(unit.last("TimeoutStopSec"))
+        if stop:
+            self.draft.put("run", "kill_after", duration(stop))
+        signal = unit.last("KillSignal")
+        if signal is not None:
+            self.draft.put("run", "stop_signal", signal.value.removeprefix("SIG"))
+
+    def _span(self, setting: Setting | None) -> int | None:
+        try:
+            return None if setting is None else parse_span(setting.value)
+        except ValueError as error:
+            assert setting is not None  # noqa: S101 - None raises nothing
+            self.draft.note(f"{setting.key}={setting.value} is not translated: {error}", setting.line)
+            return None
+
+    def _command(self, unit: _Unit) -> None:
+        """One plain ExecStart is an argv; several, or with what only a shell can say, are a script."""
+        before = [s for key in ("ExecCondition", "ExecStartPre") for s in unit.take(key)]
+        main, after = unit.take("ExecStart"), unit.take("ExecStartPost")
+        steps = [self._step(setting) for setting in (*before, *main, *after)]
+        if not steps:
+            return
+        if len(steps) == 1 and steps[0].argv is not None:
+            self.draft.put("", "command", list(steps[0].argv))
+        else:
+            self.draft.put("", "command", " && ".join(step.shell for step in steps))
+
+    def _step(self, setting: Setting) -> "_Step":
+        prefix, text = re.fullmatch(r"([-@:+!|]*)\s*(.*)", self._expand(setting), re.DOTALL).groups()  # type: ignore[union-attr]
+        words = _split(text)
+        if "@" in prefix and len(words) > 1:
+            del words[1]
+            self.draft.note(f"{setting.key}: the @ prefix (another argv[0]) is left out", setting.line)
+        if "+" in prefix or "!" in prefix:
+            self.draft.note(f"{setting.key}: the {prefix} prefix (full privileges) is left out", setting.line)
+        plain = ":" in prefix or not any("$" in word for word in words)
+        if plain and "-" not in prefix and ";" not in words:
+            return _Step(tuple(words), shlex.join(words))
+        quoted = [_quote(word, expand=":" not in prefix) for word in words]
+        shell = " ".join(quoted)
+        return _Step(None, f"{{ {shell} || true; }}" if "-" in prefix else shell)
+
+    def _expand(self, setting: Setting) -> str:
+        """Replace systemd's specifiers where their value follows from the unit's name; name the others."""
+        prefix, _, instance = self.name.partition("@")
+        known = {"%": "%", "n": f"{self.name}.service", "N": self.name, "p": prefix, "i": instance, "I": instance}
+
+        def value(match: re.Match[str]) -> str:
+            if match[1] not in known:
+                self.draft.note(f"{setting.key}: the specifier %{match[1]} is kept as it is", setting.line)
+            return known.get(match[1], match[0])
+
+        return re.sub(r"%([%A-Za-z])", value, setting.value)
+
+    def _folder(self, setting: Setting | None, user: str | None) -> None:
+        folder = "/" if setting is None else self._expand(setting).removeprefix("-")
+        if folder == "~":
+            home = self.home(user or "root")
+            if home is None:
+                self.draft.note("WorkingDirectory=~: the home folder is not known here: set cwd")
+                return
+            folder = home
+        self.draft.put("run", "cwd", folder, "" if setting else "where systemd starts a service")
+
+    def _environment(self, unit: _Unit) -> None:
+        variables: dict[str, str] = {}
+        for setting in unit.take("Environment"):
+            for word in _split(self._expand(setting)):
+                name, equals, value = word.partition("=")
+                if equals:
+                    variables[name] = value
+                else:
+                    self.draft.note(f"Environment: {word!r} is no NAME=value", setting.line)
+        if variables:
+            self.draft.put("run", "env", variables)
+        files = unit.take("EnvironmentFile")
+        for setting in files[:1]:
+            self.draft.put("run", "env_file", self._expand(setting).removeprefix("-"))
+            if setting.value.startswith("-"):
+                self.draft.note("EnvironmentFile=-: here the file must exist", setting.line)
+        for setting in files[1:]:
+            self.draft.note(f"EnvironmentFile={setting.value} is left out: there can be one env_file", setting.line)
+
+    def _resources(self, unit: _Unit) -> None:
+        found: dict[str, object] = {}
+        names = (("MemoryMax", "memory"), ("MemoryLimit", "memory"), ("LimitNOFILE", "open_files"),
+                 ("LimitFSIZE", "file_size"), ("TasksMax", "processes"), ("LimitNPROC", "processes"))  # fmt: skip
+        for name, key in names:
+            setting = unit.last(name)
+            if setting is None or setting.value == "infinity":
+                continue
+            value = setting.value.partition(":")[0]
+            if key in ("memory", "file_size"):
+                size = re.fullmatch(r"(\d+)([KMGT]?)", value)
+                found[key] = f"{size[1]}{size[2] + 'iB' if size[2] else 'B'}" if size else value
+            elif value.isdigit():
+                found[key] = int(value)
+            else:
+                self.draft.note(f"{name}={setting.value} is not translated", setting.line)
+        if found:
+            self.draft.put("run", "resources", found)
+
+    def _rest(self, unit: _Unit) -> None:
+        """Name what was not taken so far and means something."""
+        for key, settings in unit.by_key.items():
+            if key not in _SILENT:
+                for setting in settings:
+                    self.draft.note(f"{key}={setting.value} is not translated", setting.line)
+
+
+class _Step(Struct, frozen=True):
+    argv: tuple[str, ...] | None
+    shell: str
+
+
+def _int(text: str) -> int | str:
+    return int(text) if re.fullmatch(r"[+-]?\d+", text) else text
+
+
+def _split(text: str) -> list[str]:
+    """Split as systemd does: quotes of both kinds, C escapes of the common sort."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+_VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}|\$(\w+)")
+
+
+def _quote(word: str, *, expand: bool) -> str:
+    """Quote a word for the shell; ``$NAME`` alone splits into words, ``${NAME}`` does not, ``$$`` is a dollar."""
+    if not expand or "$" not in word:
+        return shlex.quote(word)
+    if re.fullmatch(r"\$\w+", word):
+        return word
+    parts, at = [], 0
+    for match in _VARIABLE.finditer(word):
+        parts.append(shlex.quote(word[at : match.start()]) if match.start() > at else "")
+        name = match[1] or match[2]
+        parts.append(f'"${{{name}}}"' if name else "'$'")
+        at = match.end()
+    parts.append(shlex.quote(word[at:]) if at < len(word) else "")
+    return "".join(parts)
+
+
+def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the machine knows
+    timer: str, service: str | None, *, name: str, timer_file: str, service_file: str, zone: str, home: Home
+) -> Import:
+    """Translate a timer and its service; ``name`` is the timer's without ``.timer``.
+
+    The texts may be several files joined, drop-ins last. Notes name ``timer_file`` or ``service_file``.
+    The job that is returned is one that akjob takes; what could not be translated is a comment in it, and a note.
+    """
+    draft = Draft(timer_file, 1)
+    draft.head = [f"Imported from {timer_file} and {service_file}"]
+    job = slug(name.replace("@", "-"))
+    if service is None:
+        return Import((), (Note(timer_file, 1, f"its service {service_file} was not found: give its folder, too"),))
+    settings = (parse_unit(timer), parse_unit(service))
+    for section in (_Unit(settings[1], ("Unit",)), _Unit(settings[0], ("Unit",))):
+        described = section.last("Description")
+        if described is not None:
+            draft.put("", "description", described.value)
+            break
+    translation = _Translation(draft, name=name, zone=zone, home=home)
+    translation.timer(_Unit(settings[0], ("Timer",)))
+    draft.file = service_file
+    translation.service(_Unit(settings[1], ("Service",)))
+    for setting in settings[1]:
+        if setting.section == "Unit" and setting.key.startswith(("Condition", "Assert", "OnFailure", "OnSuccess")):
+            draft.note(f"{setting.key}={setting.value} is not translated", setting.line)
+    draft.line = 1
+    text = draft.finish(job)
+    jobs = () if text is None else (Imported(job, text, 1),)
+    return Import(jobs, tuple(draft.notes))

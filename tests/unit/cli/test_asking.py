@@ -1,0 +1,302 @@
+"""The commands that ask akjobd for something: what they ask, what they say, what they exit with."""
+
+import os
+import pty
+import subprocess
+import sys
+from datetime import date, time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from akjob.cli.run import exit_code_of, on_the_wire, parse_arguments
+from akjob.errors import AkjobError
+from tests.unit.cli.root import Root, output
+
+OK = {"ok": True}
+SOURCE = Path(__file__).parents[3]
+
+
+# -- pause, resume, reset, stop
+
+
+def test_pause_sends_an_instant(root: Root) -> None:
+    """A duration counts from now, a time without offset is the machine's; who and why go along."""
+    with root.akjobd(lambda _: OK) as asked:
+        result = root.akjob("pause", "tick", "--until", "2h", "--reason", "moving")
+        root.akjob("pause", "jobs.d/sub/tick.toml", "--until", "2026-03-30")
+        root.akjob("pause", "tick")
+    assert result.output == "tick is paused until 2026-03-28 14:00:00 +00:00.\n"
+    assert [(one["job"], one["until"], one["reason"]) for one in asked] == [
+        ("tick", "2026-03-28T14:00:00.000000Z", "moving"),
+        ("sub/tick", "2026-03-30T00:00:00.000000Z", ""),
+        ("tick", None, ""),
+    ]
+    assert {one["op"] for one in asked} == {"pause"}
+    assert asked[0]["by"]
+
+
+def test_pause_refuses_what_is_over_and_what_is_no_time(root: Root) -> None:
+    """Nothing is asked then."""
+    with root.akjobd(lambda _: OK) as asked:
+        assert root.akjob("pause", "tick", "--until", "2026-03-28").exit_code == 2
+        assert root.akjob("pause", "tick", "--until", "soon").exit_code == 2
+    assert not asked
+
+
+@pytest.mark.parametrize("name", ["resume", "reset"])
+def test_resume_and_reset(root: Root, name: str) -> None:
+    """They name the job."""
+    with root.akjobd(lambda _: OK) as asked:
+        assert root.akjob(name, "tick").exit_code == 0
+    assert asked == [{"op": name, "job": "tick"}]
+
+
+def test_stop_names_what_it_stops(root: Root) -> None:
+    """The runs that are being ended; none is no failure."""
+    with root.akjobd(lambda one: {**OK, "stopped": ["r1", "r2"] if one["target"] == "tick" else []}) as asked:
+        assert root.akjob("stop", "tick").stdout == "stopping r1\nstopping r2\n"
+        nothing = root.akjob("stop", "other")
+    assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (0, "", "Nothing of other runs.\n")
+    assert asked[0]["by"]
+
+
+@pytest.mark.parametrize("arguments", [["pause", "x"], ["resume", "x"], ["reset", "x"], ["stop", "x"], ["run", "x"]])
+def test_without_akjobd_they_exit_with_3(root: Root, arguments: list[str]) -> None:
+    """And say how it is started."""
+    result = root.akjob(*arguments)
+    assert result.exit_code == 3
+    assert "akjob up" in result.stderr
+
+
+def test_what_akjobd_refuses_is_passed_on(root: Root) -> None:
+    """Its message, its hint and its exit code."""
+    with root.akjobd(lambda _: {"ok": False, "message": "there is no job x", "hint": "y?", "exit_code": 2}):
+        result = root.akjob("resume", "x")
+    assert (result.exit_code, result.stderr) == (2, "akjob: there is no job x\n  y?\n")
+
+
+# -- run
+
+
+def finished(run: str, seq: int, **fields: Any) -> dict[str, Any]:
+    """Return the last line of a run."""
+    line = {**output(run, seq, ""), "event": "run.finished", "state": "succeeded", "duration_s": 1.5, **fields}
+    return {key: value for key, value in line.items() if key not in ("line", "stream")}
+
+
+def play(root: Root, *arguments: str, end: dict[str, Any], lines: list[dict[str, Any]]) -> Any:
+    """Run ``akjob run tick``, with an akjobd whose run prints ``lines`` and ends as ``end`` says."""
+
+    def answer(asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["op"] == "run":
+            root.log(*lines)
+            return {**OK, "run": "r1"}
+        return {**OK, "run": "r1", "exit_code": None, "signal": None, "reason": None, **end}
+
+    with root.akjobd(answer):
+        return root.akjob("run", "tick", *arguments)
+
+
+def test_run_prints_what_the_run_prints(root: Root) -> None:
+    """Standard output to standard output, standard error to standard error, and nothing else on the former."""
+    lines = [
+        output("r1", 1, "one"),
+        output("r1", 2, "warned", stream="stderr"),
+        output("other", 1, "of another run"),
+        output("r1", 3, "no end", eol=False),
+        {**output("r1", 4, ""), "event": "said", "source": "job", "n": 5},
+        finished("r1", 5),
+    ]
+    result = play(root, end={"state": "succeeded", "exit_code": 0}, lines=lines)
+    assert result.exit_code == 0
+    assert result.stdout == "one\nno end"
+    first, warned, said, last = result.stderr.splitlines()
+    assert (first, warned, last) == ("run r1", "warned", "succeeded in 1.5 s")
+    assert said.startswith("2026-03-28 12:00:00.000 tick info said")
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [
+        ({"state": "succeeded", "exit_code": 0}, 0, "succeeded in 1.5 s"),
+        ({"state": "succeeded", "exit_code": 3}, 0, "succeeded in 1.5 s"),
+        ({"state": "failed", "exit_code": 3}, 3, "failed in 1.5 s: exit code 3\n"),
+        ({"state": "failed", "exit_code": 3, "reason": "exit code 3"}, 3, "failed in 1.5 s: exit code 3\n"),
+        ({"state": "failed", "signal": 11}, 139, "failed in 1.5 s: signal 11\n"),
+        (
+            {"state": "timed_out", "signal": 15, "reason": "timeout of 1h"},
+            143,
+            "timed_out in 1.5 s: timeout of 1h; signal 15",
+        ),
+        ({"state": "cancelled", "exit_code": 0, "reason": "stopped by ann"}, 1, "cancelled in 1.5 s: stopped by ann"),
+        ({"state": "lost"}, 1, "lost in 1.5 s\n"),
+        ({"state": "skipped", "reason": "it still runs"}, 1, "skipped in 1.5 s: it still runs"),
+    ],
+)
+def test_run_exits_as_the_run_did(root: Root, end: dict[str, Any], code: int, said: str) -> None:
+    """0 when it succeeded, else its non-zero exit code, 128 + signal, or 1."""
+    result = play(root, end=end, lines=[finished("r1", 1)])
+    assert result.exit_code == code
+    assert said in result.stderr
+    assert exit_code_of(end) == code
+
+
+def test_run_asks_with_arguments(root: Root) -> None:
+    """Texts and TOML values; what JSON cannot carry goes as TOML."""
+
+    def answer(_: dict[str, Any]) -> dict[str, Any]:
+        root.log(finished("r1", 1))
+        return {**OK, "run": "r1", "state": "succeeded", "exit_code": 0}
+
+    with root.akjobd(answer) as asked:
+        root.akjob("run", "tick", "--arg", "a=x=y", "--arg", "b:=[1, 2026-03-29]", "--arg", "c:=inf", "--arg", "d=")
+    assert asked[0]["op"] == "run"
+    assert asked[0]["args"] == {"a": "x=y", "b": [1, {"$toml": "2026-03-29"}], "c": {"$toml": "inf"}, "d": ""}
+    assert asked[1] == {"op": "wait", "run": "r1"}
+
+
+def test_arguments() -> None:
+    """Any TOML value; of a key given twice the last one counts."""
+    assert parse_arguments(("a:=true", "a:=09:30:00", "b:={x = 1}")) == {"a": time(9, 30), "b": {"x": 1}}
+    assert on_the_wire({"a": time(9, 30), "b": [date(2026, 1, 2), 1.5]}) == {
+        "a": {"$toml": "09:30:00"},
+        "b": [{"$toml": "2026-01-02"}, 1.5],
+    }
+    for wrong in ("a", "=x", ":=1", "a:=x", "a:=1\nb = 2"):
+        with pytest.raises(AkjobError, match="--arg") as caught:
+            parse_arguments((wrong,))
+        assert caught.value.exit_code == 2
+        assert caught.value.hint
+
+
+def test_run_goes_on_following_when_akjobd_goes_away(root: Root) -> None:
+    """A restart of akjobd costs a follower nothing: the log says how the run ended."""
+    calls: list[str] = []
+
+    def answer(asked: dict[str, Any]) -> dict[str, Any] | None:
+        calls.append(asked["op"])
+        if asked["op"] == "run":
+            return {**OK, "run": "r1"}
+        root.log(output("r1", 1, "after"), finished("r1", 2, state="failed", exit_code=4))
+        return None
+
+    with root.akjobd(answer):
+        result = root.akjob("run", "tick")
+    assert result.exit_code == 4
+    assert result.stdout == "after\n"
+    assert calls == ["run", "wait"]
+
+
+def test_run_without_a_last_line_ends_by_the_ledger(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shim that was killed says no last word; the ledger has it."""
+    monkeypatch.setattr("akjob.cli.run._LAST_LINES_S", 0.0)
+
+    def answer(asked: dict[str, Any]) -> dict[str, Any] | None:
+        if asked["op"] == "run":
+            root.run("r1", "tick", 0, state="lost", reason="its shim was killed")
+            return {**OK, "run": "r1"}
+        return None
+
+    with root.akjobd(answer):
+        result = root.akjob("run", "tick")
+    assert result.exit_code == 1
+    assert "lost: its shim was killed" in result.stderr
+
+
+def test_ctrl_c_lets_go(root: Root) -> None:
+    """The run goes on, and it is said how it is followed and ended; nothing is asked but run and wait."""
+    held: list[Any] = []
+
+    def answer(asked: dict[str, Any]) -> dict[str, Any] | None:
+        if asked["op"] == "run":
+            root.log(output("r1", 1, "begun"))
+            return {**OK, "run": "r1"}
+        process.send_signal(2)
+        held.append(process.wait(20))
+        return None
+
+    with root.akjobd(answer):
+        arguments = ["--root", str(root.paths.root), "run", "tick"]
+        process = start(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with process:
+            _, said = process.communicate(timeout=30)
+    assert held == [130]
+    assert b"akjob logs -f r1" in said
+    assert b"akjob stop r1" in said
+
+
+def start(arguments: list[str], **options: Any) -> "subprocess.Popen[bytes]":
+    """Start akjob in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "TERM": "xterm", "COLUMNS": "80"}
+    environment.pop("NO_COLOR", None)
+    return subprocess.Popen(
+        [sys.executable, "-c", "from akjob.cli import main; main()", *arguments], env=environment, **options
+    )
+
+
+def test_a_terminal_gets_colours_and_a_bar(root: Root) -> None:
+    """Standard error in red, progress as a bar; the output's own lines stay what they are."""
+    lines = [
+        output("r1", 1, "plain"),
+        output("r1", 2, "alarm", stream="stderr"),
+        {**output("r1", 3, ""), "event": "run.progress", "done": 1, "total": 4, "message": "loading"},
+        output("r1", 4, "between"),
+        finished("r1", 5),
+    ]
+
+    def answer(asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["op"] == "run":
+            root.log(*lines)
+        return {**OK, "run": "r1", "state": "succeeded", "exit_code": 0}
+
+    terminal, side = pty.openpty()
+    seen = b""
+    with (
+        root.akjobd(answer),
+        start(["--root", str(root.paths.root), "run", "tick"], stdout=side, stderr=side) as process,
+    ):
+        os.close(side)
+        while True:
+            try:
+                piece = os.read(terminal, 65536)
+            except OSError:  # the other side is closed: the process has ended
+                break
+            seen += piece
+            if not piece:
+                break
+        assert process.wait(20) == 0
+    os.close(terminal)
+    text = seen.decode()
+    assert "plain\r\n" in text
+    assert "\x1b[31malarm\x1b[0m" in text
+    assert "loading" in text
+    assert "25 %" in text
+    assert "between" in text
+
+
+def test_progress_on_a_pipe_is_not_shown(root: Root) -> None:
+    """A log file is no place for a bar."""
+    progress = {**output("r1", 1, ""), "event": "run.progress", "done": 1, "total": 4}
+    result = play(root, end={"state": "succeeded"}, lines=[progress, finished("r1", 2)])
+    assert result.stdout == ""
+    assert "%" not in result.stderr
+
+
+def test_run_here_takes_the_file_as_it_is(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without akjobd; a broken file is refused, for its last good version is not what one wants to try."""
+    called: list[Any] = []
+
+    def run_here(spec: Any, paths: Any, config: Any, kwargs: Any) -> int:
+        called.append((spec.name, paths.root, config.timezone, kwargs))
+        return 7
+
+    monkeypatch.setattr("akjob.run.here.run_here", run_here)
+    root.job("tick", 'command = "true"\n')
+    root.job("bad", "command = 1\n")
+    assert root.akjob("run", "tick", "--here", "--arg", "a:=1").exit_code == 7
+    assert called == [("tick", root.paths.root, "UTC", {"a": 1})]
+    bad = root.akjob("run", "bad", "--here")
+    assert bad.exit_code == 1
+    assert "bad is broken: jobs.d/bad.toml:1:" in bad.stderr

@@ -1,0 +1,248 @@
+"""The commands that write files: `new`, `enable`, `disable`, `delete`, `import`; also `schema` and `diff`."""
+
+import subprocess
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from akjob.cli.import_ import machine_zone
+from tests.unit.cli.root import NOW_US, Root
+
+JOB = '# why it is there\ncommand = "x"  # what\n\n[schedule]\ndaily = 02:30:00\n'
+
+
+def text_of(root: Root, name: str) -> str:
+    """Return a job's file."""
+    return (root.paths.jobs_d / f"{name}.toml").read_text()
+
+
+# -- new
+
+
+def test_new_writes_a_skeleton_that_is_a_job(root: Root) -> None:
+    """It is valid as it stands, runs by hand only, and finds its schema from any depth."""
+    assert root.akjob("new", "reports/nightly").stdout == "wrote jobs.d/reports/nightly.toml\n"
+    (found,) = root.json("show", "reports/nightly")
+    assert found["enabled"] is True
+    assert found["next"] is None
+    assert text_of(root, "reports/nightly").startswith("#:schema ../../etc/job.schema.json\n")
+
+
+def test_every_line_of_the_skeleton_is_right_when_its_comment_is_taken_off(root: Root) -> None:
+    """What people take the comment off of must be what akjob takes."""
+    root.akjob("new", "a", "--callable", "pkg.mod:run")
+    lines = text_of(root, "a").splitlines()
+    shown = [line.removeprefix("# ") if " = " in line or line.startswith("# [") else line for line in lines]
+    spec = root.job("b", "\n".join(shown[1:]))
+    assert spec is not None
+    table = tomllib.loads("\n".join(shown))
+    assert set(table) == {"description", "enabled", "tags", "callable", "args", "kwargs", "schedule", "limits", "run"}
+    assert len(table["schedule"]) == 7
+
+
+def test_new_takes_what_to_run(root: Root) -> None:
+    """Quotes and backslashes survive."""
+    root.akjob("new", "a", "--command", "echo \"a\\b\" 'c'")
+    assert tomllib.loads(text_of(root, "a"))["command"] == "echo \"a\\b\" 'c'"
+    root.akjob("new", "b", "--callable", "reports.sales:send")
+    assert tomllib.loads(text_of(root, "b"))["callable"] == "reports.sales:send"
+    assert root.akjob("new", "c", "--callable", "x:y", "--command", "z").exit_code == 2
+
+
+def test_new_never_overwrites_and_refuses_names_that_are_none(root: Root) -> None:
+    """What is there stays; a name must be one that is loaded."""
+    root.job("a", JOB)
+    assert root.akjob("new", "a").exit_code == 1
+    assert text_of(root, "a") == JOB
+    for name in ("_hidden", ".x", "../out", "a b", ""):
+        assert root.akjob("new", name).exit_code == 2
+    assert [path.name for path in root.paths.jobs_d.rglob("*")] == ["a.toml"]
+
+
+# -- enable, disable, delete
+
+
+def test_disable_and_enable_keep_everything_else(root: Root) -> None:
+    """Comments, order and blanks; back and forth gives a file that means the same."""
+    root.job("sub/a", JOB)
+    assert root.akjob("disable", "sub/a").stdout == "jobs.d/sub/a.toml: enabled = false\n"
+    disabled = text_of(root, "sub/a")
+    assert tomllib.loads(disabled)["enabled"] is False
+    assert [line for line in disabled.splitlines() if line in JOB.splitlines()] == JOB.splitlines()
+    assert root.akjob("enable", "jobs.d/sub/a.toml").exit_code == 0
+    assert root.json("list")[0]["enabled"] is True
+
+
+def test_edits_of_what_is_not_there_or_broken(root: Root) -> None:
+    """Unknown jobs are wrong usage; a file that is no TOML is left as it is."""
+    root.job("a", JOB)
+    root.job("bad", "command = \n")
+    assert root.akjob("enable", "b").exit_code == 2
+    assert root.akjob("delete", "../a").exit_code == 2
+    assert root.akjob("disable", "bad").exit_code == 1
+    assert text_of(root, "bad") == "command = \n"
+
+
+def test_delete_removes_the_file_and_tells_of_its_dill_file(root: Root) -> None:
+    """Broken ones too; a dill file may be another job's."""
+    root.job("a", "broken")
+    (root.paths.jobs_d / "a.dill").write_bytes(b"x")
+    result = root.akjob("delete", "a")
+    assert result.stdout == "removed jobs.d/a.toml\n"
+    assert "jobs.d/a.dill is left" in result.stderr
+    assert [path.name for path in root.paths.jobs_d.iterdir()] == ["a.dill"]
+
+
+# -- schema
+
+
+def test_schema_is_json(root: Root) -> None:
+    """A JSON Schema with the keys of the job file."""
+    schema = msgspec.json.decode(root.akjob("schema").stdout)
+    assert {"callable", "dill", "command", "schedule", "limits", "run"} <= set(schema["properties"])
+
+
+# -- import
+
+
+def test_import_crontab_writes_files_that_are_jobs(root: Root) -> None:
+    """By default into jobs.d; notes go to standard error."""
+    tab = root.paths.root / "tab"
+    tab.write_text("MAILTO=x\n0 3 * * * backup --all\n@reboot /opt/warm.sh\n")
+    result = root.akjob("import", "crontab", str(tab), "--timezone", "Europe/Berlin")
+    assert result.exit_code == 0
+    assert "2 jobs, 1 note" in result.stderr
+    assert f"{tab}:1: MAILTO=x" in result.stderr
+    assert [line["job"] for line in root.json("list")] == ["backup", "warm"]
+    assert root.json("next", "backup", "-n1")[0]["next"] == ["2026-03-29T03:00:00+02:00"]
+
+
+def test_import_never_overwrites_unless_told_to(root: Root) -> None:
+    """What is there stays, is named, and the exit code says so."""
+    root.job("backup", JOB)
+    tab = root.paths.root / "tab"
+    tab.write_text("0 3 * * * backup\n0 4 * * * other\n")
+    result = root.akjob("import", "crontab", str(tab))
+    assert result.exit_code == 1
+    assert "not overwritten" in result.stderr
+    assert text_of(root, "backup") == JOB
+    assert (root.paths.jobs_d / "other.toml").is_file()
+    assert root.akjob("import", "crontab", str(tab), "--force").exit_code == 0
+    assert text_of(root, "backup") != JOB
+
+
+def test_import_of_standard_input_without_writing(root: Root) -> None:
+    """`crontab -l | akjob import crontab - --dry-run` shows what would be written."""
+    result = root.akjob("import", "crontab", "-", "--dry-run", given="0 3 * * * root backup\n")
+    assert "# ---- backup.toml\n" in result.stdout
+    assert 'user = "root"' in result.stdout
+    assert "read as a system crontab" in result.stderr
+    user = root.akjob("import", "crontab", "-", "--dry-run", "--user", given="0 3 * * * root backup\n")
+    assert "# ---- root.toml\n" in user.stdout
+    assert not list(root.paths.jobs_d.iterdir())
+
+
+def test_import_to_a_folder_needs_no_root(root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """-o says where."""
+    monkeypatch.chdir(tmp_path)
+    tab = root.paths.root / "tab"
+    tab.write_text("0 3 * * * backup\n")
+    assert root.akjob("import", "crontab", str(tab), "-o", str(tmp_path / "new")).exit_code == 0
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["backup.toml"]
+
+
+def test_import_of_nothing_fails(root: Root) -> None:
+    """A file that is not there is wrong usage, one without entries a problem."""
+    assert root.akjob("import", "crontab", "nope").exit_code == 2
+    assert root.akjob("import", "crontab", "-", given="# nothing\n").exit_code == 1
+
+
+def test_import_systemd_finds_the_service_and_the_drop_ins(root: Root) -> None:
+    """Beside the timer, also the template of an instance."""
+    units = root.paths.root / "units"
+    (units / "report@emea.timer.d").mkdir(parents=True)
+    (units / "report@emea.timer").write_text("[Timer]\nOnCalendar=daily\n")
+    (units / "report@emea.timer.d" / "10.conf").write_text("[Timer]\nOnCalendar=\nOnCalendar=9:30\n")
+    (units / "report@.service").write_text("[Service]\nType=oneshot\nExecStart=/usr/bin/report %i\n")
+    result = root.akjob("import", "systemd", "units/report@emea.timer", "--timezone", "Asia/Tokyo")
+    assert result.exit_code == 0, result.output
+    table = tomllib.loads(text_of(root, "report-emea"))
+    assert table["command"] == ["/usr/bin/report", "emea"]
+    assert root.json("next", "report-emea", "-n1")[0]["next"] == ["2026-03-29T09:30:00+09:00"]
+
+
+def test_import_systemd_without_timer_or_service(root: Root) -> None:
+    """Which file is missing is said."""
+    assert root.akjob("import", "systemd", "nope").exit_code == 2
+    (root.paths.root / "x.timer").write_text("[Timer]\nOnCalendar=daily\n")
+    alone = root.akjob("import", "systemd", "x.timer")
+    assert alone.exit_code == 1
+    assert "x.service was not found" in alone.stderr
+    (root.paths.root / "y.timer").write_text("nonsense\n")
+    assert "nonsense" in root.akjob("import", "systemd", "y.timer").stderr
+
+
+def test_the_machine_s_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """$TZ names it; without it, it is a zone all the same."""
+    monkeypatch.setenv("TZ", ":America/New_York")
+    assert machine_zone() == "America/New_York"
+    monkeypatch.delenv("TZ")
+    assert machine_zone()
+
+
+# -- diff
+
+
+def git(root: Root, *arguments: str) -> None:
+    """Run git in the root."""
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *who, *arguments], cwd=root.paths.root, check=True, capture_output=True)
+
+
+@pytest.fixture
+def changed(root: Root, monkeypatch: pytest.MonkeyPatch) -> Root:
+    """Make a repository whose work tree differs from HEAD by a changed, a new and a removed job."""
+    monkeypatch.setattr("akjob.cli.diff.now_us", lambda: NOW_US)
+    root.job("a", JOB)
+    root.job("b", JOB.replace("x", "y"))
+    git(root, "init", "-q")
+    git(root, "add", "jobs.d")
+    git(root, "commit", "-qm", "first")
+    root.job("a", JOB.replace("02:30", "03:30"))
+    root.job("c", 'command = "z"\n')
+    (root.paths.jobs_d / "b.toml").unlink()
+    return root
+
+
+def test_diff_of_the_work_tree(changed: Root) -> None:
+    """Against HEAD, in each of the formats."""
+    result = changed.akjob("diff")
+    assert result.exit_code == 0, result.output
+    assert "schedule.daily: 02:30:00 -> 03:30:00" in result.stdout
+    assert {(line["change"], line["job"]) for line in changed.json("diff")} == {
+        ("added", "c"), ("removed", "b"), ("changed", "a"),
+    }  # fmt: skip
+    assert "| key | old | new |" in changed.akjob("diff", "--format", "markdown").stdout
+
+
+def test_diff_of_two_revisions(changed: Root) -> None:
+    """As two arguments, or as git writes a range."""
+    git(changed, "add", "jobs.d")
+    git(changed, "commit", "-qm", "second")
+    assert changed.json("diff") == []
+    assert (
+        changed.json("diff", "HEAD~", "HEAD") == changed.json("diff", "HEAD~..HEAD") == changed.json("diff", "HEAD~..")
+    )
+    assert len(changed.json("diff", "HEAD~")) == 3
+
+
+def test_diff_of_a_broken_change_exits_with_1(changed: Root) -> None:
+    """What would be refused is a problem found; revisions that are none are wrong usage."""
+    changed.job("a", "evry = 1\n")
+    result = changed.akjob("diff")
+    assert result.exit_code == 1
+    assert "refused  a" in result.stdout
+    assert changed.akjob("diff", "nope").exit_code == 2
+    assert changed.akjob("diff", "a", "b", "c").exit_code == 2

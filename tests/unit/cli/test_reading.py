@@ -1,0 +1,457 @@
+"""`akjob list`, `show`, `history`, `logs`, `status`: what the folder, the ledger and the log tell, without akjobd."""
+
+import base64
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import msgspec
+import pytest
+
+from akjob.instants import SECOND
+from tests.unit.cli.root import NOW, NOW_US, Root, later, output
+
+HOURLY = 'command = "x"\n[schedule]\nevery = "1h"\n'
+MINUTE_US = 60 * SECOND
+
+
+def load(root: Root, name: str, text: str = HOURLY, **values: Any) -> str:
+    """Write a job and put it into the ledger; return the hash of its definition."""
+    spec = root.job(name, text)
+    assert spec is not None
+    root.loaded(spec, **values)
+    return spec.sha256
+
+
+# -- list
+
+
+def test_list_has_the_documented_keys_and_no_others(root: Root) -> None:
+    """Programs are written against these."""
+    load(root, "tick", last_state="failed", last_ended_us=NOW_US - MINUTE_US)
+    root.run("r1", "tick", -1, state="running", started_us=NOW_US)
+    root.run("r2", "tick", -2, state="queued")
+    assert root.json("list") == [
+        {
+            "job": "tick",
+            "file": "jobs.d/tick.toml",
+            "enabled": True,
+            "paused": False,
+            "broken": False,
+            "running": 1,
+            "next": "2026-03-28T13:00:00.000000Z",
+            "last_state": "failed",
+            "last_ended": "2026-03-28T11:59:00.000000Z",
+        }
+    ]
+
+
+def test_list_of_what_is_not_in_the_ledger_yet(root: Root) -> None:
+    """A root in which akjobd never ran is read all the same; jobs come by name."""
+    root.job("b", HOURLY)
+    root.job("a", HOURLY)
+    assert [(line["job"], line["last_state"], line["running"]) for line in root.json("list")] == [
+        ("a", None, 0),
+        ("b", None, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "following"),
+    [
+        ("enabled = false\n" + HOURLY, {}, None),
+        (HOURLY, {"paused_at_us": NOW_US - 1}, None),
+        (HOURLY, {"paused_at_us": NOW_US - 1, "paused_until_us": NOW_US + 90 * MINUTE_US}, "14:00"),
+        (HOURLY, {"paused_at_us": NOW_US - 1, "paused_until_us": NOW_US + 60 * MINUTE_US}, "13:00"),
+        (HOURLY, {"paused_at_us": NOW_US - 9, "paused_until_us": NOW_US - 1}, "13:00"),
+        (HOURLY + "[limits]\nruns = 3\n", {"runs_started": 3}, None),
+    ],
+)
+def test_next_in_list_is_what_will_start(root: Root, text: str, values: dict[str, Any], following: str | None) -> None:
+    """Nothing of a job that is disabled, done or paused; after the pause where it ends."""
+    load(root, "tick", text, **values)
+    found = root.json("list")[0]["next"]
+    assert (None if found is None else found[11:16]) == following
+
+
+def test_list_of_a_broken_job(root: Root) -> None:
+    """One that never was good is named, too; of one that was, the last good version counts."""
+    load(root, "was-good", last_state="succeeded", last_ended_us=NOW_US)
+    root.job("was-good", "evry = 1\n")
+    root.job("never-good", "command = 1\n")
+    never, was = root.json("list")
+    assert (never["broken"], never["enabled"], never["next"]) == (True, None, None)
+    assert (was["broken"], was["enabled"], was["next"]) == (True, True, "2026-03-28T13:00:00.000000Z")
+    result = root.akjob("list")
+    assert result.exit_code == 0
+    assert "broken, last good runs" in result.stdout
+    assert "2 jobs broken" in result.stderr
+
+
+def test_list_for_people(root: Root) -> None:
+    """A line for each job, aligned, with how far away things are."""
+    load(root, "reports/nightly", last_state="succeeded", last_ended_us=NOW_US - 5 * MINUTE_US)
+    load(root, "off", "enabled = false\n" + HOURLY)
+    load(root, "done", HOURLY + "[limits]\nruns = 1\n", runs_started=1)
+    load(root, "paused", HOURLY, paused_at_us=NOW_US)
+    assert root.akjob("list").stdout.splitlines() == [
+        "JOB              STATE     NEXT                                LAST",
+        "done             done",
+        "off              disabled",
+        "paused           paused",
+        "reports/nightly  ready     2026-03-28 13:00:00 +00:00  in 1 h  succeeded  5 min ago",
+    ]
+
+
+def test_list_filters(root: Root) -> None:
+    """By pattern, and by tags, of which all must be there."""
+    root.job("reports/a", 'tags = ["x", "y"]\n' + HOURLY)
+    root.job("reports/b", 'tags = ["x"]\n' + HOURLY)
+    root.job("other", HOURLY)
+    assert [line["job"] for line in root.json("list", "reports/*")] == ["reports/a", "reports/b"]
+    assert [line["job"] for line in root.json("list", "--tag", "x", "--tag", "y")] == ["reports/a"]
+    assert root.akjob("list", "z*").exit_code == 0
+
+
+# -- show
+
+
+def test_show_has_the_documented_keys(root: Root) -> None:
+    """Those of list, and what the definition and the ledger know."""
+    text = 'description = "Say it"\ntags = ["t"]\ncommand = "x"\n[schedule]\ndaily = 09:30:00\n[run]\ntimeout = "5m"\n'
+    sha256 = load(root, "tick", text, runs_started=7)
+    (found,) = root.json("show", "tick")
+    assert set(found) == {
+        "job", "file", "enabled", "paused", "broken", "running", "next", "last_state", "last_ended",
+        "description", "tags", "schedule", "definition", "definition_sha256", "runs_started", "git_commit",
+    }  # fmt: skip
+    assert found["description"] == "Say it"
+    assert found["tags"] == ["t"]
+    assert "09:30" in found["schedule"]
+    assert found["definition"]["run"]["timeout"] == "5m"
+    assert found["definition_sha256"] == sha256
+    assert found["runs_started"] == 7
+    assert found["git_commit"] is None
+
+
+def test_show_knows_the_commit(root: Root) -> None:
+    """The one that is checked out, and whether the job's file differs from it."""
+    root.job("tick", HOURLY)
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
+    for arguments in (["init", "-q"], ["add", "jobs.d"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *arguments], cwd=root.paths.root, check=True, capture_output=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root.paths.root, check=True, capture_output=True, text=True)
+    commit = head.stdout.strip()
+    assert root.json("show", "tick")[0]["git_commit"] == commit
+    assert f"commit {commit[:8]}\n" in root.akjob("show", "tick").stdout
+    root.job("tick", HOURLY + "# changed\n")
+    assert "changes that are not committed" in root.akjob("show", "tick").stdout
+
+
+def test_show_of_a_broken_job_says_what_runs_and_what_was_refused(root: Root) -> None:
+    """The place of the error, its hint, since when, and which version is in force."""
+    sha256 = load(root, "tick")
+    root.job("tick", 'command = "x"\n[schedule]\nevry = "1h"\n')
+    result = root.akjob("show", "tick")
+    assert result.exit_code == 0
+    assert "refused     jobs.d/tick.toml:3:1: unknown key" in result.stdout
+    assert f"in force    the last good version, {sha256[:8]}, loaded 2026-03-28 12:00:00 +00:00" in result.stdout
+    root.job("new", "command = 1\n")
+    assert "runs        nothing: no version of it was ever good" in root.akjob("show", "new").stdout
+    assert root.json("show", "new")[0]["definition"] is None
+
+
+def test_show_knows_since_when_a_file_is_refused(root: Root) -> None:
+    """As akjobd has noted it; what it has not seen yet is broken since it was written."""
+    load(root, "tick", refused="content", refused_us=NOW_US - 60 * MINUTE_US)
+    for name in ("tick", "new"):
+        root.job(name, "evry = 1\n")
+        os.utime(root.paths.jobs_d / f"{name}.toml", (NOW_US // SECOND - 120, NOW_US // SECOND - 120))
+    assert "since 2026-03-28 11:00:00 +00:00 (1 h ago)" in root.akjob("show", "tick").stdout
+    assert "since 2026-03-28 11:58:00 +00:00 (2 min ago)" in root.akjob("show", "new").stdout
+
+
+def test_show_says_a_pause(root: Root) -> None:
+    """Until when, by whom and why."""
+    until = NOW_US + 60 * MINUTE_US
+    load(root, "tick", paused_at_us=NOW_US, paused_until_us=until, pause_reason="the database moves", paused_by="ann")
+    out = root.akjob("show", "tick").stdout
+    assert "paused      until 2026-03-28 13:00:00 +00:00, since 2026-03-28 12:00:00 +00:00 by ann: the database" in out
+
+
+def test_show_takes_the_file_s_name_too(root: Root) -> None:
+    """Shells complete file names."""
+    root.job("sub/tick", HOURLY)
+    assert root.json("show", "jobs.d/sub/tick.toml")[0]["job"] == "sub/tick"
+    assert root.akjob("show", "nope").exit_code == 2
+
+
+def test_show_at_prints_the_definition_that_a_run_had(root: Root) -> None:
+    """Also after the file has changed; as TOML, or resolved as JSON."""
+    old = load(root, "tick")
+    root.run("r-old", "tick", -5, state="succeeded", definition_sha256=old, git_commit="c" * 40, git_dirty=True)
+    new = load(root, "tick", 'command = "y"\n')
+    assert old != new
+    out = root.akjob("show", "tick", "--at", "r-o").stdout
+    assert 'command = "x"' in out
+    assert out.startswith(
+        f"# tick as run r-old had it: {old}, commit {'c' * 40}, with changes that were not committed\n"
+    )
+    (found,) = root.json("show", "tick", "--at", "r-old")
+    assert found["definition"]["command"] == "x"
+    assert (found["run"], found["definition_sha256"], found["git_dirty"]) == ("r-old", old, True)
+
+
+def test_show_at_refuses_runs_of_others_and_unknown_ones(root: Root) -> None:
+    """A run without definition, of another job, or none at all."""
+    load(root, "tick")
+    root.run("r1", "tick", 0, state="missed")
+    assert root.akjob("show", "tick", "--at", "r1").exit_code == 1
+    assert root.akjob("show", "other", "--at", "r1").exit_code == 2
+    assert root.akjob("show", "tick", "--at", "zz").exit_code == 1
+
+
+# -- history
+
+
+def test_history_is_the_ledger_s_columns(root: Root) -> None:
+    """Every column of the table, by its name, the newest row first."""
+    load(root, "tick")
+    root.run("r1", "tick", 0, state="succeeded", exit_code=0, started_us=NOW_US, ended_us=NOW_US + SECOND)
+    root.run("r2", "tick", 1, state="failed", exit_code=3, git_dirty=False)
+    rows = root.json("history")
+    with sqlite3.connect(root.paths.db) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(runs)")]
+    connection.close()
+    assert list(rows[0]) == columns
+    assert [row["id"] for row in rows] == ["r2", "r1"]
+    assert rows[1]["started_at"] == NOW
+    assert rows[0]["git_dirty"] is False
+    assert [row["id"] for row in root.json("history", "-n", "1")] == ["r2"]
+    assert [row["id"] for row in root.json("history", "tick", "--state", "succeeded")] == ["r1"]
+
+
+def test_history_for_people(root: Root) -> None:
+    """When, what became of it, how long it took, why, and stretches with their count."""
+    load(root, "tick")
+    root.run("r1", "tick", -10, state="succeeded", exit_code=0, started_us=NOW_US, ended_us=NOW_US + 90 * SECOND)
+    root.run("r2", "tick", -5, state="failed", exit_code=3, attempt=2, started_us=NOW_US, ended_us=NOW_US + SECOND)
+    root.run("r3", "tick", -1, state="missed", reason="akjobd was down", count=4, slot_last_us=NOW_US)
+    lines = root.akjob("history").stdout.splitlines()
+    down = "akjobd was down; 4 slots until 2026-03-28 12:00:00 +00:00"
+    assert [" ".join(line.split()) for line in lines] == [
+        "SLOT JOB STATE COUNT TOOK WHY RUN",
+        f"2026-03-28 11:59:00 +00:00 1 min ago tick missed 4 {down} r3",
+        "2026-03-28 11:55:00 +00:00 5 min ago tick failed 1 s exit code 3 (attempt 2) r2",
+        "2026-03-28 11:50:00 +00:00 10 min ago tick succeeded 1 min 30 s r1",
+    ]
+    assert len({line.rindex(" r") for line in lines[1:]}) == 1
+
+
+def test_history_marks_where_the_definition_changed(root: Root) -> None:
+    """At the first run of each version but the oldest shown, for what was before that is not known."""
+    load(root, "tick")
+    for n, sha in enumerate(["aaaaaaaa1", "aaaaaaaa1", "bbbbbbbb2", "bbbbbbbb2"]):
+        root.run(
+            f"r{n}", "tick", n, state="succeeded", started_us=NOW_US, ended_us=NOW_US, definition_sha256=sha,
+            git_commit="cccccccc9", git_dirty=True,
+        )  # fmt: skip
+    lines = root.akjob("history", "tick").stdout.splitlines()
+    assert ["bbbbbbbb (cccccccc+)" in line for line in lines[1:]] == [False, True, False, False]
+    assert "aaaaaaaa" not in "".join(lines)
+    assert "bbbbbbbb" in root.akjob("history", "tick", "-n", "2").stdout
+
+
+def test_history_of_nothing_and_of_nobody(root: Root) -> None:
+    """An empty ledger is no error; a job that never was is."""
+    root.job("tick", HOURLY)
+    assert root.akjob("history").exit_code == 0
+    assert not root.akjob("history", "tick").stdout
+    assert root.akjob("history", "nope").exit_code == 2
+
+
+def test_history_of_a_job_whose_file_is_gone(root: Root) -> None:
+    """The ledger remembers it."""
+    load(root, "tick")
+    root.run("r1", "tick", 0, state="succeeded")
+    (root.paths.jobs_d / "tick.toml").unlink()
+    assert [row["id"] for row in root.json("history", "tick")] == ["r1"]
+
+
+# -- logs
+
+
+@pytest.fixture
+def logged(root: Root) -> Root:
+    """Two runs, a warning of a job, and a copy."""
+    load(root, "tick")
+    root.run("run-a", "tick", 0)
+    root.run("run-b", "tick", 1)
+    root.log(
+        {"timestamp": NOW, "level": "info", "event": "daemon.started", "source": "akjobd"},
+        output("run-a", 1, "one"),
+        output("run-a", 2, "two", stream="stderr", at=later(1)),
+        output("run-a", 2, "two", stream="stderr", at=later(1)),
+        {**output("run-b", 1, "", at=later(2)), "event": "odd", "source": "job", "level": "warning", "n": 5},
+        output("run-b", 2, "other", at=later(3)),
+    )
+    return root
+
+
+def test_logs_of_a_run_a_job_and_all(logged: Root) -> None:
+    """Each line once, as it is in the log."""
+    assert [line["line"] for line in logged.json("logs", "run-a")] == ["one", "two"]
+    assert len(logged.json("logs", "tick")) == 4
+    assert len(logged.json("logs")) == 5
+    assert logged.json("logs", "run-a")[0] == output("run-a", 1, "one")
+
+
+def test_logs_filters(logged: Root) -> None:
+    """By level, pattern, time, and the last few."""
+    assert [line["event"] for line in logged.json("logs", "--level", "warning")] == ["odd"]
+    assert [line["line"] for line in logged.json("logs", "--grep", "tw[o]")] == ["two"]
+    assert len(logged.json("logs", "--since", later(2))) == 2
+    assert [line["line"] for line in logged.json("logs", "-n", "1")] == ["other"]
+
+
+def test_logs_for_people(logged: Root) -> None:
+    """Time, job, level, what happened."""
+    lines = logged.akjob("logs", "tick").stdout.splitlines()
+    assert lines[0] == "2026-03-28 12:00:00.000 tick | one"
+    assert lines[2].startswith("2026-03-28 12:00:02.000 tick warning odd")
+
+
+def test_raw_output_is_byte_for_byte(root: Root) -> None:
+    """Bytes that are no text, a line without end; one stream where asked."""
+    root.run("run-a", "tick", 0)
+    binary = {**output("run-a", 1, ""), "base64": base64.b64encode(b"\xff\x00\r").decode()}
+    del binary["line"]
+    root.log(binary, output("run-a", 2, "err", stream="stderr"), output("run-a", 3, "end", eol=False))
+    assert root.akjob("logs", "run-a", "--raw").stdout_bytes == b"\xff\x00\r\nerr\nend"
+    assert root.akjob("logs", "run-a", "--raw", "--stream", "stderr").stdout_bytes == b"err\n"
+    assert root.akjob("logs", "--raw").exit_code == 2
+
+
+def test_logs_takes_the_beginning_of_a_run_s_id(logged: Root) -> None:
+    """Where it is of one run alone."""
+    assert len(logged.json("logs", "run-b")) == 2
+    several = logged.akjob("logs", "run-")
+    assert several.exit_code == 1
+    assert "run-a, run-b" in several.stderr
+
+
+def test_logs_of_a_run_that_the_ledger_has_forgotten(root: Root) -> None:
+    """The log may be kept longer than the ledger."""
+    root.log(output("gone", 1, "still here"))
+    assert [line["line"] for line in root.json("logs", "gone")] == ["still here"]
+
+
+def test_logs_wrong_usage(logged: Root) -> None:
+    """Names of nothing, patterns that are none, times that are none."""
+    for arguments in (["nope"], ["--grep", "("], ["--since", "yesterday"], ["--level", "loud"]):
+        assert logged.akjob("logs", *arguments).exit_code == 2
+
+
+def test_follow_shows_the_past_then_what_is_added(logged: Root) -> None:
+    """-n says with how much of the past it begins; then each new line, in a process that Ctrl-C ends with 130."""
+    code = "from akjob.cli import main; main()"
+    arguments = ["--root", str(logged.paths.root), "logs", "tick", "-f", "-n", "1", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))},
+    )
+    watchdog = threading.Timer(30, process.kill)
+    watchdog.start()
+    with process:
+        assert process.stdout is not None
+        assert '"other"' in process.stdout.readline()
+        logged.log(output("run-c", 1, "added", at=later(9)))
+        assert '"added"' in process.stdout.readline()
+        process.send_signal(2)
+        assert process.wait() == 130
+    watchdog.cancel()
+    watchdog.join()
+
+
+# -- status
+
+STATUS = {
+    "root": "/r",
+    "programs": {
+        "akjobd": {"pid": 1, "since": NOW, "state": "running"},
+        "zygote": {"pid": 2, "since": NOW, "state": "running"},
+        "akjob-collector": {"pid": None, "since": None, "state": "stopped"},
+    },
+    "jobs": {"loaded": 2, "broken": 0},
+    "revision": {"git_commit": "c" * 40, "git_dirty": True, "loaded_at": NOW},
+    "broken": [],
+    "running": [{"job": "tick", "run": "r1", "pid": 7, "shim_pid": 6, "started_at": NOW}],
+}
+BROKEN = {"job": "b", "file": "jobs.d/b.toml", "line": 3, "column": 1, "message": "unknown key", "since": NOW}
+
+
+def test_status_is_akjobd_s(root: Root) -> None:
+    """One object, as akjobd gives it, and exit code 0 where all is well."""
+    with root.akjobd(lambda _: {"ok": True, **STATUS}):
+        assert root.json("status") == [STATUS]
+        out = root.akjob("status").stdout
+    for words in ("cccccccccccc with changes", "2 loaded", "akjob-collector  stopped", "tick  r1   7", "1 run:"):
+        assert words in out
+
+
+def test_status_of_broken_files_exits_with_1(root: Root) -> None:
+    """The place is what editors jump to."""
+    with root.akjobd(lambda _: {"ok": True, **STATUS, "broken": [BROKEN], "jobs": {"loaded": 2, "broken": 1}}):
+        result = root.akjob("status")
+    assert result.exit_code == 1
+    assert "jobs.d/b.toml:3:1: unknown key" in result.stdout
+
+
+def test_status_without_akjobd_exits_with_3_and_shows_what_is_known(root: Root) -> None:
+    """The same keys; the collector is found by its lock, the runs by the ledger."""
+    load(root, "tick")
+    root.job("bad", "evry = 1\n")
+    root.run("r1", "tick", 0, state="running", started_us=NOW_US, pid=77)
+    result = root.akjob("status", "--json")
+    assert result.exit_code == 3
+    assert "cannot be reached" in result.stderr
+    found = msgspec.json.decode(result.stdout)
+    assert set(found) == set(STATUS)
+    assert set(found["programs"]) == set(STATUS["programs"])
+    assert found["jobs"] == {"loaded": 1, "broken": 1}
+    assert [(one["job"], one["file"], one["line"]) for one in found["broken"]] == [("bad", "jobs.d/bad.toml", 1)]
+    assert set(found["broken"][0]) == set(BROKEN)
+    assert found["running"] == [{"job": "tick", "run": "r1", "pid": 77, "shim_pid": None, "started_at": NOW}]
+
+
+def test_status_finds_a_collector_that_runs_without_akjobd(root: Root) -> None:
+    """It holds a record lock, and the kernel names the holder."""
+    lock = root.paths.run_dir / "collector.lock"
+    lock.touch()
+    code = (
+        "import fcntl, sys\nf = open(sys.argv[1], 'r+')\nfcntl.lockf(f, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\nsys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        found = root.akjob("status", "--json").stdout
+        assert f'"akjob-collector":{{"pid":{holder.pid},"since":null,"state":"running"}}' in found
+        assert holder.stdin is not None
+        holder.stdin.close()
+
+
+def test_status_of_an_akjobd_that_refuses_us(root: Root) -> None:
+    """Its words are passed on."""
+    with root.akjobd(lambda _: {"ok": False, "message": "no", "hint": "sorry", "exit_code": 1}):
+        result = root.akjob("status")
+    assert result.exit_code == 1
+    assert result.stderr == "akjob: no\n  sorry\n"

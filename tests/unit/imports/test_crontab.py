@@ -1,0 +1,357 @@
+"""Crontabs become job files that do what cron did; nothing is lost on the way."""
+
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from akjob.config import Config
+from akjob.imports import Import
+from akjob.imports.crontab import is_system, name_of, read_crontab
+from akjob.instants import from_text, to_text
+from akjob.schedule import compile_schedule, next_slots
+from akjob.spec import parse_job
+
+
+def home(user: str | None) -> str | None:
+    """Every user has a home but nobody."""
+    return None if user == "nobody" else f"/home/{user or 'me'}"
+
+
+def read(text: str, *, system: bool = False, zone: str = "Europe/Berlin") -> Import:
+    """Read a crontab as of a machine in Berlin; whatever comes out must be a job."""
+    made = read_crontab(text, file="tab", system=system, zone=zone, home=home)
+    for job in made.jobs:
+        result = parse_job(job.name, f"jobs.d/{job.name}.toml", job.text, defaults=(), config=Config())
+        assert result.spec is not None, (job.text, result.problems)
+    return made
+
+
+def one(text: str, *, system: bool = False, zone: str = "Europe/Berlin") -> dict[str, Any]:
+    """Read a crontab of one entry and return its job's table."""
+    made = read(text, system=system, zone=zone)
+    assert len(made.jobs) == 1
+    return tomllib.loads(made.jobs[0].text)
+
+
+def notes(made: Import) -> list[str]:
+    """Return what is said about each line."""
+    return [str(note) for note in made.notes]
+
+
+def test_an_entry_keeps_its_schedule_its_command_and_cron_s_ways() -> None:
+    """No time limit, runs may overlap, nothing is caught up, umask 022, in the home folder, in the machine's zone."""
+    assert one("30 2 * * 1-5 /usr/local/bin/backup.sh --all\n") == {
+        "command": "/usr/local/bin/backup.sh --all",
+        "schedule": {"timezone": "Europe/Berlin", "cron": "30 2 * * 1-5"},
+        "run": {"timeout": "none", "overlap": "allow", "missed": "skip", "umask": "0022", "cwd": "/home/me"},
+    }
+
+
+def test_the_file_quotes_the_line_it_was_made_of() -> None:
+    """A reader sees where the job comes from."""
+    made = read("\n\n30 2 * * *\t/bin/true\n")
+    assert made.jobs[0].text.startswith("# Imported from tab, line 3:\n#   30 2 * * *\t/bin/true\n")
+    assert made.jobs[0].line == 3
+
+
+def test_a_comment_above_an_entry_describes_it() -> None:
+    """A comment directly above is the description; one with a blank line between stays a comment."""
+    table = one("# the whole file\n\n# nightly\n# backup\n0 3 * * * backup\n")
+    assert table["description"] == "nightly backup"
+    assert "# the whole file\n" in read("# the whole file\n\n# x\n0 3 * * * backup\n").jobs[0].text
+
+
+def test_environment_lines_hold_for_the_entries_below() -> None:
+    """As under cron: from their line on, quotes taken off, no expansion."""
+    made = read("A=1\n0 1 * * * one\nB = \"two words\"\n'C'=it's  \nPATH=/bin:$PATH\n0 2 * * * two\n")
+    tables = [tomllib.loads(job.text) for job in made.jobs]
+    assert tables[0]["run"]["env"] == {"A": "1"}
+    assert tables[1]["run"]["env"] == {"A": "1", "B": "two words", "C": "it's", "PATH": "/bin:$PATH"}
+    assert not made.notes
+
+
+def test_a_command_may_contain_an_equals_sign() -> None:
+    """Only a line that begins with a name is a variable."""
+    assert one("0 1 * * * FOO=bar cmd --x=1\n")["command"] == "FOO=bar cmd --x=1"
+    assert one("@daily FOO=bar cmd\n")["command"] == "FOO=bar cmd"
+
+
+def test_home_and_shell_do_what_they_do_under_cron() -> None:
+    """HOME is the folder, SHELL runs the command."""
+    table = one("HOME=/srv\nSHELL=/bin/bash\n0 1 * * * echo {a,b}\n")
+    assert table["command"] == ["/bin/bash", "-c", "echo {a,b}"]
+    assert table["run"]["cwd"] == "/srv"
+    assert one("SHELL=/bin/sh\n0 1 * * * x\n")["command"] == "x"
+
+
+def test_cron_tz_is_the_zone_of_what_follows_and_no_variable() -> None:
+    """cronie's CRON_TZ moves the schedule; each part of the file has its own."""
+    made = read("CRON_TZ=America/New_York\n0 9 * * * a\nCRON_TZ=Asia/Tokyo\n0 9 * * * b\n")
+    tables = [tomllib.loads(job.text) for job in made.jobs]
+    assert [table["schedule"]["timezone"] for table in tables] == ["America/New_York", "Asia/Tokyo"]
+    assert all("env" not in table["run"] for table in tables)
+
+
+def test_tz_is_the_command_s_environment_only() -> None:
+    """Neither Debian's cron nor cronie moves the schedule by TZ, and it is said."""
+    made = read("TZ=Asia/Tokyo\n0 9 * * * a\n")
+    table = tomllib.loads(made.jobs[0].text)
+    assert table["schedule"]["timezone"] == "Europe/Berlin"
+    assert table["run"]["env"] == {"TZ": "Asia/Tokyo"}
+    assert "schedule stays in Europe/Berlin" in notes(made)[0]
+
+
+def test_a_zone_that_does_not_exist_disables_the_job() -> None:
+    """A schedule in the wrong zone would run at the wrong time."""
+    made = read("CRON_TZ=Mars/Olympus\n0 9 * * * a\n")
+    table = tomllib.loads(made.jobs[0].text)
+    assert table["enabled"] is False
+    assert '# timezone = "Mars/Olympus"' in made.jobs[0].text
+    assert any("timezone" in note for note in notes(made))
+
+
+@pytest.mark.parametrize(
+    ("when", "schedule"),
+    [
+        ("@reboot", {"on_boot": True}),
+        ("@hourly", {"cron": "@hourly"}),
+        ("@Midnight", {"cron": "@midnight"}),
+        ("@annually", {"cron": "@annually"}),
+        ("@every_minute", {"cron": "* * * * *"}),
+        ("@600", {"again_after": "600s"}),
+        ("*/5 8-18 1,15 jan-mar mon", {"cron": "*/5 8-18 1,15 jan-mar mon"}),
+        ("0   4\t*  * 7", {"cron": "0 4 * * 7"}),
+    ],
+)
+def test_times(when: str, schedule: dict[str, Any]) -> None:
+    """The five fields as they are, the nicknames by what they mean."""
+    assert one(f"{when} cmd\n")["schedule"] == {"timezone": "Europe/Berlin", **schedule}
+
+
+def test_a_boot_is_not_missed_because_akjobd_comes_up_later() -> None:
+    """@reboot under missed = "skip" would never run: the boot is always over when akjobd starts."""
+    assert "missed" not in one("@reboot cmd\n")["run"]
+
+
+def test_random_values_become_fixed_ones_inside_their_range() -> None:
+    """cronie's ~ picks at each load; here one value is picked for good, the same each time, and it is said."""
+    made = read("~ 8~10 1~28 * 1~5 cmd\n5~7,30 * * * * other\n")
+    fields = [tomllib.loads(job.text)["schedule"]["cron"].split() for job in made.jobs]
+    assert 0 <= int(fields[0][0]) <= 59
+    assert 8 <= int(fields[0][1]) <= 10
+    assert 1 <= int(fields[0][2]) <= 28
+    assert 1 <= int(fields[0][4]) <= 5
+    assert fields[1][0].endswith(",30")
+    assert 5 <= int(fields[1][0].split(",")[0]) <= 7
+    assert made == read("~ 8~10 1~28 * 1~5 cmd\n5~7,30 * * * * other\n")
+    assert sum("is now always" in note for note in notes(made)) == 5
+
+
+def test_random_values_spread() -> None:
+    """Different lines get different minutes, else all would start at once."""
+    text = "".join(f"~ * * * * job{n}\n" for n in range(20))
+    minutes = {tomllib.loads(job.text)["schedule"]["cron"].split()[0] for job in read(text).jobs}
+    assert len(minutes) > 10
+
+
+def test_random_delay_becomes_jitter() -> None:
+    """cronie's RANDOM_DELAY, in minutes; it is no variable of the command."""
+    made = read("RANDOM_DELAY=10\n0 1 * * * cmd\n")
+    table = tomllib.loads(made.jobs[0].text)
+    assert table["schedule"]["jitter"] == "10m"
+    assert "env" not in table["run"]
+    assert "jitter" in notes(made)[0]
+
+
+def test_mail_variables_are_comments() -> None:
+    """akjob sends no mail; the address is kept where a person finds it."""
+    made = read("MAILTO=ops@example.org\n0 1 * * * cmd\n")
+    assert "# MAILTO=ops@example.org" in made.jobs[0].text
+    assert "env" not in tomllib.loads(made.jobs[0].text)["run"]
+    assert "no mail" in notes(made)[0]
+
+
+def run(command: str | list[str]) -> str:
+    """Run a translated command as akjob does."""
+    argv = ["/bin/sh", "-c", command] if isinstance(command, str) else command
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        ("cat%one%two", "one\ntwo\n"),
+        ('cat%it\'s "quoted" $HOME `x` \\n%%end', 'it\'s "quoted" $HOME `x` \\n\n\nend\n'),
+        (r"echo 100\%", "100%\n"),
+        (r"cat%50\% off", "50% off\n"),
+        ("cat%", ""),
+        ("cat # a comment%text", "text\n"),
+        ("sed s/a/b/ | tr b c%a%x", "c\nx\n"),
+        ("date +\\%Y >/dev/null; echo ok", "ok\n"),
+    ],
+)
+@pytest.mark.parametrize("shell", ["", "SHELL=/bin/bash\n"])
+def test_percent_signs(command: str, output: str, shell: str) -> None:
+    """The first bare % ends the command, what follows is its input, further ones are newlines; escaped it is a %."""
+    assert run(one(f"{shell}0 1 * * * {command}\n")["command"]) == output
+
+
+def test_a_system_crontab_has_users() -> None:
+    """The sixth field is the user, whose home is the folder; a group may follow."""
+    made = read("17 * * * *\troot\tcd / && run-parts /etc/cron.hourly\n0 1 * * * www:web cmd\n", system=True)
+    tables = [tomllib.loads(job.text) for job in made.jobs]
+    assert tables[0]["command"] == "cd / && run-parts /etc/cron.hourly"
+    assert tables[0]["run"]["user"] == "root"
+    assert tables[0]["run"]["cwd"] == "/home/root"
+    assert (tables[1]["run"]["user"], tables[1]["run"]["group"]) == ("www", "web")
+
+
+def test_an_unknown_home_is_said() -> None:
+    """Where the folder is not known the job says so, and does not pretend."""
+    made = read("0 1 * * * nobody cmd\n", system=True)
+    assert "cwd" not in tomllib.loads(made.jobs[0].text)["run"]
+    assert "set cwd" in notes(made)[0]
+
+
+@pytest.mark.parametrize(
+    "when", ["61 * * * *", "* 24 * * *", "* * 0 * *", "* * * foo *", "5-1 * * * *", "* * * * 8", "*/0 * * * *"]
+)
+def test_times_that_cron_refuses_are_kept_as_a_comment(when: str) -> None:
+    """The command is kept, the job is disabled, the line is there to be read, and it is reported."""
+    made = read(f"{when} cmd\n")
+    table = tomllib.loads(made.jobs[0].text)
+    assert table["enabled"] is False
+    assert table["command"] == "cmd"
+    assert "cron" not in table["schedule"]
+    assert f'# cron = "{when}"' in made.jobs[0].text
+    assert "schedule.cron is kept as a comment" in notes(made)[0]
+
+
+def test_lines_that_are_nothing_are_kept_and_reported() -> None:
+    """Not a line is lost: what is before an entry stands in its file, what is after the last one in the last file."""
+    made = read("what is this\n0 1 * * * cmd\nand this\n")
+    assert len(made.jobs) == 1
+    assert "# line 1, not translated: what is this\n" in made.jobs[0].text
+    assert "# line 3, not translated: and this\n" in made.jobs[0].text
+    assert [note.line for note in made.notes] == [1, 3]
+
+
+def test_disabled_entries_are_comments() -> None:
+    """An entry that was commented out stays so, and is pointed out; prose and headings are not mistaken for one."""
+    made = read("# m h dom mon dow command\n#0 5 * * 1 tar -zcf /var/x\n# 5 things to do at home now\n0 1 * * * cmd\n")
+    assert len(made.jobs) == 1
+    assert "# line 2, disabled: 0 5 * * 1 tar -zcf /var/x\n" in made.jobs[0].text
+    assert [note.line for note in made.notes] == [2]
+
+
+def test_a_crontab_without_entries_makes_no_job() -> None:
+    """Nothing is no error here; the command says so."""
+    assert read("") == Import((), ())
+    assert not read("A=1\n# hello\n").jobs
+
+
+def test_cronie_s_quiet_mark() -> None:
+    """A leading - is no part of the minute."""
+    made = read("-*/10 * * * * cmd\n")
+    assert tomllib.loads(made.jobs[0].text)["schedule"]["cron"] == "*/10 * * * *"
+    assert "no counterpart" in notes(made)[0]
+
+
+def test_windows_line_ends_are_taken_off() -> None:
+    """A file that came from elsewhere works."""
+    assert one("0 1 * * * cmd\r\n")["command"] == "cmd"
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("/usr/local/bin/backup.sh --all", "backup"),
+        ("cd /srv/app && ./bin/tick", "tick"),
+        ("[ -x /usr/sbin/foo ] && /usr/sbin/foo -q", "foo"),
+        ("test -e /x || nice -n 19 /opt/report", "report"),
+        ("PATH=/x flock -n /tmp/lock python3 /srv/jobs/mail_out.py", "mail_out"),
+        ("/usr/bin/python3 -m reports.nightly --x", "reports.nightly"),
+        ("bash -c 'exit 0'", "bash"),
+        ("sudo -u www php artisan schedule:run", "www"),
+        ("find /tmp -delete", "find"),
+        ("@#!", "job"),
+        ("echo 'unclosed", "echo"),
+        (": > /tmp/x", "job"),
+    ],
+)
+def test_names(command: str, name: str) -> None:
+    """A job is named after the script or the program that it runs."""
+    assert name_of(command) == name
+
+
+def test_names_differ_also_where_case_does_not_count() -> None:
+    """Two entries of one program are two files, on every file system."""
+    made = read("0 1 * * * backup a\n0 2 * * * Backup b\n0 3 * * * backup c\n")
+    assert [job.name for job in made.jobs] == ["backup", "Backup-2", "backup-3"]
+
+
+def test_whether_it_is_a_system_crontab() -> None:
+    """By the path where that says it, else when all sixth words are users."""
+    users = frozenset({"root", "backup"})
+    assert is_system("/etc/crontab", "", users)
+    assert is_system("/mnt/old/etc/cron.d/x", "", users)
+    assert is_system("x", "A=1\n# c\n0 1 * * * root cmd\n", users)
+    assert not is_system("x", "0 1 * * * root cmd\n0 2 * * * mail -s x\n", users)
+    assert not is_system("x", "0 1 * * * backup\n", users)
+    assert not is_system("x", "", users)
+
+
+def test_the_slots_are_cron_s() -> None:
+    """Both day fields given means either; what falls into the hour that does not exist runs at its end."""
+    made = read("30 2 13 * fri cmd\n30 2 * * * daily\n")
+    specs = [parse_job(job.name, "f", job.text, defaults=(), config=Config()).spec for job in made.jobs]
+    slots = [
+        [to_text(slot)[:16] for slot in next_slots(compile_schedule(spec.schedule), from_text(after), 3)]
+        for spec, after in zip(specs, ("2026-11-05T00:00:00Z", "2026-03-28T12:00:00Z"), strict=True)
+        if spec is not None
+    ]
+    assert slots == [
+        ["2026-11-06T01:30", "2026-11-13T01:30", "2026-11-20T01:30"],
+        ["2026-03-29T01:00", "2026-03-30T00:30", "2026-03-31T00:30"],
+    ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=60), max_size=8), st.booleans())
+def test_whatever_stands_in_it_what_comes_out_is_a_job(lines: list[str], system: bool) -> None:
+    """No text makes it raise, and no job comes out that akjob would refuse."""
+    read("\n".join(["0 1 * * * root echo x", *lines]), system=system)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.tuples(*[st.from_regex(r"\A(\*|[0-9]{1,2}|~)([-/,~][0-9]{1,2})?\Z")] * 5),
+    st.from_regex(r"\A[ -~]{1,30}\Z").filter(str.strip),
+)
+def test_every_entry_is_a_job_or_is_named(fields: tuple[str, ...], command: str) -> None:
+    """An entry is translated, or kept and reported: never dropped."""
+    made = read(f"{' '.join(fields)} {command}\n")
+    text = "".join(job.text for job in made.jobs)
+    assert text or made.notes
+    assert not made.jobs or "cron = " in text
+
+
+def test_the_machine_s_own_crontab() -> None:
+    """Debian's /etc/crontab, as it is installed."""
+    path = Path("/etc/crontab")
+    debian = (
+        "SHELL=/bin/sh\nPATH=/usr/local/sbin:/usr/bin\n\n# Example of job definition:\n"
+        "# .---------------- minute (0 - 59)\n# |  .------------- hour (0 - 23)\n"
+        "# *  *  *  *  * user-name command to be executed\n"
+        "17 *\t* * *\troot\tcd / && run-parts --report /etc/cron.hourly\n"
+        "25 6\t* * *\troot\ttest -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }\n"
+    )
+    for text in (debian, path.read_text() if path.exists() else debian):
+        made = read(text, system=True)
+        assert tomllib.loads(made.jobs[0].text)["run"]["user"] == "root"
+        assert {job.name for job in made.jobs} >= {"run-parts"}

@@ -1,0 +1,316 @@
+"""systemd timers become job files that do what the timer did; what cannot be said is said to be left out."""
+
+import subprocess
+import tomllib
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from akjob.config import Config
+from akjob.imports import Import
+from akjob.imports.systemd import duration, parse_span, parse_unit, read_timer, service_of
+from akjob.instants import from_text, to_text
+from akjob.schedule import compile_schedule, next_slots
+from akjob.spec import parse_job
+
+SERVICE = "[Service]\nType=oneshot\nExecStart=/bin/true\n"
+
+
+def home(user: str) -> str | None:
+    """Every user has a home but nobody."""
+    return None if user == "nobody" else f"/home/{user}"
+
+
+def read(timer: str, service: str = SERVICE, *, name: str = "tick") -> Import:
+    """Read a timer as of a machine in Berlin; what comes out must be a job."""
+    made = read_timer(
+        timer, service, name=name, timer_file="t.timer", service_file="t.service", zone="Europe/Berlin", home=home
+    )
+    for job in made.jobs:
+        result = parse_job(job.name, f"jobs.d/{job.name}.toml", job.text, defaults=(), config=Config())
+        assert result.spec is not None, (job.text, result.problems)
+    return made
+
+
+def table(timer: str, service: str = SERVICE, *, name: str = "tick") -> dict[str, Any]:
+    """Return the job's table."""
+    return tomllib.loads(read(timer, service, name=name).jobs[0].text)
+
+
+def timer(*lines: str) -> str:
+    """Make a timer of the lines of its [Timer] section."""
+    return "\n".join(["[Timer]", *lines, ""])
+
+
+def service(*lines: str) -> str:
+    """Make a oneshot service of the lines of its [Service] section."""
+    return "\n".join(["[Service]", "Type=oneshot", *lines, ""])
+
+
+def when(expression: str) -> dict[str, Any]:
+    """Return the schedule and limits of one OnCalendar."""
+    found = table(timer(f"OnCalendar={expression}"))
+    schedule = {key: value for key, value in found["schedule"].items() if key != "timezone"}
+    return {**schedule, **({"limits": found["limits"]} if "limits" in found else {})}
+
+
+def notes(made: Import) -> list[str]:
+    """Return what is said."""
+    return [note.message for note in made.notes]
+
+
+def toml(text: str) -> dict[str, Any]:
+    """Return a table as TOML has it."""
+    return tomllib.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("daily", "daily = 00:00:00"),
+        ("hourly", 'cron = "0 * * * *"'),
+        ("minutely", 'cron = "* * * * *"'),
+        ("weekly", 'weekly = { days = ["mon"], at = 00:00:00 }'),
+        ("monthly", "monthly = { days = [1], at = 00:00:00 }"),
+        ("quarterly", 'cron = "0 0 1 1,4,7,10 *"'),
+        ("yearly", 'cron = "0 0 1 1 *"'),
+        ("semiannually", 'cron = "0 0 1 1,7 *"'),
+        ("*-*-* 02:30:00", "daily = 02:30:00"),
+        ("02:30", "daily = 02:30:00"),
+        ("6,18:00", "daily = [06:00:00, 18:00:00]"),
+        ("Mon,Wed..Fri 09:30", 'weekly = { days = ["mon", "wed", "thu", "fri"], at = 09:30:00 }'),
+        ("Sat..Mon *-*-* 4:00", 'weekly = { days = ["mon", "sat", "sun"], at = 04:00:00 }'),
+        ("Monday..Sunday 5:00", "daily = 05:00:00"),
+        ("Sun", 'weekly = { days = ["sun"], at = 00:00:00 }'),
+        ("*-*-1,15 04:00:30", "monthly = { days = [1, 15], at = 04:00:30 }"),
+        ("*-*~1 23:00", "monthly = { days = [-1], at = 23:00:00 }"),
+        ("*-*~03 00:00", "monthly = { days = [-3], at = 00:00:00 }"),
+        ("Mon *-*-1..7 03:00", 'monthly = { days = ["first mon"], at = 03:00:00 }'),
+        ("Tue *-*-8..14 03:00", 'monthly = { days = ["second tue"], at = 03:00:00 }'),
+        ("Sun *-*~7/1 03:00", 'monthly = { days = ["last sun"], at = 03:00:00 }'),
+        ("Fri *-*-13 00:00", 'monthly = { days = [13], at = 00:00:00 }\nlimits = { weekdays = ["fri"] }'),
+        ("*-02~01 12:00", "monthly = { days = [-1], at = 12:00:00 }\nlimits = { months = [2] }"),
+        ("*:0/15", 'cron = "*/15 * * * *"'),
+        ("*:5/15", 'cron = "5,20,35,50 * * * *"'),
+        ("*:*:0/10", 'cron = "*/10 * * * * *"'),
+        ("Mon..Fri *:0/5", 'cron = "*/5 * * * mon,tue,wed,thu,fri"'),
+        ("8..18:30:00", "daily = [" + ", ".join(f"{hour:02}:30:00" for hour in range(8, 19)) + "]"),
+        ("8..18:*:00", 'cron = "* 8-18 * * *"'),
+        ("2030-05-06 07:08:09", "at = 2030-05-06T07:08:09"),
+        ("2030-02-28,29,1 7:00", "at = [2030-02-01T07:00:00, 2030-02-28T07:00:00]"),
+        ("2030..2032-*-* 06:00", "daily = 06:00:00\nlimits = { dates = { first = 2030-01-01, last = 2032-12-31 } }"),
+        ("10-31 18:00", 'cron = "0 18 31 10 *"'),
+    ],
+)
+def test_calendar_expressions(expression: str, text: str) -> None:
+    """The forms of systemd.time(7) that people use become the trigger that a person would write."""
+    assert when(expression) == toml(text)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["*-*-* 25:00", "*-13-*", "Foo 3:00", "*-*-* 3:00:00.5", "2:00 Xyz", "9..8:00", "*:0/0", "", "a b c d"],
+)
+def test_expressions_that_are_none_disable_the_job(expression: str) -> None:
+    """What is not understood is kept as a comment and reported, and the job waits for a person."""
+    made = read(timer("OnCalendar=daily", f"OnCalendar={expression} ") if expression else timer("OnCalendar=x"))
+    found = tomllib.loads(made.jobs[0].text)
+    assert found["enabled"] is False
+    assert any("is not translated" in note for note in notes(made))
+    assert "# NOTE OnCalendar=" in made.jobs[0].text
+
+
+def test_several_expressions_are_a_union() -> None:
+    """Those of a kind become one array."""
+    found = table(timer("OnCalendar=Mon 8:00", "OnCalendar=Fri 16:00", "OnCalendar=12:00"))
+    assert found["schedule"] == toml(
+        'timezone = "Europe/Berlin"\ndaily = 12:00:00\n'
+        'weekly = [{ days = ["mon"], at = 08:00:00 }, { days = ["fri"], at = 16:00:00 }]'
+    )
+
+
+def test_an_empty_assignment_clears_what_was_before() -> None:
+    """That is how drop-ins replace a schedule."""
+    found = table(timer("OnCalendar=daily", "OnCalendar=", "OnCalendar=9:00"))
+    assert found["schedule"] == toml('timezone = "Europe/Berlin"\ndaily = 09:00:00')
+
+
+def test_a_limit_that_would_hit_another_trigger_is_not_set() -> None:
+    """Friday the 13th beside another expression cannot be said, for limits hold for all triggers."""
+    made = read(timer("OnCalendar=Fri *-*-13", "OnCalendar=daily"))
+    assert "limits" not in tomllib.loads(made.jobs[0].text)
+    assert tomllib.loads(made.jobs[0].text)["enabled"] is False
+    assert any("one trigger cannot say" in note for note in notes(made))
+
+
+def test_an_expression_s_own_zone() -> None:
+    """The zone at the end holds; two of them in one timer cannot be."""
+    assert table(timer("OnCalendar=9:00 UTC"))["schedule"]["timezone"] == "UTC"
+    assert table(timer("OnCalendar=Mon 9:00 America/New_York"))["schedule"]["timezone"] == "America/New_York"
+    made = read(timer("OnCalendar=9:00 UTC", "OnCalendar=10:00"))
+    assert any("time zone differs" in note for note in notes(made))
+
+
+def test_monotonic_triggers() -> None:
+    """From the last start on it is a grid, from the last end on it is again_after, at the boot it is on_boot."""
+    found = table(timer("OnBootSec=5min", "OnUnitActiveSec=1h 30min"))
+    assert found["schedule"] == {"timezone": "Europe/Berlin", "every": "1h30m", "on_boot": True}
+    assert table(timer("OnUnitInactiveSec=90"))["schedule"]["again_after"] == "1m30s"
+    assert table(timer("OnStartupSec=0"))["schedule"]["on_start"] is True
+    said = notes(read(timer("OnBootSec=5min", "OnUnitActiveSec=1h")))
+    assert any("without the delay" in note for note in said)
+    assert any("fixed grid" in note for note in said)
+
+
+def test_persistent_and_random_delay() -> None:
+    """Persistent timers catch up, others don't; the random delay is jitter."""
+    caught_up = table(timer("OnCalendar=daily", "Persistent=true", "RandomizedDelaySec=1h"))
+    assert caught_up["run"]["missed"] == "latest"
+    assert caught_up["run"]["missed_within"] == "365d"
+    assert caught_up["schedule"]["jitter"] == "1h"
+    assert table(timer("OnCalendar=daily"))["run"]["missed"] == "skip"
+
+
+def test_a_service_s_settings() -> None:
+    """User, folder, environment, limits and signals find their keys."""
+    found = table(
+        timer("OnCalendar=daily"),
+        "[Unit]\nDescription=Nightly report\n[Service]\nType=oneshot\nExecStart=/usr/bin/report --to 'a b' %i 100%%\n"
+        'User=alice\nGroup=staff\nWorkingDirectory=/srv/report\nEnvironment=A=1 "B=two words"\nEnvironment=C=3\n'
+        "EnvironmentFile=/etc/report.env\nUMask=027\nNice=10\nTimeoutStartSec=30min\nTimeoutStopSec=5\nKillSignal=SIGINT\n"
+        "MemoryMax=512M\nLimitNOFILE=1024:2048\nTasksMax=50\nSuccessExitStatus=3 SIGKILL\n",
+        name="report@emea",
+    )
+    assert found["description"] == "Nightly report"
+    assert found["command"] == ["/usr/bin/report", "--to", "a b", "emea", "100%"]
+    assert found["run"] == {
+        "missed": "skip",
+        "timeout": "30m",
+        "kill_after": "5s",
+        "stop_signal": "INT",
+        "user": "alice",
+        "group": "staff",
+        "cwd": "/srv/report",
+        "env": {"A": "1", "B": "two words", "C": "3"},
+        "env_file": "/etc/report.env",
+        "umask": "0027",
+        "nice": 10,
+        "resources": {"memory": "512MiB", "open_files": 1024, "processes": 50},
+        "success_codes": [0, 3],
+    }
+
+
+def test_a_service_without_settings_starts_in_the_root_folder_without_limit() -> None:
+    """As systemd does: cwd is /, a oneshot may take for ever."""
+    run = table(timer("OnCalendar=daily"))["run"]
+    assert (run["cwd"], run["timeout"]) == ("/", "none")
+    simple = table(timer("OnCalendar=daily"), "[Service]\nExecStart=/bin/x\nTimeoutStartSec=5\nRuntimeMaxSec=1h\n")
+    assert simple["run"]["timeout"] == "1h"
+
+
+def test_home_folders() -> None:
+    """~ is the user's home, where it is known."""
+    assert table(timer(), service("ExecStart=/x", "User=bob", "WorkingDirectory=~"))["run"]["cwd"] == "/home/bob"
+    made = read(timer(), service("ExecStart=/x", "User=nobody", "WorkingDirectory=~"))
+    assert any("set cwd" in note for note in notes(made))
+
+
+def shell(*lines: str, variables: dict[str, str] | None = None) -> str:
+    """Run the translated command as akjob does and return what it prints."""
+    command = table(timer("OnCalendar=daily"), service(*lines))["command"]
+    argv = ["/bin/sh", "-c", command] if isinstance(command, str) else command
+    return subprocess.run(argv, capture_output=True, text=True, check=True, env=variables or {}).stdout
+
+
+def test_commands_that_take_a_shell() -> None:
+    """Several steps, a failure that doesn't count, and variables as systemd expands them."""
+    assert shell(
+        "ExecStartPre=/bin/echo a", "ExecStart=/bin/echo b", "ExecStart=/bin/echo c", "ExecStartPost=/bin/echo d"
+    ) == ("a\nb\nc\nd\n")
+    assert shell("ExecStart=-/bin/false", "ExecStart=/bin/echo on") == "on\n"
+    words = {"MANY": "x  y", "ONE": "p  q"}
+    assert shell("ExecStart=/bin/echo $MANY ${ONE} a${ONE}b 'q;r' $$5", variables=words) == "x y p  q ap  qb q;r $5\n"
+    assert table(timer(), service("ExecStart=/bin/echo 'it''s' ;"))["command"] is not None
+    assert table(timer(), service("ExecStart=:/bin/echo $X"))["command"] == ["/bin/echo", "$X"]
+
+
+def test_what_is_left_out_is_named() -> None:
+    """Settings without a counterpart are comments in the file and notes, with their lines."""
+    made = read(
+        timer("OnCalendar=daily", "WakeSystem=yes"),
+        "[Unit]\nConditionPathExists=/x\n" + service("ExecStart=+/bin/x", "PrivateTmp=yes", "EnvironmentFile=-/a"),
+    )
+    said = "\n".join(map(str, made.notes))
+    for words in ("WakeSystem=yes", "ConditionPathExists=/x", "+ prefix", "PrivateTmp=yes", "must exist"):
+        assert words in said
+    assert "# NOTE PrivateTmp=yes is not translated" in made.jobs[0].text
+    assert "t.service:6: PrivateTmp" in said
+
+
+def test_a_timer_without_its_service() -> None:
+    """Nothing can be made of it, and it is said which file is missing."""
+    made = read_timer(
+        "[Timer]\n", None, name="x", timer_file="x.timer", service_file="x.service", zone="UTC", home=home
+    )
+    assert not made.jobs
+    assert "x.service was not found" in notes(made)[0]
+
+
+def test_a_service_that_starts_nothing() -> None:
+    """A job needs something to run."""
+    made = read(timer("OnCalendar=daily"), "[Service]\nUser=x\n")
+    assert not made.jobs
+    assert "no job could be made of it" in notes(made)[-1]
+
+
+def test_which_service_a_timer_starts() -> None:
+    """Unit=, else the one of the same name."""
+    assert service_of(parse_unit("[Timer]\nUnit=other.service\n"), "x") == "other.service"
+    assert service_of(parse_unit("[Timer]\n"), "x") == "x.service"
+
+
+def test_unit_files() -> None:
+    """Comments, continued lines with comments between, blanks around the equals sign."""
+    found = parse_unit("# c\n; c\n[Service]\nExecStart = /bin/x \\\n# between\n  --y \\\n  --z\n\nUser=a\n")
+    assert [(setting.key, setting.value, setting.line) for setting in found] == [
+        ("ExecStart", "/bin/x  --y  --z", 4),
+        ("User", "a", 9),
+    ]
+    with pytest.raises(ValueError, match="line 2: 'nonsense'"):
+        parse_unit("[Service]\nnonsense\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("5min 20s", 320), ("2h", 7200), ("1d", 86400), ("1.5h", 5400), ("100ms", 0.1), ("1w2d", 777600)],
+)
+def test_time_spans(text: str, seconds: float) -> None:
+    """systemd.time(7)'s spans, without a unit in seconds."""
+    assert parse_span(text) == seconds * 1_000_000
+
+
+def test_time_spans_without_an_end_or_a_sense() -> None:
+    """infinity is None; a unit that is none is refused."""
+    assert parse_span("infinity") is None
+    for text in ("", "5 parsecs", "min"):
+        with pytest.raises(ValueError, match=r"time span|empty"):
+            parse_span(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(min_value=0, max_value=10**9))
+def test_durations_are_written_as_they_are_read(milliseconds: int) -> None:
+    """A span that is written as akjob's is the same time to systemd, whose units are the same but for m."""
+    text = duration(milliseconds * 1000)
+    assert parse_span(text.replace("ms", "msec")) == milliseconds * 1000
+
+
+def test_the_slots_are_systemd_s() -> None:
+    """The figures are those of `systemd-analyze calendar --iterations=3 "Sun *-*~7/1 03:00 UTC"`."""
+    made = read(timer("OnCalendar=Sun *-*~7/1 03:00 UTC"))
+    spec = parse_job("x", "f", made.jobs[0].text, defaults=(), config=Config()).spec
+    assert spec is not None
+    slots = next_slots(compile_schedule(spec.schedule), from_text("2026-01-01T00:00:00Z"), 3)
+    assert [to_text(slot)[:16] for slot in slots] == ["2026-01-25T03:00", "2026-02-22T03:00", "2026-03-29T03:00"]
