@@ -10,6 +10,7 @@ import fcntl
 import gc
 import os
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -32,7 +33,7 @@ from akjob.jobset.loader import Loader
 from akjob.jobset.model import Change, JobSet
 from akjob.jobset.watch import Quiet, Watcher
 from akjob.journal import Journal
-from akjob.log.collector import die_with_supervisord
+from akjob.processes import die_with_supervisord, lock_holder, started_us
 from akjob.run import cgroup, faultpoint, order
 from akjob.run.ids import RunIds
 from akjob.run.wards import Ended, Happening, Lost, NeverStarted, Started, Trouble, Wards
@@ -78,7 +79,8 @@ class Daemon:
         )
         self._journal_watched = (-1, 0)
         self._ledger = ledger.Ledger.open(paths.db)
-        self._wards = Wards(paths, self._selector, self._ask_spool, now_us)
+        self._folders = Worker("folders", self._ring)
+        self._wards = Wards(paths, self._selector, self._ask_spool, self._remove_folder, now_us)
         self._agenda = Agenda(
             host=socket.gethostname(),
             max_running=config.max_running,
@@ -155,6 +157,8 @@ class Daemon:
         now = now_us()
         self._heed_signals()
         self._look_if_due(now)
+        if self._wards.again_at_us is not None and now >= self._wards.again_at_us:
+            self._wards.again()
         self._take_in(now)
         if self._jobset is not None:
             self._agenda.turn(now)
@@ -166,7 +170,9 @@ class Daemon:
     def _arm(self) -> None:
         """Set the alarm for whatever comes next."""
         now, steady = now_us(), time.monotonic()
-        times = [self._look_us, self._prune_us, self._sweep_us]
+        times = [self._prune_us, self._sweep_us]
+        if not self._looking:
+            times.append(self._look_us)
         if self._jobset is not None and self._agenda.wake_us is not None:
             times.append(self._agenda.wake_us)
         times += [at for at in (self._retry_us, self._wards.start_at_us, self._wards.again_at_us) if at is not None]
@@ -193,6 +199,7 @@ class Daemon:
             pass
         self._looks.collect()
         self._chores.collect()
+        self._folders.collect()
         self._quiet.note(int(time.monotonic() * 1e6), self._watcher.seen())
 
     def _clock_rang(self, _mask: int) -> None:
@@ -228,6 +235,7 @@ class Daemon:
         self._provenance.stop()
         self._looks.stop()
         self._chores.stop()
+        self._folders.stop()
         self._wards.close()
         self.paths.control_socket.unlink(missing_ok=True)
         self._ledger.close()
@@ -515,6 +523,10 @@ class Daemon:
         except OSError as error:
             self._journal.say("error", "job.not_deleted", file=file, message=f"cannot delete it: {error.strerror}")
 
+    def _remove_folder(self, path: str) -> None:
+        """Remove the folder of a run, off the loop: a disk may take its time for each file."""
+        self._folders.give(lambda: shutil.rmtree(path, ignore_errors=True), lambda _: None, self._chore_failed)
+
     def _ask_spool(self, run: str) -> None:
         """Ask the collector to read a spool in; it deletes it then, and the next sweep removes the rest."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
@@ -531,8 +543,6 @@ class Daemon:
     def _upkeep(self, now: int) -> None:
         if self._wards.start_at_us is not None and now >= self._wards.start_at_us:
             self._wards.start()
-        if self._wards.again_at_us is not None and now >= self._wards.again_at_us:
-            self._wards.again()
         self._say_trouble(now)
         if now >= self._sweep_us:
             self._sweep_us = now + _SWEEP_US
@@ -735,7 +745,7 @@ class Daemon:
 
     def _programs(self) -> dict[str, dict[str, Any]]:
         def program(pid: int, since_us: int | None) -> dict[str, Any]:
-            since = since_us if since_us is not None else _process_start_us(pid)
+            since = since_us if since_us is not None else started_us(pid, now_us())
             if not pid or since is None:
                 return {"pid": None, "since": None, "state": "stopped"}
             return {"pid": pid, "since": to_text(since), "state": "running"}
@@ -743,7 +753,7 @@ class Daemon:
         return {
             "akjobd": program(os.getpid(), self.started_us),
             "zygote": program(self._wards.zygote_pid, self._wards.zygote_since_us),
-            "akjob-collector": program(_lock_holder(self.paths.run_dir / "collector.lock"), None),
+            "akjob-collector": program(lock_holder(self.paths.run_dir / "collector.lock"), None),
         }
 
     def _running(self) -> list[dict[str, Any]]:
@@ -840,33 +850,6 @@ def _take_lock(path: Path) -> int:
         os.ftruncate(fd, 0)
         os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         return fd
-
-
-def _lock_holder(path: Path) -> int:
-    """Return the pid noted in a lock file whose lock is held, else 0."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        text = os.pread(fd, 32, 0).strip()
-        return int(text) if text.isdigit() else 0
-    finally:
-        os.close(fd)
-    return 0
-
-
-def _process_start_us(pid: int) -> int | None:
-    """Return when a process started, by proc_pid_stat(5), field 22 (clock ticks since boot)."""
-    try:
-        fields = Path("/proc", str(pid), "stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    ticks = int(fields[19])
-    boot_us = now_us() - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
-    return boot_us + ticks * 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

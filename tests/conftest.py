@@ -19,6 +19,11 @@ _GRACE_S = 3.0
 
 HERE = Path(__file__).parent
 
+# Whoever runs the tests in the background (nohup, a shell's &) has them ignore these, and what they start would too.
+for ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        signal.signal(ignored, signal.default_int_handler if ignored == signal.SIGINT else signal.SIG_DFL)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of ``process/`` and ``system/`` as what they are by where they stand."""

@@ -1,10 +1,6 @@
 """``akjob status``: whether all is well."""
 
-import fcntl
-import os
-import struct
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,8 +15,8 @@ from akjob.errors import AkjobError
 from akjob.instants import from_text, to_text
 from akjob.jobset.git import Provenance
 from akjob.ledger import Reader
+from akjob.processes import lock_holder, started_us
 
-_FLOCK = "@hhqqi"  # struct flock of fcntl(2) where off_t has 64 bits
 _EXAMPLES = examples("akjob status", "akjob status --json | jq .broken", "akjob status > /dev/null || notify-someone")
 
 
@@ -58,14 +54,13 @@ def without_akjobd(paths: Paths, now: int) -> dict[str, Any]:
     revision = Provenance(paths).refresh_now()
     dirty = None if revision.commit is None else bool(revision.dirty)
     runs = [row for row in Reader(paths.db).open_runs() if row["state"] == "running"]
-    collector = lock_holder(paths.run_dir / "collector.lock")
     gone = {"pid": None, "since": None, "state": "stopped"}
     return {
         "root": str(paths.root),
         "programs": {
             "akjobd": gone,
             "zygote": gone,
-            "akjob-collector": gone if collector is None else {**gone, "pid": collector, "state": "running"},
+            "akjob-collector": _collector(paths, now),
         },
         "jobs": {"loaded": len(jobset.jobs), "broken": len(jobset.broken)},
         "revision": {"git_commit": revision.commit, "git_dirty": dirty, "loaded_at": None},
@@ -87,15 +82,12 @@ def without_akjobd(paths: Paths, now: int) -> dict[str, Any]:
     }
 
 
-def lock_holder(path: Path) -> int | None:
-    """Return which process holds the record lock of a file; None for nobody, or where it cannot be asked."""
-    try:
-        with path.open("rb") as file:
-            answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
-    except OSError:
-        return None
-    kind, _, _, _, pid = struct.unpack(_FLOCK, answer)
-    return None if kind == fcntl.F_UNLCK or pid <= 0 else int(pid)
+def _collector(paths: Paths, now: int) -> dict[str, Any]:
+    pid = lock_holder(paths.run_dir / "collector.lock")
+    since = started_us(pid, now) if pid else None
+    if since is None:
+        return {"pid": None, "since": None, "state": "stopped"}
+    return {"pid": pid, "since": to_text(since), "state": "running"}
 
 
 def _lines(status: Mapping[str, Any], now: int, *, colour: bool) -> list[str]:

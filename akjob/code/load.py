@@ -30,22 +30,121 @@ class CodeError(Exception):
 # Where code is looked for
 
 
-def prepare_path(root: str, cwd: str, pythonpath: Sequence[str], base_path: Sequence[str]) -> None:
+def prepare_path(
+    root: str, cwd: str, pythonpath: Sequence[str], base_path: Sequence[str], known: Known | None = None
+) -> None:
     """Set ``sys.path``: the root, ``cwd``, ``pythonpath``, then where Python looks by itself.
 
     ``base_path`` is the path of the bare interpreter (its standard library). Relative entries of ``pythonpath`` are
     below the root. ``PYTHONPATH`` of the run's environment, ``.pth`` files, a virtual environment and the user's own
-    site-packages count as they do for a plain ``python``.
+    site-packages count as they do for a plain ``python``. What :func:`learn` found is taken if it still holds.
     """
-    sys.path[:] = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry] + list(base_path)
-    # -I says "no user site" for the parent's sake; site.main() takes it back in a virtual environment without it.
-    site.ENABLE_USER_SITE = "PYTHONNOUSERSITE" not in os.environ and os.getuid() == os.geteuid()
-    site.main()
+    given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    if known is not None and known.holds():
+        known.apply(given)
+    else:
+        sys.path[:] = given + list(base_path)
+        _let_python_look()
     own = [root, cwd, *(os.path.join(root, entry) for entry in pythonpath)]
     sys.path[:] = list(dict.fromkeys([*own, *sys.path]))
     # The parent's listings of folders may be older than an edit of this moment; the standard library's stay.
     for entry in [known for known in sys.path_importer_cache if known not in base_path]:
         del sys.path_importer_cache[entry]
+
+
+def _let_python_look() -> None:
+    # -I says "no user site" for the parent's sake; site.main() takes it back in a virtual environment without it.
+    site.ENABLE_USER_SITE = "PYTHONNOUSERSITE" not in os.environ and os.getuid() == os.geteuid()
+    site.main()
+
+
+class Known:
+    """What ``site.main()`` does here, so that a run need not find it out again: it costs as much as a fork.
+
+    Good as long as the folders with ``.pth`` files, and the files, are as they were, and for the same user. The lines
+    that a ``.pth`` file has executed are executed in each run, as Python does at each start.
+    """
+
+    def __init__(self, path: list[str], prefixes: tuple[str, str], lines: list[str], marks: dict[str, int]) -> None:
+        self.path = path
+        self.prefixes = prefixes
+        self.lines = lines
+        self.marks = marks
+        self.users = (os.getuid(), os.geteuid(), os.environ.get("HOME"), os.environ.get("PYTHONNOUSERSITE"))
+
+    def holds(self) -> bool:
+        """Whether Python would find the same now."""
+        if self.users != (os.getuid(), os.geteuid(), os.environ.get("HOME"), os.environ.get("PYTHONNOUSERSITE")):
+            return False
+        return all(_changed_ns(path) == mark for path, mark in self.marks.items())
+
+    def apply(self, given: list[str]) -> None:
+        """Do what ``site.main()`` would; ``given`` comes first on the path."""
+        sys.path[:] = list(dict.fromkeys([*given, *self.path]))
+        sys.prefix, sys.exec_prefix = self.prefixes
+        for line in self.lines:
+            if _HACK in line:
+                # It only matters to those who import distutils, and costs every other run a third of its start.
+                sys.meta_path.insert(0, _Later("distutils", line))  # type: ignore[arg-type]
+            else:
+                exec(line)  # noqa: S102 - as site does
+
+
+_HACK = "__import__('_distutils_hack').add_shim()"
+
+
+class _Later:
+    """Executes a line of a ``.pth`` file when the package that it is about is imported."""
+
+    def __init__(self, package: str, line: str) -> None:
+        self._package = package
+        self._line = line
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> object:
+        """Find nothing; for the package, let what the line has put in front find it."""
+        if name.partition(".")[0] != self._package:
+            return None
+        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        before = list(sys.meta_path)
+        exec(self._line)  # noqa: S102 - as site does
+        for finder in [finder for finder in sys.meta_path if finder not in before]:
+            found = finder.find_spec(name, path, target)  # type: ignore[arg-type]
+            if found is not None:
+                return found
+        return None
+
+
+def learn(base_path: Sequence[str]) -> tuple[list[str], tuple[str, str], list[str], dict[str, int]] | None:
+    """Run ``site.main()`` and return the arguments of :class:`Known`; None where each run must do it for itself.
+
+    To be called in a process that ends afterwards: what ``.pth`` files and ``sitecustomize`` do is done in it.
+    """
+    sys.path[:] = list(base_path)
+    _let_python_look()
+    if "sitecustomize" in sys.modules or "usercustomize" in sys.modules:
+        return None
+    folders = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
+    lines: list[str] = []
+    marks = {os.path.join(sys.prefix, "pyvenv.cfg"): 0}
+    for folder in folders:
+        marks[folder] = 0
+        try:
+            names = sorted(name for name in os.listdir(folder) if name.endswith(".pth") and not name.startswith("."))
+        except OSError:
+            continue
+        for name in names:
+            marks[os.path.join(folder, name)] = 0
+            with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+                lines += [line.strip() for line in file if line.startswith(("import ", "import\t"))]
+    marks = {path: _changed_ns(path) for path in marks}
+    return list(sys.path), (sys.prefix, sys.exec_prefix), lines, marks
+
+
+def _changed_ns(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 # Dotted callables

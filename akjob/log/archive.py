@@ -22,12 +22,12 @@ from msgspec import Struct
 
 from akjob.log import files
 from akjob.log.index import Extent
+from akjob.processes import die_with_parent
 
 BLOCK = 1 << 20
 """Bytes of the log in one gzip member."""
 
 _LEVEL = 6
-_PR_SET_PDEATHSIG = 1
 _ARGUMENTS = 5
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 
@@ -171,7 +171,7 @@ def _lowest_priority() -> None:
     """Be nobody's hindrance, and end with the collector."""
     os.nice(19)
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent(signal.SIGKILL)
     ioprio_set = _IOPRIO_SET.get(os.uname().machine)
     if ioprio_set is not None:
         who_process, idle = 1, 3 << 13

@@ -1,16 +1,13 @@
 """``akjob-collector``: the one process that writes the log stream."""
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
 from datetime import tzinfo
 from pathlib import Path
 
@@ -18,9 +15,9 @@ from akjob import config
 from akjob.errors import AkjobError
 from akjob.log.hub import BACKLOG, Hub, now_us, raise_open_files, report
 from akjob.log.sink import FileSink, Sink, StdoutSink, local_date
+from akjob.processes import die_with_supervisord
 from akjob.schedule.zones import get_zone
 
-_PR_SET_PDEATHSIG = 1
 _OTHER_COLLECTOR_S = 5.0
 _FATAL_S = 5.0
 
@@ -184,16 +181,6 @@ class Upkeep:
         if self._child is not None:
             self._child.kill()
             self._child.wait()
-
-
-def die_with_supervisord(environment: Mapping[str, str]) -> None:
-    """Ask the kernel for SIGTERM when supervisord dies, if that started this: none is left behind."""
-    if "SUPERVISOR_ENABLED" not in environment:
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:
-        sys.exit(1)
 
 
 def leave(code: int) -> None:

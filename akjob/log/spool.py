@@ -1,14 +1,12 @@
 """Spools: the lines that a shim could not deliver, in ``var/runs/<run id>/spool``, read in once the shim is gone."""
 
 import errno
-import fcntl
 import os
-import struct
+from pathlib import Path
 
 import msgspec
 
-_FLOCK = "hhqqi"
-"""struct flock of Linux: type, whence, start, length, pid."""
+from akjob.processes import lock_holder
 
 MAX_LINE = 4 << 20
 """Bytes of the longest line that the collector takes."""
@@ -58,16 +56,7 @@ def _is_name(text: str) -> bool:
 
 def shim_is_gone(folder: str) -> bool:
     """Whether nobody holds the record lock ``lock`` in a run's folder. Only asks, so that it never holds it either."""
-    try:
-        fd = os.open(os.path.join(folder, "lock"), os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        answer = fcntl.fcntl(fd, fcntl.F_GETLK, question)
-        return bool(struct.unpack(_FLOCK, answer)[0] == fcntl.F_UNLCK)
-    finally:
-        os.close(fd)
+    return not lock_holder(Path(folder, "lock"))
 
 
 def waiting(runs: str) -> list[str]:

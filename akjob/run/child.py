@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 LIBRARY_PATH = list(sys.path)
 """Where the bare interpreter finds its standard library; set by the zygote."""
 
+known_site: load.Known | None = None
+"""What Python finds by itself, learnt by the zygote at its start."""
+
+
+_PYTHONS_OWN = (_signal.SIGPIPE, _signal.SIGXFSZ)
+_FIXED = (_signal.SIGKILL, _signal.SIGSTOP)
+
 
 class RefusedError(Exception):
     """A step before the job's code could not be done: the run fails with this as its reason."""
@@ -77,8 +84,9 @@ def _surroundings(order: dict[str, Any], out: int, err: int, shim: int) -> None:
     if os.getppid() != shim:
         raise RefusedError("the shim that looks after this run ended before the run began")
     _step(f"cwd {order['cwd']}", os.chdir, order["cwd"])
-    os.environ.clear()
-    os.environ.update(environment)
+    for key, value in environment.items():
+        if os.environ.get(key) != value:
+            os.environ[key] = value
 
 
 def _step(what: str, function: Any, *arguments: Any) -> None:
@@ -95,9 +103,11 @@ def _why(error: BaseException) -> str:
 
 
 def reset_signals() -> None:
-    """Give back the dispositions that a Python program has at its start."""
-    for number in (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2):
-        _signal.signal(number, _signal.SIG_DFL)
+    """Give back the dispositions that a Python program has at its start, whatever akjobd was started with."""
+    for number in range(1, 32):
+        # Python itself ignores these two; a command gets them back just before it is executed.
+        if number not in _PYTHONS_OWN and _signal.getsignal(number) is not _signal.SIG_DFL and number not in _FIXED:
+            _signal.signal(number, _signal.SIG_DFL)
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     _signal.set_wakeup_fd(-1)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
@@ -150,7 +160,7 @@ def _become(order: dict[str, Any], user: Any) -> None:
 
 
 def _environment(order: dict[str, Any], user: Any) -> dict[str, str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("SUPERVISOR_")}
+    environment: dict[str, str] = {}  # what comes to akjobd's own, which the zygote has without SUPERVISOR_*
     if user is not None:
         environment.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name, SHELL=user.pw_shell or "/bin/sh")
     if order["env_file"]:
@@ -278,7 +288,7 @@ def _begin(order: dict[str, Any], channel: _socket.socket, *, gated: bool) -> in
 def _exec(argv: list[str], order: dict[str, Any], channel: _socket.socket, *, gated: bool) -> int:
     if gated:
         python.wait(channel)
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
+    for number in _PYTHONS_OWN:
         _signal.signal(number, _signal.SIG_DFL)
     try:
         os.execvp(argv[0], argv)  # noqa: S606 - a command is run as it stands
@@ -290,7 +300,7 @@ def _exec(argv: list[str], order: dict[str, Any], channel: _socket.socket, *, ga
 def _prepare(order: dict[str, Any], channel: _socket.socket) -> None:
     """Make this process one that Python code expects: its path, its streams, its way to the log."""
     gc.enable()
-    load.prepare_path(order["root"], order["cwd"], order["pythonpath"], LIBRARY_PATH)
+    load.prepare_path(order["root"], order["cwd"], order["pythonpath"], LIBRARY_PATH, known_site)
     fresh.install()
     python.own_streams(order["code"][1])
     job.install(channel.fileno(), python.context(order))
@@ -303,7 +313,7 @@ def _exec_interpreter(order: dict[str, Any], channel: _socket.socket, *, gated: 
     os.lseek(fd, 0, os.SEEK_SET)
     os.set_inheritable(channel.fileno(), True)
     argv = [order["interpreter"], foreign.__file__, str(fd), str(channel.fileno())]
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
+    for number in _PYTHONS_OWN:
         _signal.signal(number, _signal.SIG_DFL)
     try:
         os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted

@@ -523,6 +523,7 @@ class Shim:
 
     def _judge(self, code: int | None, signum: int | None) -> None:
         """Turn an exit into a state and a reason, unless the run was ended for one that is known already."""
+        told = bool(self.state)  # everything of the run was told to end: nothing was left behind unasked
         if not self.state:
             good = self.order["success_codes"] if self.order["code"][0] == "command" else (0,)
             self.state = "succeeded" if code in good and not self.refused else "failed"
@@ -530,7 +531,7 @@ class Shim:
                 self.reason = self.error or self._why(code, signum)
         elif signum == _signal.SIGKILL and self.state in ("timed_out", "cancelled"):
             self.reason += "; it did not end by itself and was killed"
-        if self.strays:
+        if self.strays and not told:
             who = ", ".join(self.strays[:5]) + (", ..." if len(self.strays) > 5 else "")  # noqa: PLR2004 - enough to know
             left = f"left {len(self.strays)} process{'es' if len(self.strays) > 1 else ''} behind, ended: {who}"
             self.reason = f"{self.reason}; {left}" if self.reason else left

@@ -14,13 +14,10 @@ Nothing here decides anything. Each run that was ordered sooner or later becomes
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import selectors
-import shutil
 import signal
 import socket
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from akjob.config import socket_address
+from akjob.processes import lock_holder
 from akjob.run import cgroup, folder, order
 from akjob.run.nursery import Nursery
 
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from akjob.run.cgroup import Groups
 
 _QUICK_US = 1_000_000
-_FLOCK = "hhqqi4x"  # struct flock of fcntl(2) on 64-bit Linux: type, whence, start, len, pid
 
 
 class Started(Struct, frozen=True):
@@ -110,11 +107,13 @@ class Wards:
         paths: Paths,
         selector: selectors.BaseSelector,
         ask_spool: Callable[[str], None],
+        remove: Callable[[str], None],
         now_us: Callable[[], int],
     ) -> None:
         self._paths = paths
         self._selector = selector
         self._ask_spool = ask_spool
+        self._remove = remove
         self._now_us = now_us
         self._wards: dict[str, Ward] = {}
         self._nursery: Nursery | None = None
@@ -460,7 +459,7 @@ class Wards:
         if os.path.exists(f"{where}/{folder.SPOOL}"):
             self._ask_spool(ward.run)  # the collector reads it in and deletes it; then sweep() finds the rest
         else:
-            shutil.rmtree(where, ignore_errors=True)
+            self._remove(where)
         self._wards.pop(ward.run, None)
 
     def sweep(self, open_runs: Callable[[str], bool]) -> None:
@@ -472,7 +471,7 @@ class Wards:
             if os.path.exists(f"{where}/{folder.SPOOL}"):
                 self._ask_spool(name)
             else:
-                shutil.rmtree(where, ignore_errors=True)
+                self._remove(where)
         for name in [] if self.groups is None else self.groups.names():
             if name not in self._wards and not open_runs(name) and self.groups is not None:
                 cgroup.end(self.groups.of(name))
@@ -520,17 +519,7 @@ def _shim_has_right(where: str) -> bool:
 
 
 def _holder(where: str) -> int:
-    """Return the pid that holds the run's lock, 0 for none (fcntl(2), F_GETLK)."""
-    try:
-        fd = os.open(f"{where}/{folder.LOCK}", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
-    finally:
-        os.close(fd)
-    return 0 if kind == fcntl.F_UNLCK else pid
+    return lock_holder(Path(where, folder.LOCK))
 
 
 def _note(where: str) -> tuple[int, int] | None:

@@ -14,11 +14,12 @@ import _socket
 import gc
 import marshal
 import os
+import site
 import sys
 
+from akjob.code import load
 from akjob.log import job as _job  # noqa: F401 - loaded here so that no run mixes versions after an upgrade
-from akjob.run import child as _child  # noqa: F401
-from akjob.run import linux, shim
+from akjob.run import child, linux, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ def main(descriptor: int) -> None:
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     for number in (_signal.SIGINT, _signal.SIGHUP):
         _signal.signal(number, _signal.SIG_IGN)
+    child.known_site = _learn_site()
+    site.setquit()
+    site.setcopyright()
+    site.sethelper()
     gc.disable()
     gc.freeze()
     waiting = b""
@@ -54,6 +59,25 @@ def main(descriptor: int) -> None:
             at += 4 + size
             _fork(control, order)
         waiting = waiting[at:]
+
+
+def _learn_site() -> load.Known | None:
+    """Find out what Python's own start does here, in a process that ends: nothing of it is imported in this one."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(write, marshal.dumps(load.learn(child.LIBRARY_PATH)))
+        finally:
+            os._exit(0)
+    os.close(write)
+    with open(read, "rb") as file:
+        told = file.read()
+    try:
+        found = marshal.loads(told) if told else None  # noqa: S302 - our own child's
+    except (EOFError, ValueError):
+        found = None
+    return None if found is None else load.Known(*found)
 
 
 def _fork(control: _socket.socket, order: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 # A module imports from its own room and from those above it, in function bodies too.
 ROOMS = (
     "instants",
+    "processes",
     "errors",
     "units",
     "toml",

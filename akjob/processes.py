@@ -1,0 +1,56 @@
+"""What the kernel knows of processes: who holds a lock, when one started, what becomes of one when its parent dies."""
+
+import ctypes
+import fcntl
+import os
+import signal
+import struct
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_FLOCK = "@hhqqi"  # struct flock of fcntl(2) where off_t has 64 bits: type, whence, start, length, pid
+
+
+def lock_holder(path: Path) -> int:
+    """Return the pid that holds the record lock of a file; 0 for nobody, or where it cannot be asked."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        answer = fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    finally:
+        os.close(fd)
+    kind, _, _, _, pid = struct.unpack(_FLOCK, answer)
+    return 0 if kind == fcntl.F_UNLCK else int(pid)
+
+
+def started_us(pid: int, now_us: int) -> int | None:
+    """Return when a process started, None when it is gone; ``now_us`` is the wall clock now.
+
+    proc_pid_stat(5): field 22 counts clock ticks since the boot.
+    """
+    booted_us = now_us - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+    try:
+        fields = Path("/proc", str(pid), "stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return booted_us + int(fields[19]) * 1_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def die_with_parent(number: signal.Signals) -> None:
+    """Ask the kernel for a signal when the parent dies."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def die_with_supervisord(environment: Mapping[str, str]) -> None:
+    """Ask the kernel for SIGTERM when supervisord dies, if that started this: none is left behind."""
+    if "SUPERVISOR_ENABLED" not in environment:
+        return
+    parent = os.getppid()
+    die_with_parent(signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit(1)
