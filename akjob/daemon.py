@@ -56,6 +56,7 @@ _CHECKPOINT_BYTES = 4 << 20
 _SWEEP_US = 30_000_000
 _SPOOL_SWEEP_US = 3_000_000
 _GIT_PATIENCE_US = 1_000_000
+_GATHER_US = 10_000
 
 
 def now_us() -> int:
@@ -95,6 +96,9 @@ class Daemon:
         self._unsure: list[Happening] = []
         self._unsure_us: int | None = None
         self._held_since_us: int | None = None
+        self._gather_until_us: int | None = None
+        self._urgent = False
+        self._answers: list[tuple[control.Peer, dict[str, Any]]] = []
         self._retry_us: int | None = None
         self._peers: set[control.Peer] = set()
         self._listener = control.listen(paths.control_socket)
@@ -163,6 +167,7 @@ class Daemon:
         if self._jobset is not None:
             self._agenda.turn(now)
         self._effects(now)
+        self._answer_asked()
         self._upkeep(now)
         self._journal.sender.step(time.monotonic())
         self._mind_journal()
@@ -175,7 +180,8 @@ class Daemon:
             times.append(self._look_us)
         if self._jobset is not None and self._agenda.wake_us is not None:
             times.append(self._agenda.wake_us)
-        times += [at for at in (self._retry_us, self._wards.start_at_us, self._wards.again_at_us) if at is not None]
+        others = (self._retry_us, self._gather_until_us, self._wards.start_at_us, self._wards.again_at_us)
+        times += [at for at in others if at is not None]
         for deadline in (
             self._journal.sender.deadline(steady),
             None if self._quiet.due_us is None or self._looking else self._quiet.due_us / 1e6,
@@ -440,7 +446,14 @@ class Daemon:
             )
 
     def _effects(self, now: int) -> None:
-        """Write down what was decided, then do it. Nothing that was not written is done."""
+        """Write down what was decided, then do it. Nothing that was not written is done.
+
+        What nobody waits for is gathered for a moment, so that a burst of ends is a few commits and not a thousand.
+        """
+        if self._may_gather(now):
+            return
+        self._gather_until_us = None
+        self._urgent = False
         effects = self._agenda.effects()
         forget, self._to_forget = self._to_forget, []
         if effects or forget:
@@ -460,6 +473,16 @@ class Daemon:
                     self._specs.pop(run, None)
                     self._wards.forget(run)
             self._answer_waiting()
+
+    def _may_gather(self, now: int) -> bool:
+        """Whether nothing is to be written, or nobody waits for it and it came only just now."""
+        if self._urgent or self._agenda.urgent or self._held:
+            return False
+        if not self._agenda.pending and not self._to_forget:
+            return True
+        if self._gather_until_us is None or self._gather_until_us > now + _GATHER_US:  # or the clock was set back
+            self._gather_until_us = now + _GATHER_US
+        return now < self._gather_until_us
 
     def _commit(self, effects: Effects, now: int) -> bool:
         try:
@@ -606,11 +629,13 @@ class Daemon:
                 return
             for request in requests:
                 self._serve(peer, request)
-        self._selector.modify(
-            peer.socket,
-            selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.wants_write else 0),
-            lambda mask: self._hear(peer, mask),
-        )
+        self._mind_peer(peer)
+
+    def _mind_peer(self, peer: control.Peer) -> None:
+        """Keep the loop's interest in a command's connection up to date."""
+        if peer in self._peers:
+            mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.wants_write else 0)
+            self._selector.modify(peer.socket, mask, lambda mask: self._hear(peer, mask))
 
     def _hang_up(self, peer: control.Peer) -> None:
         self._peers.discard(peer)
@@ -630,8 +655,20 @@ class Daemon:
             answer = _refusal(error)
         except (KeyError, TypeError, ValueError) as error:
             answer = {"ok": False, "message": f"the request {op!r} is malformed: {error}", "exit_code": 2}
-        if answer is not None:
+        if op in _WRITING and answer is not None and answer["ok"]:
+            self._urgent = True
+            self._answers.append((peer, answer))
+        elif answer is not None:
             peer.send(answer)
+
+    def _answer_asked(self) -> None:
+        """Say yes to what was asked once it is in the ledger."""
+        if self._held:
+            return
+        answers, self._answers = self._answers, []
+        for peer, answer in answers:
+            peer.send(answer)
+            self._mind_peer(peer)
 
     def _answer_waiting(self) -> None:
         """Answer those who wait for the end of a run that is in the ledger now."""
@@ -643,15 +680,18 @@ class Daemon:
                     peer.send(self._outcome(run))
                 except AkjobError as error:  # another program keeps even readers out of the ledger
                     peer.send(_refusal(error))
+                self._mind_peer(peer)
         if self._draining and not self._agenda.under_way and not self._held:
             # The agenda stays drained until the command hangs up: it is about to stop akjobd.
             for peer in [peer for peer, waits in self._draining.items() if waits]:
                 self._draining[peer] = False
                 peer.send({"ok": True})
+                self._mind_peer(peer)
 
     def _is_open(self, run: str) -> bool:
         """Whether a run has not ended, as far as the ledger knows."""
-        return self._agenda.knows(run) or any(run in forget for _, forget in self._held)
+        waiting = (self._to_forget, *(forget for _, forget in self._held))
+        return self._agenda.knows(run) or any(run in forget for forget in waiting)
 
     def _outcome(self, run: str) -> dict[str, Any]:
         row = ledger.Reader(self.paths.db).run(run)
@@ -787,6 +827,8 @@ _OPERATIONS: dict[str, Callable[[Daemon, control.Peer, dict[str, Any]], dict[str
     "drain": Daemon._op_drain,  # noqa: SLF001
     "look": Daemon._op_look,  # noqa: SLF001
 }
+
+_WRITING = ("run", "stop", "pause", "resume", "reset")
 
 
 def main() -> NoReturn:

@@ -23,6 +23,16 @@ class Books:
         self._jobs: set[str] = set()
         self._loaded: set[str] = set()
 
+    @property
+    def pending(self) -> bool:
+        """Whether there is anything to be done."""
+        return bool(self._new or self._changed or self._jobs or self._loaded or self._effects)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a run waits for what is to be done: a start, a stop, a recall."""
+        return bool(self._effects.starts or self._effects.stops or self._effects.recalls)
+
     def claim(self, row: RunRow) -> None:
         """Write a new row of ``runs``."""
         self._new[row.id] = row
@@ -51,6 +61,8 @@ class Books:
     def waited(self, run: Run) -> None:
         """Delete that again."""
         if run.has_wait:
+            writes = self._effects.writes
+            writes.waits = [wait for wait in writes.waits if wait.run != run.row.id]
             self._effects.writes.waited.append(run.row.id)
 
     def start(self, start: Start, now_us: int) -> None:

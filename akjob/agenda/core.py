@@ -895,6 +895,16 @@ class Agenda:
 
     # ------------------------------------------------------------------ what comes out
 
+    @property
+    def pending(self) -> bool:
+        """Whether :meth:`effects` has anything."""
+        return self._books.pending
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a run waits for the effects; what is only to be written down may be gathered for a moment."""
+        return self._books.urgent
+
     def effects(self) -> Effects:
         """Return what is to be done, and begin to collect anew. The rows in it are copies."""
         return self._books.take(lambda name: self._jobs[name].row)

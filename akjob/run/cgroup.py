@@ -31,7 +31,7 @@ class Groups(Struct, frozen=True):
 def end(group: str) -> None:
     """Kill whatever is in a run's group, and remove it with the groups that the run made in it.
 
-    What is still dying keeps its group; the next call removes it.
+    What is still dying keeps its group; another call, a little later, removes it.
     """
     with contextlib.suppress(OSError):  # there is none: the shim has removed it
         Path(group, "cgroup.kill").write_text("1", encoding="ascii")

@@ -127,6 +127,7 @@ class Wards:
         self.again_at_us: int | None = None
         self._unsettled: dict[str, str] = {}
         self._unsaid: set[str] = set()
+        self._dying: set[str] = set()
         self._notices = self._bind()
         selector.register(self._notices, selectors.EVENT_READ, self._read_notices)
 
@@ -283,6 +284,9 @@ class Wards:
                 self._settle(ward, why)
                 if ward.gone and ward.forgotten:
                     self._clean(ward)
+        dying, self._dying = self._dying, set()
+        for group in dying:
+            cgroup.end(group)
         unsaid, self._unsaid = self._unsaid, set()
         for run in unsaid:
             ward = self._wards.get(run)
@@ -374,6 +378,8 @@ class Wards:
         ward.ended = ward.gone = True
         if self.groups is not None:
             cgroup.end(self.groups.of(ward.run))
+            self._dying.add(self.groups.of(ward.run))
+            self.again_at_us = self._now_us() + _QUICK_US
         leftovers = end_leftovers(ward.run)
         reason = "its shim was killed, and with it what it knew of the run"
         if leftovers:
