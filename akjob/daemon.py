@@ -53,6 +53,7 @@ _GOODBYE_S = 0.5
 _PRUNE_EVERY_US = 3_600_000_000
 _PRUNE_PAUSE_US = 50_000
 _CHECKPOINT_BYTES = 4 << 20
+_CHECKPOINT_COMMITS = 100
 _SWEEP_US = 30_000_000
 _SPOOL_SWEEP_US = 3_000_000
 _GIT_PATIENCE_US = 1_000_000
@@ -98,6 +99,7 @@ class Daemon:
         self._held_since_us: int | None = None
         self._gather_until_us: int | None = None
         self._urgent = False
+        self._commits = _CHECKPOINT_COMMITS
         self._answers: list[tuple[control.Peer, dict[str, Any]]] = []
         self._retry_us: int | None = None
         self._peers: set[control.Peer] = set()
@@ -159,6 +161,7 @@ class Daemon:
     def turn(self) -> None:
         """Do everything that is to be done now."""
         now = now_us()
+        self._keep_near(now)
         self._heed_signals()
         self._look_if_due(now)
         if self._wards.again_at_us is not None and now >= self._wards.again_at_us:
@@ -171,6 +174,16 @@ class Daemon:
         self._upkeep(now)
         self._journal.sender.step(time.monotonic())
         self._mind_journal()
+
+    def _keep_near(self, now: int) -> None:
+        """Keep what comes again and again from waiting for hours, when the wall clock was set back by so much."""
+        self._look_us = min(self._look_us, now + SECOND_LOOK_US)
+        self._sweep_us = min(self._sweep_us, now + _SWEEP_US)
+        self._prune_us = min(self._prune_us, now + _PRUNE_EVERY_US)
+        if self._retry_us is not None:
+            self._retry_us = min(self._retry_us, now + _HELD_RETRY_US)
+        if self._unsure_us is not None:
+            self._unsure_us = min(self._unsure_us, now + _GIT_PATIENCE_US)
 
     def _arm(self) -> None:
         """Set the alarm for whatever comes next."""
@@ -319,6 +332,7 @@ class Daemon:
         elif change.is_news:
             self._agenda.load(change, now)
         if first or change.is_news:
+            self._urgent = True
             self._provenance.refresh()
             self._say_change(change)
 
@@ -493,6 +507,7 @@ class Daemon:
                 self._held_since_us = now
                 self._journal.say("error", "ledger.unwritable", message=error.message, hint=error.hint)
             return False
+        self._commits += 1
         if self._held_since_us is not None:
             self._journal.say("warning", "ledger.writable", held_s=(now - self._held_since_us) / 1e6)
             self._held_since_us = None
@@ -552,6 +567,7 @@ class Daemon:
 
     def _ask_spool(self, run: str) -> None:
         """Ask the collector to read a spool in; it deletes it then, and the next sweep removes the rest."""
+        self._sweep_us = min(self._sweep_us, now_us() + _SPOOL_SWEEP_US)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             try:
                 sock.setblocking(False)
@@ -559,7 +575,6 @@ class Daemon:
                 sock.send(b'{"v":1,"spool":"%b"}\n' % run.encode())
             except OSError:
                 return  # it looks for spools by itself when it starts
-        self._sweep_us = min(self._sweep_us, now_us() + _SPOOL_SWEEP_US)
 
     # -- what has to be done now and then -----------------------------------------------------------------------------
 
@@ -573,7 +588,14 @@ class Daemon:
                 self._wards.sweep(self._agenda.knows)
         if now >= self._prune_us:
             self._prune(now)
-        if not self._chores.waiting and self._ledger.wal_bytes() > _CHECKPOINT_BYTES:
+        self._checkpoint_if_due()
+
+    def _checkpoint_if_due(self) -> None:
+        """Have the write-ahead log moved into the database. Its file never shrinks, so commits are counted."""
+        if self._chores.waiting or self._commits < _CHECKPOINT_COMMITS:
+            return
+        self._commits = 0
+        if self._ledger.wal_bytes() > _CHECKPOINT_BYTES:
             self._chores.give(lambda: ledger.checkpoint(self.paths.db), lambda _moved: None, self._chore_failed)
 
     def _say_trouble(self, now: int) -> None:

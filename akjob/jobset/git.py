@@ -252,7 +252,7 @@ class _Call:
         with self._process as process:
             try:
                 output, _ = process.communicate(timeout=TIMEOUT_S)
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, OSError):
                 process.kill()
                 return None
         return output if process.returncode == 0 else None

@@ -17,7 +17,7 @@ import sys
 
 from akjob.code import fresh, load
 from akjob.log import job
-from akjob.run import foreign, linux, python
+from akjob.run import linux, python
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def _begin(order: dict[str, Any], channel: _socket.socket, *, gated: bool) -> in
 
 def _exec(argv: list[str], order: dict[str, Any], channel: _socket.socket, *, gated: bool) -> int:
     if gated:
-        python.wait(channel)
+        python.wait(channel, order["start_us"])
     for number in _PYTHONS_OWN:
         _signal.signal(number, _signal.SIG_DFL)
     try:
@@ -312,7 +312,7 @@ def _exec_interpreter(order: dict[str, Any], channel: _socket.socket, *, gated: 
     os.write(fd, marshal.dumps({**order, "gated": gated}, 4))
     os.lseek(fd, 0, os.SEEK_SET)
     os.set_inheritable(channel.fileno(), True)
-    argv = [order["interpreter"], foreign.__file__, str(fd), str(channel.fileno())]
+    argv = [order["interpreter"], f"{__file__.rpartition('/')[0]}/foreign.py", str(fd), str(channel.fileno())]
     for number in _PYTHONS_OWN:
         _signal.signal(number, _signal.SIG_DFL)
     try:

@@ -7,7 +7,9 @@ alone, and of that only what is loaded anyway.
 from __future__ import annotations
 
 import os
+import select
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,19 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-GO = b"G"
-"""What the shim sends when the run may begin."""
-
 EVENT = b"{"
 ERROR = b"E"
 REFUSED = b"F"
 READY = b"I"
 RESULT = b"R"
+STARTED = b"S"
 WARNING = b"W"
 """First byte of what the job's side tells the shim: a log event (a JSON object), the error that the code ended with,
-a step that could not be done, the code is imported, the return value as JSON, a warning."""
+a step that could not be done, the code is imported, the return value as JSON, the gate was passed (at which instant, in
+microseconds), a warning."""
 
 _MESSAGE_BYTES = 60_000
+_GATE_CHECK_S = 1.0
 
 
 def tell(channel: _socket.socket, kind: bytes, text: str) -> None:
@@ -41,10 +43,20 @@ def tell(channel: _socket.socket, kind: bytes, text: str) -> None:
         return  # the shim is gone, and with it this process in a moment
 
 
-def wait(channel: _socket.socket) -> None:
-    """Wait at the gate. When the shim lets go of the run, or ends, nothing of the job has happened."""
-    if channel.recv(16) != GO:
-        os._exit(0)
+def wait(channel: _socket.socket, start_us: int) -> None:
+    """Wait at the gate for an instant of the wall clock, and tell the shim that it is passed.
+
+    The job itself waits, for whoever else would have to wake it first. The shim says nothing here: when it lets go of
+    the run or ends, nothing of the job has happened.
+    """
+    while True:
+        now_us = time.time_ns() // 1000
+        if now_us >= start_us:
+            break
+        # The clock can be set meanwhile, so a long wait is looked at now and then.
+        if select.select([channel], [], [], min(_GATE_CHECK_S, (start_us - now_us) / 1e6))[0]:
+            os._exit(0)
+    tell(channel, STARTED, str(now_us))
 
 
 def own_streams(argv0: str) -> None:
@@ -70,11 +82,11 @@ def begin(
     """
     ahead = order["import_ahead"]
     if gated and not ahead:
-        wait(channel)
+        wait(channel, order["start_us"])
     call = _load(order, load)
     if gated and ahead:
         tell(channel, READY, "")
-        wait(channel)
+        wait(channel, order["start_us"])
     return _run(call, channel, load, report)
 
 

@@ -33,6 +33,7 @@ _STRAY_GRACE_S = 2.0
 _UNKILLABLE_S = 5.0
 _RETRY_S = 0.5
 _GATE_CHECK_S = 1.0
+_GATE_PATIENCE_US = 1_000_000
 _MESSAGE = 1 << 18
 
 
@@ -85,7 +86,6 @@ class Shim:
         self.give_up_at: float | None = None
         self.childless = True
         self.retry_at: float | None = None
-        self.late_s: float | None = None
         self.strays: list[str] = []
 
     # -- the beginning ------------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ class Shim:
             os.set_blocking(fd, False)
         self.channel.setblocking(False)
         if self.pid and not self.gated:
-            self._released(time.time_ns() // 1000)
+            self._begins(time.time_ns() // 1000)
         self._note()
 
     def _note(self) -> None:
@@ -179,21 +179,11 @@ class Shim:
         except OSError:
             return  # the file has the room, but its disk went read-only: end.json will tell it all
 
-    def _release(self) -> None:
-        try:
-            self.channel.send(python.GO)
-        except OSError:
-            return  # it ended at the gate: its exit tells why
-        self._released(time.time_ns() // 1000)
-        self._note()
-        self._say_started()
-        if self.order["import_ahead"] and not self.ready:
-            self.late_s = time.monotonic()
-
-    def _released(self, now_us: int) -> None:
+    def _begins(self, at_us: int) -> None:
+        """Take down that the gate was passed: from here on it is a run."""
         self.released = True
-        self.began = time.monotonic()
-        self.started_us = now_us
+        self.began = time.monotonic() - max(0, time.time_ns() // 1000 - at_us) / 1e6
+        self.started_us = at_us
 
     def _say_started(self) -> None:
         self._notice(f"started {self.run} {os.getpid()} {self.pid} {self.started_us}")
@@ -222,10 +212,28 @@ class Shim:
             if self.status is not None and not self.pid and not self._left_behind(time.monotonic()):
                 self._drain()
 
+    def _at_gate(self) -> bool:
+        return self.gated and not self.released and self.status is None and not self.state
+
     def _gate(self) -> None:
-        waits = self.gated and not self.released and self.status is None and not self.state
-        if waits and time.time_ns() // 1000 >= self.order["start_us"]:
-            self._release()
+        """Let the run begin at its slot although its code is not imported yet: its time counts from there.
+
+        Otherwise the job itself passes the gate and says so; one that does not is not waited for.
+        """
+        if not self._at_gate():
+            return
+        now_us = time.time_ns() // 1000
+        late_us = now_us - self.order["start_us"]
+        if late_us >= (0 if self._importing() else _GATE_PATIENCE_US):
+            self._pass_gate(now_us)
+
+    def _importing(self) -> bool:
+        return self.order["import_ahead"] and not self.ready
+
+    def _pass_gate(self, at_us: int) -> None:
+        self._begins(at_us)
+        self._note()
+        self._say_started()
 
     def _limits(self, now: float) -> None:
         """End the run when it was told to end or its time is over; SIGKILL when it was told long enough ago."""
@@ -240,6 +248,8 @@ class Shim:
             self.kill_at = now + 0.1 if self._signal_all(_signal.SIGKILL) else None
 
     def _told_to_stop(self, now: float) -> None:
+        if not self.released and self.pid:
+            self._hold_still()
         told = folder.read_stop(self.folder)
         state, reason, kill = told or ("cancelled", "its shim was sent SIGTERM, not by akjobd", False)
         if state == "recalled" and self.released:
@@ -250,6 +260,14 @@ class Shim:
             self._end_it(state, reason, now)
         if kill or not self.released:
             self.kill_at = now
+
+    def _hold_still(self) -> None:
+        """Find out whether the job has passed the gate: stopped, it cannot do so while its fate is decided."""
+        _kill(self.pid, _signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        self._hear()
+        if self.released:
+            _kill(self.pid, _signal.SIGCONT)
 
     def _end_it(self, state: str, reason: str, now: float) -> None:
         self.state, self.reason = state, reason
@@ -280,9 +298,11 @@ class Shim:
     def _timeout(self, now: float) -> float | None:
         """Return how long nothing needs to be done unless something happens, seconds."""
         times = []
-        if self.gated and not self.released and self.status is None and not self.state:
+        if self._at_gate():
             # The wall clock can be set while this waits, so a long wait is looked at now and then.
-            times.append(now + min(_GATE_CHECK_S, max(0.0, self.order["start_us"] / 1e6 - time.time_ns() / 1e9)))
+            left = (self.order["start_us"] - time.time_ns() // 1000) / 1e6
+            patience = 0.0 if self._importing() else _GATE_PATIENCE_US / 1e6
+            times.append(now + min(_GATE_CHECK_S, max(0.0, left + patience)))
         timeout = self.order["timeout_us"]
         if self.released and not self.state and self.status is None and timeout is not None:
             times.append(self.began + timeout / 1e6)
@@ -381,9 +401,12 @@ class Shim:
             self.reason = self.reason or text.decode("utf-8", "replace")
         elif kind == python.READY:
             self.ready = True
-            if self.late_s is not None:
-                late = time.monotonic() - self.late_s
+            if self.released:
+                late = time.time_ns() / 1e9 - self.order["start_us"] / 1e6
                 self._say("warning", "run.lead_short", f',"late_s":{late:.6f},"lead_s":{self.order["lead_us"] / 1e6:g}')
+        elif kind == python.STARTED:
+            if not self.released:
+                self._pass_gate(int(text))
         elif kind == python.WARNING:
             self._say("warning", "run.warning", f',"message":{quote(text.decode("utf-8", "replace"))}')
 
