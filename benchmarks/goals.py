@@ -1,0 +1,76 @@
+"""What is wanted, by measure and figure. ``ratio`` is against the base in the same run."""
+
+from benchmarks.book import AKJOB, BASE, PEERS, Book, Figure, Goal
+
+GOALS = (
+    Goal(measure="a", what="callable, p50", text="≤ 2 x base", ratio=2.0),
+    Goal(measure="a", what="callable, p99", text="≤ 3 x base", ratio=3.0),
+    Goal(measure="a", what="argv, p50", text="≤ 2 x base", ratio=2.0),
+    Goal(measure="a", what="argv, p99", text="≤ 3 x base", ratio=3.0),
+    Goal(measure="a", what="sh -c, p50", text="≤ 1.5 x base", ratio=1.5),
+    Goal(measure="a", what="sh -c, p99", text="≤ 3 x base", ratio=3.0),
+    Goal(measure="a", what="callable with lead, p50", text="≤ 0.5 ms", most=0.5),
+    *(
+        Goal(measure="a", what=f"{what}, earliest", text="≥ 0", least=0.0)
+        for what in ("callable", "argv", "sh -c", "callable with lead")
+    ),
+    Goal(measure="b", what="callable: CPU per run", text="≤ 3 x base", ratio=3.0),
+    Goal(measure="b", what="callable: started per second", text="≥ 10 x a script under a peer", peers=10.0),
+    Goal(measure="b", what="callable: last started after", text="dream: ≤ 2.7 s", most=2.7),
+    Goal(measure="b", what="callable: status meanwhile, longest", text="≤ 100 ms", most=100.0),
+    Goal(measure="c", what="10,000 definitions: ready, cold", text="≤ 0.7 x tomllib", ratio=0.7),
+    Goal(measure="c", what="10,000 definitions: ready, warm", text="≤ 0.7 x tomllib", ratio=0.7),
+    Goal(measure="c", what="10,000 definitions: validate", text="≤ 1.5 x tomllib", ratio=1.5),
+    Goal(measure="c", what="10,000 definitions: validate, CPU", text="≤ 1.5 x tomllib", ratio=1.5),
+    Goal(measure="c", what="10,000 definitions: idle, CPU a minute", text="≤ 100 ms", most=100.0),
+    Goal(measure="c", what="10,000 definitions, just loaded cold: idle, CPU a minute", text="≤ 100 ms", most=100.0),
+    Goal(measure="c", what="10,000 definitions: idle, wake-ups a minute", text="≤ 6", most=6.0),
+    Goal(measure="c", what="10,000 definitions: memory of akjobd (PSS)", text="≤ 80 MB", most=80.0),
+    Goal(measure="d", what="edit 1 of 10,000: live after, p50", text="≤ 50 ms", most=50.0),
+    Goal(measure="d", what="edit 1 of 10,000: live after, p99", text="≤ 300 ms", most=300.0),
+    Goal(measure="d", what="edit 1 of 10,000: files read, most", text="1", most=1.0, least=1.0),
+    Goal(measure="e", what="one running callable", text="≤ 2.2 MB", most=2.2),
+    Goal(measure="e", what="one running command", text="≤ 1.2 MB", most=1.2),
+    Goal(measure="e", what="idle: akjobd, zygote and collector", text="≤ 60 MB", most=60.0),
+    Goal(measure="f", what="one job: lines a second", text="≥ 400,000/s", least=400_000.0),
+    Goal(measure="f", what="ten at once: slowest of their mean", text="≥ 0.8", least=0.8),
+    Goal(measure="f", what="ten at once: fastest of their mean", text="≤ 1.2", most=1.2),
+    Goal(measure="f", what="another's line meanwhile, p50", text="≤ 50 ms", most=50.0),
+    Goal(measure="f", what="another's line meanwhile, p99", text="≤ 50 ms", most=50.0),
+    Goal(measure="g", what="history: 500,000 rows against none", text="≤ 0.3 s more", most=0.3),
+)
+
+
+def ratio(book: Book, figure: Figure) -> float | None:
+    """Return akjob's median as a multiple of the base's."""
+    base = book.get(figure.measure, figure.what, BASE)
+    if base is None or base is figure or not base.median:
+        return None
+    return figure.median / base.median
+
+
+def verdict(book: Book, goal: Goal) -> str:
+    """Return ``met``, ``missed`` with by how much, or an empty text where nothing was measured."""
+    figure = book.get(goal.measure, goal.what, AKJOB)
+    if figure is None:
+        return ""
+    if figure.lost or figure.twice:
+        return f"no figure: {figure.lost} lost, {figure.twice} twice"
+    times = ratio(book, figure)
+    if goal.ratio < float("inf") and times is None:
+        return ""
+    peers = [book.get(goal.measure, goal.what, who) for who in PEERS]
+    best = max((peer.median for peer in peers if peer is not None), default=0.0)
+    if goal.peers and not best:
+        return ""
+    met = (
+        figure.median >= goal.peers * best
+        and goal.least <= figure.median <= goal.most
+        and (times is None or times <= goal.ratio)
+    )
+    return "met" if met else "**missed**"
+
+
+def of(measure: str, what: str) -> Goal | None:
+    """Return the goal of a figure, if there is one."""
+    return next((goal for goal in GOALS if (goal.measure, goal.what) == (measure, what)), None)

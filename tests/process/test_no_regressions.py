@@ -1,0 +1,259 @@
+"""What akjob costs, held as counts: what each program imports, what an idle stretch and a reload do, what a run writes.
+
+Times belong to the benchmarks; counts are the same on every machine, so that a test can hold them.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.process.place import Place
+from tests.support import until
+
+HOME = Path(__file__).parents[2]
+JOBS = 1_000
+IDLE_S = 4.0
+PROGRAMS = ("akjobd", "zygote", "akjob-collector")
+RUNS = 5
+
+# What a fork of the zygote costs is decided by what it has imported: whoever adds to this list has measured it
+# (python -m benchmarks burst memory).
+ZYGOTE = {
+    "__future__",
+    "_collections_abc",
+    "_ctypes",
+    "_json",
+    "_sitebuiltins",
+    "_socket",
+    "_stat",
+    "akjob",
+    "akjob.code",
+    "akjob.code.fresh",
+    "akjob.code.load",
+    "akjob.log",
+    "akjob.log.channel",
+    "akjob.log.current",
+    "akjob.log.encode",
+    "akjob.log.job",
+    "akjob.log.sender",
+    "akjob.log.wrap",
+    "akjob.run",
+    "akjob.run.child",
+    "akjob.run.faultpoint",
+    "akjob.run.folder",
+    "akjob.run.foreign",
+    "akjob.run.linux",
+    "akjob.run.output",
+    "akjob.run.python",
+    "akjob.run.shim",
+    "akjob.run.zygote",
+    "binascii",
+    "errno",
+    "fcntl",
+    "gc",
+    "genericpath",
+    "os",
+    "os.path",
+    "posixpath",
+    "resource",
+    "select",
+    "site",
+    "stat",
+    "types",
+}
+
+NOT_IN_AKJOBD = {
+    "asyncio",
+    "click",
+    "concurrent.futures",
+    "dill",
+    "multiprocessing",
+    "rich",
+    "ssl",
+    "tomlkit",
+    "unittest",
+}
+NOT_IN_COLLECTOR = NOT_IN_AKJOBD | {"logging", "sqlite3", "structlog", "watchdog"}
+
+# Counts what a program asks of SQLite, one statement a line. Python loads it by this name when it starts.
+COUNTING = """\
+import os, sqlite3
+
+if "AKJOB_ROOT" in os.environ:
+    connect = sqlite3.connect
+
+    def counted(*arguments, **named):
+        connection = connect(*arguments, **named)
+        file = open(os.path.join(os.environ["AKJOB_ROOT"], "statements"), "a", buffering=1)
+        connection.set_trace_callback(lambda text: file.write(text.replace("\\n", " ") + "\\n"))
+        return connection
+
+    sqlite3.connect = counted
+"""
+
+
+@pytest.fixture
+def place(root: Path) -> Iterator[Place]:
+    """Yield a root that counts akjobd's statements and in which nothing runs yet."""
+    (root / "sitecustomize.py").write_text(COUNTING)
+    here = Place(root, PYTHONPATH=str(root))
+    yield here
+    here.stop()
+
+
+@pytest.fixture
+def many(place: Place) -> Place:
+    """Return a root with a thousand settled definitions, akjobd at rest."""
+    old = time.time_ns() - 60 * 1_000_000_000  # of a younger file the content is read twice, to be sure
+    for number in range(JOBS):
+        path = place.root / "jobs.d" / f"job{number}.toml"
+        path.write_text(f'description = "{"x" * 400}"\ncommand = ["true"]\n[schedule]\nevery = "300d"\n')
+        os.utime(path, ns=(old, old))
+    place.start()
+    return place
+
+
+def imported(*arguments: str) -> set[str]:
+    """Return the modules that a Python with these arguments has, beyond those that it has by itself."""
+    *options, code = arguments
+    show = "import json, sys; print(json.dumps(sorted(sys.modules)))"
+
+    def modules(text: str) -> set[str]:
+        done = subprocess.run([sys.executable, *options, "-c", text], capture_output=True, check=True, cwd=HOME)
+        return set(json.loads(done.stdout.splitlines()[-1]))
+
+    return modules(f"{code}\n{show}") - modules(show)
+
+
+def settle(place: Place, calm_s: float = 0.5) -> list[int]:
+    """Wait until no thread of the three programs has woken for a while; return the programs' pids."""
+    pids = [place.pid(name) for name in PROGRAMS]
+    last = (time.monotonic(), -1)
+
+    def calm() -> bool:
+        nonlocal last
+        count = switches(pids)
+        if count != last[1]:
+            last = (time.monotonic(), count)
+        return time.monotonic() - last[0] > calm_s
+
+    until(calm)
+    return pids
+
+
+def switches(pids: list[int]) -> int:
+    """Return how often the threads of processes have been gone to sleep to wait for something."""
+    total = 0
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            text = (task / "status").read_text()
+            total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("voluntary"))
+    return total
+
+
+def bytes_read(pid: int) -> int:
+    """Return how much a process has read, from wherever: proc_pid_io(5), rchar."""
+    return int(Path(f"/proc/{pid}/io").read_text().split()[1])
+
+
+def logged(place: Place, event: str) -> list[dict[str, object]]:
+    """Return the lines of this event."""
+    lines = [json.loads(line) for line in place.paths.log.read_bytes().splitlines()]
+    return [line for line in lines if line["event"] == event]
+
+
+def statements(place: Place) -> list[str]:
+    """Return what was asked of the ledger up to now."""
+    return (place.root / "statements").read_text().splitlines()
+
+
+def test_what_the_zygote_has_imported() -> None:
+    """Nothing beyond the list: every module more makes every fork dearer."""
+    code = f"import sys; sys.path.insert(0, {str(HOME)!r}); from akjob.run import child, zygote"
+    assert imported("-I", "-S", "-X", "utf8", code) - ZYGOTE == set()
+
+
+def test_what_akjobd_has_imported() -> None:
+    """No event loop but its own, nothing that draws tables or edits files."""
+    assert imported("from akjob import daemon") & NOT_IN_AKJOBD == set()
+
+
+def test_what_the_collector_has_imported() -> None:
+    """Neither the ledger's nor the watcher's libraries."""
+    assert imported("from akjob.log import collector") & NOT_IN_COLLECTOR == set()
+
+
+def test_nobody_wakes_when_nothing_is_to_be_done(many: Place) -> None:
+    """With a thousand definitions and none due, no thread of any program wakes: whoever polls, does sooner."""
+    assert len(settle(many, IDLE_S)) == len(PROGRAMS)
+
+
+def test_a_long_write_ahead_log_keeps_nobody_awake(place: Place) -> None:
+    """SQLite keeps the file of a log that has once been long; that it is long is no reason to look at it again."""
+    for number in range(300):
+        text = f'description = "{str(number) * 10_000}"\ncommand = ["true"]\n'
+        (place.root / "jobs.d" / f"job{number}.toml").write_text(text)
+    place.start()
+    until(lambda: os.stat(f"{place.paths.db}-wal").st_size > 4 << 20)
+    assert len(settle(place, IDLE_S)) == len(PROGRAMS)
+
+
+def test_a_reload_reads_what_has_changed_and_no_more(many: Place) -> None:
+    """One file among a thousand is edited: that one is read, half a megabyte is not."""
+    pid = many.pid("akjobd")
+    settle(many)
+    before, looks = bytes_read(pid), len(logged(many, "jobs.loaded"))
+    many.job("job7", 'command = ["false"]\n[schedule]\nevery = "300d"\n')
+    until(lambda: len(logged(many, "jobs.loaded")) > looks)
+    assert [line["job"] for line in logged(many, "job.changed")] == ["job7"]
+    assert [line["files_read"] for line in logged(many, "jobs.loaded")[looks:]] == [1]
+    assert bytes_read(pid) - before < 50_000
+
+
+def test_a_look_is_not_a_busy_wait(many: Place) -> None:
+    """While the folder is looked at, the loop sleeps: a look at a thousand files turns it a few times only."""
+    pid = many.pid("akjobd")
+    settle(many)
+    main = Path(f"/proc/{pid}/task/{pid}/status")
+
+    def woken() -> int:
+        return int(main.read_text().split("\nvoluntary_ctxt_switches:")[1].split()[0])
+
+    before = woken()
+    many.ask("look")
+    settle(many)
+    assert woken() - before <= 20
+
+
+def test_statements_of_a_run(place: Place) -> None:
+    """A run costs the ledger a bounded number of statements, whatever ran before it."""
+    place.job("quick", 'command = ["true"]\n')
+    place.start()
+    place.wait(place.run("quick"))
+    counts = []
+    for _ in range(RUNS):
+        before = len(statements(place))
+        place.wait(place.run("quick"))
+        settle(place, 0.3)
+        counts.append(len(statements(place)) - before)
+    assert max(counts) <= 14, statements(place)[-max(counts) :]
+
+
+def test_a_burst_is_few_transactions(place: Place) -> None:
+    """A hundred jobs due at one instant are claimed in one transaction."""
+    due = int(time.time()) + 4  # noqa: TID251 - a wall-clock instant is what a schedule takes
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(due))
+    for number in range(100):
+        place.job(f"job{number}", f'command = ["true"]\n[schedule]\nat = {moment}\n')
+    place.start()
+    until(lambda: place.sql("SELECT count(*) AS n FROM runs WHERE state = 'succeeded'")[0]["n"] == 100, 30.0)
+    said = statements(place)
+    claims = [index for index, text in enumerate(said) if text.startswith("INSERT INTO runs")]
+    assert len(claims) == 100
+    assert "COMMIT" not in said[claims[0] : claims[-1]]
