@@ -20,8 +20,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("requirements.txt", "requirements-dev.txt")
 # a distribution's name where its module's is another
 MODULES = {"tomli-w": "tomli_w"}
-# packages that have data or programs and are not imported by name
-NOT_IMPORTED = {"tzdata"}
+# packages that have data, or that are set up when a job imports them, and are not imported by name
+NOT_IMPORTED = {"structlog", "tzdata"}
 
 
 def name_of(requirement: str) -> str:
