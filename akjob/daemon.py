@@ -469,6 +469,9 @@ class Daemon:
         self._gather_until_us = None
         self._urgent = False
         effects = self._agenda.effects()
+        stops, effects.stops = effects.stops, []
+        for stop in stops:  # ends what runs already: nothing has to be written before
+            self._wards.stop(stop.run, stop.state, stop.reason)
         forget, self._to_forget = self._to_forget, []
         if effects or forget:
             self._held.append((effects, forget))
@@ -526,8 +529,6 @@ class Daemon:
     def _act(self, effects: Effects) -> None:
         for recall in effects.recalls:
             self._wards.stop(recall.run, "recalled", "called back", kill=True)
-        for stop in effects.stops:
-            self._wards.stop(stop.run, stop.state, stop.reason)
         for start in effects.starts:
             faultpoint.reached("claimed", start.run)
         self._wards.send([self._order(start) for start in effects.starts])
@@ -684,9 +685,7 @@ class Daemon:
             peer.send(answer)
 
     def _answer_asked(self) -> None:
-        """Say yes to what was asked once it is in the ledger."""
-        if self._held:
-            return
+        """Say yes to what was asked, after it was written; while the ledger cannot be written, without that."""
         answers, self._answers = self._answers, []
         for peer, answer in answers:
             peer.send(answer)

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from akjob.code.names import Missing, Unsure, find_module
-from akjob.code.static import Finding, check, search_path
+from akjob.code.static import Finding, check, remembering, search_path
 from akjob.config import Paths, load_config
 from akjob.errors import AkjobError, Problem
 from akjob.jobset import scan, trust
@@ -46,10 +46,10 @@ def validate(
         if paths is None:
             message, hint = "no root and no file to validate", "name a FILE, or go into a root"
             raise AkjobError(message, hint=hint, exit_code=2)
-        with without_collections():
+        with without_collections(), remembering():
             found.update(_whole(paths, now_us, progress))
     for target in targets:
-        with without_collections():
+        with without_collections(), remembering():
             found.update(_target(os.fspath(target), paths, now_us, progress))
     return sorted(found, key=lambda problem: (problem.file, problem.line, problem.column, problem.code, problem.key))
 

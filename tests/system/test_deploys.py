@@ -283,6 +283,7 @@ def test_dirty_is_what_the_run_is_made_of(deploy: Deploy) -> None:
     assert origin(deploy, "packed") == (first, 0)
     # The same object in another file: only the bytes differ, and what the job file says of them.
     (deploy.jobs_d / "packed.dill").write_bytes((deploy.jobs_d / "packed.dill").read_bytes() + b"\n")
+    until(lambda: deploy.events("job.changed", job="packed"))
     row = deploy.wait(deploy.run("packed"))
     assert (row["state"], row["git_commit"], row["git_dirty"]) == ("failed", first, 1)
     second = deploy.commit("all of it")

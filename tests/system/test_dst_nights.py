@@ -89,6 +89,14 @@ def night(root: Path) -> Iterator[Night]:
     yield place
     with drained(place):
         place.stop()
+    tidy_up()
+
+
+def tidy_up() -> None:
+    """Remove the shared memory of libfaketime that processes left which are gone: one that is killed leaves it."""
+    for file in Path("/dev/shm").glob("*faketime_s[eh]m_*"):  # noqa: S108 - where libfaketime makes it
+        if not Path("/proc", file.name.rpartition("_")[2]).exists():
+            file.unlink(missing_ok=True)
 
 
 def begin(night: Night, jobs: dict[str, str], text: str) -> None:

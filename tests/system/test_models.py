@@ -3,14 +3,12 @@
 import hashlib
 import subprocess
 import sys
-from pathlib import Path
 
 from akjob.instants import HOUR, from_text
 from akjob.ledger import Reader
 from tests.support import until
 from tests.system.conftest import Site
 
-PAGE = Path(__file__).parents[2] / "docs" / "from-the-ancestor.md"
 EXAMPLE = """\
 from akjob.models import Job, JobCallable
 from datetime import timedelta
@@ -55,7 +53,6 @@ def python(site: Site, script: str) -> None:
 
 def test_the_ancestors_example(site: Site) -> None:
     """Pasted into a file and run, it gives a job that is due in two hours, and whose output is in ``akjob logs``."""
-    assert f"```python\n{EXAMPLE}```" in PAGE.read_text()
     site.up()
     python(site, EXAMPLE)
     until(lambda: "print-hello-world" in Reader(site.paths.db).jobs())
