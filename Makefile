@@ -30,7 +30,7 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 up: $(INSTALLED) examples ## install what is locked, then run supervisord, akjobd and the collector in the foreground
-	@exec $(BIN)/akjob up
+	@exec env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u MAKE_TERMOUT -u MAKE_TERMERR $(BIN)/akjob up
 
 down: ## stop them from another terminal; waits for running jobs
 	@exec $(BIN)/akjob down

@@ -282,7 +282,7 @@ class Daemon:
         self._looking = True
         full, self._full = self._full, False
         self._quiet.reset()
-        config_seen = _signature(self.paths.config_file) if full else self._config_seen
+        config_seen = _signature(self.paths.config_file)
         new_config = config_seen != self._config_seen
         self._config_seen = config_seen
 
@@ -789,6 +789,7 @@ class Daemon:
         revision = self._provenance.current()
         counts = None if jobset is None else jobset.counts
         broken = [] if jobset is None else [_broken(one) for one in jobset.broken.values()]
+        broken += [_broken_config(one, self.started_us) for one in self._config_problems if one.severity == "error"]
         return {
             "root": str(self.paths.root),
             "programs": self._programs(),
@@ -925,6 +926,12 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 
 def _refusal(error: AkjobError) -> dict[str, Any]:
     return {"ok": False, "message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+
+
+def _broken_config(problem: Problem, since_us: int) -> dict[str, Any]:
+    """Return what is wrong in etc/akjob.toml as status shows it: no job, and the defaults in place of what is wrong."""
+    fields = {key: getattr(problem, key) for key in ("file", "line", "column", "message", "hint")}
+    return {"job": None, **fields, "since": to_text(since_us), "running_last_good": None}
 
 
 def _broken(one: Any) -> dict[str, Any]:

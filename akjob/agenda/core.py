@@ -684,7 +684,10 @@ class Agenda:
         row.state, row.reason, row.ended_us = state, reason, self._now
         self._uncount(run)
         self._forget(run)
-        self._books.say_of("run.finished" if state == "cancelled" else f"run.{state}", row)
+        if state == "cancelled":
+            self._books.say_of("run.finished", row)
+        else:
+            self._books.say_of(f"run.{state}", row, slot_last=to_text(row.slot_last_us), count=row.count)
 
     def _drop(self, run: Run, state: State, reason: str) -> None:
         """End a run that has not started; one whose order is out is called back first."""

@@ -18,7 +18,7 @@ _LONGEST_WHY = 60
 @click.command(
     name="history",
     epilog=examples(
-        "akjob history", "akjob history reports/nightly -n 5", "akjob history --state failed --json | jq -r .run"
+        "akjob history", "akjob history reports/nightly -n 5", "akjob history --state failed --json | jq -r .id"
     ),
 )
 @click.argument("job", metavar="[JOB]", required=False)

@@ -21,7 +21,7 @@ from akjob.log.render import render
 _TAIL = 10  # so many lines of the past are shown before what is added, where nothing says since when
 _EXAMPLES = examples(
     "akjob logs reports/nightly --since 2h",
-    "akjob logs 20260330T003000-8c1f --raw > output",
+    "akjob logs 01m85ajwkd1sc8zp --raw > output",
     "akjob logs -f --level warning",
     "akjob logs --json --grep timeout | jq -r .run",
 )

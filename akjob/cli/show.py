@@ -25,7 +25,7 @@ _LABEL = 12
     name="show",
     epilog=examples(
         "akjob show reports/nightly",
-        "akjob show reports/nightly --at 20260330T003000-8c1f",
+        "akjob show reports/nightly --at 01m85ajwkd1sc8zp",
         "akjob show reports/nightly --json | jq .definition.run.timeout",
     ),
 )

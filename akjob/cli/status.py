@@ -82,6 +82,15 @@ def without_akjobd(paths: Paths, now: int) -> dict[str, Any]:
     }
 
 
+def _what_runs(broken: Mapping[str, Any], since: str) -> str:
+    if broken["job"] is None:
+        return "the default is in its place"
+    if broken.get("running_last_good") is None:
+        return f"{broken['job']}, refused {since}"
+    kept = "the last good version runs" if broken["running_last_good"] else "nothing of it runs"
+    return f"{broken['job']}, refused {since}; {kept}"
+
+
 def _collector(paths: Paths, now: int) -> dict[str, Any]:
     pid = lock_holder(paths.run_dir / "collector.lock")
     since = started_us(pid, now) if pid else None
@@ -101,7 +110,7 @@ def _lines(status: Mapping[str, Any], now: int, *, colour: bool) -> list[str]:
         for broken in status["broken"]:
             place = f"{broken['file']}:{broken['line']}:{broken['column']}"
             since = relative(from_text(broken["since"]), now)
-            lines += [paint(f"{place}: {broken['message']}", "red", on=colour), f"  {broken['job']}, refused {since}"]
+            lines += [paint(f"{place}: {broken['message']}", "red", on=colour), f"  {_what_runs(broken, since)}"]
     lines.append("")
     if not status["running"]:
         return [*lines, "Nothing runs."]

@@ -113,6 +113,9 @@ def pid(paths: Paths) -> int | None:
     """Return the process id of the supervisord that answers on the root's socket; None where none does."""
     try:
         return int(ask(paths, "supervisor.getPID"))
+    except PermissionError as error:
+        message = f"supervisord of {paths.root} answers its own user and root alone"
+        raise AkjobError(message, hint="run the command as that user, or with sudo", exit_code=3) from error
     except (OSError, HTTPException, Fault):
         return None
 

@@ -19,6 +19,7 @@ TEXT = 200
 
 # Calling these while loading does no more than build a value. Everything else is at least worth a look.
 _BUILDERS = {
+    "types": frozenset(["GenericAlias"]),
     "dill._dill": frozenset(
         [
             "_create_function",
@@ -151,6 +152,8 @@ class Call:
 
     def __str__(self) -> str:
         return f"{_shown(self.function)}(…)"
+
+    __repr__ = __str__  # within a tuple too, and the same at every run
 
 
 class Mark:

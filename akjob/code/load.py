@@ -369,6 +369,10 @@ def _finish(result: object) -> object:
         from asyncio import run  # noqa: PLC0415 - it would double the cost of every other start
 
         return run(result)  # type: ignore[arg-type]
+    if type(result).__name__ in ("generator", "async_generator") and hasattr(result, "close"):
+        raise TypeError(
+            "it is a generator function, and calling one executes nothing: name a function that goes through it"
+        )
     return result
 
 

@@ -171,7 +171,8 @@ def _modules_in(folders: Sequence[str]) -> list[str]:
 class Namespace:
     """What a module's source binds: each name with its binding, or None when there are several or it is unclear."""
 
-    def __init__(self, tree: ast.Module | None, *, magic: bool) -> None:
+    def __init__(self, tree: ast.Module | None, *, magic: bool, fault: str = "") -> None:
+        self.fault = fault
         self.magic = magic or tree is None
         self.bindings: dict[str, ast.AST | None] = {}
         self.stars: list[ast.ImportFrom] = []
@@ -207,7 +208,10 @@ def _namespace(file: str, *_stamp: int) -> Namespace:
     try:
         source = Path(file).read_bytes()
         tree = ast.parse(source)
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+    except SyntaxError as error:
+        fault = f"{file}:{error.lineno or 1}:{error.offset or 1}: {error.msg}"
+        return Namespace(None, magic=True, fault=fault)
+    except (OSError, ValueError, RecursionError, MemoryError):
         return Namespace(None, magic=True)
     return Namespace(tree, magic=any(word.encode() in source for word in _MAGIC))
 
@@ -295,6 +299,8 @@ def _member(module: Module, names: Sequence[str], depth: int = 0) -> Found:
     if module.file is None or depth > DEPTH:
         raise Unsure
     space = namespace(module.file)
+    if space.fault:
+        raise Missing(f"module {module.name} cannot be imported: {space.fault}", "mend its syntax")
     name, rest = names[0], names[1:]
     if name not in space.bindings:
         _from_stars(module, space, name)

@@ -108,6 +108,7 @@ class Watcher:
     def __init__(self, paths: Paths, notify: Callable[[], None]) -> None:
         self._folder = os.path.abspath(paths.jobs_d)
         self._shown = os.path.relpath(paths.jobs_d, paths.root)
+        self._config = paths.config_file
         self._notify = notify
         self._lock = threading.Lock()
         self._paths: set[str] | None = set()
@@ -178,6 +179,9 @@ class Watcher:
             observer.start()
             if place.identity is not None:
                 observer.schedule(handler, place.real, recursive=True, event_filter=_KINDS)
+            if self._config.parent.is_dir():
+                watch = _Anchor(frozenset({self._config.name}), self._everything)
+                observer.schedule(watch, str(self._config.parent), event_filter=_KINDS)
             for folder, names in place.anchors:
                 observer.schedule(_Anchor(names, self._everything), folder, event_filter=_KINDS)
             for folder in place.links:

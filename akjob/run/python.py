@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
     from collections.abc import Callable
+    from types import TracebackType
     from typing import Any
 
 EVENT = b"{"
@@ -83,11 +84,30 @@ def begin(
     ahead = order["import_ahead"]
     if gated and not ahead:
         wait(channel, order["start_us"])
-    call = _load(order, load)
+    try:
+        call = _load(order, load)
+    except load.CodeError as error:
+        _report_cause(error, load, report)
+        raise
     if gated and ahead:
         tell(channel, READY, "")
         wait(channel, order["start_us"])
     return _run(call, channel, load, report)
+
+
+def _is_ours(frame: TracebackType, load: Any) -> bool:
+    file = frame.tb_frame.f_code.co_filename
+    return file in (__file__, load.__file__) or file.startswith("<frozen importlib")
+
+
+def _report_cause(error: BaseException, load: Any, report: Callable[[BaseException], None]) -> None:
+    """Write down the exception that kept the code from being loaded, where it comes from the code itself."""
+    cause = error.__cause__
+    own = None if cause is None else cause.__traceback__
+    while own is not None and (_is_ours(own, load)):
+        own = own.tb_next
+    if cause is not None and (own is not None or isinstance(cause, SyntaxError)):
+        report(cause.with_traceback(own))
 
 
 def _load(order: dict[str, Any], load: Any) -> Any:
@@ -127,7 +147,7 @@ def _run(call: Any, channel: _socket.socket, load: Any, report: Callable[[BaseEx
         tell(channel, ERROR, load.describe_exception(error))
         # The frames above the job's own code are ours, and tell its author nothing.
         own = error.__traceback__
-        while own is not None and own.tb_frame.f_code.co_filename in (__file__, load.__file__):
+        while own is not None and _is_ours(own, load):
             own = own.tb_next
         report(error.with_traceback(own))
     return _finish(code, report)

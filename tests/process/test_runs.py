@@ -250,6 +250,27 @@ def test_results_errors_and_exits(place: Place) -> None:
     assert go(place, 'callable = "code_of_test:later"\n', "later")["result"] == '"async"'
 
 
+@pytest.mark.parametrize(
+    ("text", "error"), [("def main(): pass\n1 / 0\n", "ZeroDivisionError"), ("def main(:\n", "SyntaxError")]
+)
+def test_an_error_in_the_module_is_logged_with_its_place(place: Place, text: str, error: str) -> None:
+    """What keeps a module from being imported is in the log as an error inside the job's function is."""
+    code(place, text)
+    row = go(place, 'callable = "code_of_test:main"\n')
+    assert error in row["reason"]
+    printed(place, row["id"])
+    (logged,) = [line for line in lines(place.paths, run=row["id"]) if line["event"] == "uncaught exception"]
+    assert logged["exception"]["type"] == error
+    assert "code_of_test.py" in json.dumps(logged["exception"])
+
+
+def test_a_generator_function_is_no_success(place: Place) -> None:
+    """Calling one executes nothing of it, and a run that did nothing must not look as if it had."""
+    code(place, "def main():\n    yield 1\n")
+    row = go(place, 'callable = "code_of_test:main"\n')
+    assert (row["state"], "generator function" in row["error"]) == ("failed", True)
+
+
 def test_threads_and_exit_functions_finish(place: Place) -> None:
     """The run's end is the end that a script has: threads are joined, atexit runs, buffers are flushed."""
     code(

@@ -114,7 +114,6 @@ def said(root: Path, target: str, *args: Any, **kwargs: Any) -> str:
         ("reports.sales:json.dumps", [1], {}),
         ("reports.sales:joined", ["a"], {}),
         ("reports.sales:__name__", [], {}),
-        ("reports.broken:x", [], {}),
         ("reports.magic:x", [], {}),
         ("reports.magic.sub:x", [], {}),
         ("reports.getattr:x", [], {}),
@@ -147,6 +146,7 @@ def test_what_is_right_or_unsure_is_silent(root: Path, target: str, args: list[A
         ("reports.sales:Plain.went", [], {}, "class Plain ({root}/reports/sales.py:31) has no went"),
         ("reports.sales:SETTINGS", [], {}, "not-callable: reports.sales:SETTINGS is a dict, which cannot be called"),
         ("reports.sales:TEXT", [], {}, "is 'text', which cannot be called"),
+        ("reports.broken:x", [], {}, "broken.py:1:5: invalid syntax (mend its syntax)"),
         (
             "reports.sales:send",
             [],
