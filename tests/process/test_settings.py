@@ -19,7 +19,7 @@ def place(root: Path) -> Iterator[Place]:
 
 
 def test_a_saved_setting_is_live_and_a_wrong_one_is_shown(place: Place) -> None:
-    """No restart and no half minute: `status` names the mistake as soon as it is saved, and forgets it when it is gone."""
+    """No restart, no half minute: `status` names the mistake as soon as it is saved, and forgets it when it is gone."""
     settings = place.root / "etc" / "akjob.toml"
     settings.write_text("bogus = 1\n")
     (told,) = until(lambda: place.status()["broken"], 10.0)
