@@ -1,19 +1,31 @@
-"""Compare the engine with the oracle of the tests: ``python -m benchmarks.oracle_agreement [CASES [SEED]]``.
+"""Compare the engine with the oracle of the tests: ``python -m benchmarks.oracle_agreement [CASES [SEED [next]]]``.
 
 Each case is a random schedule with limits, a zone, and a stretch of time around a change of that zone's clock. All
 slots of the stretch must be the same, to the microsecond, also when they are asked for one by one, and when counted.
+With ``next`` each case becomes a job file, and what ``akjob next`` prints of it is compared instead.
 Ends with exit code 1 at the first disagreement, after printing the case.
 """
 
+import json
 import sys
+import tempfile
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 
-from akjob.instants import from_datetime
+from click.testing import CliRunner
+from msgspec import structs
+
+from akjob.cli.next import command
+from akjob.instants import from_datetime, from_text
 from akjob.schedule import compile_schedule, count_between, next_slot, slots_between
+from akjob.spec import job_table, to_toml
+from akjob.spec.model import Command, JobSpec
 from tests.unit.schedule.cases import Case, make_case
 from tests.unit.schedule.oracle import slots
+
+AT_MOST = 50
 
 
 def disagreement(case: Case, random: Random) -> str | None:
@@ -37,6 +49,29 @@ def disagreement(case: Case, random: Random) -> str | None:
     return None
 
 
+def command_disagreement(case: Case, folder: Path) -> str | None:
+    """Return how what ``akjob next FILE`` prints differs from the oracle; None when they agree."""
+    # A file has one zone for its days; only the engine can be given another for the limits.
+    limits = structs.replace(case.schedule.limits, zone=case.schedule.zone)
+    case = case._replace(schedule=structs.replace(case.schedule, limits=limits))
+    expected = slots(*case)[:AT_MOST]
+    spec = JobSpec(
+        name="job", file="job.toml", sources=(), definition="", sha256="", code=Command(("true",), None),
+        schedule=case.schedule,
+    )  # fmt: skip
+    file = folder / "job.toml"
+    file.write_text(to_toml(job_table(spec)))
+    after = (case.start - timedelta(microseconds=1)).isoformat()
+    done = CliRunner().invoke(command, [str(file), "--after", after, "-n", str(AT_MOST), "--json"])
+    printed = json.loads(done.stdout.splitlines()[0])["next"] if done.stdout else []
+    end_us = from_datetime(case.end)
+    found = [slot for slot in map(from_text, printed) if slot < end_us]
+    if found == expected:
+        return None
+    said = f"printed {len(found)}: {_texts(found)}; the oracle has {len(expected)}: {_texts(expected)}"
+    return f"akjob next {said}\n{done.output[:500]}"
+
+
 def _texts(instants: list[int]) -> list[str]:
     return [datetime.fromtimestamp(instant / 1e6, UTC).isoformat() for instant in instants[:3]]
 
@@ -45,12 +80,18 @@ def main() -> None:
     """Run the cases and print how many agreed."""
     cases = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    by_command = sys.argv[3:] == ["next"]
+    with tempfile.TemporaryDirectory() as folder:
+        _compare(cases, seed, folder, by_command=by_command)
+
+
+def _compare(cases: int, seed: int, folder: str, *, by_command: bool) -> None:
     begun = time.process_time()
     total = empty = 0
     for number in range(1, cases + 1):
         random = Random(f"{seed}/{number}")  # noqa: S311 - repeatable, no secret
         case = make_case(random)
-        wrong = disagreement(case, random)
+        wrong = command_disagreement(case, Path(folder)) if by_command else disagreement(case, random)
         if wrong:
             print(f"case {number} of seed {seed} disagrees: {wrong}\n{case}")
             sys.exit(1)
