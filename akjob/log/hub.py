@@ -460,7 +460,7 @@ class Hub:
         path = os.path.join(folder, "spool")
         try:
             if not os.path.exists(path):
-                self._answer(run, b"ok\n")
+                self._answer(run, b"bad\n" if os.path.exists(path + ".bad") else b"ok\n")
             elif not spool.shim_is_gone(folder):
                 self._answer(run, b"busy\n")
                 self._look_later()
