@@ -1,6 +1,6 @@
 """``akjob status``: whether all is well."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -82,6 +82,14 @@ def without_akjobd(paths: Paths, now: int) -> dict[str, Any]:
     }
 
 
+def _ending(groups: Sequence[str] | None) -> str:
+    """Say by what means a run is bounded and ended."""
+    if groups is None:
+        return "ended by their process trees, limited by rlimits: no control group is delegated to akjobd"
+    counted = f"; {' and '.join(groups)} counted for each run as a whole" if groups else ""
+    return f"ended by control group{counted}"
+
+
 def _what_runs(broken: Mapping[str, Any], since: str) -> str:
     if broken["job"] is None:
         return "the default is in its place"
@@ -103,7 +111,10 @@ def _lines(status: Mapping[str, Any], now: int, *, colour: bool) -> list[str]:
     lines = [f"root      {status['root']}", f"revision  {_revision(status['revision'], now)}"]
     jobs = status["jobs"]
     bad = f", {paint(str(jobs['broken']) + ' broken', 'red', on=colour)}" if jobs["broken"] else ""
-    lines += [f"jobs      {jobs['loaded']} loaded{bad}", ""]
+    lines.append(f"jobs      {jobs['loaded']} loaded{bad}")
+    if "control_groups" in status:
+        lines.append(f"runs      {_ending(status['control_groups'])}")
+    lines.append("")
     lines += table(("PROGRAM", "STATE", "PID", "SINCE", ""), map(_program, *_programs(status, now)), colour=colour)
     if status["broken"]:
         lines.append("")
