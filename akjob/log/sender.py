@@ -88,11 +88,6 @@ class Sender:
         """Whether every line is acknowledged."""
         return self.acked == self.next_seq - 1
 
-    @property
-    def spooling(self) -> bool:
-        """Whether lines wait in the spool file."""
-        return self._spool_fd is not None
-
     # -- what the owner's loop asks -----------------------------------------------------------------------------------
 
     def fileno(self) -> int:

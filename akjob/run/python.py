@@ -24,10 +24,9 @@ REFUSED = b"F"
 READY = b"I"
 RESULT = b"R"
 STARTED = b"S"
-WARNING = b"W"
 """First byte of what the job's side tells the shim: a log event (a JSON object), the error that the code ended with,
 a step that could not be done, the code is imported, the return value as JSON, the gate was passed (at which instant, in
-microseconds), a warning."""
+microseconds)."""
 
 _MESSAGE_BYTES = 60_000
 _GATE_CHECK_S = 1.0

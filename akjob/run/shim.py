@@ -85,7 +85,6 @@ class Shim:
         self.kill_at: float | None = None
         self.give_up_at: float | None = None
         self.childless = True
-        self.retry_at: float | None = None
         self.strays: list[str] = []
 
     # -- the beginning ------------------------------------------------------------------------------------------------
@@ -404,11 +403,8 @@ class Shim:
             if self.released:
                 late = time.time_ns() / 1e9 - self.order["start_us"] / 1e6
                 self._say("warning", "run.lead_short", f',"late_s":{late:.6f},"lead_s":{self.order["lead_us"] / 1e6:g}')
-        elif kind == python.STARTED:
-            if not self.released:
-                self._pass_gate(int(text))
-        elif kind == python.WARNING:
-            self._say("warning", "run.warning", f',"message":{quote(text.decode("utf-8", "replace"))}')
+        elif kind == python.STARTED and not self.released:
+            self._pass_gate(int(text))
 
     def _event(self, message: bytes) -> None:
         seq = self.sender.next_seq
