@@ -43,7 +43,10 @@ from akjob.worker import Worker
 if TYPE_CHECKING:
     from akjob.spec.model import JobSpec
 
-SECOND_LOOK_US = 30_000_000
+Found = tuple[Change, list[Problem], tuple[Config, list[Problem]] | None]
+"""What a look came to: what changed, what is wrong with watching, and the configuration if it is another one."""
+
+SECOND_LOOK_S = 30.0
 """The folder is looked at again after this long, whatever was or was not heard of it."""
 
 _HELD_RETRY_US = 500_000
@@ -54,6 +57,7 @@ _PRUNE_EVERY_US = 3_600_000_000
 _PRUNE_PAUSE_US = 50_000
 _CHECKPOINT_BYTES = 4 << 20
 _CHECKPOINT_COMMITS = 100
+_LOOK_AGAIN_US = 30_000_000
 _SWEEP_US = 30_000_000
 _SPOOL_SWEEP_US = 3_000_000
 _GIT_PATIENCE_US = 1_000_000
@@ -115,11 +119,11 @@ class Daemon:
         self._loader: Loader | None = None
         self._looking = False
         self._links: frozenset[str] = frozenset()
-        self._look_us = self.started_us
+        self._look_us: int | None = None
         self._full = True
         self._jobset: JobSet | None = None
         self._prune_us = self.started_us + _PRUNE_PAUSE_US
-        self._sweep_us = self.started_us + _SWEEP_US
+        self._sweep_us: int | None = None
         self._draining: dict[control.Peer, bool] = {}
         self._told_trouble = Trouble()
         self._stopping = False
@@ -155,6 +159,7 @@ class Daemon:
         self._loader = Loader(self.paths, self.config, last_good(rows), remember_in=self.paths.var / "jobs.cache")
         for problem in self._watcher.start():
             self._say_problem(problem)
+        self._looks.again(SECOND_LOOK_S, self._look_again, self._take_over, self._look_failed)
         self._look()
         self._provenance.refresh()
 
@@ -177,8 +182,10 @@ class Daemon:
 
     def _keep_near(self, now: int) -> None:
         """Keep what comes again and again from waiting for hours, when the wall clock was set back by so much."""
-        self._look_us = min(self._look_us, now + SECOND_LOOK_US)
-        self._sweep_us = min(self._sweep_us, now + _SWEEP_US)
+        if self._look_us is not None:
+            self._look_us = min(self._look_us, now + _LOOK_AGAIN_US)
+        if self._sweep_us is not None:
+            self._sweep_us = min(self._sweep_us, now + _SWEEP_US)
         self._prune_us = min(self._prune_us, now + _PRUNE_EVERY_US)
         if self._retry_us is not None:
             self._retry_us = min(self._retry_us, now + _HELD_RETRY_US)
@@ -188,12 +195,18 @@ class Daemon:
     def _arm(self) -> None:
         """Set the alarm for whatever comes next."""
         now, steady = now_us(), time.monotonic()
-        times = [self._prune_us, self._sweep_us]
-        if not self._looking:
+        times = [self._prune_us]
+        if not self._looking and self._look_us is not None:
             times.append(self._look_us)
         if self._jobset is not None and self._agenda.wake_us is not None:
             times.append(self._agenda.wake_us)
-        others = (self._retry_us, self._gather_until_us, self._wards.start_at_us, self._wards.again_at_us)
+        others = (
+            self._sweep_us,
+            self._retry_us,
+            self._gather_until_us,
+            self._wards.start_at_us,
+            self._wards.again_at_us,
+        )
         times += [at for at in others if at is not None]
         for deadline in (
             self._journal.sender.deadline(steady),
@@ -270,48 +283,64 @@ class Daemon:
         if self._looking:
             return
         due = self._quiet.due_us
-        if now >= self._look_us or (due is not None and time.monotonic() * 1e6 >= due):
-            self._full = self._full or now >= self._look_us
+        wanted = self._look_us is not None and now >= self._look_us
+        if wanted or (due is not None and time.monotonic() * 1e6 >= due):
+            self._full = self._full or wanted
             self._look()
 
     def _look(self) -> None:
         """Have the folder looked at, off the loop: only what the watcher named, or everything."""
-        loader = self._loader
-        if loader is None:
-            return
         self._looking = True
+        self._look_us = None
         full, self._full = self._full, False
         self._quiet.reset()
+        self._looks.give(lambda: self._look_now(full=full), self._looked, self._looked_in_vain)
+
+    def _look_now(self, *, full: bool) -> Found | None:
+        """Look; this alone, and what it calls, is done in the thread that looks."""
+        loader = self._loader
+        if loader is None:
+            return None
         config_seen = _signature(self.paths.config_file)
-        new_config = config_seen != self._config_seen
+        config = load_config(self.paths.config_file) if config_seen != self._config_seen else None
         self._config_seen = config_seen
+        if config is not None:
+            loader.reconfigure(config[0])
+        hints = self._watcher.take().paths
+        problems: list[Problem] = []
+        if full or hints is None or config is not None:
+            problems = self._watcher.rearm(loader.links)
+            self._watcher.take()  # whatever it names is looked at below
+            hints = None
+        return loader.load(now_us(), hints), problems, config
 
-        def look() -> tuple[Change, list[Problem], tuple[Config, list[Problem]] | None]:
-            config = load_config(self.paths.config_file) if new_config else None
-            if config is not None:
-                loader.reconfigure(config[0])
-            hints = self._watcher.take().paths
-            problems: list[Problem] = []
-            if full or hints is None or config is not None:
-                problems = self._watcher.rearm(loader.links)
-                self._watcher.take()  # whatever it names is looked at below
-                hints = None
-            return loader.load(now_us(), hints), problems, config
+    def _look_again(self) -> Found | None:
+        """Look at everything although nothing was heard; nobody is woken when nothing has changed."""
+        found = self._look_now(full=True)
+        if found is None or self._loader is None or self._jobset is None:
+            return found
+        change, problems, config = found
+        news = change.is_news or change.look_again_us is not None or self._loader.links != self._links
+        return found if news or problems or config is not None else None
 
-        self._looks.give(look, self._looked, self._look_failed)
+    def _looked_in_vain(self, error: Exception) -> None:
+        self._looking = False
+        self._look_failed(error)
 
     def _look_failed(self, error: Exception) -> None:
-        self._looking = False
-        self._look_us = now_us() + SECOND_LOOK_US
         self._journal.say("error", "jobs.look_failed", message=f"{type(error).__name__}: {error}")
 
-    def _looked(self, found: tuple[Change, list[Problem], tuple[Config, list[Problem]] | None]) -> None:
+    def _looked(self, found: Found | None) -> None:
+        self._looking = False
+        self._take_over(found)
+
+    def _take_over(self, found: Found | None) -> None:
+        if found is None:
+            return
         change, problems, config = found
         now = now_us()
-        self._looking = False
-        self._look_us = now + SECOND_LOOK_US
         if change.look_again_us is not None:
-            self._look_us = min(self._look_us, change.look_again_us)
+            self._look_us = change.look_again_us if self._look_us is None else min(self._look_us, change.look_again_us)
         if self._loader is not None and self._loader.links != self._links:
             self._links = self._loader.links  # what they lead to is watched from the next full look on
             self._look_us = now
@@ -386,7 +415,7 @@ class Daemon:
             if before.row.state == "running" or before.row.id in folders:
                 self._wards.find(before.row.id, running=before.row.state == "running")
         self._open_before = []
-        self._wards.sweep(self._agenda.knows)
+        self._sweep(now_us())
 
     def _take_in(self, now: int) -> None:
         """Give the agenda what became of runs.
@@ -531,6 +560,8 @@ class Daemon:
             self._wards.stop(recall.run, "recalled", "called back", kill=True)
         for start in effects.starts:
             faultpoint.reached("claimed", start.run)
+        if effects.starts:
+            self._sweep_within(_SWEEP_US)
         self._wards.send([self._order(start) for start in effects.starts])
         for start in effects.starts:
             faultpoint.reached("ordered", start.run)
@@ -568,7 +599,7 @@ class Daemon:
 
     def _ask_spool(self, run: str) -> None:
         """Ask the collector to read a spool in; it deletes it then, and the next sweep removes the rest."""
-        self._sweep_us = min(self._sweep_us, now_us() + _SPOOL_SWEEP_US)
+        self._sweep_within(_SPOOL_SWEEP_US)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             try:
                 sock.setblocking(False)
@@ -583,13 +614,22 @@ class Daemon:
         if self._wards.start_at_us is not None and now >= self._wards.start_at_us:
             self._wards.start()
         self._say_trouble(now)
-        if now >= self._sweep_us:
-            self._sweep_us = now + _SWEEP_US
-            if self._jobset is not None:
-                self._wards.sweep(self._agenda.knows)
+        if self._sweep_us is not None and now >= self._sweep_us:
+            self._sweep(now)
         if now >= self._prune_us:
             self._prune(now)
         self._checkpoint_if_due()
+
+    def _sweep(self, now: int) -> None:
+        """Remove what runs left behind, again and again while there is anything; where nothing is nobody looks."""
+        self._sweep_us = now + _SWEEP_US
+        self._wards.sweep(self._agenda.knows)
+        if not self._wards.folders() and (self._cgroups is None or not self._cgroups.names()):
+            self._sweep_us = None
+
+    def _sweep_within(self, wait_us: int) -> None:
+        at = now_us() + wait_us
+        self._sweep_us = at if self._sweep_us is None else min(self._sweep_us, at)
 
     def _checkpoint_if_due(self) -> None:
         """Have the write-ahead log moved into the database. Its file never shrinks, so commits are counted."""

@@ -23,6 +23,9 @@ class Worker:
     ``wake`` is called there after each piece; the loop then calls :meth:`collect`.
     """
 
+    _again: Callable[[], Result | None] | None = None
+    _again_s: float | None = None
+
     def __init__(self, name: str, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._todo: queue.SimpleQueue[Callable[[], Result] | None] = queue.SimpleQueue()
@@ -34,14 +37,30 @@ class Worker:
     def give(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
         """Queue a piece of work; ``done`` or ``failed`` is called by :meth:`collect`, in the loop's own thread."""
 
-        def whole() -> Result:
-            try:
-                return Result(done, failed, value=work())
-            except Exception as error:  # noqa: BLE001 - whoever gave the work decides what an error means
-                return Result(done, failed, error=error)
+        def finished(value: Any) -> None:
+            self.waiting -= 1
+            done(value)
+
+        def broken(error: Exception) -> None:
+            self.waiting -= 1
+            failed(error)
 
         self.waiting += 1
-        self._todo.put(whole)
+        self._todo.put(lambda: _result(work, finished, broken))
+
+    def again(
+        self, after_s: float, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """Do ``work`` whenever nothing else was done for so long, from the next piece of work on.
+
+        The loop does not notice when it comes to nothing, that is to None: nobody else is woken.
+        """
+
+        def whole() -> Result | None:
+            result = _result(work, done, failed)
+            return result if result.value is not None or result.error is not None else None
+
+        self._again, self._again_s = whole, after_s
 
     def collect(self) -> None:
         """Hand over the results that are ready."""
@@ -50,7 +69,6 @@ class Worker:
                 result = self._results.get_nowait()
             except queue.Empty:
                 return
-            self.waiting -= 1
             if result.error is not None:
                 result.failed(result.error)
             else:
@@ -62,8 +80,20 @@ class Worker:
 
     def _work(self) -> None:
         while True:
-            work = self._todo.get()
+            try:
+                work: Callable[[], Result | None] | None = self._todo.get(timeout=self._again_s)
+            except queue.Empty:
+                work = self._again
             if work is None:
                 return
-            self._results.put(work())
-            self._wake()
+            result = work()
+            if result is not None:
+                self._results.put(result)
+                self._wake()
+
+
+def _result(work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[Exception], None]) -> Result:
+    try:
+        return Result(done, failed, value=work())
+    except Exception as error:  # noqa: BLE001 - whoever gave the work decides what an error means
+        return Result(done, failed, error=error)

@@ -6,6 +6,7 @@ removed afterwards.
 """
 
 import argparse
+import compileall
 import subprocess
 import sys
 import time
@@ -63,6 +64,7 @@ def main() -> None:
     if options.add:
         report.recall((options.out / "figures.json").read_bytes(), book)
         book.remark("These figures were not taken in one run: some are from an earlier call (--add).")
+    compileall.compile_dir(_ROOT / "akjob", quiet=1)  # as an installation does
     measures = _measures(book, options)
     chosen = options.names or [name for name in measures if name != "peers" or not options.quick]
     for name in chosen:

@@ -85,7 +85,8 @@ class Place:
         return time.perf_counter() - began
 
     def _spawn(self, program: str) -> None:
-        environment = {key: text for key, text in os.environ.items() if not key.startswith(("SUPERVISOR_", "AKJOB_"))}
+        left_out = ("SUPERVISOR_", "AKJOB_", "PYTHONDONTWRITEBYTECODE")  # an installed akjob has its compiled form
+        environment = {key: text for key, text in os.environ.items() if not key.startswith(left_out)}
         with (self.root / f"{program}.out").open("ab") as out:
             process = subprocess.Popen(
                 [sys.executable, "-c", f"from {_PROGRAMS[program]} import main; main()"],

@@ -25,13 +25,12 @@ from akjob.config import Config, Paths
 from akjob.errors import AkjobError, Problem
 from akjob.jobset import remember, scan, trust
 from akjob.jobset.model import Broken, Change, Changed, JobSet, LastGood, Refused
-from akjob.jobset.scan import DEFAULTS, SUFFIX, Folder, Listing, Signature
+from akjob.jobset.scan import DEFAULTS, RACY_US, SUFFIX, Folder, Listing, Signature
 from akjob.jobset.trust import Access
 from akjob.spec import Defaults, load_definition, parse_defaults, parse_job
 from akjob.spec.model import DillFile, DottedCallable, JobSpec
 
 SETTLE_US = 200_000
-RACY_US = 2_000_000
 SECOND_LOOK_US = 5_000_000
 REMEMBERED = 100  # of fewer files parsing costs less than remembering
 MANY = 200  # of that many files a full look costs no more
@@ -203,7 +202,7 @@ class Loader:
     # a full look
 
     def _look_at_all(self, turn: _Turn) -> None:
-        listing = scan.scan(self._folder, self._shown)
+        listing = scan.scan(self._folder, self._shown, self._listing, turn.now_us)
         if self._holds_back(listing, turn):
             return
         contexts = self._contexts_of(listing, turn)

@@ -1,7 +1,8 @@
 """What lies in ``jobs.d/``: one look with ``stat`` alone, and one file read safely.
 
-A look costs one ``stat`` a file and opens nothing. What changed since the last look is read by
-:mod:`akjob.jobset.loader`.
+A look costs one ``stat`` a file and opens no file. What changed since the last look is read by
+:mod:`akjob.jobset.loader`. The names in a folder are not read again while it is as it was when they were: whatever
+comes, goes or takes another's place there moves its ``ctime``, which nobody can set.
 
 Paths are relative to the folder looked at, with ``/`` between their parts: ``reports/nightly.toml``. The folder itself
 is ``""``.
@@ -12,6 +13,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -20,6 +22,7 @@ from akjob.errors import Problem
 DEFAULTS = "_defaults.toml"
 SUFFIX = ".toml"
 MAX_SIZE = 1024 * 1024
+RACY_US = 2_000_000
 NAME_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _JOB_FILE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)*[A-Za-z0-9][A-Za-z0-9._-]*\.toml\Z")
 
@@ -45,13 +48,23 @@ class Folder(Struct, frozen=True):
     gid: int
 
 
+class Names(Struct, frozen=True):
+    """What lies in a folder of plain files and plain folders, as paths. ``stamp``: its ``mtime`` and ``ctime``."""
+
+    stamp: tuple[int, int]
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+    defaults: bool
+
+
 class Listing(Struct, frozen=True, kw_only=True):
     """One look at the folder.
 
     ``files`` are the job files, ``defaults`` the ``_defaults.toml`` files by their folder. ``unreadable`` has the
     folders and files that are there but could not be looked at, with the reason: nothing is known of what is in them.
     ``missing`` says that the folder itself is not there. ``linked`` says that a symlink was followed somewhere, and
-    ``links`` has the real paths of the files and folders that symlinks lead to.
+    ``links`` has the real paths of the files and folders that symlinks lead to. ``names`` has what was in each folder
+    that had not been changed for two seconds: for the next look.
     """
 
     files: Mapping[str, Signature]
@@ -62,6 +75,7 @@ class Listing(Struct, frozen=True, kw_only=True):
     missing: bool = False
     linked: bool = False
     links: frozenset[str] = frozenset()
+    names: Mapping[str, Names] = {}
 
 
 class Unreadable(Exception):  # noqa: N818 - it says what the file is
@@ -112,20 +126,24 @@ def name_problem(path: str, shown: str) -> Problem | None:
     return None
 
 
-def scan(folder: str, shown: str = "jobs.d") -> Listing:
+def scan(folder: str, shown: str = "jobs.d", before: Listing | None = None, now_us: int = 0) -> Listing:
     """Look at all of ``folder``. Never raises for what is in it; nothing is opened but folders.
 
-    ``shown`` is what the folder is called in Problems.
+    ``shown`` is what the folder is called in Problems. With the look ``before``, and the wall clock's instant, the
+    names in folders that have not changed are taken from there.
     """
-    return _Look(folder, shown).listing()
+    return _Look(folder, shown, before, now_us).listing()
 
 
 class _Look:
     """One walk through the folder, with what it found so far."""
 
-    def __init__(self, folder: str, shown: str) -> None:
+    def __init__(self, folder: str, shown: str, before: Listing | None, now_us: int) -> None:
         self._folder = folder
         self._shown = shown
+        self._before = before
+        self._settled_ns = (now_us - RACY_US) * 1000
+        self._names: dict[str, Names] = {}
         self._files: dict[str, Signature] = {}
         self._defaults: dict[str, Signature] = {}
         self._folders: dict[str, Folder] = {}
@@ -151,6 +169,7 @@ class _Look:
             missing=missing,
             linked=self._linked,
             links=frozenset(self._links),
+            names=self._names,
         )
 
     def _walk(self, path: str, below: str, above: frozenset[tuple[int, int]]) -> None:
@@ -160,10 +179,19 @@ class _Look:
             self._warn(below, "link-loop", "this symlink leads to a folder that it lies in; it is not followed")
             return
         folders: list[tuple[str, str]] = []
+        seen = Folder(*identity, found.st_mode, found.st_uid, found.st_gid)
+        stamp = (found.st_mtime_ns, found.st_ctime_ns)
+        known = self._known(below, seen, stamp)
         try:
-            with os.scandir(path) as entries:
-                self._folders[below] = Folder(*identity, found.st_mode, found.st_uid, found.st_gid)
-                self._sort(entries, below, folders)
+            if known is not None:
+                self._look_at_known(path, below, known, seen)
+                folders = [(f"{self._folder}/{deeper}", deeper) for deeper in known.folders]
+            else:
+                with os.scandir(path) as entries:
+                    self._folders[below] = seen
+                    plain = self._sort(entries, below, folders)
+                if plain is not None and max(stamp) < self._settled_ns:
+                    self._names[below] = Names(stamp, plain, tuple(one for _, one in folders), below in self._defaults)
         except (FileNotFoundError, NotADirectoryError):
             raise
         except OSError as error:
@@ -171,6 +199,33 @@ class _Look:
         above |= {identity}
         for deeper, name in folders:
             self._enter(deeper, name, above)
+
+    def _known(self, below: str, seen: Folder, stamp: tuple[int, int]) -> Names | None:
+        """Return what is in a folder, if that is known from the look before."""
+        if self._before is None or self._before.folders.get(below) != seen:
+            return None
+        known = self._before.names.get(below)
+        return known if known is not None and known.stamp == stamp else None
+
+    def _look_at_known(self, path: str, below: str, known: Names, seen: Folder) -> None:
+        """Look at the files of a folder whose names are known."""
+        files, stat_of, start = self._files, os.stat, len(below) + 1 if below else 0
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._folders[below] = seen
+            self._names[below] = known
+            for file in known.files:
+                try:
+                    files[file] = signature(stat_of(file[start:], dir_fd=folder))
+                except FileNotFoundError:
+                    continue  # removed just now
+                except OSError as error:
+                    self._unreadable[file] = _reason(error)
+            with suppress(FileNotFoundError):
+                if known.defaults:
+                    self._defaults[below] = signature(stat_of(DEFAULTS, dir_fd=folder))
+        finally:
+            os.close(folder)
 
     def _enter(self, path: str, below: str, above: frozenset[tuple[int, int]]) -> None:
         try:
@@ -180,32 +235,46 @@ class _Look:
         except OSError as error:
             self._unreadable[below] = _reason(error)
 
-    def _sort(self, entries: Iterable["os.DirEntry[str]"], below: str, folders: list[tuple[str, str]]) -> None:
-        """Take in the files of one folder and add the folders in it to ``folders``, as (path, path below)."""
+    def _sort(
+        self, entries: Iterable["os.DirEntry[str]"], below: str, folders: list[tuple[str, str]]
+    ) -> tuple[str, ...] | None:
+        """Take in the files of one folder and add the folders in it to ``folders``, as (path, path below).
+
+        Return the job files, or None when not all that concerns us here is plain: symlinks, what cannot be seen.
+        """
         prefix = f"{below}/" if below else ""
         files = self._files
+        own: list[str] = []
+        plain = True
         for entry in entries:
             name = entry.name
             if name[0] in "._#~":
                 if name == DEFAULTS:
-                    self._defaults_file(entry, below)
+                    plain = self._defaults_file(entry, below) and plain
             elif name.endswith(SUFFIX):
                 # ten thousand files come along here at every look: nothing is called that need not be
                 try:
                     found = entry.stat()
                 except OSError as error:
                     self._no_stat(entry, prefix + name, error)
+                    plain = False
                     continue
                 if found.st_mode & _KIND == _REGULAR:
-                    files[prefix + name] = signature(found)
+                    path = prefix + name
+                    files[path] = signature(found)
+                    own.append(path)
                     if entry.is_symlink():
                         self._follow(os.path.realpath(entry.path))
+                        plain = False
                 else:
                     self._other(entry, prefix + name, found.st_mode, folders)
+                    plain = False
             elif not name.endswith(("~", "#")) and entry.is_dir():
                 if entry.is_symlink():
                     self._follow(os.path.realpath(entry.path))
+                    plain = False
                 folders.append((entry.path, prefix + name))
+        return tuple(own) if plain else None
 
     def _follow(self, real: str) -> None:
         self._linked = True
@@ -228,7 +297,8 @@ class _Look:
         else:
             self._not_a_file(path, mode)
 
-    def _defaults_file(self, entry: "os.DirEntry[str]", below: str) -> None:
+    def _defaults_file(self, entry: "os.DirEntry[str]", below: str) -> bool:
+        """Take in a folder's defaults; return whether they are a plain file."""
         path = f"{below}/{DEFAULTS}" if below else DEFAULTS
         if entry.is_symlink():
             self._follow(os.path.realpath(entry.path))
@@ -236,11 +306,12 @@ class _Look:
             found = entry.stat()
         except OSError as error:
             self._unreadable[path] = _reason(error)
-            return
+            return False
         if stat.S_ISREG(found.st_mode):
             self._defaults[below] = signature(found)
-        else:
-            self._not_a_file(path, found.st_mode)
+            return not entry.is_symlink()
+        self._not_a_file(path, found.st_mode)
+        return False
 
     def _not_a_file(self, path: str, mode: int) -> None:
         kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")

@@ -194,6 +194,17 @@ def test_nobody_wakes_when_nothing_is_to_be_done(many: Place) -> None:
     assert len(settle(many, IDLE_S)) == len(PROGRAMS)
 
 
+def test_the_second_look_wakes_one_thread(many: Place) -> None:
+    """Every 30 s a thread of akjobd looks at the folder again; whoever waits for news of it sleeps on: 6 a minute."""
+    pids = settle(many, IDLE_S)
+    before = [switches([pid]) for pid in pids]
+    until(lambda: switches(pids) > sum(before), 45.0)
+    settle(many, IDLE_S)
+    akjobd, *others = (switches([pid]) - count for pid, count in zip(pids, before, strict=True))
+    assert akjobd <= 3
+    assert others == [0, 0]
+
+
 def test_a_long_write_ahead_log_keeps_nobody_awake(place: Place) -> None:
     """SQLite keeps the file of a log that has once been long; that it is long is no reason to look at it again."""
     for number in range(300):

@@ -634,14 +634,20 @@ def test_folder_that_cannot_be_read(root: Root, monkeypatch: pytest.MonkeyPatch)
     root.write("a/x.toml")
     root.write("b/y.toml")
     root.load()
-    scandir = os.scandir
+    scandir, open_ = os.scandir, os.open
 
     def refuse(path: str) -> object:
         if Path(path).name == "a":
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
+    def refuse_to_open(path: str, flags: int, mode: int = 0o777) -> int:
+        if Path(path).name == "a":
+            raise PermissionError(13, "Permission denied")
+        return open_(path, flags, mode)
+
     monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "open", refuse_to_open)
     change = root.load()
     assert change.removed == ()
     assert [(broken.job, broken.file) for broken in change.broken] == [("a/x", "jobs.d/a")]

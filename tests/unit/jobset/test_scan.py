@@ -53,6 +53,60 @@ def test_defaults(tmp_path: Path) -> None:
     assert set(listing.folders) == {"", "a"}
 
 
+FAR_US = 10**17  # an instant at which every folder has been left alone for long
+
+
+def test_names_that_are_known_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second look reads no folder that is as it was, and finds the same, edits included."""
+    files(tmp_path, "a.toml", "b/c.toml", "b/_defaults.toml", "b/.hidden.toml")
+    before = scan(str(tmp_path), now_us=FAR_US)
+    (tmp_path / "b/c.toml").write_text("longer")
+    monkeypatch.setattr(os, "scandir", lambda path: pytest.fail(f"read {path}"))
+    after = scan(str(tmp_path), "jobs.d", before, FAR_US)
+    assert after.files.keys() == before.files.keys()
+    assert [path for path in after.files if after.files[path] != before.files[path]] == ["b/c.toml"]
+    assert (after.defaults, after.folders, after.names) == (before.defaults, before.folders, before.names)
+
+
+@pytest.mark.parametrize("what", ["add", "remove", "replace", "link", "folder", "defaults", "other folder"])
+def test_whatever_happens_to_a_known_folder_is_seen(tmp_path: Path, what: str) -> None:
+    """What comes, goes or takes another's place moves the folder's ctime, even when its mtime is set back."""
+    files(tmp_path, "b/c.toml", "b/d.toml", "elsewhere")
+    before = scan(str(tmp_path), now_us=FAR_US)
+    was = (tmp_path / "b").stat()
+    folder = tmp_path / "b"
+    match what:
+        case "add":
+            files(tmp_path, "b/new.toml")
+        case "remove":
+            (folder / "c.toml").unlink()
+        case "replace":
+            files(tmp_path, "b/.draft")
+            (folder / ".draft").rename(folder / "c.toml")
+        case "link":
+            (folder / "c.toml").unlink()
+            (folder / "c.toml").symlink_to(tmp_path / "elsewhere")
+        case "folder":
+            files(tmp_path, "b/e/f.toml")
+        case "defaults":
+            files(tmp_path, "b/_defaults.toml")
+        case _:
+            folder.rename(tmp_path / "gone")
+            files(tmp_path, "b/z.toml")
+    os.utime(folder, ns=(was.st_atime_ns, was.st_mtime_ns))
+    after, anew = (scan(str(tmp_path), "jobs.d", known, FAR_US) for known in (before, None))
+    assert after == anew
+    assert after != before
+
+
+def test_a_folder_that_was_just_changed_is_read_again(tmp_path: Path) -> None:
+    """Within the clock's grain a second change can leave the stamp as it is, so a young one counts for nothing."""
+    files(tmp_path, "b/c.toml")
+    changed_us = (tmp_path / "b").stat().st_ctime_ns // 1000
+    assert "b" not in scan(str(tmp_path), now_us=changed_us + 1_000_000).names
+    assert "b" in scan(str(tmp_path), now_us=changed_us + 3_000_000).names
+
+
 def test_missing_folder(tmp_path: Path) -> None:
     """A folder that is not there, or is a file, is missing; nothing is raised."""
     assert scan(str(tmp_path / "none")).missing
