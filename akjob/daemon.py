@@ -355,9 +355,10 @@ class Daemon:
         if first:
             self._agenda.load(change, now)
             self._reconcile()
-            # What is loaded now stays: the garbage collector need not walk through ten thousand jobs again and again.
-            gc.collect()
+            # What is loaded now stays: the garbage collector need not walk through ten thousand jobs even once.
             gc.freeze()
+            if self._loader is not None:
+                self._looks.give(self._loader.remember, lambda _: None, self._look_failed)
         elif change.is_news:
             self._agenda.load(change, now)
         if first or change.is_news:

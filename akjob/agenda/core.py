@@ -31,12 +31,12 @@ from akjob.agenda.jobs import (
 )
 from akjob.agenda.life import CLOSE, RETRIED, UNDER_WAY, Effects, End, Run, Running, Start
 from akjob.agenda.places import Places
-from akjob.due import FEW, FOREVER, GRACE_US, Decision, Known, Verdict, decide, done, timing
+from akjob.due import FEW, FOREVER, GRACE_US, Decision, Known, Timing, Verdict, decide, done, timing
 from akjob.errors import AkjobError
 from akjob.instants import HOUR, SECOND, to_text
 from akjob.jobset.model import Broken, Change
 from akjob.ledger.model import JobRow, OpenRun, RunRow, State, Trigger, Wait
-from akjob.schedule import Memory
+from akjob.schedule import Memory, next_slot
 from akjob.spec import load_definition
 from akjob.spec.model import Command, JobSpec
 
@@ -168,6 +168,9 @@ class Agenda:
             self._edit_job(job, spec, job.spec or old, loading, first=first)
         elif job.spec is not None:
             return
+        elif job.row.definition == spec.definition:
+            job.row.definition, job.row.definition_sha256 = spec.definition, spec.sha256  # one text, not two
+            job.row.job, job.row.file = spec.name, spec.file if job.row.file == spec.file else job.row.file
         if job.row.definition_sha256 != spec.sha256:
             job.row.definition, job.row.definition_sha256, job.row.file = spec.definition, spec.sha256, spec.file
             job.row.last_loaded_us = self._now
@@ -340,7 +343,7 @@ class Agenda:
         job.wake_us = None
         self._settle(job)
         spec, when = job.spec, job.when
-        if spec is None or when is None:
+        if spec is None or when is None or self._is_calm(job, spec, when):
             return
         decision = decide(spec, when, self._known(job, spec), self._now)
         self._apply(job, spec, decision)
@@ -353,6 +356,31 @@ class Agenda:
             return
         job.next_us = decision.next_us
         self._wake_at(job, decision.wake_us)
+
+    def _is_calm(self, job: Job, spec: JobSpec, when: Timing) -> bool:
+        """Say whether nothing is to be decided but when to look again, and do that: as it is with most jobs at a start.
+
+        It comes to what :func:`decide` comes to, without the values made for a decision.
+        """
+        if (
+            not spec.enabled
+            or spec.runs is not None
+            or when.told is not None
+            or job.runs
+            or job.taken
+            or job.row.paused_at_us is not None
+        ):
+            return False
+        upcoming = job.next_us
+        if upcoming is None:
+            upcoming = job.next_us = next_slot(when.plan, job.row.mark_us)
+            if upcoming is None:
+                return True
+        wake = upcoming + when.jitter_us - (when.early_us if self._places.free(spec.run.lock) else 0)
+        if wake <= self._now:
+            return False
+        self._wake_at(job, wake)
+        return True
 
     def _known(self, job: Job, spec: JobSpec) -> Known:
         row = job.row

@@ -73,7 +73,7 @@ class _Module(Struct):
     jobs: set[str] = msgspec.field(default_factory=set)
 
 
-class _Entry(Struct):
+class _Entry(Struct, gc=False):
     """What is known of one job file. ``signature`` None means: look again, whatever it is."""
 
     path: str
@@ -101,8 +101,8 @@ class _Turn(Struct):
     problems: list[Problem] = msgspec.field(default_factory=list)
     fresh: set[str] = msgspec.field(default_factory=set)
     again_us: list[int] = msgspec.field(default_factory=list)
+    trusted: dict[Access, bool] = msgspec.field(default_factory=dict)
     files_read: int = 0
-    parsed: int = 0
     emptied: int = 0
 
 
@@ -144,11 +144,14 @@ class Loader:
         self._root_seen: Folder | None = None
         self._trusted = trust.who(config.trust, own_uid=self._own_uid)
         self._remember_in = remember_in
-        self._remembered: Mapping[bytes, msgspec.Raw] = {}
-        self._parser = b""
+        self._remembered: dict[str, remember.Record] = {}
+        self._to_remember = False
+        self._began_us = 0
         if remember_in is not None:
-            self._parser = remember.fingerprint()
-            self._remembered = remember.load(remember_in, self._trusted)
+            with without_collections():
+                self._remembered = remember.load(
+                    remember_in, self._trusted, remember.fingerprint() + self._config_stamp
+                )
         self._said: frozenset[Problem] = frozenset()
         self._twins: dict[str, set[str]] = {}
         self._case: tuple[Problem, ...] = ()
@@ -176,6 +179,7 @@ class Loader:
         """Take another ``etc/akjob.toml``: the next look must be a full one, and judges every job again."""
         self._config = config
         self._config_stamp = _stamp(config)
+        self._remembered = {}
         self._listing = None
         self._contexts = {}
         self._root_seen = None
@@ -192,6 +196,7 @@ class Loader:
         instant.
         """
         turn = _Turn(now_us=now_us)
+        self._began_us = self._began_us or now_us
         targets = None if hints is None else self._targets(hints)
         if targets is None:
             self._look_at_all(turn)
@@ -215,7 +220,8 @@ class Loader:
         if not same_files or known_contexts is not contexts:
             with without_collections():
                 self._visit_changed(listing, turn)
-                self._remember(turn)
+            self._remembered = {}  # it was for the start
+            self._to_remember |= turn.files_read >= REMEMBERED
         for path in list(self._unsettled):
             if path in listing.files and path not in turn.fresh:
                 self._visit(path, listing.files[path], turn)
@@ -229,29 +235,61 @@ class Loader:
         self._say_all(turn)
 
     def _visit_changed(self, listing: Listing, turn: _Turn) -> None:
-        entries, contexts = self._entries, self._contexts
+        entries, contexts, remembered = self._entries, self._contexts, self._remembered
         for path, signature in listing.files.items():
             entry = entries.get(path)
-            if entry is None or entry.signature != signature or entry.context is not contexts[path.rpartition("/")[0]]:
+            context = contexts[path.rpartition("/")[0]]
+            if entry is None and path in remembered and self._recall(remembered[path], path, signature, context, turn):
+                continue
+            if entry is None or entry.signature != signature or entry.context is not context:
                 self._visit(path, signature, turn)
 
-    def _remember(self, turn: _Turn) -> None:
-        """Keep what was parsed, when it was much, and forget what is kept on disk: it was for the start."""
-        self._remembered = {}
-        if self._remember_in is None or turn.parsed < REMEMBERED:
-            return
-        specs = (
-            (self._key(entry), entry.spec)
-            for entry in self._entries.values()
-            if entry.spec is not None and entry.broken is None and not entry.warnings and entry.digest
-        )
-        remember.save(self._remember_in, specs)
+    def _recall(self, record: remember.Record, path: str, signature: Signature, context: _Context, turn: _Turn) -> bool:
+        """Take a job from what is remembered if its file need not even be read; return whether that was so."""
+        spec = record.spec
+        if not record.settled or record.signature != signature or record.stamp != context.stamp or context.errors:
+            return False
+        if type(spec.code) is DillFile or not self._is_trusted(_access_of(signature), turn):
+            return False
+        entry = self._entry(path)
+        self._follow_modules(entry, spec)
+        if any(self._modules[key].problem is not None for key in entry.modules):
+            return False
+        turn.fresh.add(path)
+        entry.signature, entry.digest, entry.context = signature, record.digest, context
+        self._take(entry, spec, (), turn)
+        return True
 
-    def _key(self, entry: _Entry) -> bytes:
-        """Return a hash of all that decides about what a file parses to."""
-        stamp = entry.context.stamp if entry.context is not None else b""
-        name = entry.path.encode("utf-8", "surrogateescape")
-        return hashlib.sha256(self._parser + self._config_stamp + entry.digest + stamp + name).digest()
+    def _is_trusted(self, access: Access, turn: _Turn) -> bool:
+        trusted = turn.trusted.get(access)
+        if trusted is None:
+            trusted = turn.trusted[access] = trust.distrust(access, self._trusted) is None
+        return trusted
+
+    def remember(self) -> None:
+        """Keep what was parsed for the next start, if it was much. Takes its time, so it comes after all else."""
+        if self._remember_in is None or not self._to_remember:
+            return
+        self._to_remember = False
+        settled_ns = (self._began_us - RACY_US) * 1000
+        records = (
+            remember.Record(
+                path=entry.path,
+                signature=entry.signature,
+                settled=max(entry.signature[1], entry.signature[7]) < settled_ns,
+                digest=entry.digest,
+                stamp=entry.context.stamp,
+                spec=entry.spec,
+            )
+            for entry in self._entries.values()
+            if entry.spec is not None
+            and entry.broken is None
+            and not entry.warnings
+            and entry.signature is not None
+            and entry.context is not None
+            and entry.path.isascii()
+        )
+        remember.save(self._remember_in, remember.fingerprint() + self._config_stamp, records)
 
     def _vanished(self, listing: Listing, turn: _Turn) -> None:
         """Take out what is gone, and keep what cannot be seen."""
@@ -529,7 +567,7 @@ class Loader:
         problems = [*self._refusals(entry, shown)]
         spec = None
         if not any(problem.severity == "error" for problem in problems):
-            spec, found = self._parse(entry, shown, data, turn)
+            spec, found = self._parse(entry, shown, data)
             problems += found
         self._follow_dill(entry, spec, turn)
         self._follow_modules(entry, spec)
@@ -543,13 +581,11 @@ class Loader:
         else:
             self._take(entry, spec, tuple(problems), turn)
 
-    def _parse(self, entry: _Entry, shown: str, data: bytes, turn: _Turn) -> tuple[JobSpec | None, tuple[Problem, ...]]:
-        raw = self._remembered.get(self._key(entry)) if self._remembered else None
-        known = remember.spec_of(raw) if raw is not None else None
-        if known is not None:
-            return known, ()
-        turn.parsed += 1
-        chain = entry.context.chain if entry.context is not None else ()
+    def _parse(self, entry: _Entry, shown: str, data: bytes) -> tuple[JobSpec | None, tuple[Problem, ...]]:
+        known = self._remembered.get(entry.path)
+        chain, stamp = ((), b"") if entry.context is None else (entry.context.chain, entry.context.stamp)
+        if known is not None and known.digest == entry.digest and known.stamp == stamp:
+            return known.spec, ()
         try:
             result = parse_job(entry.name, shown, data, defaults=chain, config=self._config)
         except Exception as error:  # noqa: BLE001 - whatever a file does to the parser, it must cost this job alone

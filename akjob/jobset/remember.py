@@ -1,35 +1,55 @@
-"""What job files parsed to, remembered over restarts by their content, so that a start need not parse what it knows.
+"""What job files parsed to, remembered over restarts, so that a start need not parse what it knows.
 
-A key is a hash of everything that decides about the result: the file's content, its defaults, its name, the
-configuration, and the code that parses. So nothing in it can be out of date; at worst it is of no use. The file may be
-deleted any time.
+A record counts for the same path, the same content, the same defaults above it, the same configuration, and the same
+code that parses. The content is known by its hash; and by ``stat`` alone where that says what it said when the file was
+hashed, two seconds or more after its last change of any kind. So nothing in it can be out of date; at worst it is of no
+use. The file may be deleted any time.
 """
 
 import hashlib
 import os
 import sys
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from akjob import __version__
+from akjob.jobset.scan import Signature
 from akjob.jobset.trust import Access, Who, distrust
 from akjob.spec.model import JobSpec
 
-_MAGIC = b"akjob jobs 1\n"
+_MAGIC = b"akjob jobs 2\n"
 _SCALARS = (str, int, float, bool)
 _PARSING = ("spec", "schedule", "toml", "units.py", "config.py", "errors.py", "instants.py")
 
+
+class Record(Struct, array_like=True, frozen=True, gc=False):
+    """What one file parsed to. ``stamp`` identifies its defaults; ``settled``: its ``signature`` is to be trusted."""
+
+    path: str
+    signature: Signature
+    settled: bool
+    digest: bytes
+    stamp: bytes
+    spec: JobSpec
+
+
+class _Kept(Struct, array_like=True):
+    stamp: bytes
+    records: msgspec.Raw
+
+
 _encoder = msgspec.msgpack.Encoder()
-_index = msgspec.msgpack.Decoder(dict[bytes, msgspec.Raw])
-_spec = msgspec.msgpack.Decoder(JobSpec)
+_kept = msgspec.msgpack.Decoder(_Kept)
+_records = msgspec.msgpack.Decoder(list[Record])
 
 
-def load(file: Path, trusted: Who) -> Mapping[bytes, msgspec.Raw]:
-    """Read what was remembered, by key. Empty when there is nothing, it is damaged, or others may write it."""
+def load(file: Path, trusted: Who, stamp: bytes) -> dict[str, Record]:
+    """Read what was remembered under this stamp, by path. Empty when it is damaged, or others may write it."""
     try:
         with file.open("rb") as stream:
             found = os.fstat(stream.fileno())
@@ -43,26 +63,16 @@ def load(file: Path, trusted: Who) -> Mapping[bytes, msgspec.Raw]:
     if data[: len(_MAGIC)] != _MAGIC or data[len(_MAGIC) : head] != zlib.crc32(body).to_bytes(4, "big"):
         return {}
     try:
-        return _index.decode(body)
+        kept = _kept.decode(body)
+        return {record.path: record for record in _records.decode(kept.records)} if kept.stamp == stamp else {}
     except msgspec.MsgspecError:
         return {}
 
 
-def spec_of(raw: msgspec.Raw) -> JobSpec | None:
-    """Return the JobSpec, or None when it is no such thing."""
-    try:
-        return _spec.decode(raw)
-    except msgspec.MsgspecError:
-        return None
-
-
-def save(file: Path, jobs: Iterable[tuple[bytes, JobSpec]]) -> None:
+def save(file: Path, stamp: bytes, records: Iterable[Record]) -> None:
     """Replace what is remembered. What goes wrong (a full disk, a folder that is not there) costs time only."""
-    kept: dict[bytes, msgspec.Raw] = {}
-    for key, spec in jobs:
-        if _is_plain(spec):
-            kept[key] = msgspec.Raw(_encoder.encode(spec))
-    body = _encoder.encode(kept)
+    kept = _encoder.encode([record for record in records if _is_plain(record.spec)])
+    body = _encoder.encode(_Kept(stamp, msgspec.Raw(kept)))
     draft = file.with_name(f".{file.name}.new")
     with suppress(OSError):
         with open(draft, "wb", opener=_private) as stream:

@@ -26,8 +26,8 @@ RACY_US = 2_000_000
 NAME_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _JOB_FILE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)*[A-Za-z0-9][A-Za-z0-9._-]*\.toml\Z")
 
-Signature = tuple[int, int, int, int, int, int, int]
-"""``(size, mtime_ns, inode, device, mode, uid, gid)`` of what a name leads to, symlinks followed."""
+Signature = tuple[int, int, int, int, int, int, int, int]
+"""``(size, mtime_ns, inode, device, mode, uid, gid, ctime_ns)`` of what a name leads to, symlinks followed."""
 
 _KIND, _REGULAR = 0o170000, stat.S_IFREG
 _KINDS = {
@@ -91,7 +91,7 @@ class Unreadable(Exception):  # noqa: N818 - it says what the file is
 def signature(found: os.stat_result) -> Signature:
     """Return what is compared to tell whether a file may have changed."""
     # by index, which costs half of what the names of the fields do
-    return (found[6], found.st_mtime_ns, found[1], found[2], found[0], found[4], found[5])
+    return (found[6], found.st_mtime_ns, found[1], found[2], found[0], found[4], found[5], found.st_ctime_ns)
 
 
 def is_ignored(name: str) -> bool:

@@ -52,6 +52,7 @@ SELECT_OPEN = (
 
 
 to_text = lru_cache(maxsize=4096)(_to_text)  # the rows of a burst share most of their instants
+_shared_instant = lru_cache(maxsize=256)(from_text)  # so do the jobs that were loaded together
 
 
 def text(instant_us: int | None) -> str | None:
@@ -124,11 +125,35 @@ def run_row(values: tuple[Any, ...]) -> RunRow:
 
 
 def job_row(values: tuple[Any, ...]) -> JobRow:
-    """Read a row of ``SELECT_JOBS``."""
-    named = dict(zip(JOB_COLUMNS, values, strict=True))
-    for column, name in _JOB_INSTANTS:
-        named[name] = instant(named.pop(column))
-    return JobRow(**named)
+    """Read a row of ``SELECT_JOBS``. There are ten thousand of them when akjobd starts."""
+    (
+        job, mark, runs_started, paused_at, paused_until, pause_reason, paused_by, again_from, last_run, last_state,
+        last_ended, first_loaded_at, last_loaded_at, removed_at, file, sha256, definition, refused, refused_since,
+    ) = values  # fmt: skip
+    row = JobRow(
+        job=job,
+        mark_us=_shared_instant(mark),
+        runs_started=runs_started,
+        last_run=last_run,
+        last_state=last_state,
+        first_loaded_us=_shared_instant(first_loaded_at),
+        last_loaded_us=_shared_instant(last_loaded_at),
+        file=file,
+        definition_sha256=sha256,
+        definition=definition,
+        refused=refused,
+        refused_us=instant(refused_since),
+    )
+    if last_ended is not None:
+        row.last_ended_us = from_text(last_ended)
+    if again_from is not None:
+        row.again_from_us = from_text(again_from)
+    if removed_at is not None:
+        row.removed_us = from_text(removed_at)
+    if paused_at is not None:
+        row.paused_at_us, row.paused_until_us = from_text(paused_at), instant(paused_until)
+        row.pause_reason, row.paused_by = pause_reason, paused_by
+    return row
 
 
 def open_run(values: tuple[Any, ...]) -> OpenRun:
@@ -170,15 +195,4 @@ _RUN_INSTANTS = (
     ("queued_at", "queued_us"),
     ("started_at", "started_us"),
     ("ended_at", "ended_us"),
-)
-_JOB_INSTANTS = (
-    ("mark", "mark_us"),
-    ("paused_at", "paused_at_us"),
-    ("paused_until", "paused_until_us"),
-    ("again_from", "again_from_us"),
-    ("last_ended", "last_ended_us"),
-    ("first_loaded_at", "first_loaded_us"),
-    ("last_loaded_at", "last_loaded_us"),
-    ("removed_at", "removed_us"),
-    ("refused_since", "refused_us"),
 )

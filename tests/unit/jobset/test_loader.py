@@ -11,7 +11,7 @@ from akjob import spec
 from akjob.config import Config
 from akjob.instants import SECOND
 from akjob.jobset.loader import Loader
-from akjob.jobset.model import LastGood, Refused
+from akjob.jobset.model import Change, LastGood, Refused
 from akjob.spec.model import Command
 from tests.unit.jobset.root import BAD, GOOD, OTHER, Root
 
@@ -401,10 +401,21 @@ def _many(root: Root) -> Path:
     return root.paths.root / "remembered"
 
 
+LATER_US = 10**17  # long after whatever was done to a file
+
+
+def _started(root: Root, file: Path, config: Config | None = None, *, now_us: int = LATER_US) -> Change:
+    """Start anew: load everything, then remember it for the next start."""
+    loader = Loader(root.paths, config or Config(), remember_in=file)
+    change = loader.load(now_us)
+    loader.remember()
+    return change
+
+
 def test_remembered(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """What unchanged contents parsed to is remembered over a restart, and is the very same."""
     file = _many(root)
-    before = Loader(root.paths, Config(), remember_in=file).load(root.now_us).jobset
+    before = _started(root, file).jobset
     parsed: list[str] = []
 
     def parse(name: str, *args: Any, **options: Any) -> spec.ParseResult:
@@ -413,7 +424,7 @@ def test_remembered(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("akjob.jobset.loader.parse_job", parse)
     root.write("job7.toml", OTHER)
-    after = Loader(root.paths, Config(), remember_in=file).load(root.now_us).jobset
+    after = _started(root, file).jobset
     assert sorted(parsed) == ["args", "broken", "job7"]
     assert {**after.jobs, "job7": None} == {**before.jobs, "job7": None}
     assert after.jobs["job7"].code == FALSE
@@ -423,12 +434,12 @@ def test_remembered(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_remembered_with_other_defaults(root: Root) -> None:
     """Other defaults or another configuration make nothing of what was remembered count."""
     file = _many(root)
-    Loader(root.paths, Config(), remember_in=file).load(root.now_us)
+    _started(root, file)
     root.write("_defaults.toml", '[run]\ntimeout = "5m"\n')
-    jobs = Loader(root.paths, Config(), remember_in=file).load(root.now_us).jobset.jobs
+    jobs = _started(root, file).jobset.jobs
     assert {job.run.timeout_us for job in jobs.values()} == {300 * SECOND}
     config = Config(run_defaults={"nice": 5})
-    jobs = Loader(root.paths, config, remember_in=file).load(root.now_us).jobset.jobs
+    jobs = _started(root, file, config).jobset.jobs
     assert {job.run.nice for job in jobs.values()} == {5}
 
 
@@ -436,7 +447,7 @@ def test_remembered_with_other_defaults(root: Root) -> None:
 def test_remembered_is_damaged(root: Root, damage: str) -> None:
     """A damaged file, or one that others may write, costs time only."""
     file = _many(root)
-    before = Loader(root.paths, Config(), remember_in=file).load(root.now_us).jobset
+    before = _started(root, file).jobset
     data = file.read_bytes()
     if damage == "cut":
         file.write_bytes(data[:-100])
@@ -447,8 +458,49 @@ def test_remembered_is_damaged(root: Root, damage: str) -> None:
         file.chmod(0o666)
     else:
         file.unlink()
-    after = Loader(root.paths, Config(), remember_in=file).load(root.now_us).jobset
+    after = _started(root, file).jobset
     assert after.jobs == before.jobs
+
+
+def test_what_is_settled_is_not_even_read(root: Root) -> None:
+    """A file that is by ``stat`` as it was when it was hashed, long after its last change, is not read at a start."""
+    file = _many(root)
+    assert _started(root, file).files_read == 122
+    root.write("job7.toml", OTHER)
+    change = _started(root, file)
+    assert change.files_read == 3  # that one, the broken one, and the one whose values are not plain
+    assert change.jobset.jobs["job7"].code == FALSE
+
+
+def test_what_was_just_written_is_read_at_a_start(root: Root) -> None:
+    """Within two seconds of a change another one could leave no trace, so the content counts."""
+    file = _many(root)
+    changed_us = max(path.stat().st_ctime_ns for path in root.jobs.iterdir()) // 1000
+    _started(root, file, now_us=changed_us + SECOND)
+    assert _started(root, file).files_read == 122
+    assert _started(root, file).files_read == 2
+
+
+@pytest.mark.parametrize("how", ["content", "mode", "defaults"])
+def test_a_change_while_akjobd_was_down_is_seen(root: Root, how: str) -> None:
+    """A change of the same size whose time was set back, of who may write, of the defaults: none is overlooked."""
+    file = _many(root)
+    _started(root, file)
+    path = root.jobs / "job7.toml"
+    was = path.stat()
+    match how:
+        case "content":
+            with path.open("r+") as stream:
+                stream.write(path.read_text().replace("true", "evil"))
+            os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+            assert (path.stat().st_size, path.stat().st_mtime_ns) == (was.st_size, was.st_mtime_ns)
+            assert _started(root, file).jobset.jobs["job7"].code == Command(argv=None, shell="evil")  # noqa: S604 - a value, no call
+        case "mode":
+            path.chmod(0o666)
+            assert set(_started(root, file).jobset.broken) == {"broken", "job7"}
+        case _:
+            root.write("_defaults.toml", "[run]\nnice = 5\n")
+            assert {job.run.nice for job in _started(root, file).jobset.jobs.values()} == {5}
 
 
 # an emptied folder
