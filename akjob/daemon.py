@@ -33,7 +33,7 @@ from akjob.jobset.loader import Loader
 from akjob.jobset.model import Change, JobSet
 from akjob.jobset.watch import Quiet, Watcher
 from akjob.journal import Journal
-from akjob.processes import die_with_supervisord, lock_holder, started_us
+from akjob.processes import die_with_supervisord, give_memory_back, lock_holder, started_us
 from akjob.run import cgroup, faultpoint, order
 from akjob.run.ids import RunIds
 from akjob.run.wards import Ended, Happening, Lost, NeverStarted, Started, Trouble, Wards
@@ -314,6 +314,11 @@ class Daemon:
             hints = None
         return loader.load(now_us(), hints), problems, config
 
+    def _after_the_first_look(self) -> None:
+        if self._loader is not None:
+            self._loader.remember()
+        give_memory_back()
+
     def _look_again(self) -> Found | None:
         """Look at everything although nothing was heard; nobody is woken when nothing has changed."""
         found = self._look_now(full=True)
@@ -357,8 +362,7 @@ class Daemon:
             self._reconcile()
             # What is loaded now stays: the garbage collector need not walk through ten thousand jobs even once.
             gc.freeze()
-            if self._loader is not None:
-                self._looks.give(self._loader.remember, lambda _: None, self._look_failed)
+            self._looks.give(self._after_the_first_look, lambda _: None, self._look_failed)
         elif change.is_news:
             self._agenda.load(change, now)
         if first or change.is_news:

@@ -41,6 +41,13 @@ def started_us(pid: int, now_us: int) -> int | None:
     return booted_us + int(fields[19]) * 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 
+def give_memory_back() -> None:
+    """Have the C library give free memory back to the kernel: glibc keeps it; others have no such call."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def die_with_parent(number: signal.Signals) -> None:
     """Ask the kernel for a signal when the parent dies."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)

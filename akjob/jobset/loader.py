@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
@@ -93,6 +94,36 @@ class _Entry(Struct, gc=False):
     refused: Refused | None = None  # what had been refused before the restart
 
 
+class _Twins:
+    """Paths that are one when case does not count. Hardly any is, so that a path by itself takes little memory."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._one: dict[str, str] = {}
+        self._several: dict[str, set[str]] = {}
+        for path in paths:
+            self.add(path)
+
+    def add(self, path: str) -> None:
+        folded = path.casefold()
+        other = self._one.setdefault(path if folded == path else folded, path)
+        if other != path:
+            self._several.setdefault(folded, {other}).add(path)
+
+    def discard(self, path: str) -> None:
+        folded = path.casefold()
+        paths = self._several.get(folded, set())
+        paths.discard(path)
+        if self._one.get(folded) == path:
+            del self._one[folded]
+            if paths:
+                self._one[folded] = next(iter(paths))
+        if len(paths) < 2:  # noqa: PLR2004 - twins are two
+            self._several.pop(folded, None)
+
+    def several(self) -> Iterable[set[str]]:
+        return self._several.values()
+
+
 class _Turn(Struct):
     """What one look has touched so far: the state before, by the job file's path."""
 
@@ -153,7 +184,7 @@ class Loader:
                     remember_in, self._trusted, remember.fingerprint() + self._config_stamp
                 )
         self._said: frozenset[Problem] = frozenset()
-        self._twins: dict[str, set[str]] = {}
+        self._twins = _Twins(())
         self._case: tuple[Problem, ...] = ()
         self._emptied_us: int | None = None
         self._jobset = JobSet(jobs=MappingProxyType({}), broken=MappingProxyType({}), loaded_us=0)
@@ -230,7 +261,7 @@ class Loader:
                 self._visit(path, listing.files[path], turn)
         if before is None or before.files.keys() != listing.files.keys() or before.unreadable != listing.unreadable:
             self._vanished(listing, turn)
-            self._twins = _twins(listing.files)
+            self._twins = _Twins(listing.files)
             self._case = tuple(self._case_problems())
         self._say_all(turn)
 
@@ -411,8 +442,7 @@ class Loader:
         self._listing = msgspec.structs.replace(listing, files=files)
         for path in sorted(targets):
             if (path in files) != (path in listing.files):
-                folded = self._twins.setdefault(path.casefold(), set())
-                (folded.add if path in files else folded.discard)(path)
+                (self._twins.add if path in files else self._twins.discard)(path)
                 self._case = tuple(self._case_problems())
             if path in files:
                 self._refresh_dill_of(path, turn)
@@ -627,7 +657,7 @@ class Loader:
         if spec is None:
             return
         targets = (*spec.run.setup, *((spec.code.target,) if isinstance(spec.code, DottedCallable) else ()))
-        keys = frozenset((spec.run.cwd or "", _module_of(target)) for target in targets)
+        keys = _module_keys(spec.run.cwd or "", targets)
         if keys == entry.modules:
             return
         self._forget_modules(entry)
@@ -692,7 +722,7 @@ class Loader:
         if entry.seed is not None:
             self._take_over_seed(entry, spec, turn)
         turn.problems += [problem for problem in problems if problem not in entry.warnings]
-        entry.spec, entry.broken, entry.warnings = spec, None, problems
+        entry.spec, entry.broken, entry.warnings, entry.name = spec, None, problems, spec.name
         entry.refused = None
         entry.code = self._dill_digest(entry) or entry.code
 
@@ -812,11 +842,10 @@ class Loader:
         self._said = frozenset(found)
 
     def _case_problems(self) -> Iterator[Problem]:
-        for paths in self._twins.values():
-            if len(paths) > 1:
-                first, *others = sorted(paths)
-                for path in others:
-                    yield case_problem(self._show(path), self._show(first))
+        for paths in self._twins.several():
+            first, *others = sorted(paths)
+            for path in others:
+                yield case_problem(self._show(path), self._show(first))
 
     def _shared_warnings(self, listing: Listing) -> Iterator[Problem]:
         """Yield the warnings about folders and defaults, each once however many jobs are below."""
@@ -933,6 +962,11 @@ def _difference(job: str, old: JobSpec, new: JobSpec, *, other_code: bool) -> Ch
     return Changed(job=job, old=old, new=new, schedule=schedule, code=other_code)
 
 
+@lru_cache(maxsize=4096)
+def _module_keys(cwd: str, targets: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+    return frozenset((cwd, _module_of(target)) for target in targets)
+
+
 def _module_of(target: str) -> str:
     return target.partition(":")[0] if ":" in target else target.rpartition(".")[0]
 
@@ -1000,14 +1034,6 @@ def _access(folder: Folder) -> Access:
 
 def _same_access(path: str, known: Folder) -> bool:
     return _folder_seen(path) == known
-
-
-def _twins(paths: Iterable[str]) -> dict[str, set[str]]:
-    """Return the paths by what they are when case does not count."""
-    found: dict[str, set[str]] = {}
-    for path in paths:
-        found.setdefault(path.casefold(), set()).add(path)
-    return found
 
 
 def _digest(path: str) -> bytes | None:

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from msgspec import Struct
 
 
-class Moment(Struct, frozen=True, gc=False):
+class Moment(Struct, frozen=True, gc=False, omit_defaults=True):
     """One ``at``: a local date-time (``instant_us`` is None) in ``zone``, or an instant that had its own offset."""
 
     local: datetime | None
@@ -17,14 +17,14 @@ class Moment(Struct, frozen=True, gc=False):
     zone: str
 
 
-class Every(Struct, frozen=True, gc=False):
+class Every(Struct, frozen=True, gc=False, omit_defaults=True):
     """The grid ``anchor`` + n x ``period_us`` in elapsed time, for every whole n, negative ones too."""
 
     period_us: int
     anchor: Moment
 
 
-class Weekly(Struct, frozen=True, gc=False):
+class Weekly(Struct, frozen=True, gc=False, omit_defaults=True):
     """Days of the week at times of day. ``daily`` is a Weekly with all seven days."""
 
     days: tuple[int, ...]
@@ -32,14 +32,14 @@ class Weekly(Struct, frozen=True, gc=False):
     zone: str
 
 
-class NthWeekday(Struct, frozen=True, gc=False):
+class NthWeekday(Struct, frozen=True, gc=False, omit_defaults=True):
     """``"first mon"`` is (1, 0), ``"last sun"`` is (-1, 6)."""
 
     nth: int
     weekday: int
 
 
-class Monthly(Struct, frozen=True, gc=False):
+class Monthly(Struct, frozen=True, gc=False, omit_defaults=True):
     """Days of the month at times of day: 1..31, -1..-31 from the end, or the n-th weekday."""
 
     days: tuple[int | NthWeekday, ...]
@@ -47,14 +47,14 @@ class Monthly(Struct, frozen=True, gc=False):
     zone: str
 
 
-class Cron(Struct, frozen=True, gc=False):
+class Cron(Struct, frozen=True, gc=False, omit_defaults=True):
     """A cron expression of cronsim's dialect, aliases already replaced; five fields, or six with seconds first."""
 
     expression: str
     zone: str
 
 
-class Hours(Struct, frozen=True, gc=False):
+class Hours(Struct, frozen=True, gc=False, omit_defaults=True):
     """Times of day from ``start`` inclusive until ``end`` exclusive; ``start`` > ``end`` crosses midnight."""
 
     start: int
@@ -62,7 +62,7 @@ class Hours(Struct, frozen=True, gc=False):
     zone: str
 
 
-class Limits(Struct, frozen=True, gc=False, kw_only=True):
+class Limits(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """When a job may run although it is due. None and empty mean: no such limit. All given must allow it."""
 
     zone: str = "UTC"
@@ -75,7 +75,7 @@ class Limits(Struct, frozen=True, gc=False, kw_only=True):
     except_dates: tuple[date, ...] = ()
 
 
-class Schedule(Struct, frozen=True, gc=False, kw_only=True):
+class Schedule(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """Everything of ``[schedule]`` and the limits on instants of ``[limits]``: the union of the triggers."""
 
     zone: str = "UTC"

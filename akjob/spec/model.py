@@ -11,13 +11,13 @@ Overlap = Literal["skip", "queue", "replace", "allow"]
 Missed = Literal["skip", "latest", "all"]
 
 
-class DottedCallable(Struct, frozen=True, gc=False, tag="callable"):
+class DottedCallable(Struct, frozen=True, gc=False, omit_defaults=True, tag="callable"):
     """``pkg.module:name.attr`` or ``pkg.module.name``, as written."""
 
     target: str
 
 
-class DillFile(Struct, frozen=True, gc=False, tag="dill"):
+class DillFile(Struct, frozen=True, gc=False, omit_defaults=True, tag="dill"):
     """A dill file beside the TOML file: ``file`` as written, relative to the TOML file's folder."""
 
     file: str
@@ -25,7 +25,7 @@ class DillFile(Struct, frozen=True, gc=False, tag="dill"):
     python: str
 
 
-class Command(Struct, frozen=True, gc=False, tag="command"):
+class Command(Struct, frozen=True, gc=False, omit_defaults=True, tag="command"):
     """An argv, or a string for ``/bin/sh -c``."""
 
     argv: tuple[str, ...] | None
@@ -35,7 +35,7 @@ class Command(Struct, frozen=True, gc=False, tag="command"):
 Code = DottedCallable | DillFile | Command
 
 
-class Retry(Struct, frozen=True, gc=False, kw_only=True):
+class Retry(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """``attempts`` in all; the n-th retry waits ``delay_us`` x ``factor`` ** (n - 1), at most ``max_delay_us``."""
 
     attempts: int = 1
@@ -44,7 +44,7 @@ class Retry(Struct, frozen=True, gc=False, kw_only=True):
     max_delay_us: int | None = None
 
 
-class Resources(Struct, frozen=True, gc=False, kw_only=True):
+class Resources(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """Limits of one run: ``memory`` and ``file_size`` in bytes, ``cpu_us`` of CPU time; None means no limit."""
 
     memory: int | None = None
@@ -54,13 +54,13 @@ class Resources(Struct, frozen=True, gc=False, kw_only=True):
     processes: int | None = None
 
 
-class SecretFile(Struct, frozen=True, gc=False):
+class SecretFile(Struct, frozen=True, gc=False, omit_defaults=True):
     """An ``env`` value ``{ file = "/run/secrets/x" }``: read by the shim at the run's start, one final newline cut."""
 
     file: str
 
 
-class RunPolicy(Struct, frozen=True, gc=False, kw_only=True):
+class RunPolicy(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """Everything of ``[run]``. ``timeout_us`` None means ``"none"``; ``umask`` is a number, None for akjobd's own."""
 
     timeout_us: int | None = 3_600_000_000
@@ -86,7 +86,7 @@ class RunPolicy(Struct, frozen=True, gc=False, kw_only=True):
     output_limit: int = 100 * 1024 * 1024
 
 
-class JobSpec(Struct, frozen=True, gc=False, kw_only=True):
+class JobSpec(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """One job, complete with all defaults.
 
     ``file`` is the job file's path below the root (``jobs.d/reports/nightly.toml``), ``sources`` that file, the

@@ -621,6 +621,28 @@ def test_names_that_differ_in_case(root: Root, hints: tuple[str, ...]) -> None:
     assert root.load().problems == ()
 
 
+def test_twins_come_and_go(root: Root) -> None:
+    """The warning follows what is there, whichever of several goes first."""
+    for name in ("a.toml", "A.toml", "b.toml", "B.toml"):
+        root.write(name)
+    root.load()
+
+    def twins() -> list[str]:
+        return [problem.file for problem in root.loader.problems() if problem.code == "case-twin"]
+
+    assert twins() == ["jobs.d/a.toml", "jobs.d/b.toml"]
+    (root.jobs / "a.toml").unlink()
+    root.load("a.toml")
+    assert twins() == ["jobs.d/b.toml"]
+    (root.jobs / "A.toml").unlink()
+    root.write("a.toml")
+    root.load("A.toml", "a.toml")
+    assert twins() == ["jobs.d/b.toml"]
+    root.write("A.toml")
+    root.load("A.toml")
+    assert twins() == ["jobs.d/a.toml", "jobs.d/b.toml"]
+
+
 def test_pipe(root: Root) -> None:
     """A pipe that is called like a job is a warning and is never opened."""
     os.mkfifo(root.jobs / "pipe.toml")
