@@ -656,6 +656,7 @@ class Daemon:
     def _prune(self, now: int) -> None:
         try:
             more = self._ledger.prune(self.config.ledger.keep_us, now)
+            self._commits += 1
         except (ledger.LedgerBusyError, ledger.LedgerFullError):
             more = False
         self._prune_us = now + (_PRUNE_PAUSE_US if more else _PRUNE_EVERY_US)

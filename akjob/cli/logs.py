@@ -2,8 +2,7 @@
 
 import re
 import sys
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -13,7 +12,6 @@ from akjob.cli.common import colours, examples, find_paths, json_option, moment,
 from akjob.cli.view import name_of_file, unknown_job
 from akjob.config import Paths
 from akjob.errors import AkjobError
-from akjob.instants import from_text
 from akjob.ledger import Reader
 from akjob.log import read
 from akjob.log.render import render
@@ -78,28 +76,12 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
 
 def _lines(paths: Paths, wanted: dict[str, Any], count: int | None, *, follow: bool) -> Iterator[dict[str, Any]]:
     """Yield what is wanted: all of it, or the last ``count`` lines, and then what is added."""
-    if follow and count is None:
-        yield from read.follow(paths, **wanted)
-    elif follow:
-        yield from _past_and_future(paths, wanted, count or 1)
+    if follow:
+        yield from read.follow(paths, newest=count, **wanted)
+    elif count is not None:
+        yield from read.last(paths, count, **wanted)
     else:
-        lines: Iterable[dict[str, Any]] = read.lines(paths, **wanted)
-        yield from lines if count is None else deque(lines, maxlen=count)
-
-
-def _past_and_future(paths: Paths, wanted: dict[str, Any], count: int) -> Iterator[dict[str, Any]]:
-    past = deque(read.lines(paths, **wanted), maxlen=count)
-    yield from past
-    shown = {_key(line) for line in past}
-    if past:  # read again from the first of them on, so that nothing falls between
-        wanted = {**wanted, "since_us": from_text(past[0]["timestamp"])}
-    for line in read.follow(paths, **wanted):
-        if _key(line) not in shown:
-            yield line
-
-
-def _key(line: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(line)
+        yield from read.lines(paths, **wanted)
 
 
 def job_or_run(paths: Paths, target: str) -> tuple[str | None, str | None]:

@@ -27,6 +27,7 @@ from akjob.log.watch import Watch
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 _WINDOW = 4 << 20
+_STEP = 256 << 10
 _REMEMBERED = 8192
 _RUNS_REMEMBERED = 100_000
 _STAMP = b'{"timestamp":"'
@@ -54,6 +55,24 @@ def lines(  # noqa: PLR0913 - the options of `akjob logs`
     return _history(str(paths.log_dir), wanted)
 
 
+def last(  # noqa: PLR0913 - as lines
+    paths: Paths,
+    count: int,
+    *,
+    job: str | None = None,
+    run: str | None = None,
+    since_us: int | None = None,
+    level: str | None = None,
+    grep: str | None = None,
+) -> list[Line]:
+    """Return the last ``count`` of what :func:`lines` yields, without reading what stands before them.
+
+    A copy counts as the line itself where that stands before all these.
+    """
+    wanted = _Filter(job=job, run=run, since_us=since_us, level=level, grep=grep)
+    return _newest(str(paths.log_dir), wanted, count, None)
+
+
 def follow(  # noqa: PLR0913 - as lines
     paths: Paths,
     *,
@@ -63,19 +82,22 @@ def follow(  # noqa: PLR0913 - as lines
     level: str | None = None,
     grep: str | None = None,
     history: bool = True,
+    newest: int | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[Line]:
     """Yield what :func:`lines` does (nothing of the past if ``history`` is false), then what is added, over rotations.
 
-    Sleeps until something is written. ``stop`` is asked some times a second and ends it once everything written is
-    yielded.
+    With ``newest`` it begins with so many lines, as :func:`last` has them. Sleeps until something is written. ``stop``
+    is asked some times a second and ends it once everything written is yielded.
     """
     wanted = _Filter(job=job, run=run, since_us=since_us, level=level, grep=grep)
     log_dir = str(paths.log_dir)
     with Watch(log_dir) as watch:
         tail = _Tail(log_dir)
         try:
-            if history:
+            if newest is not None:
+                yield from _newest(log_dir, wanted, newest, tail)
+            elif history:
                 yield from _history(log_dir, wanted, until=tail)
             while True:
                 ending = stop is not None and stop()
@@ -118,6 +140,20 @@ class _Filter:
         self._pattern = None if grep is None else re.compile(grep)
         self._decode = msgspec.json.Decoder(Line).decode
         self._seen = _Seen()
+
+    def newest(self, chunk: bytes) -> list[tuple[Line, bytes]]:
+        """Return the wanted ones of whole lines with their bytes, copies too."""
+        found = []
+        for text in _with(chunk, self._needle) if self._needle else chunk[:-1].split(b"\n"):
+            with contextlib.suppress(msgspec.DecodeError):
+                line = self._decode(text)
+                if self._fits(line) and self._shown(line):
+                    found.append((line, text))
+        return found
+
+    def first_time(self, line: Line, text: bytes) -> bool:
+        """Say whether a line is no copy of one that this, or :meth:`pick`, has seen."""
+        return self._seen.first_time(line, text)
 
     def pick(self, chunk: bytes) -> Iterator[Line]:
         """Yield the wanted ones of whole lines."""
@@ -228,7 +264,9 @@ def _past(log_dir: str, wanted: _Filter, until: "_Tail | None") -> Iterator[byte
             os.close(current)
 
 
-def _finished_file(log_dir: str, path: str, wanted: _Filter, own: tuple[int, int] | None) -> Iterator[bytes]:
+def _finished_file(
+    log_dir: str, path: str, wanted: _Filter, own: tuple[int, int] | None, *, backwards: bool = False
+) -> Iterator[bytes]:
     fd = _open(path)
     if fd is None:  # compressed since the folder was read
         path = os.path.join(log_dir, files.ARCHIVE, os.path.basename(path) + ".gz")
@@ -242,31 +280,40 @@ def _finished_file(log_dir: str, path: str, wanted: _Filter, own: tuple[int, int
         if wanted.since_us is not None and status.st_mtime_ns // 1000 < wanted.since_us:
             return
         if path.endswith(".gz"):
-            yield from _packed(log_dir, path, fd, wanted)
+            yield from _packed(log_dir, path, fd, wanted, backwards=backwards)
         else:
-            yield from _plain(log_dir, fd, status.st_size, wanted)
+            yield from _plain(log_dir, fd, status.st_size, wanted, backwards=backwards)
     finally:
         os.close(fd)
 
 
-def _plain(log_dir: str, fd: int, size: int, wanted: _Filter) -> Iterator[bytes]:
+def _plain(log_dir: str, fd: int, size: int, wanted: _Filter, *, backwards: bool = False) -> Iterator[bytes]:
     mark = files.fingerprint(os.pread(fd, 4096, 0))
     extents = _extents(log_dir, mark, wanted, size)
-    return _whole_lines(_pieces(lambda extent: os.pread(fd, extent.length, extent.offset), extents))
+
+    def part(extent: Extent) -> bytes:
+        return os.pread(fd, extent.length, extent.offset)
+
+    return _pieces_backwards(part, extents) if backwards else _whole_lines(_pieces(part, extents))
 
 
-def _packed(log_dir: str, path: str, fd: int, wanted: _Filter) -> Iterator[bytes]:
+def _packed(log_dir: str, path: str, fd: int, wanted: _Filter, *, backwards: bool = False) -> Iterator[bytes]:
     mark = files.fingerprint_of(path)
     table = archive.read_table(files.blocks_path(log_dir, mark)) if mark is not None else None
     if (
         table is None or table.offsets[-1] != os.fstat(fd).st_size
     ):  # compressed by somebody else: from the beginning to the end
         with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile), gzip.open(path) as unpacked:
-            yield from _whole_lines(iter(lambda: unpacked.read(_WINDOW), b""))
+            chunks = _whole_lines(iter(lambda: unpacked.read(_WINDOW), b""))
+            yield from reversed(list(chunks)) if backwards else chunks
         return
     extents = _extents(log_dir, mark, wanted, table.size)
+
+    def part(extent: Extent) -> bytes:
+        return archive.read_extent(fd, table, extent)
+
     with contextlib.suppress(zlib.error):
-        yield from _whole_lines(_pieces(lambda extent: archive.read_extent(fd, table, extent), extents))
+        yield from _pieces_backwards(part, extents) if backwards else _whole_lines(_pieces(part, extents))
 
 
 def _extents(log_dir: str, mark: str | None, wanted: _Filter, size: int) -> list[Extent]:
@@ -296,6 +343,56 @@ def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
             continue
         yield rest + piece[:cut]
         rest = piece[cut:]
+
+
+# -- the past, from its end
+
+
+def _newest(log_dir: str, wanted: _Filter, count: int, until: "_Tail | None") -> list[Line]:
+    found: deque[tuple[Line, bytes]] = deque()
+    for chunk in _backwards(log_dir, wanted, until):
+        found.extendleft(reversed(wanted.newest(chunk)))
+        if len(found) >= count and _without_copies(found) >= count:
+            break
+    once = [line for line, text in found if wanted.first_time(line, text)]
+    return once[-count:]
+
+
+def _without_copies(found: Iterable[tuple[Line, bytes]]) -> int:
+    seen = _Seen()
+    return sum(seen.first_time(line, text) for line, text in found)
+
+
+def _backwards(log_dir: str, wanted: _Filter, until: "_Tail | None") -> Iterator[bytes]:
+    """Yield what :func:`_past` does, in smaller chunks, the last one first."""
+    current = until.fd if until is not None else _open(os.path.join(log_dir, files.CURRENT))
+    own = None if current is None else _identity(current)
+    try:
+        paths = [*[file.path for file in files.finished(log_dir)], *files.foreign(log_dir)]
+        if current is not None:
+            end = until.offset if until is not None else _last_line_end(current)
+            yield from _plain(log_dir, current, end, wanted, backwards=True)
+        for path in reversed(paths):
+            yield from _finished_file(log_dir, path, wanted, own, backwards=True)
+    finally:
+        if until is None and current is not None:
+            os.close(current)
+
+
+def _pieces_backwards(read: Callable[[Extent], bytes], extents: list[Extent]) -> Iterator[bytes]:
+    """Yield whole lines, the last ones first: what a cut tore is joined to the piece before it."""
+    for extent in reversed(extents):
+        end, rest = extent.offset + extent.length, b""
+        while end > extent.offset:
+            start = max(extent.offset, end - _STEP)
+            piece = read(Extent(start, end - start)) + rest
+            cut = 0 if start == extent.offset else piece.find(b"\n") + 1
+            whole, rest, end = piece[cut:], piece[:cut], start
+            if not cut and start > extent.offset:
+                whole, rest = b"", piece  # one long line
+            whole = whole[: whole.rfind(b"\n") + 1]  # a line that never ended is left out
+            if whole:
+                yield whole
 
 
 # -- what is added

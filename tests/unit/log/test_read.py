@@ -1,6 +1,7 @@
 """Reading back: filters, copies, bytes as they were printed, following over rotations."""
 
 import base64
+import os
 from collections.abc import Iterator
 from datetime import UTC
 from itertools import islice
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from akjob.config import Paths
-from akjob.log import index, read
+from akjob.log import archive, files, index, read
 from akjob.log.read import _Seen
 from akjob.log.sink import FileSink
 from tests.unit.log.lines import START_US, line, make_root
@@ -201,3 +202,63 @@ def test_the_index_is_no_condition(paths: Paths, sink: FileSink) -> None:
     for path in (paths.log_dir / "index").iterdir():
         path.unlink()
     assert seqs(read.lines(paths, run="r1")) == [1]
+
+
+@pytest.fixture
+def long(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """Give a log of 600 lines of three runs in an archived, a finished and a current file; read in small pieces."""
+    sink = FileSink(str(paths.log_dir), UTC, 40_000)
+    sink.open(START_US)
+    for seq in range(200):
+        for run in ("r1", "r2", "r3"):
+            sink.append(line(run, seq), index.key_of(run, "a/b"), START_US)
+    sink.close()
+    first, *others = files.finished(str(paths.log_dir))
+    assert others
+    monkeypatch.setattr(archive, "BLOCK", 5_000)
+    archive.compress(str(paths.log_dir), first)
+    monkeypatch.setattr(read, "_STEP", 700)
+    return paths
+
+
+@pytest.mark.parametrize("run", [None, "r2"])
+@pytest.mark.parametrize("count", [1, 7, 100, 300, 10_000])
+def test_the_last_lines_are_the_end_of_all(long: Paths, run: str | None, count: int) -> None:
+    """Read from the end, over current, finished and archived files, they are the same lines."""
+    assert read.last(long, count, run=run) == list(read.lines(long, run=run))[-count:]
+    assert read.last(long, count, run=run, grep="r3") == list(read.lines(long, run=run, grep="r3"))[-count:]
+
+
+def test_the_last_lines_are_read_and_no_others(long: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it costs does not follow from the length of the log."""
+    asked = 0
+    pread = os.pread
+
+    def counted(fd: int, length: int, offset: int) -> bytes:
+        nonlocal asked
+        asked += length
+        return pread(fd, length, offset)
+
+    monkeypatch.setattr(os, "pread", counted)
+    assert len(read.last(long, 2)) == 2
+    assert asked <= 80_000  # where the last line ends, the head of the file, and a piece or two
+
+
+def test_a_copy_does_not_count_twice(paths: Paths, sink: FileSink) -> None:
+    """What was sent again is there once, and more is read instead."""
+    put(sink, *(line("r1", seq) for seq in (1, 2, 3, 2, 3)))
+    assert seqs(iter(read.last(paths, 3))) == [1, 2, 3]
+
+
+def test_a_follower_may_begin_with_the_last_lines(paths: Paths, sink: FileSink) -> None:
+    """It shows so many of the past, then what is added, and no copy of either."""
+    put(sink, line("r1", 1), line("r1", 2), line("r1", 3))
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        if len(asked) == 2:
+            put(sink, line("r1", 3), line("r1", 4))
+        return len(asked) > 2
+
+    assert seqs(read.follow(paths, newest=2, stop=stop)) == [2, 3, 4]
