@@ -57,6 +57,7 @@ _PRUNE_EVERY_US = 3_600_000_000
 _PRUNE_PAUSE_US = 50_000
 _CHECKPOINT_BYTES = 4 << 20
 _CHECKPOINT_COMMITS = 100
+_PRUNE_COMMITS = 10  # a slice that is pruned writes as much as so many commits
 _LOOK_AGAIN_US = 30_000_000
 _SWEEP_US = 30_000_000
 _SPOOL_SWEEP_US = 3_000_000
@@ -656,7 +657,7 @@ class Daemon:
     def _prune(self, now: int) -> None:
         try:
             more = self._ledger.prune(self.config.ledger.keep_us, now)
-            self._commits += 1
+            self._commits += _PRUNE_COMMITS
         except (ledger.LedgerBusyError, ledger.LedgerFullError):
             more = False
         self._prune_us = now + (_PRUNE_PAUSE_US if more else _PRUNE_EVERY_US)

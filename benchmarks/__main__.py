@@ -31,6 +31,7 @@ def _measures(book: Book, options: argparse.Namespace) -> dict[str, Callable[[],
         "memory": lambda: memory.measure(book, rounds),
         "output": lambda: output.measure(book, rounds),
         "scale": lambda: scale.measure(book, 1),
+        "large": lambda: scale.large(book, *((500_000, 1_000_000_000) if quick else ())),
         "peers": lambda: peers.measure(book, minutes=3, jobs=burst.JOBS, scripts=300),
     }
 

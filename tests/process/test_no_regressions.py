@@ -5,14 +5,17 @@ Times belong to the benchmarks; counts are the same on every machine, so that a 
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from akjob.ledger import Ledger
 from tests.process.place import Place
 from tests.support import until
 
@@ -268,3 +271,20 @@ def test_a_burst_is_few_transactions(place: Place) -> None:
     claims = [index for index, text in enumerate(said) if text.startswith("INSERT INTO runs")]
     assert len(claims) == 100
     assert "COMMIT" not in said[claims[0] : claims[-1]]
+
+
+def test_pruning_bounds_the_write_ahead_log(place: Place) -> None:
+    """However many rows are to go, the log is moved into the database meanwhile, and akjobd answers."""
+    (place.root / "etc").mkdir(exist_ok=True)
+    (place.root / "etc/akjob.toml").write_text('[ledger]\nkeep = "1d"\n')
+    Ledger.open(place.paths.db).close()
+    with closing(sqlite3.connect(place.paths.db)) as connection, connection:
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
+            "INSERT INTO runs (id, job, slot, slot_last, trigger, state, queued_at, ended_at, host) "
+            "SELECT printf('%016d', i), 'job' || i % 1000, t, t, 'schedule', 'failed', t, t, printf('%0300d', i) FROM "
+            "(SELECT i, strftime('%Y-%m-%dT%H:%M:%S.000000Z', i, 'unixepoch') AS t FROM n)"
+        )
+    place.start()
+    until(lambda: place.sql("SELECT count(*) AS n FROM runs")[0]["n"] == 0 and place.loaded(), 60.0)
+    assert os.stat(f"{place.paths.db}-wal").st_size < 12 << 20
