@@ -317,7 +317,7 @@ class Daemon:
 
     def _after_the_first_look(self) -> None:
         if self._loader is not None:
-            self._loader.remember()
+            self._loader.keep()
         give_memory_back()
 
     def _look_again(self) -> Found | None:

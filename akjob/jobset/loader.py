@@ -10,6 +10,7 @@ import hashlib
 import os
 import posixpath
 import stat
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -22,9 +23,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from akjob.config import Config, Paths
+from akjob.config import Config, Paths, load_config
 from akjob.errors import AkjobError, Problem
-from akjob.jobset import remember, scan, trust
+from akjob.jobset import ahead, remember, scan, trust
 from akjob.jobset.model import Broken, Change, Changed, JobSet, LastGood, Refused
 from akjob.jobset.scan import DEFAULTS, RACY_US, SUFFIX, Folder, Listing, Signature
 from akjob.jobset.trust import Access
@@ -176,13 +177,13 @@ class Loader:
         self._trusted = trust.who(config.trust, own_uid=self._own_uid)
         self._remember_in = remember_in
         self._remembered: dict[str, remember.Record] = {}
+        self._stamp = b""  # of what is remembered
         self._to_remember = False
         self._began_us = 0
         if remember_in is not None:
+            self._stamp = remember.fingerprint() + self._config_stamp
             with without_collections():
-                self._remembered = remember.load(
-                    remember_in, self._trusted, remember.fingerprint() + self._config_stamp
-                )
+                self._remembered = remember.load(remember_in, self._trusted, self._stamp)
         self._said: frozenset[Problem] = frozenset()
         self._twins = _Twins(())
         self._case: tuple[Problem, ...] = ()
@@ -210,6 +211,7 @@ class Loader:
         """Take another ``etc/akjob.toml``: the next look must be a full one, and judges every job again."""
         self._config = config
         self._config_stamp = _stamp(config)
+        self._stamp = remember.fingerprint() + self._config_stamp
         self._remembered = {}
         self._listing = None
         self._contexts = {}
@@ -266,8 +268,20 @@ class Loader:
         self._say_all(turn)
 
     def _visit_changed(self, listing: Listing, turn: _Turn) -> None:
+        """Visit what may have changed; at a start with much to parse have a second process parse some of it."""
+        unknown = 0 if self._entries or self._remember_in is None else len(listing.files) - len(self._remembered)
+        if not ahead.is_worth_it(unknown):
+            self._visit_files(listing.files.items(), turn)
+            return
+        second = ahead.Ahead(self._root, self._own_uid, turn.now_us)
+        theirs = {path for path in listing.files if path not in self._remembered and ahead.is_theirs(path)}
+        self._visit_files((one for one in listing.files.items() if one[0] not in theirs), turn)
+        self._remembered.update(remember.decode(second.answer(), self._stamp))
+        self._visit_files(((path, listing.files[path]) for path in theirs), turn)
+
+    def _visit_files(self, files: Iterable[tuple[str, Signature]], turn: _Turn) -> None:
         entries, contexts, remembered = self._entries, self._contexts, self._remembered
-        for path, signature in listing.files.items():
+        for path, signature in files:
             entry = entries.get(path)
             context = contexts[path.rpartition("/")[0]]
             if entry is None and path in remembered and self._recall(remembered[path], path, signature, context, turn):
@@ -297,7 +311,7 @@ class Loader:
             trusted = turn.trusted[access] = trust.distrust(access, self._trusted) is None
         return trusted
 
-    def remember(self) -> None:
+    def keep(self) -> None:
         """Keep what was parsed for the next start, if it was much. Takes its time, so it comes after all else."""
         if self._remember_in is None or not self._to_remember:
             return
@@ -320,7 +334,30 @@ class Loader:
             and entry.context is not None
             and entry.path.isascii()
         )
-        remember.save(self._remember_in, remember.fingerprint() + self._config_stamp, records)
+        remember.save(self._remember_in, self._stamp, records)
+
+    def parse_some(self, now_us: int) -> bytes:
+        """Parse what :func:`akjob.jobset.ahead.is_theirs`, and return it as it is remembered. For a second process."""
+        turn = _Turn(now_us=now_us)
+        listing = scan.scan(self._folder, self._shown)
+        self._contexts = self._contexts_of(listing, turn)
+        records = (self._parsed(path, turn) for path in listing.files if ahead.is_theirs(path) and path.isascii())
+        with without_collections():
+            stamp = remember.fingerprint() + self._config_stamp
+            return remember.encode(stamp, (record for record in records if record is not None))
+
+    def _parsed(self, path: str, turn: _Turn) -> remember.Record | None:
+        try:
+            data, signature = scan.read(f"{self._folder}/{path}")
+        except (FileNotFoundError, scan.Unreadable):
+            return None
+        entry = _Entry(path, _name_of(path), digest=hashlib.sha256(data).digest())
+        entry.context = self._contexts[path.rpartition("/")[0]]
+        spec, problems = self._parse(entry, self._show(path), data)
+        if spec is None or problems:
+            return None
+        settled = max(signature[1], signature[7]) < (turn.now_us - RACY_US) * 1000
+        return remember.Record(path, signature, settled, entry.digest, entry.context.stamp, spec)
 
     def _vanished(self, listing: Listing, turn: _Turn) -> None:
         """Take out what is gone, and keep what cannot be seen."""
@@ -915,6 +952,14 @@ class Loader:
             files_read=turn.files_read,
             emptied=turn.emptied,
         )
+
+
+def parse_ahead() -> None:
+    """Be the second process: parse some of the files, for ROOT, UID and INSTANT on the command line."""
+    root, own_uid, now_us = sys.argv[1:]
+    paths = Paths(Path(root))
+    loader = Loader(paths, load_config(paths.config_file)[0], own_uid=int(own_uid))
+    sys.stdout.buffer.write(loader.parse_some(int(now_us)))
 
 
 def case_problem(shown: str, other: str) -> Problem:

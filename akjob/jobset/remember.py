@@ -62,6 +62,11 @@ def load(file: Path, trusted: Who, stamp: bytes) -> dict[str, Record]:
     body = memoryview(data)[head:]
     if data[: len(_MAGIC)] != _MAGIC or data[len(_MAGIC) : head] != zlib.crc32(body).to_bytes(4, "big"):
         return {}
+    return decode(body, stamp)
+
+
+def decode(body: bytes | memoryview, stamp: bytes) -> dict[str, Record]:
+    """Read what :func:`encode` wrote; empty when it is damaged, or has another stamp."""
     try:
         kept = _kept.decode(body)
         return {record.path: record for record in _records.decode(kept.records)} if kept.stamp == stamp else {}
@@ -69,10 +74,15 @@ def load(file: Path, trusted: Who, stamp: bytes) -> dict[str, Record]:
         return {}
 
 
+def encode(stamp: bytes, records: Iterable[Record]) -> bytes:
+    """Write records down, those whose values come back as they were."""
+    kept = _encoder.encode([record for record in records if _is_plain(record.spec)])
+    return _encoder.encode(_Kept(stamp, msgspec.Raw(kept)))
+
+
 def save(file: Path, stamp: bytes, records: Iterable[Record]) -> None:
     """Replace what is remembered. What goes wrong (a full disk, a folder that is not there) costs time only."""
-    kept = _encoder.encode([record for record in records if _is_plain(record.spec)])
-    body = _encoder.encode(_Kept(stamp, msgspec.Raw(kept)))
+    body = encode(stamp, records)
     draft = file.with_name(f".{file.name}.new")
     with suppress(OSError):
         with open(draft, "wb", opener=_private) as stream:

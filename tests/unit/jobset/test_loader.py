@@ -408,7 +408,7 @@ def _started(root: Root, file: Path, config: Config | None = None, *, now_us: in
     """Start anew: load everything, then remember it for the next start."""
     loader = Loader(root.paths, config or Config(), remember_in=file)
     change = loader.load(now_us)
-    loader.remember()
+    loader.keep()
     return change
 
 
@@ -501,6 +501,36 @@ def test_a_change_while_akjobd_was_down_is_seen(root: Root, how: str) -> None:
         case _:
             root.write("_defaults.toml", "[run]\nnice = 5\n")
             assert {job.run.nice for job in _started(root, file).jobset.jobs.values()} == {5}
+
+
+def test_a_second_process_parses_some(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With many files to parse, another interpreter parses some of them, and nothing comes out otherwise."""
+    file = _many(root)
+    root.write("a/_defaults.toml", "[run]\nnice = 5\n")
+    root.write("a/b.toml")
+    alone = _started(root, file).jobset
+    file.unlink()
+    parsed: list[str] = []
+
+    def parse(name: str, *args: Any, **options: Any) -> spec.ParseResult:
+        parsed.append(name)
+        return spec.parse_job(name, *args, **options)
+
+    monkeypatch.setattr("akjob.jobset.loader.parse_job", parse)
+    monkeypatch.setattr("akjob.jobset.ahead.is_worth_it", lambda files: files > 100)
+    both = _started(root, file).jobset
+    assert both.jobs == alone.jobs
+    assert set(both.broken) == {"broken"}
+    assert 40 < len(parsed) < 90
+    assert {"args", "broken"} <= set(parsed)
+
+
+def test_a_second_process_that_fails_costs_time_only(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it does not bring is parsed here."""
+    file = _many(root)
+    monkeypatch.setattr("akjob.jobset.ahead.is_worth_it", lambda files: files > 100)
+    monkeypatch.setattr("akjob.jobset.ahead._CODE", "print('no'); raise SystemExit(1)")
+    assert len(_started(root, file).jobset.jobs) == 121
 
 
 # an emptied folder
