@@ -1,6 +1,7 @@
 """Which schedules, or triggers among others, can never fire; and which lie wholly in the past."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -25,12 +26,17 @@ def never_fires(schedule: Schedule, now_us: int) -> list[Finding]:
     ``at`` and ``limits.dates`` that lie wholly before ``now_us`` are an info: time alone must not make a file wrong.
     A schedule without any trigger is fine: its job runs by hand.
     """
+    return list(_found(schedule, now_us))
+
+
+@lru_cache(maxsize=4096)  # many jobs of a folder share their schedule
+def _found(schedule: Schedule, now_us: int) -> tuple[Finding, ...]:
     plan = compile_schedule(schedule)
     if all(trigger.first(now_us + 1) is not None for trigger in plan.triggers):
         no_limits = plan.limits.trivial
         if no_limits or not (schedule.at or any(getattr(schedule, field) for field, _ in _REMEMBERED)):
-            return []
-    return _examine(plan, now_us)
+            return ()
+    return tuple(_examine(plan, now_us))
 
 
 def _examine(plan: Plan, now_us: int) -> list[Finding]:

@@ -74,12 +74,14 @@ def parse_job(  # noqa: PLR0913 - a file, and all that its meaning depends on
     defaults: Sequence[Defaults] = (),
     config: Config | None = None,
     now_us: int | None = None,
+    resolve: bool = True,
 ) -> ParseResult:
     """Read one job file.
 
     ``file`` is its path below the root, for messages; ``defaults`` are those of its folders, the outermost first;
-    ``config`` gives the outermost of all. With ``now_us`` the problems also tell of dates that have passed. Raises
-    nothing.
+    ``config`` gives the outermost of all. With ``now_us`` the problems also tell of dates that have passed. Without
+    ``resolve`` the spec's ``definition`` and ``sha256`` are left empty: a tenth of the time, for whoever asks for the
+    problems. Raises nothing.
     """
     base = _base(defaults, config or _CONFIG)
     table, text, problem = read_table(file, text)
@@ -88,14 +90,14 @@ def parse_job(  # noqa: PLR0913 - a file, and all that its meaning depends on
     out = Reading()
     if _NAME.fullmatch(name) is None:
         out.bad((), "bad-name", f"`{name}` cannot be the name of a job", _NAME_HINT)
-    spec = _read_job(name, file, table, base, out, now_us)
+    spec = _read_job(name, file, table, base, out, now_us, resolve=resolve)
     if not out.found and not base.problems:
         return ParseResult(spec, ())
     return ParseResult(None if base.problems else spec, (*out.problems(file, text), *base.problems))
 
 
 def _read_job(  # noqa: PLR0913, PLR0917 - as above
-    name: str, file: str, table: dict[str, Any], base: _Base, out: Reading, now_us: int | None
+    name: str, file: str, table: dict[str, Any], base: _Base, out: Reading, now_us: int | None, *, resolve: bool
 ) -> JobSpec | None:
     """Read a table that tomllib returned, over its defaults. Returns None when ``out`` has an error."""
     top = fields(table, (), out, TOP)
@@ -110,7 +112,10 @@ def _read_job(  # noqa: PLR0913, PLR0917 - as above
         _check_schedule(schedule[0], raw["schedule"], out, now_us)
     if out.errors or schedule is None or policy is None:
         return None
-    definition = canonical_text(_merged(table, raw, base) if base.top or base.sections else table)
+    definition = sha256 = ""
+    if resolve:
+        definition = canonical_text(_merged(table, raw, base) if base.top or base.sections else table)
+        sha256 = hashlib.sha256(definition.encode()).hexdigest()
     code = top["code"]
     sources = (file, *base.files)
     if type(code) is DillFile:
@@ -126,7 +131,7 @@ def _read_job(  # noqa: PLR0913, PLR0917 - as above
         file=file,
         sources=sources,
         definition=definition,
-        sha256=hashlib.sha256(definition.encode()).hexdigest(),
+        sha256=sha256,
         schedule=when,
         run=policy,
         **limits,

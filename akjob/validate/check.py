@@ -265,7 +265,7 @@ class _Folder:
             return
         data, signature = read
         yield from self._trust_file(path, signature)
-        result = self.parse(path, data)
+        result = self.parse(path, data, resolve=False)
         if result.problems:
             yield from result.problems
         spec = result.spec
@@ -278,7 +278,7 @@ class _Folder:
         if findings:
             yield from self._place_findings(path, findings)
 
-    def parse(self, path: str, data: bytes | None = None) -> ParseResult:
+    def parse(self, path: str, data: bytes | None = None, *, resolve: bool = True) -> ParseResult:
         """Parse one job file over its defaults, and read it before unless its ``data`` are given."""
         if data is None:
             read = self._read(path)
@@ -288,7 +288,7 @@ class _Folder:
         file = self.file(path)
         chain = self._chain(path.rpartition("/")[0])
         name = scan.printable(path.removesuffix(SUFFIX))
-        return parse_job(name, file, data, defaults=chain, config=self._config, now_us=self._now_us)
+        return parse_job(name, file, data, defaults=chain, config=self._config, now_us=self._now_us, resolve=resolve)
 
     def _read(self, path: str) -> tuple[bytes, scan.Signature] | Problem:
         place = f"{self._folder}/{path}"
