@@ -34,13 +34,14 @@ class Memory(Struct, frozen=True, kw_only=True):
 class Plan:
     """A schedule, ready to be asked. Made by :func:`compile_schedule`; its parts are compiled when first needed."""
 
-    __slots__ = ("_limits", "_triggers", "_windows", "schedule")
+    __slots__ = ("_gap", "_limits", "_triggers", "_windows", "schedule")
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
         self._limits: LimitRule | None = None
         self._triggers: tuple[Trigger, ...] | None = None
         self._windows: Calendar | None = None
+        self._gap: tuple[int, int] = (0, 0)  # an instant and the first slot after it: there is none in between
 
     @property
     def limits(self) -> LimitRule:
@@ -55,6 +56,23 @@ class Plan:
         if self._triggers is None:
             self._triggers = tuple(make_trigger(part, self.limits) for _, part in schedule_parts(self.schedule))
         return self._triggers
+
+    def upcoming(self, after_us: int) -> int | None:
+        """Return the first slot after an instant that needs no memory.
+
+        Jobs with equal schedules share a plan, and most of them ask about instants in the same gap between two slots.
+        """
+        start, end = self._gap
+        if start <= after_us < end:
+            return end
+        best: int | None = None
+        for trigger in self.triggers:
+            slot = trigger.first(after_us + 1)
+            if slot is not None and (best is None or slot < best):
+                best = slot
+        if best is not None:
+            self._gap = (after_us, best)
+        return best
 
     def opens(self, instant_us: int) -> int | None:
         """Return the first instant at or after one that the limits allow; None when there is none any more."""
@@ -144,11 +162,7 @@ def next_slot(plan: Plan, after_us: int, memory: Memory | None = None) -> int | 
 
     Without ``memory`` the triggers ``again_after``, ``on_start`` and ``on_boot`` give no slot.
     """
-    best: int | None = None
-    for trigger in plan.triggers:
-        slot = trigger.first(after_us + 1)
-        if slot is not None and (best is None or slot < best):
-            best = slot
+    best = plan.upcoming(after_us)
     if memory is not None:
         for slot in plan.remembered(after_us, memory):
             if best is None or slot < best:

@@ -10,6 +10,7 @@ import pytest
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, from_text, to_datetime
 from akjob.schedule import (
     Memory,
+    Plan,
     compile_schedule,
     count_between,
     jitter_us,
@@ -17,7 +18,7 @@ from akjob.schedule import (
     next_slots,
     slots_between,
 )
-from akjob.schedule.model import Limits, Moment, NthWeekday, Schedule
+from akjob.schedule.model import Limits, Moment, NthWeekday, Schedule, Weekly
 from tests.unit.schedule.build import (
     BERLIN,
     FRI,
@@ -583,3 +584,15 @@ def test_the_jitter_of_a_name_never_changes() -> None:
 def test_equal_schedules_share_one_plan() -> None:
     """Thousands of jobs with one schedule cost one plan."""
     assert compile_schedule(cron("0 0 * * *")) is compile_schedule(cron("0 0 * * *"))
+
+
+def test_a_known_gap_is_the_same_for_every_instant_in_it() -> None:
+    """Asked forwards, backwards and at the edges, a plan that remembers its last answer is as good as a fresh one."""
+    schedule = Schedule(weekly=(Weekly(days=(0, 3), times=(9 * 3600, 10 * 3600), zone="Europe/Berlin"),))
+    remembering = compile_schedule(schedule)
+    first = next_slot(remembering, 0)
+    assert first is not None
+    second = next_slot(remembering, first)
+    assert second is not None
+    for instant in (first, first - 1, second - 1, second, 0, first + 1, second + 1, first, -1, second):
+        assert next_slot(remembering, instant) == next_slot(Plan(schedule), instant)
