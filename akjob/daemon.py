@@ -154,6 +154,7 @@ class Daemon:
         for problem in self._config_problems:
             self._say_problem(problem)
         self._wards.start()
+        gc.disable()  # until what is loaded is frozen: thousands of rows and jobs, none of which can be garbage
         rows = self._ledger.jobs_state()
         self._open_before = self._ledger.open_runs()
         self._agenda.restore(rows, self._open_before, now_us(), self._wards.folders())
@@ -330,6 +331,7 @@ class Daemon:
         return found if news or problems or config is not None else None
 
     def _looked_in_vain(self, error: Exception) -> None:
+        gc.enable()
         self._looking = False
         self._look_failed(error)
 
@@ -363,6 +365,7 @@ class Daemon:
             self._reconcile()
             # What is loaded now stays: the garbage collector need not walk through ten thousand jobs even once.
             gc.freeze()
+            gc.enable()
             self._looks.give(self._after_the_first_look, lambda _: None, self._look_failed)
         elif change.is_news:
             self._agenda.load(change, now)
