@@ -30,7 +30,7 @@ from akjob.errors import AkjobError, Problem
 from akjob.instants import from_text, to_text
 from akjob.jobset.git import Provenance, Revision
 from akjob.jobset.loader import Loader
-from akjob.jobset.model import Change, JobSet
+from akjob.jobset.model import Broken, Change, JobSet
 from akjob.jobset.watch import Quiet, Watcher
 from akjob.journal import Journal
 from akjob.processes import die_with_supervisord, give_memory_back, lock_holder, started_us
@@ -123,6 +123,7 @@ class Daemon:
         self._look_us: int | None = None
         self._full = True
         self._jobset: JobSet | None = None
+        self._blamed: Revision | None = None
         self._prune_us = self.started_us + _PRUNE_PAUSE_US
         self._sweep_us: int | None = None
         self._draining: dict[control.Peer, bool] = {}
@@ -174,6 +175,7 @@ class Daemon:
         if self._wards.again_at_us is not None and now >= self._wards.again_at_us:
             self._wards.again()
         self._take_in(now)
+        self._blame()
         if self._jobset is not None:
             self._agenda.turn(now)
         self._effects(now)
@@ -371,8 +373,18 @@ class Daemon:
             self._agenda.load(change, now)
         if first or change.is_news:
             self._urgent = True
+            self._blamed = None
             self._provenance.refresh()
             self._say_change(change)
+
+    def _blame(self) -> None:
+        """Note which commit what was refused is from, as soon as git has answered."""
+        if self._jobset is None or not self._agenda.unblamed:
+            return
+        revision = self._provenance.current()
+        if revision.fresh and revision is not self._blamed:
+            self._blamed = revision
+            self._agenda.blame(revision)
 
     def _say_change(self, change: Change) -> None:
         say = self._journal.say
@@ -838,7 +850,7 @@ class Daemon:
         jobset = self._jobset
         revision = self._provenance.current()
         counts = None if jobset is None else jobset.counts
-        broken = [] if jobset is None else [_broken(one) for one in jobset.broken.values()]
+        broken = [] if jobset is None else [self._broken(one) for one in jobset.broken.values()]
         broken += [_broken_config(one, self.started_us) for one in self._config_problems if one.severity == "error"]
         return {
             "root": str(self.paths.root),
@@ -853,6 +865,17 @@ class Daemon:
             "running": self._running(),
             "control_groups": None if self._cgroups is None else sorted(self._cgroups.controllers),
             "held_back": sum(len(effects.starts) for effects, _ in self._held),
+        }
+
+    def _broken(self, one: Broken) -> dict[str, Any]:
+        commit, dirty = self._agenda.refused_by(one.job)
+        fields = {key: getattr(one, key) for key in ("job", "file", "line", "column", "message", "hint")}
+        return {
+            **fields,
+            "since": to_text(one.since_us),
+            "git_commit": commit,
+            "git_dirty": dirty,
+            "running_last_good": one.running_last_good,
         }
 
     def _programs(self) -> dict[str, dict[str, Any]]:
@@ -981,20 +1004,8 @@ def _refusal(error: AkjobError) -> dict[str, Any]:
 def _broken_config(problem: Problem, since_us: int) -> dict[str, Any]:
     """Return what is wrong in etc/akjob.toml as status shows it: no job, and the defaults in place of what is wrong."""
     fields = {key: getattr(problem, key) for key in ("file", "line", "column", "message", "hint")}
-    return {"job": None, **fields, "since": to_text(since_us), "running_last_good": None}
-
-
-def _broken(one: Any) -> dict[str, Any]:
-    return {
-        "job": one.job,
-        "file": one.file,
-        "line": one.line,
-        "column": one.column,
-        "message": one.message,
-        "hint": one.hint,
-        "since": to_text(one.since_us),
-        "running_last_good": one.running_last_good,
-    }
+    unknown = {"git_commit": None, "git_dirty": None, "running_last_good": None}
+    return {"job": None, **fields, "since": to_text(since_us), **unknown}
 
 
 def _end(end: dict[str, Any]) -> End:

@@ -34,6 +34,7 @@ from akjob.agenda.places import Places
 from akjob.due import FEW, FOREVER, GRACE_US, Decision, Known, Timing, Verdict, decide, done, timing
 from akjob.errors import AkjobError
 from akjob.instants import HOUR, SECOND, to_text
+from akjob.jobset.git import Revision
 from akjob.jobset.model import Broken, Change
 from akjob.ledger.model import JobRow, OpenRun, RunRow, State, Trigger, Wait
 from akjob.schedule import Memory, next_slot
@@ -69,6 +70,7 @@ class Agenda:
         self._jobs: dict[str, Job] = {}
         self._runs: dict[str, Run] = {}
         self._broken: Mapping[str, Broken] = {}
+        self._unblamed: set[str] = set()  # refused, and no commit is known that has the refused version
         self._places = Places(max_running)
         self._wakes: list[tuple[int, str]] = []
         self._timed: list[tuple[int, int, Run]] = []
@@ -91,6 +93,8 @@ class Agenda:
         self._now = now_us
         for row in job_rows:
             self._jobs[row.job] = Job(row=row)
+            if row.refused is not None and (row.refused_commit is None or row.refused_dirty):
+                self._unblamed.add(row.job)
         for open_run in open_runs:
             self._restore_run(open_run, ordered)
 
@@ -128,7 +132,8 @@ class Agenda:
         """Take over what a look at the folder changed; the first time, all of the job set."""
         self._now = now_us
         first, self._loaded = not self._loaded, True
-        self._broken = change.jobset.broken
+        before, self._broken = self._broken, change.jobset.broken
+        refused = [name for name, job in self._jobs.items() if job.row.refused is not None] if first else before
         jobs = change.jobset.jobs
         olds = {changed.job: changed.old for changed in change.changed}
         names = jobs if first else [*change.added, *olds]
@@ -137,9 +142,9 @@ class Agenda:
         for name in change.removed:
             self._remove_job(name, first=first)
         for broken in change.broken:
-            self._refuse(broken.job, broken.content, broken.since_us)
-        for name in change.repaired:
-            self._refuse(name, None, None)
+            self._refuse(broken)
+        for name in [name for name in refused if name not in self._broken]:
+            self._accept(name)
         if first:
             self._warn_of_marks()
 
@@ -259,14 +264,55 @@ class Agenda:
         self._drop_waiting(job, "the job was removed", manual=True)
         job.spec = job.when = job.next_us = job.wake_us = None
         job.row.removed_us = self._now
-        job.row.refused = job.row.refused_us = None
         self._books.loaded(name)
+        self._accept(name)
 
-    def _refuse(self, name: str, content: str | None, since_us: int | None) -> None:
+    def _refuse(self, broken: Broken) -> None:
+        """Note what was refused, also of a job that never was good: since when is told after a restart too."""
+        job = self._jobs.get(broken.job)
+        if job is None:
+            job = self._jobs[broken.job] = Job(row=unknown_row(broken.job, self._now))
+        row = job.row
+        if row.refused_us != broken.since_us:
+            row.refused_commit = row.refused_dirty = None
+        row.refused, row.refused_us = broken.content, broken.since_us
+        if row.refused_commit is None or row.refused_dirty:
+            self._unblamed.add(broken.job)
+        self._books.loaded(broken.job)
+
+    def _accept(self, name: str) -> None:
+        """Forget what was refused: the file is good again, or gone."""
+        self._unblamed.discard(name)
         job = self._jobs.get(name)
-        if job is not None and (job.row.refused, job.row.refused_us) != (content, since_us):
-            job.row.refused, job.row.refused_us = content, since_us
+        if job is not None and job.row.refused is not None:
+            row = job.row
+            row.refused = row.refused_us = row.refused_commit = row.refused_dirty = None
             self._books.loaded(name)
+
+    @property
+    def unblamed(self) -> bool:
+        """Whether something was refused of which no commit is known that has it."""
+        return bool(self._unblamed)
+
+    def blame(self, revision: Revision) -> None:
+        """Take in which commit is checked out: what was refused is from it.
+
+        A version that differs from the first commit that was seen with it is followed until a commit has it: then the
+        mistake is in that one. A pull writes the files first, and only then says of which commit they are.
+        """
+        for name in [name for name in self._unblamed if name in self._broken]:
+            row, dirty = self._jobs[name].row, revision.is_dirty(self._broken[name].sources)
+            if dirty is None or (dirty and row.refused_commit is not None):
+                continue
+            row.refused_commit, row.refused_dirty = revision.commit, dirty
+            if not dirty:
+                self._unblamed.discard(name)
+            self._books.loaded(name)
+
+    def refused_by(self, name: str) -> tuple[str | None, bool | None]:
+        """Return the commit that the refused version of a job is from, and whether it differs from it."""
+        job = self._jobs.get(name)
+        return (None, None) if job is None else (job.row.refused_commit, job.row.refused_dirty)
 
     # ------------------------------------------------------------------ time
 

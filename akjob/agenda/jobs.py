@@ -44,16 +44,16 @@ class Job(Struct, kw_only=True, eq=False):
 
 
 def last_good(rows: Iterable[JobRow]) -> dict[str, LastGood]:
-    """Return the last good definitions that the ledger has, for the loader."""
+    """Return the last good definitions that the ledger has, and what was refused without one, for the loader."""
     return {
         row.job: LastGood(
             file=row.file,
-            definition=row.definition,
+            definition=row.definition if row.removed_us is None else "",
             loaded_us=row.last_loaded_us,
             refused=None if row.refused is None else Refused(content=row.refused, since_us=row.refused_us or 0),
         )
         for row in rows
-        if row.removed_us is None
+        if row.removed_us is None or row.refused is not None
     }
 
 
@@ -94,7 +94,7 @@ def new_row(spec: JobSpec, mark_us: int, now_us: int) -> JobRow:
 
 
 def unknown_row(name: str, now_us: int) -> JobRow:
-    """Return a row for a job that has a run in the ledger but no row of its own."""
+    """Return a row for a job that was never loaded: it has a run in the ledger, or its first version was refused."""
     return JobRow(
         job=name,
         mark_us=now_us,

@@ -4,6 +4,7 @@ from fnmatch import fnmatchcase
 
 import click
 
+from akjob.cli import refusals
 from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.text import Cell, plural, relative, stamp, state_cell, table
 from akjob.cli.view import JobView, load
@@ -33,9 +34,10 @@ def command(patterns: tuple[str, ...], tags: tuple[str, ...], *, as_json: bool) 
         click.echo("No jobs." if not (patterns or tags) else "No job fits.", err=True)
         return
     say(table(("JOB", "STATE", "NEXT", "", "LAST", ""), map(_row, jobs), colour=colours()))
-    broken = sum(job.broken is not None for job in jobs)
+    broken = [job.refusal for job in jobs if job.refusal is not None]
     if broken:
-        click.echo(f"\n{plural(broken, 'job')} broken: `akjob validate` says why.", err=True)
+        say(["", *refusals.lines(broken, view.now_us, colour=colours())])
+        click.echo(f"\n{plural(len(broken), 'job')} broken: `akjob validate` says why.", err=True)
 
 
 def _wanted(job: JobView, patterns: tuple[str, ...], tags: tuple[str, ...]) -> bool:

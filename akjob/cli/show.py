@@ -7,6 +7,7 @@ import click
 
 from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.list import state_of
+from akjob.cli.refusals import origin
 from akjob.cli.text import paint, relative, stamp, state_cell
 from akjob.cli.view import JobView, load
 from akjob.config import Paths
@@ -35,7 +36,7 @@ _LABEL = 12
 def command(job: str, run: str | None, *, as_json: bool) -> None:
     """Show one job: its state, its schedule in words, its resolved definition with all defaults.
 
-    Of a broken job: what runs, what was refused, and since when.
+    Of a broken job: what runs, what was refused, since when, and by which commit.
     """
     paths = find_paths()
     if run is not None:
@@ -88,6 +89,7 @@ def _as_json(job: JobView, paths: Paths) -> dict[str, Any]:
         "definition_sha256": spec.sha256 if spec else None,
         "runs_started": job.runs_started,
         "git_commit": Provenance(paths).refresh_now().commit,
+        "refused": job.refusal,
     }
 
 
@@ -136,12 +138,14 @@ def _pause(job: JobView) -> list[tuple[str, str]]:
 
 
 def _broken(job: JobView) -> list[tuple[str, str]]:
-    """Say what runs, what was refused, and since when."""
+    """Say what runs, what was refused, since when, and by which commit."""
     broken = job.broken
     if broken is None:
         return []
     since = f"since {stamp(broken.since_us)} ({relative(broken.since_us, job.now_us)})"
     facts = [("refused", f"{broken.file}:{broken.line}:{broken.column}: {broken.message}"), ("", since)]
+    source = origin(job.origin[0], dirty=job.origin[1], short=None)
+    facts += [("", source)] if source else []
     facts += [("", broken.hint)] if broken.hint else []
     others = sum(problem.severity == "error" for problem in broken.problems) - 1
     facts += [("", f"and {others} more: `akjob validate {broken.file}`")] if others > 0 else []

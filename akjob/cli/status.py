@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from akjob.cli import complain
+from akjob.cli import complain, refusals
 from akjob.cli.common import NO_DAEMON, colours, examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.control import ask
 from akjob.cli.text import Cell, paint, plural, relative, stamp, table
@@ -50,7 +50,8 @@ def command(*, as_json: bool) -> None:
 
 def without_akjobd(paths: Paths, now: int) -> dict[str, Any]:
     """Return the status as far as it is known without akjobd: what would be loaded, and what ran when it went away."""
-    jobset = load(paths, settings(paths), now).jobset
+    view = load(paths, settings(paths), now)
+    jobset = view.jobset
     revision = Provenance(paths).refresh_now()
     dirty = None if revision.commit is None else bool(revision.dirty)
     runs = [row for row in Reader(paths.db).open_runs() if row["state"] == "running"]
@@ -64,17 +65,7 @@ def without_akjobd(paths: Paths, now: int) -> dict[str, Any]:
         },
         "jobs": {"loaded": len(jobset.jobs), "broken": len(jobset.broken)},
         "revision": {"git_commit": revision.commit, "git_dirty": dirty, "loaded_at": None},
-        "broken": [
-            {
-                "job": broken.job,
-                "file": broken.file,
-                "line": broken.line,
-                "column": broken.column,
-                "message": broken.message,
-                "since": to_text(broken.since_us),
-            }
-            for _, broken in sorted(jobset.broken.items())
-        ],
+        "broken": [view.job(name).refusal for name in sorted(jobset.broken)],
         "running": [
             {"job": row["job"], "run": row["id"], "pid": row["pid"], "shim_pid": None, "started_at": row["started_at"]}
             for row in runs
@@ -88,15 +79,6 @@ def _ending(groups: Sequence[str] | None) -> str:
         return "ended by their process trees, limited by rlimits: no control group is delegated to akjobd"
     counted = f"; {' and '.join(groups)} counted for each run as a whole" if groups else ""
     return f"ended by control group{counted}"
-
-
-def _what_runs(broken: Mapping[str, Any], since: str) -> str:
-    if broken["job"] is None:
-        return "the default is in its place"
-    if broken.get("running_last_good") is None:
-        return f"{broken['job']}, refused {since}"
-    kept = "the last good version runs" if broken["running_last_good"] else "nothing of it runs"
-    return f"{broken['job']}, refused {since}; {kept}"
 
 
 def _collector(paths: Paths, now: int) -> dict[str, Any]:
@@ -117,11 +99,7 @@ def _lines(status: Mapping[str, Any], now: int, *, colour: bool) -> list[str]:
     lines.append("")
     lines += table(("PROGRAM", "STATE", "PID", "SINCE", ""), map(_program, *_programs(status, now)), colour=colour)
     if status["broken"]:
-        lines.append("")
-        for broken in status["broken"]:
-            place = f"{broken['file']}:{broken['line']}:{broken['column']}"
-            since = relative(from_text(broken["since"]), now)
-            lines += [paint(f"{place}: {broken['message']}", "red", on=colour), f"  {_what_runs(broken, since)}"]
+        lines += ["", *refusals.lines(status["broken"], now, colour=colour)]
     lines.append("")
     if not status["running"]:
         return [*lines, "Nothing runs."]

@@ -4,11 +4,12 @@ import os
 import pwd
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from akjob.cli.refusals import refusal
 from akjob.config import Config, Paths
 from akjob.errors import AkjobError
 from akjob.instants import from_text, to_text
@@ -17,6 +18,9 @@ from akjob.jobset.model import Broken, JobSet, LastGood, Refused
 from akjob.ledger import Reader
 from akjob.schedule import Memory, compile_schedule, next_slots
 from akjob.spec.model import JobSpec
+
+if TYPE_CHECKING:
+    from akjob.jobset.git import Revision
 
 WRONG_USAGE = 2
 
@@ -31,12 +35,16 @@ class Pause(Struct, frozen=True, kw_only=True):
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """All jobs at ``now_us``; ``rows`` are the ledger's, ``running`` counts the runs of each job."""
+    """All jobs at ``now_us``; ``rows`` are the ledger's, ``running`` counts the runs of each job.
+
+    ``origins`` has, for each broken job, the commit that the refused version is from, and whether it differs from it.
+    """
 
     jobset: JobSet
     rows: Mapping[str, Mapping[str, Any]]
     running: Mapping[str, int]
     now_us: int
+    origins: Mapping[str, tuple[str | None, bool | None]] = {}
 
     def names(self) -> list[str]:
         """All jobs, sorted; those that are broken and never were good, too."""
@@ -51,6 +59,7 @@ class View(Struct, frozen=True, kw_only=True):
             row=self.rows.get(name),
             running=self.running.get(name, 0),
             now_us=self.now_us,
+            origin=self.origins.get(name, (None, None)),
         )
 
     def find(self, wanted: str) -> "JobView":
@@ -70,6 +79,13 @@ class JobView(Struct, frozen=True, kw_only=True):
     row: Mapping[str, Any] | None
     running: int
     now_us: int
+    origin: tuple[str | None, bool | None] = (None, None)
+
+    @property
+    def refusal(self) -> dict[str, Any] | None:
+        """What was refused, as ``status`` tells it; None for a job that is not broken."""
+        commit, dirty = self.origin
+        return None if self.broken is None else refusal(self.broken, commit, dirty=dirty)
 
     @property
     def pause(self) -> Pause | None:
@@ -147,18 +163,39 @@ def load(paths: Paths, config: Config, now_us: int) -> View:
     """Read the folder and the ledger. Raises AkjobError where the ledger cannot be read."""
     reader = Reader(paths.db)
     rows = reader.jobs()
-    last_good = {name: _last_good(row) for name, row in rows.items() if row["removed_at"] is None}
+    known = {name: row for name, row in rows.items() if row["removed_at"] is None or row["refused"] is not None}
+    last_good = {name: _last_good(row) for name, row in known.items()}
     jobset = Loader(paths, config, last_good, own_uid=_daemon_uid(paths), settle_us=0).load(now_us).jobset
     jobset = replace(jobset, broken={name: _dated(paths, one, rows.get(name)) for name, one in jobset.broken.items()})
     running = Counter(row["job"] for row in reader.open_runs() if row["state"] == "running")
-    return View(jobset=jobset, rows=rows, running=running, now_us=now_us)
+    origins = _origins(paths, jobset.broken, rows)
+    return View(jobset=jobset, rows=rows, running=running, now_us=now_us, origins=origins)
+
+
+def _origins(
+    paths: Paths, broken: Mapping[str, Broken], rows: Mapping[str, Mapping[str, Any]]
+) -> dict[str, tuple[str | None, bool | None]]:
+    """Return which commits the refused versions are from: as akjobd noted it, else the one that is checked out."""
+    from akjob.jobset.git import Provenance
+
+    found: dict[str, tuple[str | None, bool | None]] = {}
+    revision: Revision | None = None
+    for name, one in broken.items():
+        row = rows.get(name)
+        if row is not None and row["refused_commit"] is not None:
+            found[name] = row["refused_commit"], bool(row["refused_dirty"])
+            continue
+        revision = revision or Provenance(paths).refresh_now()
+        found[name] = revision.commit, revision.is_dirty(one.sources)
+    return found
 
 
 def _last_good(row: Mapping[str, Any]) -> LastGood:
     since = row["refused_since"]
     refused = None if since is None else Refused(content=row["refused"], since_us=from_text(since))
     loaded_us = from_text(row["last_loaded_at"])
-    return LastGood(file=row["file"], definition=row["definition"], loaded_us=loaded_us, refused=refused)
+    definition = row["definition"] if row["removed_at"] is None else ""
+    return LastGood(file=row["file"], definition=definition, loaded_us=loaded_us, refused=refused)
 
 
 def _dated(paths: Paths, broken: Broken, row: Mapping[str, Any] | None) -> Broken:

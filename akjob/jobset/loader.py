@@ -766,7 +766,7 @@ class Loader:
     def _take_over_seed(self, entry: _Entry, spec: JobSpec, turn: _Turn) -> None:
         """Compare the first good version of this process with the last one of the process before."""
         seed, entry.seed = entry.seed, None
-        if seed is None:
+        if seed is None or not seed.definition:
             return
         old = spec if seed.definition == spec.definition else _restored(entry.name, seed)
         code = self._dill_digest(entry)
@@ -811,6 +811,7 @@ class Loader:
             content=digest,
             problems=problems,
             running_last_good=entry.spec is not None,
+            sources=(self._show(entry.path), first.file),
         )
         if entry.refused is not None and entry.refused.content == digest:
             old, _, code = turn.before[entry.path]
@@ -824,7 +825,7 @@ class Loader:
             return
         entry.spec, entry.refused = _restored(entry.name, seed), seed.refused
         turn.before[entry.path] = (entry.spec, entry.broken, entry.code)
-        if entry.spec is None:
+        if entry.spec is None and seed.definition:
             turn.problems.append(_lost_seed(entry.name, self._show(entry.path)))
 
     def _drop(self, path: str, turn: _Turn) -> None:
@@ -1017,7 +1018,9 @@ def _module_of(target: str) -> str:
 
 
 def _restored(name: str, seed: LastGood) -> JobSpec | None:
-    """Read back a stored definition; None when this version of akjob cannot read it any more."""
+    """Read back a stored definition; None when there is none, or this version of akjob cannot read it any more."""
+    if not seed.definition:
+        return None
     try:
         return load_definition(name, seed.file, seed.definition)
     except (AkjobError, ValueError, TypeError, KeyError):

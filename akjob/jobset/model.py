@@ -13,7 +13,8 @@ class Broken(Struct, frozen=True, kw_only=True):
 
     ``file``, ``line``, ``column``, ``message``, ``hint`` and ``code`` are those of the first error, whose ``file`` may
     be a ``_defaults.toml`` or a folder; ``problems`` has all. ``content`` identifies what was refused, so that it is
-    logged once. ``running_last_good`` says that an earlier version is still scheduled.
+    logged once. ``running_last_good`` says that an earlier version is still scheduled. ``sources`` are the files, below
+    the root, whose commit is the one that the refused version is from.
     """
 
     job: str
@@ -27,6 +28,7 @@ class Broken(Struct, frozen=True, kw_only=True):
     content: str
     problems: tuple[Problem, ...]
     running_last_good: bool
+    sources: tuple[str, ...] = ()
 
 
 class Counts(Struct, frozen=True, kw_only=True):
@@ -63,7 +65,10 @@ class Refused(Struct, frozen=True, kw_only=True):
 
 
 class LastGood(Struct, frozen=True, kw_only=True):
-    """The last good definition of a job, as it was stored: ``definition`` is the resolved text of the JobSpec."""
+    """The last good definition of a job, as it was stored: ``definition`` is the resolved text of the JobSpec.
+
+    It is empty for a job that never was good and is here for what was ``refused``.
+    """
 
     file: str
     definition: str

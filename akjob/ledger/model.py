@@ -48,7 +48,9 @@ class JobRow(Struct, kw_only=True):
     ``mark_us`` is the last slot that was accounted for; ``runs_started`` counts the scheduled slots started (for
     ``runs``); a job is paused when ``paused_at_us`` is set, for good when ``paused_until_us`` is None then;
     ``again_from_us`` is the end from which ``again_after`` counts; ``removed_us`` is set while there is no file;
-    ``refused`` identifies the content of a later version of the file that cannot be loaded, since ``refused_us``.
+    ``refused`` identifies the content of a later version of the file that cannot be loaded, since ``refused_us``;
+    ``refused_commit`` was checked out then, None while it is not known, and ``refused_dirty`` says that the file
+    differed from it. A job that was never good has a row while it is refused, with an empty ``definition``.
     """
 
     job: str
@@ -70,6 +72,8 @@ class JobRow(Struct, kw_only=True):
     definition: str
     refused: str | None = None
     refused_us: int | None = None
+    refused_commit: str | None = None
+    refused_dirty: bool | None = None
 
 
 class Wait(Struct, frozen=True, kw_only=True):

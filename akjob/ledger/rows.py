@@ -19,7 +19,7 @@ RUN_COLUMNS = (
 JOB_COLUMNS = (
     "job", "mark", "runs_started", "paused_at", "paused_until", "pause_reason", "paused_by", "again_from", "last_run",
     "last_state", "last_ended", "first_loaded_at", "last_loaded_at", "removed_at", "file", "definition_sha256",
-    "definition", "refused", "refused_since",
+    "definition", "refused", "refused_since", "refused_commit", "refused_dirty",
 )  # fmt: skip
 
 _JOB_FIELDS = (
@@ -95,7 +95,7 @@ def loaded_values(row: JobRow) -> tuple[Any, ...]:
     return (
         *job_values(row)[-1:], *job_values(row)[:-1], to_text(row.first_loaded_us), to_text(row.last_loaded_us),
         text(row.removed_us), row.file, row.definition_sha256, row.definition, row.refused,
-        text(row.refused_us),
+        text(row.refused_us), row.refused_commit, row.refused_dirty,
     )  # fmt: skip
 
 
@@ -129,6 +129,7 @@ def job_row(values: tuple[Any, ...]) -> JobRow:
     (
         job, mark, runs_started, paused_at, paused_until, pause_reason, paused_by, again_from, last_run, last_state,
         last_ended, first_loaded_at, last_loaded_at, removed_at, file, sha256, definition, refused, refused_since,
+        refused_commit, refused_dirty,
     ) = values  # fmt: skip
     row = JobRow(
         job=job,
@@ -143,6 +144,8 @@ def job_row(values: tuple[Any, ...]) -> JobRow:
         definition=definition,
         refused=refused,
         refused_us=instant(refused_since),
+        refused_commit=refused_commit,
+        refused_dirty=None if refused_dirty is None else bool(refused_dirty),
     )
     if last_ended is not None:
         row.last_ended_us = from_text(last_ended)

@@ -50,7 +50,11 @@ def test_a_broken_commit_never_stops_the_job(deploy: Deploy) -> None:
     until(lambda: ticks(deploy, "", "one"))
     broken_commit = deploy.pull(tick=BROKEN)
     until(lambda: deploy.events("job.broken", job="tick"))
-    first = refused(deploy)
+    first = until(lambda: one if (one := refused(deploy))["git_commit"] else None)
+    assert (first["git_commit"], first["git_dirty"]) == (broken_commit, False)
+    of_it = "SELECT 1 FROM runs WHERE state = 'succeeded' AND git_commit = ?"
+    until(lambda: deploy.sql(of_it, broken_commit))
+    deploy.pull(beside='command = "true"  # of no matter\n')
     for number in (signal.SIGTERM, signal.SIGKILL):
         goes_on(deploy)
         deploy.restart(number)
@@ -63,7 +67,8 @@ def test_a_broken_commit_never_stops_the_job(deploy: Deploy) -> None:
     assert event["hint"]
     assert first["since"] <= event["timestamp"]
     assert deploy.status()["jobs"] == {"loaded": 2, "broken": 1}
-    assert deploy.sql("SELECT 1 FROM runs WHERE state = 'succeeded' AND git_commit = ?", broken_commit)
+    for command in (["status"], ["list"], ["show", "tick"]):
+        assert f"from commit {broken_commit[:12]}" in deploy.akjob(*command).stdout
     assert len(deploy.sql("SELECT DISTINCT definition_sha256 FROM runs WHERE pid IS NOT NULL")) == 1
 
     deploy.pull(tick=GOOD % "two")
@@ -129,9 +134,15 @@ def test_a_job_that_never_was_good(deploy: Deploy) -> None:
     deploy.write("jobs.d/never.toml", BROKEN)
     (event,) = until(lambda: deploy.events("job.broken", job="never"))
     assert event["running_last_good"] is False
+    first = until(lambda: one if (one := refused(deploy))["git_commit"] else None)
+    assert first["git_dirty"] is True
     deploy.restart()
     deploy.fence()
     assert deploy.status()["jobs"] == {"loaded": 3, "broken": 1}
+    assert refused(deploy) == first
+    assert len(deploy.events("job.broken")) == 1
+    commit = deploy.commit("the mistake")
+    until(lambda: (refused(deploy)["git_commit"], refused(deploy)["git_dirty"]) == (commit, False))
     assert deploy.sql("SELECT 1 FROM runs WHERE job = 'never'") == []
 
 

@@ -13,7 +13,8 @@ from akjob.agenda.jobs import backoff_us
 from akjob.due import EARLY_US, GRACE_US
 from akjob.errors import AkjobError
 from akjob.instants import MINUTE, SECOND
-from akjob.jobset.model import Broken, Change, JobSet
+from akjob.jobset.git import Revision
+from akjob.jobset.model import Broken, Change, JobSet, Refused
 from akjob.ledger import JobRow, Writes
 from akjob.schedule import next_slot
 from akjob.spec import load_definition
@@ -1078,6 +1079,77 @@ def test_the_last_good_definitions_come_from_the_ledger(tmp_path: Path) -> None:
     world.agenda.load(Change(jobset=JobSet(jobs=world.specs, broken={}, loaded_us=0), repaired=("a",)), world.now)
     world.turn()
     assert last_good(world.ledger.jobs_state())["a"].refused is None
+
+
+def broken_job(name: str, since_us: int = 5, content: str = "sha") -> Broken:
+    """Return a job whose file was refused."""
+    return Broken(
+        job=name, file=f"jobs.d/{name}.toml", line=1, column=1, message="m", hint="", code="c", since_us=since_us,
+        content=content, problems=(), running_last_good=True, sources=(f"jobs.d/{name}.toml",),
+    )  # fmt: skip
+
+
+def refuse(world: World, *broken: Broken) -> None:
+    """Hand over that these jobs are broken, and no others."""
+    jobset = JobSet(jobs=world.specs, broken={one.job: one for one in broken}, loaded_us=world.now)
+    world.agenda.load(Change(jobset=jobset, broken=broken), world.now)
+    world.turn()
+
+
+def test_which_commit_was_refused(tmp_path: Path) -> None:
+    """The one that is checked out then, and it stays, whatever is checked out later; repaired, it is forgotten."""
+    world = World(tmp_path, job("a", HOURLY), now=us("10:30:00"))
+    refuse(world, broken_job("a"))
+    assert world.agenda.unblamed
+    world.agenda.blame(Revision(commit=None))
+    assert world.agenda.refused_by("a") == (None, None)
+    world.agenda.blame(Revision(commit="first"))
+    assert not world.agenda.unblamed
+    world.agenda.blame(Revision(commit="second"))
+    refuse(world, broken_job("a", content="other"))  # nothing good came in between
+    world.agenda.blame(Revision(commit="third"))
+    (row,) = world.ledger.jobs_state()
+    assert (row.refused_commit, row.refused_dirty) == ("first", False)
+    refuse(world)
+    assert world.agenda.refused_by("a") == (None, None)
+    (row,) = world.ledger.jobs_state()
+    assert (row.refused, row.refused_us, row.refused_commit, row.refused_dirty) == (None, None, None, None)
+    refuse(world, broken_job("a", since_us=9))
+    world.agenda.blame(Revision(commit="fourth"))
+    assert world.agenda.refused_by("a") == ("fourth", False)
+
+
+def test_an_uncommitted_mistake_is_followed_until_a_commit_has_it(tmp_path: Path) -> None:
+    """Also over a restart: until then the first commit that it was seen with is told, with a mark."""
+    world = World(tmp_path, job("a", HOURLY), now=us("10:30:00"))
+    refuse(world, broken_job("a"))
+    dirty = frozenset({"jobs.d/a.toml"})
+    world.agenda.blame(Revision(commit="first", dirty=dirty))
+    world.agenda.blame(Revision(commit="second", dirty=dirty))
+    assert world.agenda.refused_by("a") == ("first", True)
+    world.turn()
+    world.crash()
+    world.boot(broken={"a": broken_job("a")})
+    assert world.agenda.refused_by("a") == ("first", True)
+    world.agenda.blame(Revision(commit="third", dirty=dirty))
+    assert world.agenda.refused_by("a") == ("first", True)
+    world.agenda.blame(Revision(commit="fourth"))
+    assert world.agenda.refused_by("a") == ("fourth", False)
+
+
+def test_what_never_was_good_is_noted_too(tmp_path: Path) -> None:
+    """After a restart it is known since when it is refused; once its file is good or gone, nothing of that is left."""
+    world = World(tmp_path, job("a", HOURLY), now=us("10:30:00"))
+    refuse(world, broken_job("never"), broken_job("gone"))
+    good = last_good(world.ledger.jobs_state())
+    assert {name for name, one in good.items() if not one.definition} == {"never", "gone"}
+    assert good["never"].refused == Refused(content="sha", since_us=5)
+    world.crash()
+    world.specs["never"] = job("never", HOURLY)
+    world.boot()
+    assert {name: one.refused for name, one in last_good(world.ledger.jobs_state()).items()} == {
+        "a": None, "never": None,
+    }  # fmt: skip
 
 
 def test_the_grace_holds_for_an_order_that_is_late(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class World:
         _open.append(self)
         self.boot()
 
-    def boot(self) -> None:
+    def boot(self, broken: Mapping[str, Broken] | None = None) -> None:
         """Start akjobd anew, from the ledger; the shims have gone on meanwhile."""
         self.ledger = Ledger.open(self.path)
         self.ledger._connection.execute("PRAGMA synchronous = OFF")  # no power fails in a test
@@ -74,6 +74,7 @@ class World:
             added=[name for name in self.specs if name not in known],
             changed=changed,
             removed=[name for name in known if name not in self.specs],
+            broken=broken,
         )
 
     def crash(self) -> None:

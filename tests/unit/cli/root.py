@@ -1,6 +1,7 @@
 """A root for the commands' tests: real job files, ledger rows and log lines, and an akjobd that answers as told."""
 
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -36,6 +37,19 @@ class Root:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return parse_job(name, f"jobs.d/{name}.toml", text, defaults=(), config=Config()).spec
+
+    def git(self, *arguments: str) -> str:
+        """Run git in the root, and return what it printed."""
+        who = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
+        command = ["git", *who, *arguments]
+        return subprocess.run(command, cwd=self.paths.root, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(self) -> str:
+        """Make the root a repository, commit the job files, and return the commit."""
+        self.git("init", "-q")
+        self.git("add", "jobs.d")
+        self.git("commit", "-qm", "x")
+        return self.git("rev-parse", "HEAD")
 
     def akjob(self, *arguments: str, given: str | None = None, env: Mapping[str, str] | None = None) -> Result:
         """Run a command in this root."""

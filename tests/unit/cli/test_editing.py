@@ -1,6 +1,5 @@
 """The commands that write files: `new`, `enable`, `disable`, `delete`, `import`; also `schema` and `diff`."""
 
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -195,21 +194,13 @@ def test_the_machine_s_zone(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- diff
 
 
-def git(root: Root, *arguments: str) -> None:
-    """Run git in the root."""
-    who = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", *who, *arguments], cwd=root.paths.root, check=True, capture_output=True)
-
-
 @pytest.fixture
 def changed(root: Root, monkeypatch: pytest.MonkeyPatch) -> Root:
     """Make a repository whose work tree differs from HEAD by a changed, a new and a removed job."""
     monkeypatch.setattr("akjob.cli.diff.now_us", lambda: NOW_US)
     root.job("a", JOB)
     root.job("b", JOB.replace("x", "y"))
-    git(root, "init", "-q")
-    git(root, "add", "jobs.d")
-    git(root, "commit", "-qm", "first")
+    root.commit()
     root.job("a", JOB.replace("02:30", "03:30"))
     root.job("c", 'command = "z"\n')
     (root.paths.jobs_d / "b.toml").unlink()
@@ -229,8 +220,8 @@ def test_diff_of_the_work_tree(changed: Root) -> None:
 
 def test_diff_of_two_revisions(changed: Root) -> None:
     """As two arguments, or as git writes a range."""
-    git(changed, "add", "jobs.d")
-    git(changed, "commit", "-qm", "second")
+    changed.git("add", "jobs.d")
+    changed.git("commit", "-qm", "second")
     assert changed.json("diff") == []
     assert (
         changed.json("diff", "HEAD~", "HEAD") == changed.json("diff", "HEAD~..HEAD") == changed.json("diff", "HEAD~..")

@@ -89,6 +89,47 @@ def test_list_of_a_broken_job(root: Root) -> None:
     assert result.exit_code == 0
     assert "broken, last good runs" in result.stdout
     assert "2 jobs broken" in result.stderr
+    assert "jobs.d/was-good.toml:1:1: unknown key" in result.stdout
+    assert "  was-good, refused " in result.stdout
+    assert "; the last good version runs" in result.stdout
+    assert "; nothing of it runs" in result.stdout
+
+
+def test_which_commit_was_refused(root: Root) -> None:
+    """As akjobd noted it, or the one that is checked out where akjobd has not seen it; marked where it differs."""
+    load(root, "noted", refused="content", refused_us=NOW_US, refused_commit="c0ffee" * 7, refused_dirty=False)
+    root.job("noted", "evry = 1\n")
+    root.job("new", "evry = 1\n")
+    root.job("edited", "evry = 1\n")
+    commit = root.commit()
+    root.job("edited", "evry = 2\n")
+    shown = root.akjob("list").stdout
+    assert ", from commit c0ffeec0ffee; the last good version runs" in shown
+    assert f", from commit {commit[:12]}; nothing of it runs" in shown
+    assert f", not committed, changed after commit {commit[:12]}; nothing of it runs" in shown
+    assert f"              from commit {'c0ffee' * 7}" in root.akjob("show", "noted").stdout
+    assert f"              not committed, changed after commit {commit}" in root.akjob("show", "edited").stdout
+    refused = root.json("show", "new")[0]["refused"]
+    assert (refused["file"], refused["git_commit"], refused["git_dirty"]) == ("jobs.d/new.toml", commit, False)
+    status = msgspec.json.decode(root.akjob("status", "--json").stdout)
+    assert {one["job"]: (one["git_commit"], one["git_dirty"]) for one in status["broken"]} == {
+        "noted": ("c0ffee" * 7, False),
+        "new": (commit, False),
+        "edited": (commit, True),
+    }
+
+
+def test_a_mistake_that_costs_many_jobs_is_shown_once(root: Root) -> None:
+    """In ``list`` and ``status``, with the jobs; each is still broken."""
+    root.job("_defaults", '[run]\ntimeout = "5 minutes"\n')
+    os.utime(root.paths.jobs_d / "_defaults.toml", (NOW_US // SECOND, NOW_US // SECOND))
+    for number in range(5):
+        root.job(f"job{number}", HOURLY)
+    for command in ("list", "status"):
+        shown = root.akjob(command).stdout
+        assert shown.count("5 minutes") == 1
+        assert "5 jobs: job0, job1, job2 and 2 more; each refused " in shown
+    assert len(msgspec.json.decode(root.akjob("status", "--json").stdout)["broken"]) == 5
 
 
 def test_list_for_people(root: Root) -> None:
@@ -126,7 +167,7 @@ def test_show_has_the_documented_keys(root: Root) -> None:
     (found,) = root.json("show", "tick")
     assert set(found) == {
         "job", "file", "enabled", "paused", "broken", "running", "next", "last_state", "last_ended",
-        "description", "tags", "schedule", "definition", "definition_sha256", "runs_started", "git_commit",
+        "description", "tags", "schedule", "definition", "definition_sha256", "runs_started", "git_commit", "refused",
     }  # fmt: skip
     assert found["description"] == "Say it"
     assert found["tags"] == ["t"]
@@ -140,11 +181,7 @@ def test_show_has_the_documented_keys(root: Root) -> None:
 def test_show_knows_the_commit(root: Root) -> None:
     """The one that is checked out, and whether the job's file differs from it."""
     root.job("tick", HOURLY)
-    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
-    for arguments in (["init", "-q"], ["add", "jobs.d"], ["commit", "-qm", "x"]):
-        subprocess.run([*git, *arguments], cwd=root.paths.root, check=True, capture_output=True)
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root.paths.root, check=True, capture_output=True, text=True)
-    commit = head.stdout.strip()
+    commit = root.commit()
     assert root.json("show", "tick")[0]["git_commit"] == commit
     assert f"commit {commit[:8]}\n" in root.akjob("show", "tick").stdout
     root.job("tick", HOURLY + "# changed\n")
@@ -392,7 +429,18 @@ STATUS = {
     "broken": [],
     "running": [{"job": "tick", "run": "r1", "pid": 7, "shim_pid": 6, "started_at": NOW}],
 }
-BROKEN = {"job": "b", "file": "jobs.d/b.toml", "line": 3, "column": 1, "message": "unknown key", "since": NOW}
+BROKEN = {
+    "job": "b",
+    "file": "jobs.d/b.toml",
+    "line": 3,
+    "column": 1,
+    "message": "unknown key",
+    "hint": "did you mean every?",
+    "since": NOW,
+    "git_commit": "d" * 40,
+    "git_dirty": False,
+    "running_last_good": True,
+}
 
 
 def test_status_is_akjobd_s(root: Root) -> None:
@@ -409,7 +457,8 @@ def test_status_of_broken_files_exits_with_1(root: Root) -> None:
     with root.akjobd(lambda _: {"ok": True, **STATUS, "broken": [BROKEN], "jobs": {"loaded": 2, "broken": 1}}):
         result = root.akjob("status")
     assert result.exit_code == 1
-    assert "jobs.d/b.toml:3:1: unknown key" in result.stdout
+    assert "jobs.d/b.toml:3:1: unknown key\n  b, refused " in result.stdout
+    assert f", from commit {'d' * 12}; the last good version runs" in result.stdout
 
 
 def test_status_without_akjobd_exits_with_3_and_shows_what_is_known(root: Root) -> None:

@@ -585,6 +585,25 @@ def test_emptied_before_the_start(root: Root) -> None:
     assert root.load(after_us=5 * SECOND).removed == ("a", "b")
 
 
+def test_what_never_was_good_is_told_once_over_a_restart(root: Root) -> None:
+    """It keeps its beginning; without its file nothing is left of it; repaired, it is a new job like any other."""
+    root.write("never.toml", BAD)
+    root.write("gone.toml", BAD)
+    root.write("mended.toml", BAD)
+    first = root.load().jobset.broken
+    seeds = {
+        name: LastGood(file="", definition="", loaded_us=0, refused=Refused(content=one.content, since_us=one.since_us))
+        for name, one in first.items()
+    }
+    (root.jobs / "gone.toml").unlink()
+    root.write("mended.toml")
+    root.fresh(seeds)
+    change = root.load(after_us=60 * SECOND)
+    assert (change.broken, change.removed, change.problems) == ((), (), ())
+    assert change.added == ("mended",)
+    assert {name: one.since_us for name, one in change.jobset.broken.items()} == {"never": first["never"].since_us}
+
+
 def test_one_file_is_no_alarm(root: Root) -> None:
     """The only file of a folder may vanish."""
     root.write("a.toml")

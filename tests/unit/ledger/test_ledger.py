@@ -99,7 +99,7 @@ def test_rows_come_back_as_they_were(ledger: Ledger) -> None:
         job_row(
             "b", mark_us=us("10:00:00"), runs_started=3, paused_at_us=5, paused_until_us=us("11:00:00"),
             pause_reason="disk", paused_by="ann", again_from_us=7, last_run="r", last_state="failed", last_ended_us=8,
-            removed_us=9, refused="x", refused_us=10,
+            removed_us=9, refused="x", refused_us=10, refused_commit="c0ffee", refused_dirty=True,
         ),
     ]  # fmt: skip
     open_row = row("02", queued_us=us("10:00:00"))
@@ -221,6 +221,24 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
         with pytest.raises(AkjobError, match="schema version 99") as raised:
             question()
         assert "newer akjob" in raised.value.hint
+
+
+def test_an_older_ledger_is_brought_up_to_date(path: Path) -> None:
+    """What the first schema has stays as it is; what it did not know is not known."""
+    _, first = migrations()[0]
+    with sqlite3.connect(path) as connection:
+        connection.executescript(f"{first}\nPRAGMA user_version = 1;")
+        connection.execute(
+            "INSERT INTO jobs (job, mark, first_loaded_at, last_loaded_at, file, definition_sha256, definition, "
+            "refused, refused_since) VALUES ('a', ?, ?, ?, 'jobs.d/a.toml', 's', 'd', 'x', ?)",
+            (to_text(us("09:00:00")),) * 4,
+        )
+    connection.close()
+    ledger = Ledger.open(path)
+    (read,) = ledger.jobs_state()
+    ledger.close()
+    assert (read.job, read.refused, read.refused_us) == ("a", "x", us("09:00:00"))
+    assert (read.refused_commit, read.refused_dirty) == (None, None)
 
 
 def test_a_folder_that_is_missing_is_said(tmp_path: Path) -> None:
