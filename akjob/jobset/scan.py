@@ -31,6 +31,7 @@ Signature = tuple[int, int, int, int, int, int, int, int]
 
 _KIND, _REGULAR = 0o170000, stat.S_IFREG
 _KINDS = {
+    stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a character device",
@@ -269,12 +270,23 @@ class _Look:
                 else:
                     self._other(entry, prefix + name, found.st_mode, folders)
                     plain = False
-            elif not name.endswith(("~", "#")) and entry.is_dir():
-                if entry.is_symlink():
-                    self._follow(os.path.realpath(entry.path))
+            elif not name.endswith(("~", "#")):
+                is_folder = self._is_folder(entry, prefix + name)
+                if is_folder is None or entry.is_symlink():
                     plain = False
-                folders.append((entry.path, prefix + name))
+                if is_folder:
+                    if entry.is_symlink():
+                        self._follow(os.path.realpath(entry.path))
+                    folders.append((entry.path, prefix + name))
         return tuple(own) if plain else None
+
+    def _is_folder(self, entry: "os.DirEntry[str]", path: str) -> bool | None:
+        """Say whether this is a folder; None when it cannot be looked at."""
+        try:
+            return entry.is_dir()
+        except OSError as error:  # a symlink that leads to itself, or through a folder that is closed to us
+            self._unreadable[path] = _reason(error)
+            return None
 
     def _follow(self, real: str) -> None:
         self._linked = True
@@ -314,7 +326,7 @@ class _Look:
         return False
 
     def _not_a_file(self, path: str, mode: int) -> None:
-        kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
         self._warn(path, "not-a-file", f"this is {kind}, not a regular file; it is not opened")
 
     def _warn(self, path: str, code: str, message: str) -> None:

@@ -161,6 +161,16 @@ def test_dangling_link(tmp_path: Path) -> None:
     assert set(listing.unreadable) == {"a.toml"}
 
 
+def test_a_link_that_leads_to_itself_costs_nothing_else(tmp_path: Path) -> None:
+    """It is unreadable; all that stands beside it is seen."""
+    for name in ("a", "b.toml", "z"):
+        (tmp_path / name).symlink_to(name)
+    files(tmp_path, "c.toml", "d.toml", "e/f.toml")
+    listing = scan(str(tmp_path))
+    assert set(listing.files) == {"c.toml", "d.toml", "e/f.toml"}
+    assert set(listing.unreadable) == {"a", "b.toml", "z"}
+
+
 def test_names() -> None:
     """A name's parts begin with a letter or a digit and have only letters, digits, dots, dashes and underscores."""
     for good in ("a.toml", "a/b.toml", "9-x_y.z.toml", "A.toml"):
