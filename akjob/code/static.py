@@ -45,7 +45,7 @@ def check(spec: JobSpec, *, root: Path, config: Config) -> list[Finding]:
     With ``interpreter`` set, the path and the Python of the run are not known here: what depends on them is not judged.
     """
     here = spec.run.interpreter is None
-    cwd = os.path.join(root, spec.run.cwd or "")
+    cwd = os.path.join(root, spec.run.cwd) if spec.run.cwd else str(root)
     path = search_path(str(root), cwd, config.pythonpath)
     findings: list[Finding] = []
     if here and "PYTHONPATH" not in spec.run.env and spec.run.env_file is None:

@@ -9,12 +9,21 @@ from akjob.errors import Severity
 
 
 class Entry(NamedTuple):
-    """One code: how bad it is (a rule of [trust] may differ by case: then the worst), what it means, what to do."""
+    """One code: how bad it is (the worst, and when it is less), what it means, what to do."""
 
     severity: Severity
     summary: str
     advice: str
+    milder: tuple[tuple[Severity, str], ...] = ()
 
+    @property
+    def severities(self) -> frozenset[Severity]:
+        """All that it can have."""
+        return frozenset({self.severity, *(severity for severity, _ in self.milder)})
+
+
+_ELSEWHERE = "for `akjob validate`, which need not look at the files that akjobd will read"
+_ABSOLUTE = "for an absolute path, which belongs to the machine that akjobd runs on"
 
 _FILES = {
     "bad-name": Entry(
@@ -38,7 +47,7 @@ _FILES = {
         "They are unscheduled after a second look some seconds later. If it was an accident, put them back.",
     ),
     "group-writable": Entry(
-        "error",
+        "warning",
         "A group may write this file or folder, so its members could say what runs.",
         "`chmod g-w` it, or set `group_writable = true` in `[trust]` of `etc/akjob.toml`.",
     ),
@@ -58,9 +67,10 @@ _FILES = {
         "Make it; it is found without a restart.",
     ),
     "not-a-file": Entry(
-        "warning",
+        "error",
         "Something named `*.toml` is a pipe, a device, a socket or a folder; it is never opened.",
         "Take it away or give it another name.",
+        (("warning", "when it is met in a folder, and passed over"),),
     ),
     "not-utf8": Entry(
         "error",
@@ -86,16 +96,19 @@ _FILES = {
         "error",
         "The file or folder cannot be read, or has gone between two looks.",
         "Check that it exists and that akjobd's user may read it.",
+        (("warning", "for a folder, when akjobd looks: the jobs below stay as they are"),),
     ),
     "foreign-owner": Entry(
         "error",
         "The file or folder belongs to somebody who is not trusted to say what runs.",
         "`chown` it, or name its owner in `owners` of `[trust]` in `etc/akjob.toml`.",
+        (("warning", _ELSEWHERE),),
     ),
     "world-writable": Entry(
         "error",
         "Everybody may write to this file or folder, so everybody could say what runs.",
         "`chmod o-w` it.",
+        (("warning", _ELSEWHERE),),
     ),
 }
 
@@ -186,8 +199,9 @@ _VALUES = {
     "out-of-range": Entry("error", "A number, duration, size or date is too small or too large.", "See the message."),
     "reserved-env": Entry(
         "error",
-        "`env` sets a variable that akjob sets itself (an error), or one of supervisord's (a warning).",
+        "`env` sets a variable that akjob sets itself, or one of supervisord's.",
         "Take it away.",
+        (("warning", "for one of supervisord's"),),
     ),
     "reversed-dates": Entry("error", "`last` is before `first`.", "Exchange the two."),
     "sub-second": Entry(
@@ -266,6 +280,7 @@ _CODE = {
         "warning",
         "The record beside the dill file is missing, unreadable, or about another file.",
         "`akjob pack` writes both.",
+        (("info", "where it is missing"),),
     ),
     "not-callable": Entry(
         "error", "The name is there, but what it names cannot be called.", "Name a function or class."
@@ -273,12 +288,23 @@ _CODE = {
 }
 
 _SURROUNDINGS = {
-    "cwd-missing": Entry("warning", "The folder of `cwd` does not exist here.", "Make it where akjobd runs."),
-    "env-file-missing": Entry("warning", "The file of `env_file` does not exist here.", "Make it where akjobd runs."),
+    "cwd-missing": Entry(
+        "error",
+        "The folder of `cwd` does not exist here.",
+        "Make it; a relative path is below the root.",
+        (("warning", _ABSOLUTE),),
+    ),
+    "env-file-missing": Entry(
+        "error",
+        "The file of `env_file` does not exist here.",
+        "Make it; a relative path is below the root.",
+        (("warning", _ABSOLUTE),),
+    ),
     "interpreter-missing": Entry(
-        "warning",
+        "error",
         "The Python of `interpreter` does not exist here, or is no program.",
-        "Make the virtual environment where akjobd runs.",
+        "Make the virtual environment; a relative path is below the root.",
+        (("warning", _ABSOLUTE),),
     ),
     "path-missing": Entry(
         "warning",
@@ -286,9 +312,10 @@ _SURROUNDINGS = {
         "Make it, or take it away.",
     ),
     "secret-missing": Entry(
-        "warning",
+        "error",
         "A file that gives a variable of `env` its value does not exist here.",
-        "Make it where akjobd runs, or correct its path.",
+        "Make it, or correct its path; a relative path is below the root.",
+        (("warning", _ABSOLUTE),),
     ),
     "unknown-group": Entry("warning", "This machine has no such group.", "Make it where akjobd runs."),
     "unknown-owner": Entry(
@@ -324,7 +351,8 @@ def page() -> str:
         parts.append(f"\n## {title}\n")
         for code in sorted(entries):
             entry = entries[code]
-            parts.append(f"\n### {code}\n\n*{entry.severity.capitalize()}.* {entry.summary} {entry.advice}\n")
+            kinds = [entry.severity.capitalize(), *(f"{severity} {when}" for severity, when in entry.milder)]
+            parts.append(f"\n### {code}\n\n*{'; '.join(kinds)}.* {entry.summary} {entry.advice}\n")
     return "".join(parts)
 
 

@@ -217,7 +217,7 @@ class _Folder:
         for path, why in listing.unreadable.items():
             message = f"it cannot be looked at: {why}"
             hint = "mend the permissions, the link or the file system"
-            yield Problem(file=self.file(path), code="unreadable", message=message, hint=hint)
+            yield Problem(file=self.file(path).rstrip("/"), code="unreadable", message=message, hint=hint)
         first: dict[str, str] = {}
         for path in wanted:
             other = first.setdefault(path.casefold(), path)
@@ -326,6 +326,8 @@ class _Folder:
         except FileNotFoundError:
             return None, ()
         except scan.Unreadable as error:
+            if error.code == "not-a-file":
+                return None, ()  # the look at the folder warns of it, and akjobd passes it over
             problem = Problem(file=file, code=error.code, message=error.message, hint=error.hint)
             return Defaults(file, {}, (problem,)), (problem,)
         defaults = parse_defaults(file, data)

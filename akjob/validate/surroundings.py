@@ -34,7 +34,8 @@ class Surroundings:
             yield Finding(("run", "cwd"), _severity(run.cwd), "cwd-missing", what, f"mkdir {run.cwd}, or change cwd")
         if run.env_file is not None and not self._is_file(self._place(run.env_file)):
             what = f"the file {run.env_file} does not exist"
-            hint = "make it, or change env_file; the path is relative to the root"
+            where = "" if os.path.isabs(run.env_file) else "; the path is relative to the root"
+            hint = f"make it, or change env_file{where}"
             yield Finding(("run", "env_file"), _severity(run.env_file), "env-file-missing", what, hint)
         if run.interpreter is not None and not self._is_program(self._place(run.interpreter)):
             what = f"there is no program {run.interpreter}"

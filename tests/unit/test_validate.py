@@ -148,6 +148,16 @@ def test_what_is_no_file(root: Root) -> None:
     ]
 
 
+def test_defaults_that_are_no_file(root: Root) -> None:
+    """A folder of that name is said once and passed over, as akjobd does."""
+    root.write("jobs.d/a.toml")
+    (root.paths.jobs_d / "_defaults.toml").mkdir()
+    [problem] = validate(root.paths, now_us=NOW_US)
+    assert str(problem).startswith(
+        "jobs.d/_defaults.toml:1:1: warning[not-a-file] this is a folder, not a regular file"
+    )
+
+
 def test_trust_is_a_warning(root: Root) -> None:
     """What akjobd will refuse because of its mode is a warning here, with the command that mends it."""
     root.write("jobs.d/a.toml").chmod(0o666)
