@@ -937,7 +937,7 @@ class Loader:
             removed=tuple(removed),
             broken=tuple(broken),
             repaired=tuple(repaired),
-            problems=tuple(turn.problems),
+            problems=tuple(dict.fromkeys(turn.problems)),
             store=tuple(store),
             look_again_us=min(turn.again_us, default=None),
             files_read=turn.files_read,
@@ -948,7 +948,7 @@ class Loader:
     def _no_change(self, turn: _Turn) -> Change:
         return Change(
             jobset=self._jobset,
-            problems=tuple(turn.problems),
+            problems=tuple(dict.fromkeys(turn.problems)),
             look_again_us=min(turn.again_us, default=None),
             files_read=turn.files_read,
             emptied=turn.emptied,

@@ -344,7 +344,9 @@ def page() -> str:
         "# Problems\n\n"
         "Every problem that `akjob validate` and akjobd report has a code that stays the same:\n"
         "`file:line:column: severity[code] message`. An **error** makes a file unusable: the last good version of\n"
-        "that job goes on. A **warning** is taken; `akjob validate --strict` makes it fail. An **info** never fails.\n"
+        "that job goes on; an error in what it names (its code, its folders) is for `akjob validate` to find, and\n"
+        "makes the runs fail. A **warning** is taken; `akjob validate --strict` makes it fail. An **info** never\n"
+        "fails.\n"
     )
     parts = [introduction]
     for title, entries in _CHAPTERS.items():

@@ -20,6 +20,7 @@ from akjob.toml.faults import dotted
 from akjob.toml.read import read_table
 from akjob.toml.scan import Path as KeyPath
 from akjob.toml.scan import Positions, ScanError, locate
+from akjob.validate import shared
 from akjob.validate.split import in_children, parts_of
 from akjob.validate.surroundings import Surroundings
 
@@ -51,7 +52,8 @@ def validate(
     for target in targets:
         with without_collections(), remembering():
             found.update(_target(os.fspath(target), paths, now_us, progress))
-    return sorted(found, key=lambda problem: (problem.file, problem.line, problem.column, problem.code, problem.key))
+    once = shared.once(found)
+    return sorted(once, key=lambda problem: (problem.file, problem.line, problem.column, problem.code, problem.key))
 
 
 def parse_file(path: str | os.PathLike[str], *, now_us: int | None = None) -> ParseResult:
@@ -106,8 +108,7 @@ def _whole(paths: Paths, now_us: int, progress: Progress | None) -> Iterator[Pro
     if not paths.jobs_d.is_dir():
         hint = f"mkdir {paths.jobs_d}"
         yield Problem(file="jobs.d", severity="warning", code="no-jobs-folder", message="no such folder", hint=hint)
-    yield from folder.configuration()
-    yield from folder.all(progress)
+    yield from folder.all(progress, found=list(folder.configuration()))
 
 
 def _target(given: str, paths: Paths | None, now_us: int, progress: Progress | None) -> Iterator[Problem]:
@@ -190,14 +191,20 @@ class _Folder:
 
     # what is looked at
 
-    def all(self, progress: Progress | None, below: str = os.curdir) -> Iterator[Problem]:
-        """Yield all problems of all job files, or of those below a folder."""
+    def all(
+        self, progress: Progress | None, below: str = os.curdir, found: Sequence[Problem] = ()
+    ) -> Iterator[Problem]:
+        """Yield all problems of all job files, or of those below a folder, after those ``found`` before.
+
+        What is wrong in a file that jobs share is yielded once, with the number of jobs that have it from there.
+        """
         listing = scan.scan(self._folder, self._prefix.rstrip("/") or ".")
         prefix = "" if below == os.curdir else below + "/"
         wanted = sorted(path for path in listing.files if path.startswith(prefix))
-        yield from self.shown(self._of_folder(listing, wanted))
+        before = [*self.shown(found), *self.shown(self._of_folder(listing, wanted))]
         first, *others = parts_of(wanted, len(os.sched_getaffinity(0)))
-        yield from in_children(others, self._of_files, lambda: self._with_progress(first, len(wanted), progress))
+        of_jobs = in_children(others, self._of_files, lambda: self._with_progress(first, len(wanted), progress))
+        yield from shared.counted(before, of_jobs)
         if progress is not None:
             progress(len(wanted), len(wanted))
 

@@ -148,6 +148,39 @@ def test_what_is_no_file(root: Root) -> None:
     ]
 
 
+def test_a_mistake_that_jobs_share_is_told_once(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it stands, with how many jobs have it from there, in however many parts the files are looked at."""
+    root.write("mod.py", "def no(): ...\ndef one(a): ...\n")
+    root.write("jobs.d/_defaults.toml", '[run]\ntimeout = "5 minutes"\n')
+    root.write("jobs.d/sub/_defaults.toml", 'args = [1, 2]\n[run]\nsetup = ["nomod:x"]\n')
+    root.write("etc/akjob.toml", "[run]\nnice = 99\n")
+    for number in range(6):
+        text = f'callable = "mod:{"no" if number % 2 else "one"}"\n[run]\ncwd = "/tmp"\n'
+        root.write(f"jobs.d/{'sub/' if number else ''}job{number}.toml", text if number else GOOD)
+    wrong = [
+        ("etc/akjob.toml", 2, 8, "error", "out-of-range"),
+        ("jobs.d/_defaults.toml", 2, 11, "error", "bad-duration"),
+    ]
+    assert root.problems() == wrong
+    assert [one.hint.partition("(")[2] for one in validate(root.paths, now_us=NOW_US)] == [
+        "6 jobs have it from here)"
+    ] * 2
+    root.write("jobs.d/_defaults.toml", '[run]\ntimeout = "5m"\n')
+    root.write("etc/akjob.toml", "")
+    wrong = [
+        ("jobs.d/sub/_defaults.toml", 1, 8, "error", "arguments"),
+        ("jobs.d/sub/_defaults.toml", 3, 10, "error", "callable-not-found"),
+    ]
+    assert root.problems() == wrong
+    told = validate(root.paths, now_us=NOW_US)
+    assert all("(5 jobs have it from here)" in one.hint for one in told)
+    monkeypatch.setattr("akjob.validate.split.WORTH_IT", 2)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0, 1, 2})
+    assert validate(root.paths, now_us=NOW_US) == told
+    files = sorted((root.paths.jobs_d / "sub").glob("job*.toml"))
+    assert [place[1:] for place in root.problems(*files)] == [place[1:] for place in wrong]
+
+
 def test_defaults_that_are_no_file(root: Root) -> None:
     """A folder of that name is said once and passed over, as akjobd does."""
     root.write("jobs.d/a.toml")
