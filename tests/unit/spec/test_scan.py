@@ -1,6 +1,8 @@
 """Positions: the scanner agrees with tomllib on what stands in a text, and says where."""
 
+import sysconfig
 import tomllib
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
@@ -12,6 +14,11 @@ from akjob.toml import read
 from akjob.toml.read import read_table
 from akjob.toml.scan import Path, Positions, ScanError, locate
 from tests.unit.spec.corpus import INVALID, ONLY_1_1, VALID
+
+
+def files_of_tomllib() -> list[FilePath]:
+    """Return the TOML files of CPython's own tests, where they are installed."""
+    return sorted((FilePath(sysconfig.get_path("stdlib")) / "test" / "test_tomllib" / "data").rglob("*.toml"))
 
 
 def paths_of(value: Any, path: Path = ()) -> dict[Path, Any]:
@@ -57,6 +64,24 @@ def _is_header(piece: str, value: Any) -> bool:
 def test_the_paths_are_those_of_tomllib(text: str) -> None:
     """On valid TOML the scanner finds exactly tomllib's keys, and each value's text reads back as that value."""
     check(text)
+
+
+# What CPython tests tomllib with, a good part of which is toml-test's; some distributions leave it out.
+CPYTHON = files_of_tomllib()
+
+
+@pytest.mark.skipif(not CPYTHON, reason="this Python comes without its own tests")
+@pytest.mark.parametrize("path", [path for path in CPYTHON if "/valid/" in str(path)], ids=lambda path: path.stem)
+def test_the_paths_in_the_corpus_of_tomllib(path: FilePath) -> None:
+    """As above, in texts that somebody else thought of."""
+    check(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", [path for path in CPYTHON if "/invalid/" in str(path)], ids=lambda path: path.stem)
+def test_the_corpus_of_tomllib_is_refused(path: FilePath) -> None:
+    """As below, in texts that somebody else thought of; a text that is read nevertheless is one of TOML 1.1."""
+    table, _, problem = read_table("x.toml", path.read_bytes())
+    assert (table, problem is None) == ({}, False)
 
 
 @pytest.mark.parametrize("text", INVALID.values(), ids=INVALID)
