@@ -132,3 +132,4 @@ def test_a_terminal_gets_colours_and_for_many_files_a_bar(root: Root) -> None:
     shown, _ = on_a_terminal(root)
     assert "validating" in shown
     assert "1 error in 1 file" in shown
+    assert root.akjob("validate").stderr == "1 error in 1 file\n"  # no terminal, no bar

@@ -73,8 +73,11 @@ CPYTHON = files_of_tomllib()
 @pytest.mark.skipif(not CPYTHON, reason="this Python comes without its own tests")
 @pytest.mark.parametrize("path", [path for path in CPYTHON if "/valid/" in str(path)], ids=lambda path: path.stem)
 def test_the_paths_in_the_corpus_of_tomllib(path: FilePath) -> None:
-    """As above, in texts that somebody else thought of."""
-    check(path.read_text(encoding="utf-8"))
+    """As above, in texts that somebody else thought of; on newer Pythons some are TOML 1.1, which is not read."""
+    text = path.read_bytes()
+    if read._READS_1_1 and read_table("x.toml", text)[2] is not None:
+        pytest.skip("TOML 1.1")
+    check(text.decode())
 
 
 @pytest.mark.parametrize("path", [path for path in CPYTHON if "/invalid/" in str(path)], ids=lambda path: path.stem)
