@@ -273,7 +273,7 @@ class Agenda:
         if job is None:
             job = self._jobs[broken.job] = Job(row=unknown_row(broken.job, self._now))
         row = job.row
-        if row.refused_us != broken.since_us:
+        if (row.refused, row.refused_us) != (broken.content, broken.since_us):
             row.refused_commit = row.refused_dirty = None
         row.refused, row.refused_us = broken.content, broken.since_us
         if row.refused_commit is None or row.refused_dirty:

@@ -288,8 +288,8 @@ def render_text(difference: Difference) -> Iterator[str]:
         yield f"renamed  {rename.old} -> {rename.new}"
     for change in difference.changed:
         yield from _changed_text(change)
-    for refusal in difference.refused:
-        yield f"refused  {refusal.job}{_keeps(refusal)}"
+    for refusal, jobs in _by_problems(difference.refused):
+        yield f"refused  {', '.join(jobs)}{_keeps(refusal, jobs)}"
         for problem in refusal.problems:
             yield f"    {problem}"
             yield from ([f"      = {problem.hint}"] if problem.hint else [])
@@ -304,8 +304,18 @@ def _changed_text(change: JobChange) -> Iterator[str]:
         yield from _columns(change)
 
 
-def _keeps(refusal: Refusal) -> str:
-    return " (its last good definition goes on)" if refusal.keeps else ""
+def _by_problems(refused: tuple[Refusal, ...]) -> Iterator[tuple[Refusal, list[str]]]:
+    """Yield what is refused for the same reasons once, with its jobs: a mistake in defaults may cost many."""
+    found: dict[tuple[bool, tuple[Problem, ...]], tuple[Refusal, list[str]]] = {}
+    for refusal in refused:
+        found.setdefault((refusal.keeps, refusal.problems), (refusal, []))[1].append(refusal.job)
+    yield from found.values()
+
+
+def _keeps(refusal: Refusal, jobs: list[str]) -> str:
+    if not refusal.keeps:
+        return ""
+    return " (its last good definition goes on)" if len(jobs) == 1 else " (their last good definitions go on)"
 
 
 def _columns(change: JobChange) -> Iterator[str]:
@@ -365,8 +375,8 @@ def render_markdown(difference: Difference) -> Iterator[str]:
         if items
     ]
     yield f"{', '.join(counts)}." if counts else "Problems of the configuration:"
-    for refusal in difference.refused:
-        yield f"\n- ❌ **refused** {_code(refusal.job)}{_keeps(refusal)}"
+    for refusal, jobs in _by_problems(difference.refused):
+        yield f"\n- ❌ **refused** {', '.join(map(_code, jobs))}{_keeps(refusal, jobs)}"
         yield from (f"  - {_code(str(problem))} {_prose(problem.hint)}".rstrip() for problem in refusal.problems)
     yield from (f"\n- ❌ {_code(str(problem))}" for problem in difference.problems)
     for addition in difference.added:

@@ -1097,7 +1097,7 @@ def refuse(world: World, *broken: Broken) -> None:
 
 
 def test_which_commit_was_refused(tmp_path: Path) -> None:
-    """The one that is checked out then, and it stays, whatever is checked out later; repaired, it is forgotten."""
+    """The one that is checked out then: it stays, whatever is checked out later, until something else is refused."""
     world = World(tmp_path, job("a", HOURLY), now=us("10:30:00"))
     refuse(world, broken_job("a"))
     assert world.agenda.unblamed
@@ -1106,10 +1106,12 @@ def test_which_commit_was_refused(tmp_path: Path) -> None:
     world.agenda.blame(Revision(commit="first"))
     assert not world.agenda.unblamed
     world.agenda.blame(Revision(commit="second"))
-    refuse(world, broken_job("a", content="other"))  # nothing good came in between
-    world.agenda.blame(Revision(commit="third"))
+    world.turn()
     (row,) = world.ledger.jobs_state()
     assert (row.refused_commit, row.refused_dirty) == ("first", False)
+    refuse(world, broken_job("a", content="other"))
+    world.agenda.blame(Revision(commit="third"))
+    assert world.agenda.refused_by("a") == ("third", False)
     refuse(world)
     assert world.agenda.refused_by("a") == (None, None)
     (row,) = world.ledger.jobs_state()

@@ -102,6 +102,20 @@ def test_refused() -> None:
     assert diff(side(a="x = 1\n"), side(a="x = 1\n")).is_empty
 
 
+def test_what_one_mistake_costs_is_told_at_once() -> None:
+    """A wrong ``_defaults.toml`` is one entry with its jobs, apart by what becomes of them; JSON has one a job."""
+    found = diff(side(a=GOOD, b=GOOD), side(_defaults="[run]\ntimout = 1\n", a=GOOD, b=GOOD, c=GOOD))
+    text = list(render_text(found))
+    assert [line for line in text if line.startswith("refused")] == [
+        "refused  a, b (their last good definitions go on)",
+        "refused  c",
+    ]
+    markdown = "\n".join(render_markdown(found))
+    assert "**refused** `a`, `b` (their last good definitions go on)" in markdown
+    assert "3 **refused**." in markdown
+    assert len(list(render_json(found))) == 3
+
+
 def test_mended() -> None:
     """A job that was refused and is right now is an addition."""
     assert [one.job for one in diff(side(a="x = 1\n"), side(a=GOOD)).added] == ["a"]
