@@ -349,11 +349,28 @@ def _weekday(value: Any, path: Path, out: Reading) -> int | None:
         number_ = WEEKDAYS.get(value.lower())
         if number_ is not None:
             return number_
-        guess = did_you_mean(value, WEEKDAYS, '"')
-        out.bad(path, "bad-day", f'"{value}" is not a day of the week{guess}', _EXAMPLE_DAYS)
+        several = _several_days(value.lower())
+        guess = "" if several else did_you_mean(value, WEEKDAYS, '"')
+        hint = f"write each: {several}" if several else _EXAMPLE_DAYS
+        out.bad(path, "bad-day", f'"{value}" is not a day of the week{guess}', hint)
     else:
         out.wrong_type(path, "a day of the week", value, _EXAMPLE_DAYS)
     return None
+
+
+_WORKDAYS = "mon-fri"
+_GROUPS = {"weekday": _WORKDAYS, "workday": _WORKDAYS, "working day": _WORKDAYS, "weekend": "sat-sun"}
+
+
+def _several_days(text: str) -> str:
+    """Return the days that ``mon-fri``, ``weekdays`` and the like mean, as they are written; else an empty text."""
+    text = _GROUPS.get(text.removesuffix("s"), text)
+    first, _, last = (part.strip() for part in re.sub(r"\.\.+|\bto\b", "-", text[:40]).partition("-"))
+    if first not in WEEKDAYS or last not in WEEKDAYS:
+        return ""
+    begin = WEEKDAYS[first]
+    length = (WEEKDAYS[last] - begin) % 7 + 1
+    return ", ".join(f'"{_SHORT_DAYS[(begin + step) % 7]}"' for step in range(length))
 
 
 def months(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:

@@ -98,12 +98,23 @@ def _cron(value: Any, path: Path, out: Reading) -> Cron | None:
     expression = ALIASES.get(value, value)
     message = check_cron(expression)
     if message is not None:
-        out.bad(path, "bad-cron", f'"{value}" is not a cron expression: {message}', _CRON_HINT)
+        out.bad(path, "bad-cron", f'"{value}" is not a cron expression: {message}', _cron_hint(expression))
         return None
     if cron_both_days(expression):
         message = f'"{value}": day of the month and day of the week are both given, so either is enough'
         out.bad(path, "cron-both-days", message, "for both at once use [limits]", severity="warning")
     return Cron(expression, out.zone)
+
+
+def _cron_hint(expression: str) -> str:
+    """Say what to write for what other schedulers have and cron has not, or how an expression is made."""
+    if "?" in expression:
+        return "write * for Quartz's ?"
+    if re.search(r"(?<![A-Za-z])H(?![A-Za-z])", expression):
+        return "write a number for Jenkins' H, and jitter to spread jobs"
+    if "#" in expression.split()[5:]:
+        return "put the comment outside the quotes"
+    return _CRON_HINT
 
 
 _CRON_HINT = "minute hour day month weekday, as in 30 9 * * mon-fri; with seconds first if there are six"

@@ -530,3 +530,39 @@ NEVER = [
 def test_a_schedule_that_never_fires_is_an_error(text: str) -> None:
     """No glance overlooks a job that can never be due."""
     assert codes_of(f'command = "x"\n[schedule]\n{text}\n') == ["never-fires"]
+
+
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [
+        ("munday", 'did you mean "monday"?'),
+        ("sumday", 'did you mean "sunday"?'),
+        ("mon-fri", 'write each: "mon", "tue", "wed", "thu", "fri"'),
+        ("Friday to Monday", 'write each: "fri", "sat", "sun", "mon"'),
+        ("sat..sun", 'write each: "sat", "sun"'),
+        ("weekdays", 'write each: "mon", "tue", "wed", "thu", "fri"'),
+        ("weekend", 'write each: "sat", "sun"'),
+        ("x-y", '"mon", "tue", "wed"'),
+    ],
+)
+def test_days_that_are_none(day: str, said: str) -> None:
+    """The nearest day is named, with the first letter that was typed; a range is written out."""
+    [problem] = parse_job(
+        "a", "a.toml", f'command = "x"\n[schedule]\nweekly = {{ days = ["{day}"], at = 09:30:00 }}\n'
+    ).problems
+    assert said in f"{problem.message}\n{problem.hint}"
+
+
+@pytest.mark.parametrize(
+    ("cron", "hint"),
+    [
+        ("0 0 ? * mon", "write * for Quartz's ?"),
+        ("H H(0-7) * * *", "write a number for Jenkins' H, and jitter to spread jobs"),
+        ("0 9 * * 1-5 # on workdays", "put the comment outside the quotes"),
+        ("0 9 * THU", "minute hour day month weekday, as in 30 9 * * mon-fri; with seconds first if there are six"),
+    ],
+)
+def test_cron_as_others_write_it(cron: str, hint: str) -> None:
+    """What Quartz and Jenkins have and cron has not gets the word for it here."""
+    [problem] = parse_job("a", "a.toml", f'command = "x"\n[schedule]\ncron = "{cron}"\n').problems
+    assert (problem.code, problem.hint) == ("bad-cron", hint)
