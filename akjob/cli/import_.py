@@ -3,7 +3,7 @@
 import os
 import pwd
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -76,18 +76,19 @@ def crontab(  # noqa: PLR0913 - the options of a command
 def systemd(timers: tuple[str, ...], output: Path | None, timezone: str | None, *, dry_run: bool, force: bool) -> None:
     """Write a job file for each systemd timer with its service.
 
-    TIMER is a .timer file, or the name of one in systemd's folders. The service is looked for beside it, then in
-    systemd's folders. Drop-ins (NAME.timer.d/*.conf) are read, too.
+    TIMER is a .timer file, a folder of them, or the name of one in systemd's folders. The service is looked for beside
+    it, then in systemd's folders. Drop-ins (NAME.timer.d/*.conf) are read, too.
     """
     from akjob.imports.systemd import parse_unit, read_timer, service_of
 
     zone = timezone or machine_zone()
     jobs: list[Imported] = []
     notes: list[Note] = []
-    for wanted in timers:
+    for wanted in _timers(timers):
         path = _unit_file(wanted if wanted.endswith(".timer") else f"{wanted}.timer")
         if path is None:
-            raise AkjobError(f"there is no timer {wanted}", hint="Give the path of a .timer file.", exit_code=2)
+            hint = "Give the path of a .timer file, or of a folder of them."
+            raise AkjobError(f"there is no timer {wanted}", hint=hint, exit_code=2)
         name = path.name.removesuffix(".timer")
         try:
             unit = service_of(parse_unit(_unit_text(path)), name)
@@ -102,6 +103,15 @@ def systemd(timers: tuple[str, ...], output: Path | None, timezone: str | None, 
         jobs += made.jobs
         notes += made.notes
     _deliver(Import(tuple(jobs), tuple(notes)), output, dry_run=dry_run, force=force)
+
+
+def _timers(wanted: Iterable[str]) -> Iterator[str]:
+    """Yield what was named, and for a folder the timers in it."""
+    for one in wanted:
+        if Path(one).is_dir():
+            yield from (str(path) for path in sorted(Path(one).glob("*.timer")))
+        else:
+            yield one
 
 
 def _read(file: str) -> str:

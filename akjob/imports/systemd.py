@@ -428,7 +428,7 @@ def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the m
     draft.head = [f"Imported from {timer_file} and {service_file}"]
     job = slug(name.replace("@", "-"))
     if service is None:
-        return Import((), (Note(timer_file, 1, f"its service {service_file} was not found: give its folder, too"),))
+        return Import((), (Note(timer_file, 1, f"its service {service_file} was not found: put it beside the timer"),))
     settings = (parse_unit(timer), parse_unit(service))
     for section in (_Unit(settings[1], ("Unit",)), _Unit(settings[0], ("Unit",))):
         described = section.last("Description")

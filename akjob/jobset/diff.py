@@ -4,8 +4,9 @@ Both sides are read from git's objects, or one of them from the work tree; nothi
 """
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -54,7 +55,10 @@ class JobChange(Struct, frozen=True, kw_only=True):
 
 
 class Rename(Struct, frozen=True):
-    """A job whose name alone changed: to the ledger it is another job, with a count and a history of its own."""
+    """A job whose name changed: to the ledger it is another job, with a count and a history of its own.
+
+    What else changed in it is a JobChange of the new name.
+    """
 
     old: str
     new: str
@@ -192,9 +196,8 @@ def compare(old: Side, new: Side, now_us: int) -> Difference:
     gone = sorted(old.jobs.keys() - new.jobs.keys() - new.refused.keys())
     renamed = _renamed([old.jobs[name] for name in gone], [new.jobs[name] for name in fresh])
     before, after = {one.old for one in renamed}, {one.new for one in renamed}
-    changed = (
-        _job_change(old.jobs[name], new.jobs[name], now_us) for name in sorted(old.jobs.keys() & new.jobs.keys())
-    )
+    pairs = [(name, name) for name in old.jobs.keys() & new.jobs.keys()] + [(one.old, one.new) for one in renamed]
+    changed = (_job_change(old.jobs[was], new.jobs[name], now_us) for was, name in sorted(pairs, key=itemgetter(1)))
     mended = sorted(new.jobs.keys() & old.refused.keys())
     added = sorted([*(name for name in fresh if name not in after), *mended])
     refused = [
@@ -215,16 +218,42 @@ def compare(old: Side, new: Side, now_us: int) -> Difference:
 
 
 def _renamed(gone: list[JobSpec], fresh: list[JobSpec]) -> list[Rename]:
-    """Pair jobs of the same definition; of several the ones with the same last part of their name, then in order."""
-    pairs = []
-    left = list(fresh)
-    for spec in gone:
-        same = [other for other in left if other.definition == spec.definition]
-        same.sort(key=lambda other: posixpath.basename(other.name) != posixpath.basename(spec.name))
-        if same:
-            left.remove(same[0])
-            pairs.append(Rename(spec.name, same[0].name))
-    return pairs
+    """Pair jobs of the same definition; of several the ones with the same last part of their name, then in order.
+
+    Of those that are left, the one that runs the same code under the same last part of its name is the same job, moved
+    to another folder, with its defaults, or edited.
+    """
+    pairs: list[Rename] = []
+    keys: tuple[tuple[Callable[[JobSpec], Any], bool], ...] = (
+        (lambda spec: (spec.definition, posixpath.basename(spec.name)), False),
+        (lambda spec: spec.definition, False),
+        (lambda spec: (spec.code, posixpath.basename(spec.name)), True),
+    )
+    for key, alone in keys:
+        found = list(_paired(gone, fresh, key, alone=alone))
+        pairs += found
+        before, after = {one.old for one in found}, {one.new for one in found}
+        gone = [spec for spec in gone if spec.name not in before]
+        fresh = [spec for spec in fresh if spec.name not in after]
+    return sorted(pairs, key=lambda one: one.old)
+
+
+def _paired(
+    gone: list[JobSpec], fresh: list[JobSpec], key: Callable[[JobSpec], Any], *, alone: bool
+) -> Iterator[Rename]:
+    """Yield the jobs of both sides that have the same key, in order; or only where there is one on each side."""
+    old, new = _grouped(gone, key), _grouped(fresh, key)
+    for value, specs in old.items():
+        others = new.get(value, [])
+        if not alone or len(specs) == len(others) == 1:
+            yield from (Rename(one.name, other.name) for one, other in zip(specs, others, strict=False))
+
+
+def _grouped(specs: list[JobSpec], key: Callable[[JobSpec], Any]) -> dict[Any, list[JobSpec]]:
+    found: dict[Any, list[JobSpec]] = {}
+    for spec in specs:
+        found.setdefault(key(spec), []).append(spec)
+    return found
 
 
 def _job_change(old: JobSpec, new: JobSpec, now_us: int) -> JobChange | None:

@@ -172,6 +172,17 @@ def test_import_systemd_finds_the_service_and_the_drop_ins(root: Root) -> None:
     assert root.json("next", "report-emea", "-n1")[0]["next"] == ["2026-03-29T09:30:00+09:00"]
 
 
+def test_import_systemd_takes_a_folder(root: Root) -> None:
+    """All timers in it, each with its service."""
+    units = root.paths.root / "units"
+    units.mkdir()
+    for name in ("b", "a"):
+        (units / f"{name}.timer").write_text("[Timer]\nOnCalendar=daily\n")
+        (units / f"{name}.service").write_text(f"[Service]\nExecStart=/usr/bin/{name}\n")
+    result = root.akjob("import", "systemd", "units", "--timezone", "UTC")
+    assert [Path(line.removeprefix("wrote ")).name for line in result.stdout.splitlines()] == ["a.toml", "b.toml"]
+
+
 def test_import_systemd_without_timer_or_service(root: Root) -> None:
     """Which file is missing is said."""
     assert root.akjob("import", "systemd", "nope").exit_code == 2

@@ -54,6 +54,16 @@ def test_renamed() -> None:
     assert found.removed == ()
 
 
+def test_moved_and_edited() -> None:
+    """In another folder, with its defaults, a job is the same one still; what changes in it by that is told too."""
+    found = diff(side(a=GOOD, b=GOOD), side(x___defaults='[run]\ntimeout = "5m"\n', x__a=GOOD, b=GOOD))
+    assert found.renamed == (Rename("a", "x/a"),)
+    assert [(one.job, [key.key for key in one.keys]) for one in found.changed] == [("x/a", ["run.timeout"])]
+    assert (found.added, found.removed) == ((), ())
+    several = diff(side(a=GOOD), side(x__a=GOOD + "description = 'x'\n", y__a=GOOD + "description = 'y'\n"))
+    assert several.renamed == ()
+
+
 def test_changed_keys() -> None:
     """A changed job names the resolved keys with old and new value; slots only when they can differ."""
     old = side(a=GOOD + '[run]\ntimeout = "5m"\n')
