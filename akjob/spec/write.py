@@ -11,6 +11,7 @@ from akjob.errors import AkjobError
 from akjob.spec.canonical import key_text, value_text
 from akjob.spec.job import SECTIONS, TOP
 from akjob.toml.read import read_table
+from akjob.toml.scan import locate
 
 _WIDTH = 100
 
@@ -69,7 +70,7 @@ def edit_file(path: Path, changes: Mapping[str, Any]) -> None:
     before, _, problem = read_table(str(path), raw)
     if problem is not None:
         raise AkjobError(f"cannot edit a broken file: {problem}", hint=problem.hint or "repair it first")
-    edited = _edited(raw.decode(), changes)
+    edited = _edited(raw.decode(), before, changes)
     after, _, problem = read_table(str(path), edited)
     if problem is not None or after != _changed(before, changes):
         raise AkjobError(f"cannot edit {path} without spoiling it", hint="edit it by hand")
@@ -89,14 +90,36 @@ def _changed(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return changed
 
 
-def _edited(text: str, changes: Mapping[str, Any]) -> str:
-    """Return the text with the changes made by tomlkit."""
-    import tomlkit  # noqa: PLC0415 - slow to import, and only edits need it
+def _edited(text: str, before: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
+    """Return the text with the changes made: new keys of the top by hand, the rest by tomlkit."""
+    edited = text.replace("\r\n", "\n")
+    fresh = {key: value for key, value in changes.items() if key not in before and not isinstance(value, Mapping)}
+    for key, value in fresh.items():
+        if value is not None:
+            edited = _with_key(edited, _line(key, value))
+    others = {key: value for key, value in changes.items() if key not in fresh}
+    if others:
+        import tomlkit  # noqa: PLC0415 - slow to import, and only edits need it
 
-    document = tomlkit.parse(text)
-    _apply(document, changes)
-    edited = tomlkit.dumps(document)
-    return edited.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in text else edited
+        document = tomlkit.parse(edited)
+        _apply(document, others)
+        edited = tomlkit.dumps(document)
+    return edited.replace("\n", "\r\n") if "\r\n" in text else edited
+
+
+def _with_key(text: str, line: str) -> str:
+    """Add a line after the last key of the top: the comments above the first header belong to its table.
+
+    tomlkit would write it between the two.
+    """
+    positions = locate(text)
+    ends = {path: span for path, span in positions.values.items() if path in positions.keys}
+    first = min((start for path, (start, _) in ends.items() if positions.keys[path] > start), default=len(text))
+    last = max((end for end in (span[1] for span in ends.values()) if end <= first), default=0)
+    end = text.find("\n", last)
+    at = first if not last else len(text) if end < 0 else end + 1
+    gap = "\n" if at and text[at - 1] != "\n" else ""
+    return text[:at] + gap + line + text[at:]
 
 
 def _apply(table: Any, changes: Mapping[str, Any]) -> None:

@@ -269,6 +269,26 @@ timeout = "5m"
 """
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('command = "x"  # a\n# of it\n[schedule]\n', 'command = "x"  # a\nNEW\n# of it\n[schedule]\n'),
+        ('command = "x"\n\n# of it\n\n[[a]]\n', 'command = "x"\nNEW\n\n# of it\n\n[[a]]\n'),
+        ("args = [[1], [\n  2,\n]]\n# end", "args = [[1], [\n  2,\n]]\nNEW\n# end"),
+        ('command = """\n[x]\n"""\nrun.nice = 1', 'command = """\n[x]\n"""\nrun.nice = 1\nNEW\n'),
+        ("#:schema x\n\n[run]\nnice = 1\n", "#:schema x\n\nNEW\n[run]\nnice = 1\n"),
+        ("#:schema x\n# only this", "#:schema x\n# only this\nNEW\n"),
+    ],
+)
+def test_a_new_key_stands_after_the_last_one_of_the_top(tmp_path: Path, text: str, wanted: str, end: str) -> None:
+    """Not between a header and the comment above it."""
+    path = tmp_path / "a.toml"
+    path.write_bytes(text.replace("\n", end).encode())
+    edit_file(path, {"enabled": False})
+    assert path.read_bytes().decode() == wanted.replace("NEW", "enabled = false").replace("\n", end)
+
+
 def test_an_edit_keeps_comments_and_order(tmp_path: Path) -> None:
     """Only the line of the changed key differs; a new key comes before the first table."""
     path = tmp_path / "a.toml"
