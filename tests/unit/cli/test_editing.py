@@ -1,5 +1,9 @@
 """The commands that write files: `new`, `enable`, `disable`, `delete`, `import`; also `schema` and `diff`."""
 
+import os
+import re
+import subprocess
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -238,6 +242,23 @@ def test_diff_of_two_revisions(changed: Root) -> None:
         changed.json("diff", "HEAD~", "HEAD") == changed.json("diff", "HEAD~..HEAD") == changed.json("diff", "HEAD~..")
     )
     assert len(changed.json("diff", "HEAD~")) == 3
+
+
+def test_the_workflow_s_commands_do_what_it_says(changed: Root) -> None:
+    """Those of docs/github-workflow.yml, as GitHub would run them for a pull request."""
+    changed.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    changed.git("add", "jobs.d")
+    changed.git("commit", "-qm", "second")
+    text = (Path(__file__).parents[3] / "docs" / "github-workflow.yml").read_text()
+    commands = re.findall(r"run: (akjob .*)", text)
+    assert [command.split()[1] for command in commands] == ["validate", "diff"]
+    summary = changed.paths.root / "summary.md"
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "BASE": "main", "GITHUB_STEP_SUMMARY": str(summary)}
+    for command in commands:
+        subprocess.run(["bash", "-ec", command], cwd=changed.paths.root, env=environment, check=True)
+    assert summary.read_text().startswith("### Jobs: `origin/main (")
+    assert "**changed** `a`" in summary.read_text()
 
 
 def test_diff_of_a_broken_change_exits_with_1(changed: Root) -> None:
