@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from akjob.config import Paths
 from akjob.errors import AkjobError
 
 TIMEOUT_S = 20.0
+CONFIG = "etc/akjob.toml"
 
 _CONFIG = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "safe.directory=*")
 _OPTIONS = [part for setting in _CONFIG for part in ("-c", setting)]
@@ -28,25 +30,29 @@ Mark = tuple[tuple[int, int, int] | None, ...]
 class Revision(Struct, frozen=True):
     """The commit that is checked out, or None, and the files that differ from it, below the root.
 
-    A name in ``dirty`` that ends in ``/`` is a folder that is a repository of its own. ``fresh`` is False while
-    something has changed and git has not answered yet.
+    A name in ``dirty`` that ends in ``/`` is a folder that is a repository of its own. ``config`` says that
+    ``etc/akjob.toml`` differs, which is no job file. ``fresh`` is False while something has changed and git has not
+    answered yet.
     """
 
     commit: str | None = None
     dirty: frozenset[str] = frozenset()
     fresh: bool = True
+    config: bool = False
 
     def is_dirty(self, sources: Iterable[str]) -> bool | None:
         """Say whether any of ``sources`` (paths below the root) differs from the commit; None without a commit."""
         if self.commit is None:
             return None
-        if not self.dirty:
+        if not self.dirty and not self.config:
             return False
         return any(self._differs(source) for source in sources)
 
     def _differs(self, source: str) -> bool:
         if source in self.dirty:
             return True
+        if source == CONFIG:
+            return self.config
         folder = source
         while folder := folder.rpartition("/")[0]:
             if folder + "/" in self.dirty:
@@ -65,6 +71,7 @@ class Provenance:
     def __init__(self, paths: Paths, notify: Callable[[], None] | None = None) -> None:
         self._jobs_d = str(paths.jobs_d)
         self._shown = os.path.relpath(paths.jobs_d, paths.root)
+        self._config = str(paths.config_file)
         self._notify = notify or _nothing
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -95,7 +102,7 @@ class Provenance:
 
     def refresh(self) -> None:
         """Ask git anew, in the background: files changed."""
-        self._revision = Revision(self._revision.commit, self._revision.dirty, fresh=False)
+        self._revision = replace(self._revision, fresh=False)
         with self._lock:
             self._wanted = True
             if self._thread is None and not self._stopped:
@@ -112,7 +119,7 @@ class Provenance:
 
     def refresh_now(self) -> Revision:
         """Ask git and wait for the answer: for commands, which have no loop to hold up."""
-        self._take(_ask(self._jobs_d, self._shown, self._call), fresh=True)
+        self._take(_ask(self._jobs_d, self._shown, self._config, self._call), fresh=True)
         return self._revision
 
     def dirty_for(self, sources: Iterable[str]) -> bool | None:
@@ -130,7 +137,7 @@ class Provenance:
 
     def _take(self, answer: "_Answer", *, fresh: bool) -> None:
         self._watched, self._mark = answer.watched, answer.mark
-        self._revision = Revision(answer.commit, answer.dirty, fresh=fresh)
+        self._revision = Revision(answer.commit, answer.dirty, fresh=fresh, config=answer.config)
 
     def _work(self) -> None:
         while True:
@@ -139,7 +146,7 @@ class Provenance:
                     self._thread = None
                     return
                 self._wanted = False
-            answer = _ask(self._jobs_d, self._shown, self._call)
+            answer = _ask(self._jobs_d, self._shown, self._config, self._call)
             with self._lock:
                 self._answer = answer
             if not self._stopped:
@@ -153,14 +160,15 @@ class _Answer(Struct, frozen=True):
     dirty: frozenset[str] = frozenset()
     watched: tuple[str, ...] = ()
     mark: Mark = ()
+    config: bool = False
 
 
 def _nothing() -> None:
     """Tell nobody."""
 
 
-def _ask(folder: str, shown: str, call: "_Call") -> _Answer:
-    """Ask for the state of ``folder``."""
+def _ask(folder: str, shown: str, config: str, call: "_Call") -> _Answer:
+    """Ask for the state of ``folder``, and of the file ``config`` where it lies in the same repository."""
     real = os.path.realpath(folder)
     places = call.run(["rev-parse", *_PLACES], real)
     lines = [] if places is None else os.fsdecode(places).splitlines()
@@ -170,12 +178,16 @@ def _ask(folder: str, shown: str, call: "_Call") -> _Answer:
     watched = tuple(_ref_files(own, os.path.join(real, common)))
     mark = mark_of(watched)  # before git looks: what changes meanwhile is noticed afterwards
     options = ["--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all", "--ignored=traditional"]
-    status = call.run(["status", *options, "--", "."], real)
+    beside = os.path.realpath(config)
+    inside = beside.startswith(top + "/")
+    status = call.run(["status", *options, "--", ".", *([os.path.relpath(beside, real)] if inside else [])], real)
     if status is None:
         return _Answer(watched=watched, mark=mark)
     commit, changed = parse_status(status)
-    below = (os.path.relpath(os.path.join(top, path), real) + ("/" if path.endswith("/") else "") for path in changed)
-    return _Answer(commit, frozenset(f"{shown}/{path}" for path in below), watched, mark)
+    others = [path for path in changed if os.path.join(top, path) != beside]
+    below = (os.path.relpath(os.path.join(top, path), real) + ("/" if path.endswith("/") else "") for path in others)
+    dirty = frozenset(f"{shown}/{path}" for path in below)
+    return _Answer(commit, dirty, watched, mark, config=len(others) < len(changed))
 
 
 def parse_status(text: bytes) -> tuple[str | None, list[str]]:

@@ -62,6 +62,31 @@ def test_clean(paths: Paths, provenance: Provenance) -> None:
     assert provenance.dirty_for(["jobs.d/a.toml"]) is False
 
 
+def test_the_configuration_is_known_apart(paths: Paths, provenance: Provenance) -> None:
+    """It is no job file, so it makes no job differ; but a mistake in it is as uncommitted as it is."""
+    write(paths.config_file, "")
+    revision = provenance.refresh_now()
+    assert (revision.dirty, revision.config) == (frozenset(), True)
+    assert revision.is_dirty(["jobs.d/a.toml"]) is False
+    assert revision.is_dirty(["jobs.d/a.toml", "etc/akjob.toml"]) is True
+    git(paths.root, "add", "etc")
+    git(paths.root, "commit", "-qm", "two")
+    assert provenance.refresh_now().is_dirty(["etc/akjob.toml"]) is False
+
+
+def test_the_configuration_of_another_repository_is_nobody_s(tmp_path: Path) -> None:
+    """With ``jobs.d`` a repository of its own nothing is known of what lies beside it."""
+    folder = tmp_path / "jobs.d"
+    write(folder / "a.toml")
+    write(tmp_path / "etc" / "akjob.toml", "")
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "one")
+    revision = Provenance(Paths(tmp_path)).refresh_now()
+    assert revision.commit == git(folder, "rev-parse", "HEAD")
+    assert (revision.dirty, revision.config) == (frozenset(), False)
+
+
 def test_not_asked_yet(provenance: Provenance) -> None:
     """Before the first answer nothing is known, and that is said."""
     assert provenance.current() == Revision(None, frozenset(), fresh=False)
