@@ -106,4 +106,10 @@ def unknown(name: str, path: Path, out: Reading, members: Keys) -> None:
         guess = near(name, members)
         if guess:
             out.guessed.add((*path, guess))
-        out.unknown_key((*path, name), members)
+        elsewhere = near(name, _HOMES) if not guess and len(path) < 2 else None  # noqa: PLR2004 - as above
+        if elsewhere is None:
+            out.unknown_key((*path, name), members)
+            return
+        where = "above the first [table]" if _HOMES[elsewhere] == "the top" else f"below {_HOMES[elsewhere]}"
+        message = f"unknown key `{name}` {here}; did you mean `{elsewhere}`, which belongs {where}?"
+        out.bad((*path, name), "unknown-key", message, f"write {elsewhere} {where}", at_key=True)

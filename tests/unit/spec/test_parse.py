@@ -566,3 +566,22 @@ def test_cron_as_others_write_it(cron: str, hint: str) -> None:
     """What Quartz and Jenkins have and cron has not gets the word for it here."""
     [problem] = parse_job("a", "a.toml", f'command = "x"\n[schedule]\ncron = "{cron}"\n').problems
     assert (problem.code, problem.hint) == ("bad-cron", hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('evry = "1h"\n', "unknown key `evry` at the top; did you mean `every`, which belongs below [schedule]?"),
+        ('[run]\ncallabel = "x"\n', "did you mean `callable`, which belongs above the first [table]?"),
+        (
+            "[run]\nweekdys = 1\n",
+            "unknown key `weekdys` in [run]; did you mean `weekdays`, which belongs below [limits]?",
+        ),
+        ("[run]\nretry = { delai = 1 }\n", "did you mean `delay`?"),
+        ("[run]\nxyzzy = 1\n", "unknown key `xyzzy`"),
+    ],
+)
+def test_a_misspelt_key_in_the_wrong_table(text: str, said: str) -> None:
+    """It is recognized, too, and its table is named."""
+    problems = parse_job("a", "a.toml", text).problems
+    assert any(said in problem.message for problem in problems if problem.code == "unknown-key")
