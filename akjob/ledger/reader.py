@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from akjob.errors import AkjobError
 from akjob.ledger.migrate import check_version
-from akjob.ledger.rows import JOB_COLUMNS, RUN_COLUMNS, SELECT_JOBS, SELECT_RUNS
+from akjob.ledger.rows import JOB_COLUMNS, RUN_COLUMNS, SELECT_RUNS
 from akjob.ledger.store import BUSY_MS, translated
 
 _SAMPLE = 5  # so many runs are named when a prefix fits several
@@ -55,13 +55,12 @@ class Reader:
 
     def jobs(self) -> dict[str, dict[str, Any]]:
         """Return the rows of all jobs, by name: mark, pause, runs_started, last_state, last_ended, definition."""
-        rows = self._select(SELECT_JOBS, ())
-        return {row[0]: dict(zip(JOB_COLUMNS, row, strict=True)) for row in rows}
+        return {row["job"]: row for row in self._jobs("", ())}
 
     def job(self, name: str) -> dict[str, Any] | None:
         """Return one job's row, or None."""
-        rows = self._select(f"{SELECT_JOBS} WHERE job = ?", (name,))
-        return dict(zip(JOB_COLUMNS, rows[0], strict=True)) if rows else None
+        found = self._jobs(" WHERE job = ?", (name,))
+        return found[0] if found else None
 
     def last_outcomes(self) -> dict[str, tuple[str, str]]:
         """Return the last outcome of every job that has one: its state and when it ended."""
@@ -81,6 +80,18 @@ class Reader:
             if row["git_dirty"] is not None:
                 row["git_dirty"] = bool(row["git_dirty"])
         return found
+
+    def _jobs(self, tail: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
+        """Return rows of ``jobs``. After an upgrade, as long as the old akjobd runs, they may lack newer columns."""
+        with self._connected() as connection:
+            if connection is None:
+                return []
+            cursor = connection.execute(f"SELECT * FROM jobs{tail}", values)  # noqa: S608 - ours
+            names = [column[0] for column in cursor.description]
+            lacking = [column for column in JOB_COLUMNS if column not in names]
+            names += lacking
+            rest = (None,) * len(lacking)
+            return [dict(zip(names, (*row, *rest), strict=True)) for row in cursor]
 
     def _select(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         with self._connected() as connection:

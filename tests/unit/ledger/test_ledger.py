@@ -234,6 +234,10 @@ def test_an_older_ledger_is_brought_up_to_date(path: Path) -> None:
             (to_text(us("09:00:00")),) * 4,
         )
     connection.close()
+    as_it_is = Reader(path).job("a")
+    assert as_it_is is not None
+    assert (as_it_is["refused"], as_it_is["refused_commit"]) == ("x", None)  # the akjobd before the upgrade still runs
+    assert Reader(path).jobs() == {"a": as_it_is}
     ledger = Ledger.open(path)
     (read,) = ledger.jobs_state()
     ledger.close()
