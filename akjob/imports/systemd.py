@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from akjob.imports import Draft, Import, Imported, Note, slug
-from akjob.imports.calendar import parse_calendar, trigger_of
+from akjob.imports.calendar import DAYS, Trigger, parse_calendar, trigger_of
 
 # user name -> home folder, or None when it is not known here
 Home = Callable[[str], str | None]
@@ -179,9 +179,9 @@ class _Translation:
         self._rest(unit)
 
     def _calendars(self, settings: list[Setting], *, alone: bool) -> None:
-        """Put each expression; of several, those of one kind are one array, and all must be in one zone."""
+        """Put each expression; of several, those of one kind are one array. The first one's zone is the job's."""
         found: dict[str, list[object]] = {}
-        zones = set()
+        first: str | None = None
         for setting in settings:
             try:
                 calendar = parse_calendar(setting.value)
@@ -189,17 +189,20 @@ class _Translation:
             except ValueError as error:
                 self._refuse(setting, str(error))
                 continue
-            zones.add(calendar.zone or self.zone)
-            if len(zones) > 1:
-                self._refuse(setting, "its time zone differs from that of the expressions above")
-                zones.discard(calendar.zone or self.zone)
-                continue
+            zone = calendar.zone or self.zone
+            first = first or zone
+            if zone != first:
+                try:
+                    trigger = _in_zone(trigger, zone)
+                except ValueError as error:
+                    self._refuse(setting, str(error))
+                    continue
             values = trigger.value if isinstance(trigger.value, list) else [trigger.value]
             found.setdefault(trigger.key, []).extend(values)
             for key, value in trigger.limits.items():
                 self.draft.put("limits", key, value)
-        for zone in zones:
-            self.draft.put("schedule", "timezone", zone)
+        if first is not None:
+            self.draft.put("schedule", "timezone", first)
         for key, values in found.items():
             self.draft.put("schedule", key, values[0] if len(values) == 1 else values)
 
@@ -383,6 +386,15 @@ class _Translation:
 class _Step(Struct, frozen=True):
     argv: tuple[str, ...] | None
     shell: str
+
+
+def _in_zone(trigger: Trigger, zone: str) -> Trigger:
+    """Return the trigger with a zone of its own. Raises ValueError where it is no table, which alone can have one."""
+    if trigger.key == "daily":
+        return Trigger(key="weekly", value={"days": list(DAYS), "at": trigger.value, "timezone": zone})
+    if isinstance(trigger.value, dict) and not trigger.limits:
+        return Trigger(key=trigger.key, value={**trigger.value, "timezone": zone})
+    raise ValueError("its time zone differs from that of the expressions above")
 
 
 def _int(text: str) -> int | str:

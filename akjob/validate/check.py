@@ -388,7 +388,8 @@ class _Folder:
             same = inherited.code == problem.code and access[1:] == access_above[1:]
             if same:
                 return
-        yield replace(problem, severity="warning")
+        refused = "; akjobd refuses it where it is so" if problem.severity == "error" else ""
+        yield replace(problem, severity="warning", message=problem.message + refused)
 
     def _look(self, place: str) -> tuple[Problem | None, trust.Access | None]:
         try:

@@ -196,6 +196,7 @@ def test_trust_is_a_warning(root: Root) -> None:
     root.write("jobs.d/a.toml").chmod(0o666)
     [problem] = validate(root.paths, now_us=NOW_US)
     assert (problem.file, problem.severity, problem.code) == ("jobs.d/a.toml", "warning", "world-writable")
+    assert problem.message == "everybody may write to this file; akjobd refuses it where it is so"
     assert problem.hint == "chmod o-w jobs.d/a.toml"
 
 

@@ -146,10 +146,22 @@ def test_a_limit_that_would_hit_another_trigger_is_not_set() -> None:
 
 
 def test_an_expression_s_own_zone() -> None:
-    """The zone at the end holds; two of them in one timer cannot be."""
+    """The zone at the end holds; of several the first is the job's, and tables have their own."""
     assert table(timer("OnCalendar=9:00 UTC"))["schedule"]["timezone"] == "UTC"
     assert table(timer("OnCalendar=Mon 9:00 America/New_York"))["schedule"]["timezone"] == "America/New_York"
-    made = read(timer("OnCalendar=9:00 UTC", "OnCalendar=10:00"))
+    both = table(timer("OnCalendar=9:00 UTC", "OnCalendar=*-*-01 4:00", "OnCalendar=Sat 5:00 Asia/Tokyo"))["schedule"]
+    assert both == toml(
+        """
+        timezone = "UTC"
+        daily = 09:00:00
+        monthly = { days = [1], at = 04:00:00, timezone = "Europe/Berlin" }
+        weekly = { days = ["sat"], at = 05:00:00, timezone = "Asia/Tokyo" }
+        """
+    )
+    daily = table(timer("OnCalendar=9:00 UTC", "OnCalendar=10:00"))["schedule"]
+    assert daily["weekly"]["timezone"] == "Europe/Berlin"
+    assert daily["weekly"]["days"] == ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    made = read(timer("OnCalendar=9:00 UTC", "OnCalendar=*:0/10"))
     assert any("time zone differs" in note for note in notes(made))
 
 
