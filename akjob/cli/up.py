@@ -197,8 +197,9 @@ def _report(paths: Paths, status: dict[str, Any], how_it_ends: str) -> None:
     jobs = status["jobs"]
     broken = "none broken" if not jobs["broken"] else f"{jobs['broken']} broken"
     click.echo(f"akjob is up in {paths.root}: {plural(jobs['loaded'], 'job')}, {broken}.")
-    for file in status["broken"]:
-        complain(f"{file['file']}:{file['line']}:{file['column']}: {file['message']}")
+    places = (f"{one['file']}:{one['line']}:{one['column']}: {one['message']}" for one in status["broken"])
+    for place in dict.fromkeys(places):  # a mistake in defaults is that of many jobs
+        complain(place)
     click.echo()
     click.get_current_context().invoke(import_module("akjob.cli.list").command)
     click.echo()

@@ -132,10 +132,13 @@ def test_up_says_what_runs_and_what_to_type(site: Site) -> None:
     """``akjob up --detach`` returns when akjobd answers: with the jobs, their next slots, and where to look."""
     site.job("tick", 'command = "date"\n[schedule]\nevery = "1h"\n')
     site.job("wrong", 'comand = "date"\n')
+    for name, text in (("_defaults", "[run]\ntimout = 1\n"), ("a", 'command = "x"\n'), ("b", 'command = "x"\n')):
+        site.job(f"sub/{name}", text)
     done = site.akjob("up", "--detach")
-    assert f"akjob is up in {site.root}: 1 job, 1 broken." in done.stdout
+    assert f"akjob is up in {site.root}: 1 job, 3 broken." in done.stdout
     assert re.search(r"^tick +\S+ +\d{4}-", done.stdout, re.MULTILINE)
     assert "jobs.d/wrong.toml:1:1" in done.stderr
+    assert done.stderr.count("jobs.d/sub/_defaults.toml:2:1") == 1  # however many jobs it costs
     for command in ("akjob status", "akjob history", "akjob logs -f", "akjob down"):
         assert command in done.stdout
     assert site.akjob("status", check=False).returncode == 1
