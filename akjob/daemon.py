@@ -62,6 +62,7 @@ _LOOK_AGAIN_US = 30_000_000
 _SWEEP_US = 30_000_000
 _SPOOL_SWEEP_US = 3_000_000
 _GIT_PATIENCE_US = 1_000_000
+_BLAME_AGAIN_US = 2_000_000
 _GATHER_US = 10_000
 
 
@@ -124,6 +125,7 @@ class Daemon:
         self._full = True
         self._jobset: JobSet | None = None
         self._blamed: Revision | None = None
+        self._blame_us: int | None = None
         self._prune_us = self.started_us + _PRUNE_PAUSE_US
         self._sweep_us: int | None = None
         self._draining: dict[control.Peer, bool] = {}
@@ -175,7 +177,7 @@ class Daemon:
         if self._wards.again_at_us is not None and now >= self._wards.again_at_us:
             self._wards.again()
         self._take_in(now)
-        self._blame()
+        self._blame(now)
         if self._jobset is not None:
             self._agenda.turn(now)
         self._effects(now)
@@ -195,6 +197,8 @@ class Daemon:
             self._retry_us = min(self._retry_us, now + _HELD_RETRY_US)
         if self._unsure_us is not None:
             self._unsure_us = min(self._unsure_us, now + _GIT_PATIENCE_US)
+        if self._blame_us is not None:
+            self._blame_us = min(self._blame_us, now + _BLAME_AGAIN_US)
 
     def _arm(self) -> None:
         """Set the alarm for whatever comes next."""
@@ -208,6 +212,7 @@ class Daemon:
             self._sweep_us,
             self._retry_us,
             self._gather_until_us,
+            self._blame_us,
             self._wards.start_at_us,
             self._wards.again_at_us,
         )
@@ -374,11 +379,14 @@ class Daemon:
         if first or change.is_news:
             self._urgent = True
             self._blamed = None
+            self._blame_us = now + _BLAME_AGAIN_US if change.broken else self._blame_us
             self._provenance.refresh()
             self._say_change(change)
 
-    def _blame(self) -> None:
-        """Note which commit what was refused is from, as soon as git has answered."""
+    def _blame(self, now: int) -> None:
+        """Note which commit what was refused is from, as soon as git has answered, and again when a pull is over."""
+        if self._blame_us is not None and now >= self._blame_us:
+            self._blame_us = None
         if self._jobset is None or not self._agenda.unblamed:
             return
         revision = self._provenance.current()

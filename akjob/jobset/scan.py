@@ -271,22 +271,21 @@ class _Look:
                     self._other(entry, prefix + name, found.st_mode, folders)
                     plain = False
             elif not name.endswith(("~", "#")):
-                is_folder = self._is_folder(entry, prefix + name)
-                if is_folder is None or entry.is_symlink():
-                    plain = False
-                if is_folder:
-                    if entry.is_symlink():
-                        self._follow(os.path.realpath(entry.path))
-                    folders.append((entry.path, prefix + name))
+                plain = self._folder(entry, prefix + name, folders) and plain
         return tuple(own) if plain else None
 
-    def _is_folder(self, entry: "os.DirEntry[str]", path: str) -> bool | None:
-        """Say whether this is a folder; None when it cannot be looked at."""
+    def _folder(self, entry: "os.DirEntry[str]", path: str, folders: list[tuple[str, str]]) -> bool:
+        """Add an entry to the folders if it is one; return whether it is plain: no symlink, and to be seen."""
+        linked = entry.is_symlink()
         try:
-            return entry.is_dir()
+            if entry.is_dir():
+                if linked:
+                    self._follow(os.path.realpath(entry.path))
+                folders.append((entry.path, path))
         except OSError as error:  # a symlink that leads to itself, or through a folder that is closed to us
             self._unreadable[path] = _reason(error)
-            return None
+            return False
+        return not linked
 
     def _follow(self, real: str) -> None:
         self._linked = True

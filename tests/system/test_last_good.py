@@ -146,6 +146,23 @@ def test_a_job_that_never_was_good(deploy: Deploy) -> None:
     assert deploy.sql("SELECT 1 FROM runs WHERE job = 'never'") == []
 
 
+def test_the_commit_that_comes_after_its_files(root: Path) -> None:
+    """A pull writes the files and then names the commit: akjobd looks again by itself, with nothing else to do."""
+    place = Deploy(root)
+    place.write("jobs.d/beside.toml", 'command = "true"\n')
+    place.repository()
+    place.start()
+    noted = "SELECT 1 FROM jobs WHERE job = 'beside' AND refused_commit = ? AND refused_dirty = ?"
+    try:
+        before = place.git("rev-parse", "HEAD")
+        place.write("jobs.d/beside.toml", BROKEN)
+        until(lambda: place.sql(noted, before, 1))
+        commit = place.commit("the files were there before")
+        until(lambda: place.sql(noted, commit, 0), deadline=15)
+    finally:
+        place.stop()
+
+
 def test_a_file_broken_while_akjobd_was_away(deploy: Deploy) -> None:
     """The stored last good definition runs from the start; a deleted file's job does not come back."""
     until(lambda: ticks(deploy, "", "one"))
