@@ -19,6 +19,9 @@ RESULT_BYTES = 4096
 ERROR_CHARS = 4000
 
 
+_AS_IT_IS: Mapping[str, str] = {}
+
+
 class CodeError(Exception):
     """The job's code cannot be had: the reason, what was looked at, and what to do."""
 
@@ -30,26 +33,38 @@ class CodeError(Exception):
 # Where code is looked for
 
 
-def prepare_path(
-    root: str, cwd: str, pythonpath: Sequence[str], base_path: Sequence[str], known: Known | None = None
+def prepare_path(  # noqa: PLR0913, PLR0917 - all that a path comes from
+    root: str,
+    cwd: str,
+    pythonpath: Sequence[str],
+    base_path: Sequence[str],
+    known: Known | None = None,
+    environment: Mapping[str, str] = _AS_IT_IS,
 ) -> None:
     """Set ``sys.path``: the root, ``cwd``, ``pythonpath``, then where Python looks by itself.
 
     ``base_path`` is the path of the bare interpreter (its standard library). Relative entries of ``pythonpath`` are
     below the root. ``PYTHONPATH`` of the run's environment, ``.pth`` files, a virtual environment and the user's own
-    site-packages count as they do for a plain ``python``. What :func:`learn` found is taken if it still holds.
+    site-packages count as they do for a plain ``python``. What :func:`learn` found is taken if it still holds;
+    ``environment`` has all of ``os.environ`` that may have changed since then.
     """
-    given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    if known is not None and known.holds():
+    if known is not None and known.holds(environment):
+        given = _entries(environment["PYTHONPATH"]) if "PYTHONPATH" in environment else known.given
         known.apply(given)
     else:
-        sys.path[:] = given + list(base_path)
+        if known is not None:
+            known.unsettle()
+        sys.path[:] = _entries(os.environ.get("PYTHONPATH", "")) + list(base_path)
         _let_python_look()
     own = [root, cwd, *(os.path.join(root, entry) for entry in pythonpath)]
     sys.path[:] = list(dict.fromkeys([*own, *sys.path]))
     # The parent's listings of folders may be older than an edit of this moment; the standard library's stay.
     for entry in [known for known in sys.path_importer_cache if known not in base_path]:
         del sys.path_importer_cache[entry]
+
+
+def _entries(path: str) -> list[str]:
+    return [entry for entry in path.split(os.pathsep) if entry]
 
 
 def _let_python_look() -> None:
@@ -70,24 +85,34 @@ class Known:
         self.prefixes = prefixes
         self.lines = lines
         self.marks = marks
-        self.users = (os.getuid(), os.geteuid(), os.environ.get("HOME"), os.environ.get("PYTHONNOUSERSITE"))
+        self.users = os.getuid(), os.geteuid()
+        self.given = _entries(os.environ.get("PYTHONPATH", ""))
+        self._later: list[_Later] = []
 
-    def holds(self) -> bool:
-        """Whether Python would find the same now."""
-        if self.users != (os.getuid(), os.geteuid(), os.environ.get("HOME"), os.environ.get("PYTHONNOUSERSITE")):
+    def holds(self, environment: Mapping[str, str]) -> bool:
+        """Whether Python would find the same now; ``environment`` as for :func:`prepare_path`."""
+        if "HOME" in environment or "PYTHONNOUSERSITE" in environment or self.users != (os.getuid(), os.geteuid()):
             return False
         return all(_changed_ns(path) == mark for path, mark in self.marks.items())
 
-    def apply(self, given: list[str]) -> None:
-        """Do what ``site.main()`` would; ``given`` comes first on the path."""
-        sys.path[:] = list(dict.fromkeys([*given, *self.path]))
+    def settle(self) -> None:
+        """Do what ``site.main()`` would do that is the same in every run: once, in the process that forks them."""
         sys.prefix, sys.exec_prefix = self.prefixes
+        # It only matters to those who import distutils, and costs every other run a third of its start.
+        self._later = [_Later("distutils", line) for line in self.lines if _HACK in line]
+        sys.meta_path[:0] = self._later  # type: ignore[assignment]
+        self.lines = [line for line in self.lines if _HACK not in line]
+
+    def unsettle(self) -> None:
+        """Undo that: ``site.main()`` is to do it itself."""
+        for later in self._later:
+            sys.meta_path.remove(later)  # type: ignore[arg-type]
+
+    def apply(self, given: list[str]) -> None:
+        """Do the rest of what ``site.main()`` would; ``given`` comes first on the path."""
+        sys.path[:] = list(dict.fromkeys([*given, *self.path]))
         for line in self.lines:
-            if _HACK in line:
-                # It only matters to those who import distutils, and costs every other run a third of its start.
-                sys.meta_path.insert(0, _Later("distutils", line))  # type: ignore[arg-type]
-            else:
-                exec(line)  # noqa: S102 - as site does
+            exec(line)  # noqa: S102 - as site does
 
 
 _HACK = "__import__('_distutils_hack').add_shim()"

@@ -30,15 +30,8 @@ _INFO = 20
 _UNCAUGHT = "uncaught exception"
 
 
-def install(fd: int, context: Mapping[str, str | int]) -> None:
-    """Set this process up. ``fd`` leads to the shim, which adds source, job, run and seq to each message.
-
-    ``context`` has ``job``, ``run``, ``slot`` (ISO 8601 text, UTC) and ``attempt``. Call it once, before the job's
-    code is loaded.
-    """
-    channel.open_channel(fd)
-    job, run, slot = str(context["job"]), str(context["run"]), str(context["slot"])
-    current.set_current_run(current.CurrentRun(job, run, slot, int(context["attempt"])))
+def install() -> None:
+    """Install the hooks. To be called once, before the job's code is loaded and before :func:`begin`."""
     sys.excepthook = _uncaught
     sys.unraisablehook = _unraisable
     for name, set_up in _SET_UP.items():
@@ -46,6 +39,16 @@ def install(fd: int, context: Mapping[str, str | int]) -> None:
         if module is not None:
             set_up(module)
     sys.meta_path.insert(0, _Finder())
+
+
+def begin(fd: int, context: Mapping[str, str | int]) -> None:
+    """Say where messages go. ``fd`` leads to the shim, which adds source, job, run and seq to each of them.
+
+    ``context`` has ``job``, ``run``, ``slot`` (ISO 8601 text, UTC) and ``attempt``.
+    """
+    channel.open_channel(fd)
+    job, run, slot = str(context["job"]), str(context["run"]), str(context["slot"])
+    current.set_current_run(current.CurrentRun(job, run, slot, int(context["attempt"])))
 
 
 def uncaught(error: BaseException) -> None:

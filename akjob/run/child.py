@@ -22,32 +22,36 @@ from akjob.run import linux, python
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Sequence
     from typing import Any, NoReturn
 
 LIBRARY_PATH = list(sys.path)
 """Where the bare interpreter finds its standard library; set by the zygote."""
 
-known_site: load.Known | None = None
-"""What Python finds by itself, learnt by the zygote at its start."""
-
+_known_site: load.Known | None = None
 
 _PYTHONS_OWN = (_signal.SIGPIPE, _signal.SIGXFSZ)
 _FIXED = (_signal.SIGKILL, _signal.SIGSTOP)
+_ZYGOTES_AND_SHIMS = (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGHUP)
 
 
 class RefusedError(Exception):
     """A step before the job's code could not be done: the run fails with this as its reason."""
 
 
-def main(  # noqa: PLR0913 - all that the shim hands over
-    order: dict[str, Any], channel: _socket.socket, out: int, err: int, shim: int, *, gated: bool
+def main(  # noqa: PLR0913, PLR0917 - all that the shim hands over
+    order: dict[str, Any], channel: _socket.socket, out: int, err: int, shim: int, bells: Sequence[int], *, gated: bool
 ) -> NoReturn:
-    """Become the job. ``out`` and ``err`` are the pipes' writing ends, ``shim`` the pid that must be the parent."""
+    """Become the job.
+
+    ``out`` and ``err`` are the pipes' writing ends, ``shim`` is the pid that must be the parent, ``bells`` are the
+    real-time signals that it has used.
+    """
     code = 127
     try:
         try:
-            _surroundings(order, out, err, shim)
-            code = _begin(order, channel, gated=gated)
+            environment = _surroundings(order, out, err, shim, bells)
+            code = _begin(order, channel, environment, gated=gated)
         except RefusedError as refused:
             python.tell(channel, python.REFUSED, str(refused))
         except load.CodeError as error:
@@ -60,14 +64,46 @@ def main(  # noqa: PLR0913 - all that the shim hands over
         os._exit(code)
 
 
+# -- what the zygote does once for all --------------------------------------------------------------------------------
+
+
+def prepare(known_site: load.Known | None) -> None:
+    """Do in the zygote what is the same for every job: signals as a Python has them, hooks, streams, the usual path."""
+    global _known_site  # noqa: PLW0603 - set once, before the first fork
+    for number in _signal.valid_signals():
+        # Python itself ignores two; a command gets them back just before it is executed.
+        if number not in _PYTHONS_OWN and number not in _FIXED and _signal.getsignal(number) is not _signal.SIG_DFL:
+            _signal.signal(number, _signal.SIG_DFL)
+    _known_site = known_site
+    if known_site is not None:
+        known_site.settle()
+    fresh.install()
+    job.install()
+    _own_streams()
+
+
+def _own_streams() -> None:
+    """Make the job's streams: on pipes, which is what the descriptors will be then, and Python remembers it."""
+    kept = os.dup(1), os.dup(2)
+    read, write = os.pipe()
+    for number in (1, 2):
+        os.dup2(write, number)
+    python.own_streams()
+    for number, fd in enumerate(kept, 1):
+        os.dup2(fd, number)
+    for fd in (*kept, read, write):
+        os.close(fd)
+
+
 # -- the surroundings -------------------------------------------------------------------------------------------------
 
 
-def _surroundings(order: dict[str, Any], out: int, err: int, shim: int) -> None:
+def _surroundings(order: dict[str, Any], out: int, err: int, shim: int, bells: Sequence[int]) -> dict[str, str]:
+    """Make this process the job's; return what its environment has beyond akjobd's."""
     os.setsid()
     os.dup2(out, 1)
     os.dup2(err, 2)
-    reset_signals()
+    _reset_signals(bells)
     user = _user(order)
     environment = _environment(order, user)  # secrets are read as the daemon
     if order["umask"] is not None:
@@ -85,8 +121,8 @@ def _surroundings(order: dict[str, Any], out: int, err: int, shim: int) -> None:
         raise RefusedError("the shim that looks after this run ended before the run began")
     _step(f"cwd {order['cwd']}", os.chdir, order["cwd"])
     for key, value in environment.items():
-        if os.environ.get(key) != value:
-            os.environ[key] = value
+        os.environ[key] = value
+    return environment
 
 
 def _step(what: str, function: Any, *arguments: Any) -> None:
@@ -102,12 +138,10 @@ def _why(error: BaseException) -> str:
     return str(error)
 
 
-def reset_signals() -> None:
-    """Give back the dispositions that a Python program has at its start, whatever akjobd was started with."""
-    for number in range(1, 32):
-        # Python itself ignores these two; a command gets them back just before it is executed.
-        if number not in _PYTHONS_OWN and _signal.getsignal(number) is not _signal.SIG_DFL and number not in _FIXED:
-            _signal.signal(number, _signal.SIG_DFL)
+def _reset_signals(bells: Sequence[int]) -> None:
+    """Give back the dispositions that a Python program has at its start; :func:`prepare` did the others."""
+    for number in (*_ZYGOTES_AND_SHIMS, *bells):
+        _signal.signal(number, _signal.SIG_DFL)
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     _signal.set_wakeup_fd(-1)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
@@ -274,14 +308,17 @@ class _EnvText:
 # -- the code ---------------------------------------------------------------------------------------------------------
 
 
-def _begin(order: dict[str, Any], channel: _socket.socket, *, gated: bool) -> int:
+def _begin(order: dict[str, Any], channel: _socket.socket, environment: dict[str, str], *, gated: bool) -> int:
     kind = order["code"][0]
     if kind == "command":
         return _exec(order["code"][1], order, channel, gated=gated)
     if order["interpreter"]:
         _exec_interpreter(order, channel, gated=gated)
     linux.set_title(f"akjob: {order['job']} {order['run']}")
-    _prepare(order, channel)
+    gc.enable()
+    load.prepare_path(order["root"], order["cwd"], order["pythonpath"], LIBRARY_PATH, _known_site, environment)
+    sys.argv[:] = [order["code"][1]]
+    job.begin(channel.fileno(), python.context(order))
     return python.begin(order, channel, load, gated=gated, report=job.uncaught)
 
 
@@ -295,15 +332,6 @@ def _exec(argv: list[str], order: dict[str, Any], channel: _socket.socket, *, ga
     except OSError as error:
         where = f" (looked in PATH: {os.environ.get('PATH', '')})" if "/" not in argv[0] else f" (in {order['cwd']})"
         raise RefusedError(f"command {argv[0]!r} cannot be executed: {error.strerror}{where}") from error
-
-
-def _prepare(order: dict[str, Any], channel: _socket.socket) -> None:
-    """Make this process one that Python code expects: its path, its streams, its way to the log."""
-    gc.enable()
-    load.prepare_path(order["root"], order["cwd"], order["pythonpath"], LIBRARY_PATH, known_site)
-    fresh.install()
-    python.own_streams(order["code"][1])
-    job.install(channel.fileno(), python.context(order))
 
 
 def _exec_interpreter(order: dict[str, Any], channel: _socket.socket, *, gated: bool) -> NoReturn:

@@ -2,9 +2,9 @@
 
 | file | written by | meaning |
 |---|---|---|
-| ``lock`` | shim | a record lock that only the living shim holds; text: the job's pid, its start (µs, 0 before) |
+| ``lock`` | shim | a record lock that only the shim holds, as long as it looks after this run; text: see :func:`note` |
 | ``right.N`` | whoever is first | to start order N: a shim's file, or akjobd's link, and nobody starts it (any more) |
-| ``stop`` | akjobd | why the run is to end: state, ``term`` or ``kill``, reason; the shim is then sent SIGTERM |
+| ``stop`` | akjobd | why the run is to end: state, ``term`` or ``kill``, reason; the shim is then sent its signal |
 | ``end.json`` | shim | what came of the run |
 | ``spool`` | shim | log lines that the collector has not acknowledged |
 
@@ -52,16 +52,24 @@ def write(folder: str, name: str, data: bytes) -> None:
         raise
 
 
-def take_lock(folder: str) -> int:
-    """Take the shim's lock for as long as this process lives; return its descriptor. Raises OSError, also if held."""
+def take_lock(folder: str, bell: int) -> int:
+    """Take the shim's lock until the descriptor is closed, and return that. Raises OSError, also if it is held."""
     fd = os.open(f"{folder}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.pwrite(fd, b" " * _NOTE_ROOM, 0)  # a full disk must be found now, not when the job runs
+        note(fd, 0, 0, bell)  # a full disk must be found now, not when the job runs
     except OSError:
         os.close(fd)
         raise
     return fd
+
+
+def note(lock: int, pid: int, started_us: int, bell: int) -> None:
+    """Note the job's pid, when it began (µs, 0 before) and the signal that makes the shim look for ``stop``.
+
+    A shim of a version before has no third number: its signal is SIGTERM.
+    """
+    os.pwrite(lock, (b"%d %d %d" % (pid, started_us, bell)).ljust(_NOTE_ROOM - 1) + b"\n", 0)
 
 
 def deny_right(folder: str, order: int) -> bool:

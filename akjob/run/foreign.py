@@ -29,13 +29,15 @@ def main(order_fd: int, channel_fd: int) -> None:
         # sys.path[0] is this file's folder, which is no business of the job's.
         sys.path[:] = list(dict.fromkeys([*own, *sys.path[1:]]))
         fresh.install()
-        python.own_streams(order["code"][1])
+        python.own_streams()
+        sys.argv[:] = [order["code"][1]]
         try:
             from akjob.log import job
         except ImportError:
             report = _print
         else:
-            job.install(channel_fd, python.context(order))
+            job.install()
+            job.begin(channel_fd, python.context(order))
             report = job.uncaught
         code = python.begin(order, channel, load, gated=order["gated"], report=report)
     except load.CodeError as error:

@@ -22,7 +22,7 @@ import msgspec
 from akjob.config import Config, Paths
 from akjob.log.render import render
 from akjob.run import folder, order
-from akjob.run.nursery import Nursery
+from akjob.run.nursery import Forked, Nursery
 from akjob.spec.model import JobSpec
 
 
@@ -53,19 +53,19 @@ def run_here(spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str, A
         }
         nursery.send([order.encode(one_order)])
         shim = _shim(nursery)
-        stack.callback(os.close, shim)
+        stack.callback(os.close, shim.pidfd)
         end = _Follower(collector, shim, str(stand_in.runs / run)).follow()
         return _exit_code(end)
 
 
-def _shim(nursery: Nursery) -> int:
+def _shim(nursery: Nursery) -> Forked:
     while True:
         select.select([nursery.fileno(), nursery.pidfd], [], [])
         for answer in nursery.answers():
             if answer.failed or answer.pidfd < 0:
                 _complain(answer.failed or "its shim ended before it began")
                 sys.exit(1)
-            return answer.pidfd
+            return answer
         if nursery.ended():
             _complain("the process that forks could not be started")
             sys.exit(1)
@@ -74,9 +74,10 @@ def _shim(nursery: Nursery) -> int:
 class _Follower:
     """Takes the shim's lines, as the collector would, until the shim has ended."""
 
-    def __init__(self, listener: socket.socket, shim: int, where: str) -> None:
+    def __init__(self, listener: socket.socket, shim: Forked, where: str) -> None:
         self._listener = listener
-        self._shim = shim
+        self._shim = shim.pidfd
+        self._bell = shim.bell
         self._where = where
         self._asked = False
 
@@ -117,7 +118,7 @@ class _Follower:
         """Ask the run to end, or kill it when it was asked before."""
         folder.write(self._where, folder.STOP, folder.stop_text("cancelled", "Ctrl-C", kill=self._asked))
         self._asked = True
-        signal.pidfd_send_signal(self._shim, signal.SIGTERM)
+        signal.pidfd_send_signal(self._shim, self._bell)
 
 
 def _show(line: dict[str, Any]) -> None:

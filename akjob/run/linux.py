@@ -13,6 +13,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 _libc = _ctypes.dlopen(None, os.RTLD_NOW)  # type: ignore[arg-type] # None is the program itself
 _prctl_address = _ctypes.dlsym(_libc, "prctl")
+_memmove_address = _ctypes.dlsym(_libc, "memmove")
 
 
 def _prctl(option: int, value: int | bytes) -> None:
@@ -35,7 +36,11 @@ def precise_timers() -> None:
     _prctl(_PR_SET_TIMERSLACK, 1)
 
 
-_title_area: tuple[int, int] | None = None
+class _Address(_ctypes._SimpleCData):  # type: ignore[type-arg] # noqa: SLF001 - ctypes' own c_void_p
+    _type_ = "P"
+
+
+_title_area: tuple[_Address, int] | None = None
 
 
 def keep_title_area() -> None:
@@ -44,20 +49,17 @@ def keep_title_area() -> None:
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
     # proc(5): arg_start and arg_end are fields 48 and 49; field 3 is the first after the name.
-    _title_area = int(fields[45]), int(fields[46])
+    start, end = int(fields[45]), int(fields[46])
+    _title_area = _Address(start), end - start
 
 
 def set_title(title: str) -> None:
     """Show ``title`` in ``ps``, cut to the room there is."""
     if _title_area is None:
         return
-    start, end = _title_area
-    data = title.encode("utf-8", "replace")[: end - start - 1]
-    fd = os.open("/proc/self/mem", os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.pwrite(fd, data.ljust(end - start, b"\0"), start)
-    finally:
-        os.close(fd)
+    start, room = _title_area
+    data = title.encode("utf-8", "replace")[: room - 1].ljust(room, b"\0")
+    _ctypes.call_function(_memmove_address, (start, data, room))
 
 
 def descendants(root: int) -> list[int]:

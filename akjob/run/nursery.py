@@ -1,4 +1,7 @@
-"""akjobd's end of the zygote: starting it, sending it orders, hearing which shim each became."""
+"""akjobd's end of the zygote: starting it, sending it orders, hearing which shim took each.
+
+What goes over the socket, and who else reads from it, stands in :mod:`akjob.run.post`.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,20 @@ import select
 import signal
 import socket
 import sys
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 import akjob
+from akjob.run import post
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from akjob.config import Paths
 
-_PACKET = 1 << 16
 _DESCRIPTOR = 3
 _TITLE_ROOM = 240
 
@@ -31,11 +35,17 @@ _BOOT = (
 
 
 class Forked(Struct, frozen=True):
-    """The zygote's answer to an order: ``pid`` and ``pidfd`` of the shim (-1: it has ended already), or why not."""
+    """The answer to an order: ``pid`` and ``pidfd`` of the shim (-1: it has ended already), or why not.
+
+    ``bell`` is the signal by which this run's shim is told that there is a word for it (:mod:`akjob.run.folder`);
+    ``left`` the run that it looked after before, and is done with.
+    """
 
     run: str
     pid: int = 0
     pidfd: int = -1
+    bell: int = 0
+    left: str = ""
     failed: str = ""
 
 
@@ -46,7 +56,7 @@ class Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._socket = ours
-        self._outbox: list[bytes] = []
+        self._outbox: deque[bytes] = deque()
         home = str(Path(akjob.__file__).resolve().parent.parent)
         argv = [
             sys.executable,
@@ -93,21 +103,29 @@ class Nursery:
         return bool(self._outbox)
 
     def send(self, orders: Iterable[bytes]) -> None:
-        """Send encoded orders, many in one packet. Never waits: what has no room goes out by :meth:`flush`."""
-        data = b"".join(orders)
-        self._outbox += [data[at : at + _PACKET] for at in range(0, len(data), _PACKET)]
+        """Send encoded orders. Never waits: what has no room goes out by :meth:`flush`."""
+        self._outbox += orders
         self.flush()
 
     def flush(self) -> None:
         """Send what waits, as far as there is room. What a dead zygote did not take is lost with it."""
         try:
             while self._outbox:
-                self._socket.send(self._outbox[0])
-                del self._outbox[0]
+                self._send(self._outbox[0])
+                self._outbox.popleft()
         except BlockingIOError:
             return
         except OSError:
             self._outbox.clear()
+
+    def _send(self, data: bytes) -> None:
+        if len(data) <= post.LONGEST:
+            self._socket.send(data)
+            return
+        with open(os.memfd_create("order"), "r+b") as file:
+            file.write(data)
+            file.seek(0)
+            socket.send_fds(self._socket, [post.IN_A_FILE], [file.fileno()])
 
     def answers(self) -> list[Forked]:
         """Return what the zygote answered since the last call."""
@@ -138,9 +156,10 @@ def _answer(text: str, ancillary: list[tuple[int, int, bytes]]) -> Forked:
     kind, run, rest = text.split(" ", 2)
     if kind == "failed":
         return Forked(run, failed=rest)
+    pid, bell, left = rest.split(" ")
     pidfd = -1
     for level, kind_of, data in ancillary:
         if (level, kind_of) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             pidfd = array.array("i", data)[0]
             os.set_inheritable(pidfd, False)
-    return Forked(run, int(rest), pidfd)
+    return Forked(run, int(pid), pidfd, int(bell), left)

@@ -107,9 +107,8 @@ def make(  # noqa: PLR0913 - all that makes this run this run
 
 
 def encode(order: dict[str, Any]) -> bytes:
-    """Write an order for the zygote: four bytes of length, little endian, and its marshal."""
-    data = marshal.dumps(order)
-    return len(data).to_bytes(4, "little") + data
+    """Write an order for the zygote: its marshal."""
+    return marshal.dumps(order)
 
 
 def _below(root: str, path: str | None) -> str:

@@ -59,9 +59,8 @@ def wait(channel: _socket.socket, start_us: int) -> None:
     tell(channel, STARTED, str(now_us))
 
 
-def own_streams(argv0: str) -> None:
+def own_streams() -> None:
     """Make stdout and stderr anew: a line is in the log when it is printed, not when 8 KiB are full."""
-    sys.argv[:] = [argv0]
     for number, name, errors in ((1, "stdout", "surrogateescape"), (2, "stderr", "backslashreplace")):
         stream = open(number, "w", buffering=1, encoding="utf-8", errors=errors, closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)

@@ -1,10 +1,12 @@
-"""The one process that looks after a run: it forks the job, holds its pipes, its time limit and its exit status.
+"""The process that looks after a run: it forks the job, holds its pipes, its time limit and its exit status.
 
 It needs neither akjobd nor the collector to be alive. What it knows stands in the run's folder; what it tells
 (``var/run/shims.sock``, the log stream) is sent as soon as somebody listens.
 
 Its life is in three parts: it waits at the gate until the slot (state ``queued``), it looks after the job
-(``running``), it ends what the job left behind and says what came of it. Part of the zygote: imports next to nothing.
+(``running``), it ends what the job left behind and says what came of it. A shim that is done, with nothing left of its
+run and every line acknowledged, takes another order if one is waiting: it looks after one run at a time, and a burst
+costs fewer forks. Part of the zygote: imports next to nothing.
 """
 
 from __future__ import annotations
@@ -13,19 +15,21 @@ import _signal  # type: ignore[import-not-found] # the module signal would bring
 import _socket
 import errno
 import os
-import resource
 import select
 import time
 from _json import encode_basestring_ascii
 
 from akjob.log.sender import Sender
 from akjob.log.wrap import wrap
-from akjob.run import child, faultpoint, folder, linux, python
+from akjob.run import child, faultpoint, folder, linux, post, python
 from akjob.run.output import Stream, quote, timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
+
+BELLS = tuple(range(34, 62))
+"""Real-time signals. Each run of a shim has the next one: what was meant for a run before cannot reach this one."""
 
 END_VERSION = 1
 _READ = 1 << 18
@@ -35,15 +39,26 @@ _RETRY_S = 0.5
 _GATE_CHECK_S = 1.0
 _GATE_PATIENCE_US = 1_000_000
 _MESSAGE = 1 << 18
+_MOST_RUNS = 64
 
 
-def main(order: dict[str, Any]) -> NoReturn:
-    """Look after one run, from its order to its end; never returns."""
+def main(order: dict[str, Any], control: _socket.socket) -> NoReturn:
+    """Look after one run, from its order to its end, and after others that wait then; never returns."""
     code = 0
     try:
         os.setsid()
-        linux.set_title(f"akjob: shim of {order['job']} {order['run']}")
-        Shim(order).live()
+        linux.adopt_orphans()
+        linux.precise_timers()
+        bell = Bell()
+        notices = Notices(order["shims"])
+        for _ in range(_MOST_RUNS):  # there is no garbage collection here
+            linux.set_title(f"akjob: shim of {order['job']} {order['run']}")
+            shim = Shim(order, control, bell, notices)
+            shim.live()
+            following = shim.next_order()
+            if following is None:
+                break
+            order = following
     except SystemExit as leave:
         code = int(leave.code or 0)
     except BaseException:
@@ -51,22 +66,98 @@ def main(order: dict[str, Any]) -> NoReturn:
         import sys
 
         # Nobody is left to ask: the text goes to var/log/runs.err, and akjobd finds a free lock without an end.
-        sys.excepthook(*sys.exc_info())
+        sys.__excepthook__(*sys.exc_info())
         sys.stderr.flush()
     finally:
         os._exit(code)
 
 
-class Shim:
-    """One run. ``order`` is described in :mod:`akjob.run.order`."""
+class Bell:
+    """What wakes a shim: ``fd`` becomes readable when a signal has come, ``rung`` has its number.
 
-    def __init__(self, order: dict[str, Any]) -> None:
+    ``call`` is the signal that says that akjobd has left a word in the folder of the run that is looked after now.
+    """
+
+    def __init__(self) -> None:
+        self.fd, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self.rung: set[int] = set()
+        self.call = BELLS[0]
+        self.used = [self.call]
+        for number in (_signal.SIGCHLD, _signal.SIGTERM, self.call):
+            self._listen(number)
+        for number in (_signal.SIGINT, _signal.SIGHUP, _signal.SIGPIPE):
+            _signal.signal(number, _signal.SIG_IGN)
+        _signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+    def _listen(self, number: int) -> None:
+        _signal.signal(number, lambda number, _frame: self.rung.add(number))
+
+    def next_call(self) -> None:
+        """Go on to the signal of the next run; the one before is not heard any more."""
+        before, self.call = self.call, BELLS[(BELLS.index(self.call) + 1) % len(BELLS)]
+        self._listen(self.call)
+        if self.call not in self.used:
+            self.used.append(self.call)
+        _signal.signal(before, _signal.SIG_IGN)
+        self.rung.discard(before)
+
+
+class Notices:
+    """What akjobd is told. It need not be there: it reads the folders when it starts."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._socket: _socket.socket | None = None
+        self.waiting: list[bytes] = []
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes writable when akjobd has room for what waits."""
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def say(self, text: str) -> None:
+        """Tell akjobd, now or when it has room."""
+        self.waiting.append(text.encode("utf-8", "replace"))
+        self.send()
+
+    def send(self) -> None:
+        """Send what waits, as far as there is room."""
+        while self.waiting:
+            known = self._socket
+            try:
+                if known is None:
+                    self._connect()
+                self._socket.send(self.waiting[0])  # type: ignore[union-attr]
+                del self.waiting[0]
+            except BlockingIOError:
+                return
+            except OSError:
+                self.close()
+                if known is None:
+                    self.waiting.clear()  # else it is another akjobd by now
+
+    def _connect(self) -> None:
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.connect(self._address)
+
+    def close(self) -> None:
+        """Let go of akjobd's socket."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class Shim:
+    """One run. ``order`` is described in :mod:`akjob.run.order`; the others are the process's own."""
+
+    def __init__(self, order: dict[str, Any], control: _socket.socket, bell: Bell, notices: Notices) -> None:
         self.order = order
+        self.control = control
+        self.bell = bell
+        self.notices = notices
         self.run: str = order["run"]
         self.folder: str = order["folder"]
         self.names = f'"job":{quote(order["job"])},"run":"{self.run}"'
-        self.notices: list[bytes] = []
-        self.signals: set[int] = set()
         self.pid = 0
         self.gated = False
         self.released = False
@@ -80,6 +171,9 @@ class Shim:
         self.refused = False
         self.result = ""
         self.status: int | None = None
+        self.user_s = 0.0
+        self.system_s = 0.0
+        self.max_rss_kib = 0
         self.kept = 0
         self.dropped = 0
         self.kill_at: float | None = None
@@ -91,17 +185,14 @@ class Shim:
 
     def live(self) -> None:
         """Run the whole life. SystemExit when another already has the right to this order."""
-        linux.adopt_orphans()
-        linux.precise_timers()
-        self._catch_signals()
         try:
             folder.make(self.folder)
-            self.lock = folder.take_lock(self.folder)
+            self.lock = folder.take_lock(self.folder, self.bell.call)
             if not folder.take_right(self.folder, self.order["token"]):
                 raise SystemExit(0)
         except OSError as error:
             why = f"{error.strerror or error}: {error.filename or self.folder}"
-            self._notice(f"unable {self.run} {os.getpid()} {self.order['token']} {why}")
+            self.notices.say(f"unable {self.run} {os.getpid()} {self.order['token']} {why}")
             raise SystemExit(1) from None
         self._start()
         faultpoint.reached("forked", self.run)
@@ -113,18 +204,24 @@ class Shim:
         self._look_after()
         self._bury()
 
+    def next_order(self) -> dict[str, Any] | None:
+        """Return another order if one waits and nothing at all is left of this run; akjobd is told who has it."""
+        if not (self.sender.idle and self.childless and not self.notices.waiting):
+            return None
+        self.sender.close()
+        os.close(self.lock)
+        try:
+            order = post.take(self.control, _socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        if order is not None:
+            self.bell.next_call()
+            post.answer(self.control, order["run"], os.getpid(), self.bell.call, self.run)
+        return order
+
     def _first_seq(self) -> int:
         """Return where this order's lines are counted from: no two orders of a run may give a number twice."""
         return (int(self.order["token"]) << 32) + 1
-
-    def _catch_signals(self) -> None:
-        read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self.bell = read
-        for number in (_signal.SIGCHLD, _signal.SIGTERM):
-            _signal.signal(number, lambda number, _frame: self.signals.add(number))
-        for number in (_signal.SIGINT, _signal.SIGHUP, _signal.SIGPIPE):
-            _signal.signal(number, _signal.SIG_IGN)
-        _signal.set_wakeup_fd(write, warn_on_full_buffer=False)
 
     def _make_group(self) -> None:
         """Make the run's control group with its limits. Without one the order's rlimits have to do."""
@@ -159,7 +256,9 @@ class Shim:
         else:
             if self.pid == 0:
                 os.close(self.lock)
-                child.main(self.order, job_end, out_end, err_end, me, gated=self.gated)
+                self.control.close()
+                self.notices.close()
+                child.main(self.order, job_end, out_end, err_end, me, self.bell.used, gated=self.gated)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGTERM,))
         job_end.close()
         os.close(out_end)
@@ -174,7 +273,7 @@ class Shim:
 
     def _note(self) -> None:
         try:
-            os.pwrite(self.lock, b"%d %d\n" % (self.pid, self.started_us), 0)
+            folder.note(self.lock, self.pid, self.started_us, self.bell.call)
         except OSError:
             return  # the file has the room, but its disk went read-only: end.json will tell it all
 
@@ -185,7 +284,7 @@ class Shim:
         self.started_us = at_us
 
     def _say_started(self) -> None:
-        self._notice(f"started {self.run} {os.getpid()} {self.pid} {self.started_us}")
+        self.notices.say(f"started {self.run} {os.getpid()} {self.pid} {self.started_us}")
         slot = timestamp(self.order["slot_us"] * 1000)
         self._say(
             "info",
@@ -236,8 +335,9 @@ class Shim:
 
     def _limits(self, now: float) -> None:
         """End the run when it was told to end or its time is over; SIGKILL when it was told long enough ago."""
-        if _signal.SIGTERM in self.signals:
-            self.signals.discard(_signal.SIGTERM)
+        rung = self.bell.rung
+        if _signal.SIGTERM in rung or self.bell.call in rung:
+            rung -= {_signal.SIGTERM, self.bell.call}
             self._told_to_stop(now)
         timeout = self.order["timeout_us"]
         if self.released and not self.state and timeout is not None and now >= self.began + timeout / 1e6:
@@ -250,7 +350,7 @@ class Shim:
         if not self.released and self.pid:
             self._hold_still()
         told = folder.read_stop(self.folder)
-        state, reason, kill = told or ("cancelled", "its shim was sent SIGTERM, not by akjobd", False)
+        state, reason, kill = told or ("cancelled", "its shim was told to end it, and not why", False)
         if state == "recalled" and self.released:
             return  # the slot came first: the run is under way
         if self.status is not None and not self.state:
@@ -310,34 +410,38 @@ class Shim:
         deadline = self.sender.deadline(now)
         if deadline is not None:
             times.append(deadline)
-        if self.notices:
-            times.append(now + _RETRY_S)
         return max(0.0, min(times) - now) if times else None
 
     def _wait(self, timeout: float | None) -> None:
         """Sleep until something happens, then read what there is."""
-        readers = [self.bell]
-        if self.channel.fileno() >= 0:
-            readers.append(self.channel.fileno())
-        if not self.sender.full:
-            readers += self.streams
-        writers = []
-        line = self.sender.fileno()
-        if line >= 0:
-            readers.append(line)
-            if self.sender.wants_write:
-                writers.append(line)
-        readable, _, _ = select.select(readers, writers, (), 0 if self.signals else timeout)
-        if self.bell in readable:
-            _empty(self.bell)
+        readers, writers = self._awaited()
+        readable, _, _ = select.select(readers, writers, (), 0 if self.bell.rung else timeout)
+        if self.bell.fd in readable:
+            _empty(self.bell.fd)
         if self.channel.fileno() in readable:
             self._hear()
         for fd in readable:
             if fd in self.streams:
                 self._read(fd)
-        if self.notices:
-            self._send_notices()
+        if self.notices.waiting:
+            self.notices.send()
         self.sender.step(time.monotonic())
+
+    def _awaited(self) -> tuple[list[int], list[int]]:
+        """Return the descriptors that may become readable, and writable."""
+        readers, writers = [self.bell.fd], []
+        if self.channel.fileno() >= 0:
+            readers.append(self.channel.fileno())
+        if not self.sender.full:
+            readers += self.streams
+        line = self.sender.fileno()
+        if line >= 0:
+            readers.append(line)
+            if self.sender.wants_write:
+                writers.append(line)
+        if self.notices.waiting:
+            writers.append(self.notices.fileno())
+        return readers, writers
 
     def _read(self, fd: int) -> bool:
         """Read once from one of the job's pipes; False when there is nothing (more) to read now."""
@@ -417,16 +521,19 @@ class Shim:
 
     def _reap(self) -> None:
         """Take the exit status of whatever has ended: the job, and orphans that it left to us."""
-        self.signals.discard(_signal.SIGCHLD)
+        self.bell.rung.discard(_signal.SIGCHLD)
         while True:
             try:
-                pid, status, _ = os.wait4(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 self.childless = True
                 return
             if pid == 0:
                 self.childless = False
                 return
+            self.user_s += usage.ru_utime
+            self.system_s += usage.ru_stime
+            self.max_rss_kib = max(self.max_rss_kib, usage.ru_maxrss)
             if pid == self.pid:
                 self._job_ended(status)
 
@@ -486,11 +593,11 @@ class Shim:
                 written = self._write_end(data)
                 if written:
                     faultpoint.reached("end written", self.run)
-                    self._notice(f"ended {self.run} {os.getpid()}")
+                    self.notices.say(f"ended {self.run} {os.getpid()}")
             if written and (self.sender.idle or (self.sender.silent(now) and self._saved(now))):
                 return
             deadlines = [moment for moment in (self.sender.deadline(now),) if moment is not None]
-            if not written or self.notices or self.sender.silent(now):
+            if not written or self.sender.silent(now):
                 deadlines.append(now + _RETRY_S)
             self._wait(max(0.0, min(deadlines) - now) if deadlines else None)
 
@@ -511,7 +618,6 @@ class Shim:
         return True
 
     def _end(self) -> dict[str, object]:
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         code = signum = None
         if self.status is not None:
             if os.WIFSIGNALED(self.status):
@@ -535,9 +641,9 @@ class Shim:
             "shim_pid": os.getpid(),
             "started_us": self.started_us or None,
             "ended_us": self.ended_us,
-            "user_cpu_s": round(usage.ru_utime, 6),
-            "system_cpu_s": round(usage.ru_stime, 6),
-            "max_rss_bytes": usage.ru_maxrss * 1024,
+            "user_cpu_s": round(self.user_s, 6),
+            "system_cpu_s": round(self.system_s, 6),
+            "max_rss_bytes": self.max_rss_kib * 1024,
         }
 
     def _judge(self, code: int | None, signum: int | None) -> None:
@@ -588,25 +694,6 @@ class Shim:
         seq = self.sender.next_seq
         head = f'{{"timestamp":"{when}","level":"{level}","event":"{event}","source":"run",{self.names},"seq":{seq}'
         self.sender.put(f"{head}{fields}}}\n".encode(), 1, time.monotonic())
-
-    def _notice(self, text: str) -> None:
-        """Tell akjobd; when it is not there it reads the folder at its start instead."""
-        self.notices.append(text.encode("utf-8", "replace"))
-        self._send_notices()
-
-    def _send_notices(self) -> None:
-        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
-        try:
-            sock.setblocking(False)
-            while self.notices:
-                sock.sendto(self.notices[0], self.order["shims"])
-                del self.notices[0]
-        except BlockingIOError:
-            return  # its queue is full: again soon
-        except OSError:
-            self.notices.clear()
-        finally:
-            sock.close()
 
 
 def _socket_pair() -> tuple[_socket.socket, _socket.socket]:

@@ -80,12 +80,16 @@ class Trouble(Struct, frozen=True):
 
 
 class Ward(Struct):
-    """One run: ``pidfd`` of its shim (-1: not known), what the shim was told last, whether its end is known."""
+    """One run: ``pidfd`` of its shim (-1: not known), what the shim was told last, whether its end is known.
+
+    ``gone`` says that the shim is not there any more, or not for this run; ``bell`` is the signal that it listens to.
+    """
 
     run: str
     order: dict[str, Any] | None = None
     shim_pid: int = 0
     pidfd: int = -1
+    bell: int = signal.SIGTERM
     pid: int = 0
     started_us: int = 0
     token: int = 0
@@ -191,6 +195,7 @@ class Wards:
             nursery.flush()
             self._mind_writing()
         for answer in nursery.answers():
+            self._left(answer.left)
             ward = self._wards.get(answer.run)
             if ward is None:
                 if answer.pidfd >= 0:
@@ -203,7 +208,13 @@ class Wards:
                 ward.shim_pid = answer.pid
                 self._shim_gone(ward)
             else:
-                self._watch(ward, answer.pid, answer.pidfd)
+                self._watch(ward, answer.pid, answer.pidfd, answer.bell)
+
+    def _left(self, run: str) -> None:
+        """Take down that a shim is done with a run and has taken another one."""
+        ward = self._wards.get(run)
+        if ward is not None:
+            self._shim_ended(ward)
 
     def _zygote_ended(self, _mask: int) -> None:
         nursery = self._nursery
@@ -311,17 +322,17 @@ class Wards:
             os.close(pidfd)
             return False
         ward.gone = False
-        self._watch(ward, pid, pidfd)
-        note = _note(where)
-        if note is not None and note[1] and not ward.started_us and not ward.ended:
-            self._started(ward, *note)
+        job, started_us, bell = _note(where)
+        self._watch(ward, pid, pidfd, bell)
+        if started_us and not ward.started_us and not ward.ended:
+            self._started(ward, job, started_us)
         return True
 
-    def _watch(self, ward: Ward, pid: int, pidfd: int) -> None:
+    def _watch(self, ward: Ward, pid: int, pidfd: int, bell: int) -> None:
         if ward.pidfd >= 0:
             os.close(pidfd)
             return
-        ward.shim_pid, ward.pidfd = pid, pidfd
+        ward.shim_pid, ward.pidfd, ward.bell = pid, pidfd, bell
         self._selector.register(pidfd, selectors.EVENT_READ, lambda _mask: self._shim_ended(ward))
         if ward.stop is not None:
             self._signal(ward)
@@ -449,7 +460,7 @@ class Wards:
                 self._later(f"{where}: the run cannot be called back: {error.strerror}")
                 return
         with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(ward.pidfd, signal.SIGTERM)
+            signal.pidfd_send_signal(ward.pidfd, ward.bell)
 
     def forget(self, run: str) -> None:
         """Let go of a run whose end is in the ledger: its folder goes when its shim is gone and its lines are safe."""
@@ -528,13 +539,13 @@ def _holder(where: str) -> int:
     return lock_holder(Path(where, folder.LOCK))
 
 
-def _note(where: str) -> tuple[int, int] | None:
-    """Return (pid of the job, when it started in microseconds, 0 before) as the shim noted it in its lock file."""
+def _note(where: str) -> tuple[int, int, int]:
+    """Return what the shim noted in its lock file, as :func:`folder.note` describes it."""
     try:
-        pid, started_us = Path(where, folder.LOCK).read_bytes().split()
-        return int(pid), int(started_us)
+        pid, started_us, *bell = map(int, Path(where, folder.LOCK).read_bytes().split())
     except (OSError, ValueError):
-        return None
+        return 0, 0, signal.SIGTERM
+    return pid, started_us, bell[0] if bell else signal.SIGTERM
 
 
 def end_leftovers(run: str) -> int:

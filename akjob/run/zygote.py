@@ -3,8 +3,7 @@
 It is started as ``python -I -S -X utf8 … zygote`` with a socket on descriptor 3, has one thread, and has loaded what a
 shim and a job need and nothing else: what it has imported decides what every fork costs.
 
-akjobd writes orders, each a length of four bytes (little endian) and a ``marshal`` dictionary (:mod:`akjob.run.order`);
-for each the zygote answers one packet, ``forked RUN PID`` with a pidfd of the shim beside it, or ``failed RUN why``.
+What goes over the socket stands in :mod:`akjob.run.post`; the zygote forks a shim for each order that no shim took.
 """
 
 from __future__ import annotations
@@ -15,17 +14,14 @@ import gc
 import marshal
 import os
 import site
-import sys
 
 from akjob.code import load
 from akjob.log import job as _job  # noqa: F401 - loaded here so that no run mixes versions after an upgrade
-from akjob.run import child, linux, shim
+from akjob.run import child, linux, post, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-_READ = 1 << 18
 
 
 def main(descriptor: int) -> None:
@@ -34,31 +30,18 @@ def main(descriptor: int) -> None:
     os.set_inheritable(descriptor, False)
     linux.keep_title_area()
     linux.set_title("akjob: zygote")
+    child.prepare(_learn_site())
     # Shims belong to nobody here: the kernel takes their exit status.
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     for number in (_signal.SIGINT, _signal.SIGHUP):
         _signal.signal(number, _signal.SIG_IGN)
-    child.known_site = _learn_site()
     site.setquit()
     site.setcopyright()
     site.sethelper()
     gc.disable()
     gc.freeze()
-    waiting = b""
-    while True:
-        data = control.recv(_READ)
-        if not data:
-            return
-        waiting += data
-        at = 0
-        while len(waiting) - at >= 4:  # noqa: PLR2004 - the length itself
-            size = int.from_bytes(waiting[at : at + 4], "little")
-            if len(waiting) - at - 4 < size:
-                break
-            order = marshal.loads(waiting[at + 4 : at + 4 + size])  # noqa: S302 - akjobd's own, over its own socket
-            at += 4 + size
-            _fork(control, order)
-        waiting = waiting[at:]
+    while (order := post.take(control)) is not None:
+        _fork(control, order)
 
 
 def _learn_site() -> load.Known | None:
@@ -87,13 +70,8 @@ def _fork(control: _socket.socket, order: dict[str, Any]) -> None:
         control.send(f"failed {order['run']} {error.strerror}".encode())
         return
     if pid == 0:
-        control.close()
-        shim.main(order)
+        shim.main(order, control)
     try:
-        pidfd = os.pidfd_open(pid)
+        post.answer(control, order["run"], pid, shim.BELLS[0], "")
     except ProcessLookupError:  # it ended already, and the kernel has reaped it
-        control.send(f"forked {order['run']} {pid}".encode())
-        return
-    rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pidfd.to_bytes(4, sys.byteorder))
-    control.sendmsg([f"forked {order['run']} {pid}".encode()], [rights])
-    os.close(pidfd)
+        control.send(f"forked {order['run']} {pid} 0 ".encode())

@@ -41,7 +41,8 @@ def run(code: str) -> Done:
         sys.path[:0] = [{ROOT!r}]
         from akjob.log import job
         context = {{"job": "a/b", "run": "r1", "slot": "2026-03-29T01:00:00.000000Z", "attempt": 2}}
-        job.install({theirs.fileno()}, context)
+        job.install()
+        job.begin({theirs.fileno()}, context)
         sys.path.append({SITE!r})
     """
     whole = textwrap.dedent(set_up) + textwrap.dedent(code)

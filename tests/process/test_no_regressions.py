@@ -53,6 +53,7 @@ ZYGOTE = {
     "akjob.run.foreign",
     "akjob.run.linux",
     "akjob.run.output",
+    "akjob.run.post",
     "akjob.run.python",
     "akjob.run.shim",
     "akjob.run.zygote",

@@ -1,0 +1,131 @@
+"""A shim that is done takes the order that waits: each run is still its own, and only its own."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from akjob.log.read import lines
+from tests.process.place import Place
+from tests.support import until
+
+FIRST = 'command = "echo first; while [ ! -e go ]; do sleep 0.02; done; exit 3"\n'
+LONG = 'command = "echo second; exec sleep 300"\n'
+
+
+@pytest.fixture
+def place(root: Path) -> Iterator[Place]:
+    """Yield a root in which akjobd and the collector run."""
+    here = Place(root)
+    here.start()
+    yield here
+    here.stop()
+
+
+def running(place: Place, run: str) -> dict[str, Any] | None:
+    """Return what `status` tells of a run."""
+    return next((one for one in place.status()["running"] if one["run"] == run), None)
+
+
+def hand_over(place: Place, second: str, first: str = FIRST) -> tuple[dict[str, Any], int, str]:
+    """Let a shim end its run while another order waits; return its first run, that one's signal, the second run.
+
+    The zygote is held still, so nobody else can take the order.
+    """
+    for name, text in (("first", first), ("second", second)):
+        place.job(name, text)
+        until(lambda name=name: place.known(name))  # type: ignore[misc]
+    before = place.run("first")
+    shown = until(lambda: running(place, before))
+    bell = int((place.paths.runs / before / "lock").read_text().split()[2])
+    zygote = place.pid("zygote")
+    os.kill(zygote, signal.SIGSTOP)
+    try:
+        run = place.run("second")
+        (place.root / "go").touch()
+        place.wait(before)
+        until(lambda: running(place, run) or place.ended(run))
+    finally:
+        os.kill(zygote, signal.SIGCONT)
+    return shown, bell, run
+
+
+def test_a_shim_takes_the_order_that_waits(place: Place) -> None:
+    """Both runs have their own end, lines and numbers; the second one's shim is the first one's."""
+    first, _, run = hand_over(place, 'command = "echo second; echo $PPID; kill -9 $$"\n')
+    row, before = place.wait(run), place.wait(first["run"])
+    assert (before["state"], before["exit_code"], before["signal"]) == ("failed", 3, None)
+    assert (row["state"], row["exit_code"], row["signal"]) == ("failed", None, signal.SIGKILL)
+    until(lambda: not place.folders())
+    told = [(line["seq"], line.get("line", line["event"])) for line in lines(place.paths, run=run)]
+    shim = str(first["shim_pid"])
+    assert told == [(1, "run.started"), (2, "second"), (3, shim), (4, "run.finished")]
+    assert [line["seq"] for line in lines(place.paths, run=first["run"])] == [1, 2, 3]
+
+
+def test_what_a_run_used_is_its_own(place: Place) -> None:
+    """CPU time and memory of the run before are not counted again."""
+    (place.root / "greedy.py").write_text(
+        "import os, time\n"
+        "def main():\n"
+        "    kept = bytearray(64 << 20)\n"
+        "    while time.process_time() < 0.3: pass\n"
+        "    while not os.path.exists('go'): time.sleep(0.01)\n"
+    )
+    first, _, run = hand_over(place, 'command = ["true"]\n', 'callable = "greedy:main"\n')
+    row, before = place.wait(run), place.wait(first["run"])
+    assert before["max_rss_bytes"] > 64 << 20 > row["max_rss_bytes"]
+    assert before["user_cpu_s"] + before["system_cpu_s"] > 0.3 > row["user_cpu_s"] + row["system_cpu_s"]
+
+
+def test_a_word_meant_for_the_run_before_does_not_reach_this_one(place: Place) -> None:
+    """Each run of a shim has a signal of its own: a late one is not heard, the right one is."""
+    first, bell, run = hand_over(place, LONG)
+    shown = until(lambda: running(place, run))
+    assert shown["shim_pid"] == first["shim_pid"]
+    os.kill(shown["shim_pid"], bell)
+    assert place.ask("stop", target="second", by="ada")["stopped"] == [run]
+    row = place.wait(run)
+    assert (row["state"], row["signal"], row["reason"]) == ("cancelled", signal.SIGTERM, "stopped by ada")
+
+
+def test_a_killed_shim_loses_the_run_that_it_has(place: Place) -> None:
+    """The run before has its end already; the one that the shim looks after is lost, and its job dead."""
+    first, _, run = hand_over(place, LONG)
+    shown = until(lambda: running(place, run))
+    os.kill(shown["shim_pid"], signal.SIGKILL)
+    assert place.wait(run)["state"] == "lost"
+    assert place.wait(first["run"])["state"] == "failed"
+    until(lambda: not Path("/proc", str(shown["pid"])).exists())
+    until(lambda: not place.folders())
+
+
+def test_a_second_run_is_adopted_too(place: Place) -> None:
+    """The akjobd after a kill -9 finds the run by its lock, and the signal that the shim listens to."""
+    _, _, run = hand_over(place, LONG)
+    before = until(lambda: running(place, run))
+    place.kill("akjobd")
+    until(place.loaded)
+    assert until(lambda: running(place, run)) == before
+    assert place.ask("stop", target=run, by="ada")["stopped"] == [run]
+    assert place.wait(run)["reason"] == "stopped by ada"
+    until(lambda: not place.folders())
+
+
+def test_what_a_run_left_behind_is_ended_before_the_next_begins(place: Place) -> None:
+    """Nothing of the run before can be taken for the next one's."""
+    leaving = "command = \"(trap '' TERM; exec sleep 300) & while [ ! -e go ]; do sleep 0.02; done\"\n"
+    first, _, run = hand_over(place, 'command = "exit 7"\n', leaving)
+    assert "left 1 process behind, ended: sleep" in place.wait(first["run"])["reason"]
+    assert place.wait(run)["reason"] == "exit code 7"
+
+
+def test_an_order_longer_than_a_packet(place: Place) -> None:
+    """Arguments of half a megabyte arrive whole."""
+    (place.root / "echo.py").write_text("def main(text): return [len(text), text[-3:]]\n")
+    place.job("long", f'callable = "echo:main"\nargs = ["{"x" * 500_000}end"]\n')
+    until(lambda: place.known("long"))
+    assert place.wait(place.run("long"))["result"] == '[500003, "end"]'
