@@ -10,7 +10,6 @@ import fcntl
 import gc
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
@@ -34,7 +33,7 @@ from akjob.jobset.model import Broken, Change, JobSet
 from akjob.jobset.watch import Quiet, Watcher
 from akjob.journal import Journal
 from akjob.processes import die_with_supervisord, give_memory_back, lock_holder, started_us
-from akjob.run import cgroup, faultpoint, order
+from akjob.run import cgroup, faultpoint, folder, order
 from akjob.run.ids import RunIds
 from akjob.run.wards import Ended, Happening, Lost, NeverStarted, Started, Trouble, Wards
 from akjob.timer import Alarm
@@ -88,7 +87,8 @@ class Daemon:
         self._journal_watched = (-1, 0)
         self._ledger = ledger.Ledger.open(paths.db)
         self._folders = Worker("folders", self._ring)
-        self._wards = Wards(paths, self._selector, self._ask_spool, self._remove_folder, now_us)
+        self._wards = Wards(paths, self._selector, self._remove_folder, now_us)
+        self._rubbish: list[str] = []
         self._agenda = Agenda(
             host=socket.gethostname(),
             max_running=config.max_running,
@@ -622,9 +622,23 @@ class Daemon:
         except OSError as error:
             self._journal.say("error", "job.not_deleted", file=file, message=f"cannot delete it: {error.strerror}")
 
-    def _remove_folder(self, path: str) -> None:
+    def _remove_folder(self, run: str) -> None:
         """Remove the folder of a run, off the loop: a disk may take its time for each file."""
-        self._folders.give(lambda: shutil.rmtree(path, ignore_errors=True), lambda _: None, self._chore_failed)
+        self._rubbish.append(run)
+        if not self._folders.waiting:
+            self._remove_folders()
+
+    def _remove_folders(self) -> None:
+        """Have all folders removed that wait for it, in one piece of work."""
+        runs, self._rubbish = self._rubbish, []
+
+        def removed(spools: list[str]) -> None:
+            for run in spools:
+                self._ask_spool(run)
+            if self._rubbish:
+                self._remove_folders()
+
+        self._folders.give(lambda: _remove(self.paths.runs, runs), removed, self._chore_failed)
 
     def _ask_spool(self, run: str) -> None:
         """Ask the collector to read a spool in; it deletes it then, and the next sweep removes the rest."""
@@ -969,11 +983,21 @@ def _fail(message: str, code: int, *, wait_s: float = _FATAL_S) -> NoReturn:
     sys.exit(code)
 
 
+def _remove(folders: Path, runs: list[str]) -> list[str]:
+    """Remove the folders of runs; return those that have a spool. What cannot be removed is left to the next sweep."""
+    spools = []
+    for run in runs:
+        with contextlib.suppress(OSError):
+            if not folder.remove(f"{folders}/{run}"):
+                spools.append(run)
+    return spools
+
+
 def _make_folders(paths: Paths) -> None:
     paths.var.mkdir(mode=0o700, exist_ok=True)
     paths.var.chmod(0o700)
-    for folder in (paths.run_dir, paths.runs, paths.log_dir):
-        folder.mkdir(mode=0o700, exist_ok=True)
+    for place in (paths.run_dir, paths.runs, paths.log_dir):
+        place.mkdir(mode=0o700, exist_ok=True)
 
 
 def _take_lock(path: Path) -> int:

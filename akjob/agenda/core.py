@@ -44,6 +44,7 @@ from akjob.spec.model import Command, JobSpec
 _SCHEDULED = ("schedule", "start", "missed")
 _TRIES_UP_TO_US = 60 * SECOND
 _MARK_AHEAD_US = HOUR  # a lead is shorter, as a rule
+_LOOKS_A_TURN = 128  # so many starts are one commit; a burst of more goes on in the next turn, and others get a word in
 _STEP_BACK_US = 2 * SECOND  # a clock that goes back by less is being slewed
 
 
@@ -317,7 +318,10 @@ class Agenda:
     # ------------------------------------------------------------------ time
 
     def turn(self, now_us: int) -> None:
-        """Let the time be ``now_us``, and do what is due. Any jump of the clock is fine, in both directions."""
+        """Let the time be ``now_us``, and do what is due. Any jump of the clock is fine, in both directions.
+
+        Of many jobs only some are looked at: :attr:`wake_us` is not later than ``now_us`` then.
+        """
         back_us, self._now = self._now - now_us, now_us
         if back_us > _STEP_BACK_US:
             self._step_back(back_us)
@@ -332,12 +336,14 @@ class Agenda:
             if run.phase == "waiting" and run.place == "timed":
                 self._offer(run)
         self._promote_stirred()
-        while self._wakes and self._wakes[0][0] <= now_us:
+        left = _LOOKS_A_TURN
+        while left and self._wakes and self._wakes[0][0] <= now_us:
             wake, name = heapq.heappop(self._wakes)
             job = self._jobs[name]
             if job.wake_us == wake:
                 self._look(job)
                 self._promote_stirred()
+                left -= 1
         for run in self._places.take():
             self._order(run)
 

@@ -72,6 +72,17 @@ def note(lock: int, pid: int, started_us: int, bell: int) -> None:
     os.pwrite(lock, (b"%d %d %d" % (pid, started_us, bell)).ljust(_NOTE_ROOM - 1) + b"\n", 0)
 
 
+def remove(folder: str) -> bool:
+    """Remove the folder of a run that is over. False: it has a spool that the collector must read in before."""
+    names = os.listdir(folder)
+    if SPOOL in names:
+        return False
+    for name in names:
+        os.unlink(f"{folder}/{name}")
+    os.rmdir(folder)
+    return True
+
+
 def deny_right(folder: str, order: int) -> bool:
     """Say that this order is never to be started. False: a shim was first. Raises OSError: it is not said."""
     try:

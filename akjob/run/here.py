@@ -61,7 +61,9 @@ def run_here(spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str, A
 def _shim(nursery: Nursery) -> Forked:
     while True:
         select.select([nursery.fileno(), nursery.pidfd], [], [])
-        for answer in nursery.answers():
+        for answer in nursery.heard():
+            if not isinstance(answer, Forked):
+                continue
             if answer.failed or answer.pidfd < 0:
                 _complain(answer.failed or "its shim ended before it began")
                 sys.exit(1)

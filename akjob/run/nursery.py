@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from akjob.config import Paths
 
 _DESCRIPTOR = 3
+_LONGEST_NOTICE = 1 << 16
+_BESIDE = socket.CMSG_LEN(array.array("i").itemsize)
 _TITLE_ROOM = 240
 
 _BOOT = (
@@ -127,17 +129,17 @@ class Nursery:
             file.seek(0)
             socket.send_fds(self._socket, [post.IN_A_FILE], [file.fileno()])
 
-    def answers(self) -> list[Forked]:
-        """Return what the zygote answered since the last call."""
-        found: list[Forked] = []
+    def heard(self) -> list[Forked | bytes]:
+        """Return the answers to orders, and the notices of shims, that came since the last call."""
+        found: list[Forked | bytes] = []
         while True:
             try:
-                data, ancillary, _, _ = self._socket.recvmsg(4096, socket.CMSG_LEN(array.array("i").itemsize))
+                data, ancillary, _, _ = self._socket.recvmsg(_LONGEST_NOTICE, _BESIDE)
             except OSError:
                 return found
             if not data:
                 return found
-            found.append(_answer(data.decode(), ancillary))
+            found.append(_answer(data.decode(), ancillary) if data.startswith((b"forked ", b"failed ")) else data)
 
     def ended(self) -> bool:
         """Whether the zygote is dead; it is reaped then."""

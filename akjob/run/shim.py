@@ -40,6 +40,7 @@ _GATE_CHECK_S = 1.0
 _GATE_PATIENCE_US = 1_000_000
 _MESSAGE = 1 << 18
 _MOST_RUNS = 64
+_TELLABLE = 1 << 14
 
 
 def main(order: dict[str, Any], control: _socket.socket) -> NoReturn:
@@ -50,7 +51,7 @@ def main(order: dict[str, Any], control: _socket.socket) -> NoReturn:
         linux.adopt_orphans()
         linux.precise_timers()
         bell = Bell()
-        notices = Notices(order["shims"])
+        notices = Notices(control, order["shims"])
         for _ in range(_MOST_RUNS):  # there is no garbage collection here
             linux.set_title(f"akjob: shim of {order['job']} {order['run']}")
             shim = Shim(order, control, bell, notices)
@@ -103,11 +104,14 @@ class Bell:
 
 
 class Notices:
-    """What akjobd is told. It need not be there: it reads the folders when it starts."""
+    """What akjobd is told: on the socket of its zygote, and when that akjobd is gone on the one that its successor has.
 
-    def __init__(self, address: str) -> None:
+    None need be there: akjobd reads the folders when it starts.
+    """
+
+    def __init__(self, control: _socket.socket, address: str) -> None:
+        self._socket: _socket.socket | None = control
         self._address = address
-        self._socket: _socket.socket | None = None
         self.waiting: list[bytes] = []
 
     def fileno(self) -> int:
@@ -126,14 +130,14 @@ class Notices:
             try:
                 if known is None:
                     self._connect()
-                self._socket.send(self.waiting[0])  # type: ignore[union-attr]
+                self._socket.send(self.waiting[0], _socket.MSG_DONTWAIT)  # type: ignore[union-attr]
                 del self.waiting[0]
             except BlockingIOError:
                 return
             except OSError:
                 self.close()
                 if known is None:
-                    self.waiting.clear()  # else it is another akjobd by now
+                    self.waiting.clear()
 
     def _connect(self) -> None:
         self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
@@ -141,7 +145,7 @@ class Notices:
         self._socket.connect(self._address)
 
     def close(self) -> None:
-        """Let go of akjobd's socket."""
+        """Let go of the socket."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -206,15 +210,16 @@ class Shim:
 
     def next_order(self) -> dict[str, Any] | None:
         """Return another order if one waits and nothing at all is left of this run; akjobd is told who has it."""
-        if not (self.sender.idle and self.childless and not self.notices.waiting):
+        if not (self.sender.idle and self.childless):
             return None
         self.sender.close()
         os.close(self.lock)
         try:
             order = post.take(self.control, _socket.MSG_DONTWAIT)
-        except BlockingIOError:
+        except OSError:  # none waits, or akjobd is gone
             return None
         if order is not None:
+            self.notices.waiting.clear()  # that it has left the run says as much
             self.bell.next_call()
             post.answer(self.control, order["run"], os.getpid(), self.bell.call, self.run)
         return order
@@ -585,7 +590,8 @@ class Shim:
             self._say_finished(end)
         if self.order["cgroup"]:
             _remove_group(self.order["cgroup"])
-        data = _json(end).encode()
+        text = _json(end)
+        data = text.encode()
         written = False
         while True:
             now = time.monotonic()
@@ -593,7 +599,7 @@ class Shim:
                 written = self._write_end(data)
                 if written:
                     faultpoint.reached("end written", self.run)
-                    self.notices.say(f"ended {self.run} {os.getpid()}")
+                    self.notices.say(f"ended {self.run} {os.getpid()}" + (f" {text}" if len(text) < _TELLABLE else ""))
             if written and (self.sender.idle or (self.sender.silent(now) and self._saved(now))):
                 return
             deadlines = [moment for moment in (self.sender.deadline(now),) if moment is not None]

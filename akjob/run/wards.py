@@ -27,7 +27,7 @@ from msgspec import Struct
 from akjob.config import socket_address
 from akjob.processes import lock_holder
 from akjob.run import cgroup, folder, order
-from akjob.run.nursery import Nursery
+from akjob.run.nursery import Forked, Nursery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -103,20 +103,19 @@ class Ward(Struct):
 class Wards:
     """All runs that are ordered or live.
 
-    ``register`` and ``unregister`` are the loop's: (descriptor, mask, callback).
+    ``remove`` is told the runs whose folders are of no more use, but for a spool that the collector has to read in.
     """
 
     def __init__(
         self,
         paths: Paths,
         selector: selectors.BaseSelector,
-        ask_spool: Callable[[str], None],
         remove: Callable[[str], None],
         now_us: Callable[[], int],
     ) -> None:
         self._paths = paths
+        self._runs = str(paths.runs)
         self._selector = selector
-        self._ask_spool = ask_spool
         self._remove = remove
         self._now_us = now_us
         self._wards: dict[str, Ward] = {}
@@ -194,7 +193,10 @@ class Wards:
         if mask & selectors.EVENT_WRITE:
             nursery.flush()
             self._mind_writing()
-        for answer in nursery.answers():
+        for answer in nursery.heard():
+            if not isinstance(answer, Forked):
+                self._notice(answer)
+                continue
             self._left(answer.left)
             ward = self._wards.get(answer.run)
             if ward is None:
@@ -354,13 +356,12 @@ class Wards:
         if ward.gone and ward.forgotten:
             self._clean(ward)
 
-    def _take_end(self, ward: Ward) -> bool:
-        """Read ``end.json``, if it is there and was not read before."""
+    def _take_end(self, ward: Ward, told: str | None = None) -> bool:
+        """Read ``end.json``, if it is there and was not read before; ``told`` is what it holds, from its writer."""
         if ward.ended:
             return True
         try:
-            with open(f"{self._folder(ward.run)}/{folder.END}", "rb") as file:
-                end = msgspec.json.decode(file.read())
+            end = msgspec.json.decode(self._read_end(ward) if told is None else told)
         except FileNotFoundError:
             return False
         except (OSError, msgspec.DecodeError):
@@ -380,6 +381,10 @@ class Wards:
         ward.ended = True
         self.happened.append(Ended(ward.run, end))
         return True
+
+    def _read_end(self, ward: Ward) -> bytes:
+        with open(f"{self._folder(ward.run)}/{folder.END}", "rb") as file:
+            return file.read()
 
     def _never(self, ward: Ward, reason: str) -> None:
         ward.ended = ward.gone = True
@@ -421,20 +426,23 @@ class Wards:
                 data = self._notices.recv(1 << 16)
             except BlockingIOError:
                 return
-            kind, run, shim_pid, *rest = data.decode("utf-8", "replace").split(" ", 3)
-            ward = self._wards.get(run)
-            if ward is None or ward.ended or not shim_pid.isdigit():
-                continue
-            ward.shim_pid = ward.shim_pid or int(shim_pid)
-            if kind == "started" and not ward.started_us:
-                pid, _, started_us = rest[0].partition(" ")
-                self._started(ward, int(pid), int(started_us))
-            elif kind == "ended":
-                self._take_end(ward)
-            elif kind == "unable":
-                token, _, why = rest[0].partition(" ")
-                if int(token) == ward.token:
-                    self._settle(ward, f"its shim could not begin: {why}")
+            self._notice(data)
+
+    def _notice(self, data: bytes) -> None:
+        kind, run, shim_pid, *rest = data.decode("utf-8", "replace").split(" ", 3)
+        ward = self._wards.get(run)
+        if ward is None or ward.ended or not shim_pid.isdigit():
+            return
+        ward.shim_pid = ward.shim_pid or int(shim_pid)
+        if kind == "started" and not ward.started_us:
+            pid, _, started_us = rest[0].partition(" ")
+            self._started(ward, int(pid), int(started_us))
+        elif kind == "ended":
+            self._take_end(ward, rest[0] if rest else None)
+        elif kind == "unable":
+            token, _, why = rest[0].partition(" ")
+            if int(token) == ward.token:
+                self._settle(ward, f"its shim could not begin: {why}")
 
     # -- what akjobd tells --------------------------------------------------------------------------------------------
 
@@ -472,23 +480,15 @@ class Wards:
             self._clean(ward)
 
     def _clean(self, ward: Ward) -> None:
-        where = self._folder(ward.run)
-        if os.path.exists(f"{where}/{folder.SPOOL}"):
-            self._ask_spool(ward.run)  # the collector reads it in and deletes it; then sweep() finds the rest
-        else:
-            self._remove(where)
+        self._remove(ward.run)
         self._wards.pop(ward.run, None)
 
     def sweep(self, open_runs: Callable[[str], bool]) -> None:
         """Remove folders of runs that have ended, whose shims are gone and whose spools were read in."""
         for name in os.listdir(self._paths.runs):
-            where = self._folder(name)
-            if name in self._wards or open_runs(name) or _holder(where):
+            if name in self._wards or open_runs(name) or _holder(self._folder(name)):
                 continue
-            if os.path.exists(f"{where}/{folder.SPOOL}"):
-                self._ask_spool(name)
-            else:
-                self._remove(where)
+            self._remove(name)
         for name in [] if self.groups is None else self.groups.names():
             if name not in self._wards and not open_runs(name) and self.groups is not None:
                 cgroup.end(self.groups.of(name))
@@ -516,7 +516,7 @@ class Wards:
                 os.close(ward.pidfd)
 
     def _folder(self, run: str) -> str:
-        return f"{self._paths.runs}/{run}"
+        return f"{self._runs}/{run}"
 
 
 def _rights(where: str) -> list[str]:

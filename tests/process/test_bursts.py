@@ -44,6 +44,7 @@ def hand_over(place: Place, second: str, first: str = FIRST) -> tuple[dict[str, 
     zygote = place.pid("zygote")
     os.kill(zygote, signal.SIGSTOP)
     try:
+        until(lambda: Path(f"/proc/{zygote}/stat").read_text().rpartition(")")[2].split()[0] == "T")
         run = place.run("second")
         (place.root / "go").touch()
         place.wait(before)
