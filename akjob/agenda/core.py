@@ -44,7 +44,7 @@ from akjob.spec.model import Command, JobSpec
 _SCHEDULED = ("schedule", "start", "missed")
 _TRIES_UP_TO_US = 60 * SECOND
 _MARK_AHEAD_US = HOUR  # a lead is shorter, as a rule
-_LOOKS_A_TURN = 128  # so many starts are one commit; a burst of more goes on in the next turn, and others get a word in
+_DUE_A_TURN = 128  # so many starts are one commit; a burst of more goes on in the next turn, and others get a word in
 _STEP_BACK_US = 2 * SECOND  # a clock that goes back by less is being slewed
 
 
@@ -320,7 +320,7 @@ class Agenda:
     def turn(self, now_us: int) -> None:
         """Let the time be ``now_us``, and do what is due. Any jump of the clock is fine, in both directions.
 
-        Of many jobs only some are looked at: :attr:`wake_us` is not later than ``now_us`` then.
+        Of many jobs that are due only some are seen to: :attr:`wake_us` is not later than ``now_us`` then.
         """
         back_us, self._now = self._now - now_us, now_us
         if back_us > _STEP_BACK_US:
@@ -336,14 +336,13 @@ class Agenda:
             if run.phase == "waiting" and run.place == "timed":
                 self._offer(run)
         self._promote_stirred()
-        left = _LOOKS_A_TURN
+        left = _DUE_A_TURN
         while left and self._wakes and self._wakes[0][0] <= now_us:
             wake, name = heapq.heappop(self._wakes)
             job = self._jobs[name]
             if job.wake_us == wake:
-                self._look(job)
+                left -= self._look(job)
                 self._promote_stirred()
-                left -= 1
         for run in self._places.take():
             self._order(run)
 
@@ -390,24 +389,24 @@ class Agenda:
         if wake_us is not None:
             heapq.heappush(self._wakes, (wake_us, job.row.job))
 
-    def _look(self, job: Job) -> None:
-        """Decide about one job, and say when to look again."""
+    def _look(self, job: Job) -> bool:
+        """Decide about one job, and say when to look again; return whether a slot was due."""
         job.wake_us = None
         self._settle(job)
         spec, when = job.spec, job.when
         if spec is None or when is None or self._is_calm(job, spec, when):
-            return
+            return False
         decision = decide(spec, when, self._known(job, spec), self._now)
         self._apply(job, spec, decision)
         if job.row.paused_at_us is not None and not job.paused_at(self._now):
             self._unpause(job)
             self._wake_at(job, self._now)
-            return
-        if done(spec, job.row.runs_started):
+        elif done(spec, job.row.runs_started):
             self._delete_if_done(job, spec)
-            return
-        job.next_us = decision.next_us
-        self._wake_at(job, decision.wake_us)
+        else:
+            job.next_us = decision.next_us
+            self._wake_at(job, decision.wake_us)
+        return bool(decision.verdicts)
 
     def _is_calm(self, job: Job, spec: JobSpec, when: Timing) -> bool:
         """Say whether nothing is to be decided but when to look again, and do that: as it is with most jobs at a start.

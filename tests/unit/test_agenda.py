@@ -426,6 +426,20 @@ def test_max_running_can_be_raised(tmp_path: Path) -> None:
     assert len(world.go("11:00:01")) == 2
 
 
+def test_a_burst_goes_on_in_the_next_turn(tmp_path: Path) -> None:
+    """Of three hundred jobs that are due at once a turn takes some, so that commands are answered in between."""
+    world = World(tmp_path, *(job(f"j{number}", HOURLY) for number in range(300)), now=us("10:30:00"))
+    begun = []
+    while True:
+        starts = world.turn("11:00:00").starts
+        begun.append(len(starts))
+        wake = world.agenda.wake_us
+        if wake is None or wake > us("11:00:00"):
+            break
+    assert begun == [128, 128, 44]
+    assert len({row_["job"] for row_ in world.rows()}) == 300
+
+
 def test_an_order_ahead_does_not_overtake(tmp_path: Path) -> None:
     """Where there is no place, the slot is claimed when it comes, not ahead."""
     world = World(tmp_path, job("a", HOURLY), job("b", HOURLY), now=us("10:30:00"), max_running=1)
@@ -1056,6 +1070,7 @@ def test_only_due_jobs_cost_something(monkeypatch: pytest.MonkeyPatch) -> None:
     agenda.turn(us("11:59:00"))
     assert calls == []
     agenda.turn(us("12:00:00"))
+    agenda.turn(us("12:00:00"))  # the rest of a burst
     assert len(agenda.effects().starts) == 167
     assert len(calls) == 167
 
