@@ -51,7 +51,7 @@ def main(  # noqa: PLR0913, PLR0917 - all that the shim hands over
     try:
         try:
             environment = _surroundings(order, out, err, shim, bells)
-            code = _begin(order, channel, environment, gated=gated)
+            code = begin(order, channel, environment, gated=gated)
         except RefusedError as refused:
             python.tell(channel, python.REFUSED, str(refused))
         except load.CodeError as error:
@@ -105,7 +105,7 @@ def _surroundings(order: dict[str, Any], out: int, err: int, shim: int, bells: S
     os.dup2(err, 2)
     _reset_signals(bells)
     user = _user(order)
-    environment = _environment(order, user)  # secrets are read as the daemon
+    environment = environment_of(order, user)  # secrets are read as the daemon
     if order["umask"] is not None:
         os.umask(order["umask"])
     if order["nice"] is not None:
@@ -193,7 +193,8 @@ def _become(order: dict[str, Any], user: Any) -> None:
 # -- the environment --------------------------------------------------------------------------------------------------
 
 
-def _environment(order: dict[str, Any], user: Any) -> dict[str, str]:
+def environment_of(order: dict[str, Any], user: Any) -> dict[str, str]:
+    """Return what a job's environment has beyond akjobd's. Raises RefusedError."""
     environment: dict[str, str] = {}  # what comes to akjobd's own, which the zygote has without SUPERVISOR_*
     if user is not None:
         environment.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name, SHELL=user.pw_shell or "/bin/sh")
@@ -308,7 +309,8 @@ class _EnvText:
 # -- the code ---------------------------------------------------------------------------------------------------------
 
 
-def _begin(order: dict[str, Any], channel: _socket.socket, environment: dict[str, str], *, gated: bool) -> int:
+def begin(order: dict[str, Any], channel: _socket.socket, environment: dict[str, str], *, gated: bool) -> int:
+    """Run the job's code in its surroundings and return the exit code, or execute it and do not return."""
     kind = order["code"][0]
     if kind == "command":
         return _exec(order["code"][1], order, channel, gated=gated)

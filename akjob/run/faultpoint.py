@@ -7,16 +7,16 @@ and goes on when it is answered or the connection ends. Part of the zygote: it i
 import _socket
 import os
 
-_address = os.environ.get("AKJOB_FAULTPOINTS")
+address = os.environ.get("AKJOB_FAULTPOINTS")
 
 
 def reached(step: str, run: str) -> None:
     """Say that this process has come to a step of a run's life, and wait to be let go on. Without a test: nothing."""
-    if _address is None:
+    if address is None:
         return
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
-        sock.connect(_address)
+        sock.connect(address)
         sock.sendall(f"{step} {run} {os.getpid()}\n".encode())
         sock.recv(1)
     except OSError:

@@ -40,7 +40,7 @@ def run_here(spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str, A
         collector = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         collector.bind(str(stand_in.collector_socket))
         collector.listen(1)
-        nursery = Nursery(stand_in)
+        nursery = Nursery(stand_in, rehearse=False)
         stack.callback(nursery.close)
         instant = time.time_ns() // 1000
         run = f"here-{os.getpid()}"

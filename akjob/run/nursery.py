@@ -32,7 +32,7 @@ _TITLE_ROOM = 240
 
 _BOOT = (
     "import sys; sys.path.insert(0, {home!r}); from akjob.run import child, zygote; "
-    "del sys.path[0]; child.LIBRARY_PATH = list(sys.path); zygote.main({descriptor})"
+    "del sys.path[0]; child.LIBRARY_PATH = list(sys.path); zygote.main({descriptor}, {rehearsed_in!r})"
 )
 
 
@@ -54,11 +54,12 @@ class Forked(Struct, frozen=True):
 class Nursery:
     """One zygote. When it ends, :attr:`pidfd` becomes readable: :meth:`close` this one and make another."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, *, rehearse: bool = True) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._socket = ours
         self._outbox: deque[bytes] = deque()
+        rehearsed_in = str(paths.run_dir / "rehearsal") if rehearse else ""
         home = str(Path(akjob.__file__).resolve().parent.parent)
         argv = [
             sys.executable,
@@ -67,7 +68,7 @@ class Nursery:
             "-X",
             "utf8",
             "-c",
-            _BOOT.format(home=home, descriptor=_DESCRIPTOR),
+            _BOOT.format(home=home, descriptor=_DESCRIPTOR, rehearsed_in=rehearsed_in),
             "-" * _TITLE_ROOM,
         ]
         env = {key: value for key, value in os.environ.items() if not key.startswith("SUPERVISOR_")}

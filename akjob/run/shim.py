@@ -80,7 +80,7 @@ class Bell:
     """
 
     def __init__(self) -> None:
-        self.fd, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self.fd, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.rung: set[int] = set()
         self.call = BELLS[0]
         self.used = [self.call]
@@ -88,10 +88,18 @@ class Bell:
             self._listen(number)
         for number in (_signal.SIGINT, _signal.SIGHUP, _signal.SIGPIPE):
             _signal.signal(number, _signal.SIG_IGN)
-        _signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
 
     def _listen(self, number: int) -> None:
         _signal.signal(number, lambda number, _frame: self.rung.add(number))
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        _signal.set_wakeup_fd(-1)
+        for number in (_signal.SIGCHLD, _signal.SIGTERM, *self.used):
+            _signal.signal(number, _signal.SIG_DFL)
+        os.close(self.fd)
+        os.close(self._write)
 
     def next_call(self) -> None:
         """Go on to the signal of the next run; the one before is not heard any more."""

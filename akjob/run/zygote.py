@@ -17,27 +17,32 @@ import site
 
 from akjob.code import load
 from akjob.log import job as _job  # noqa: F401 - loaded here so that no run mixes versions after an upgrade
-from akjob.run import child, linux, post, shim
+from akjob.run import child, linux, post, rehearsal, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 
-def main(descriptor: int) -> None:
-    """Serve the orders that come on a descriptor until akjobd is gone, which is the end of its socket."""
+def main(descriptor: int, rehearsed_in: str) -> None:
+    """Serve the orders that come on a descriptor until akjobd is gone, which is the end of its socket.
+
+    ``rehearsed_in`` is a folder for :mod:`akjob.run.rehearsal`; empty: there is only one run, and it must begin soon.
+    """
     control = _socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
     linux.keep_title_area()
-    linux.set_title("akjob: zygote")
     child.prepare(_learn_site())
+    site.setquit()
+    site.setcopyright()
+    site.sethelper()
+    if rehearsed_in:
+        rehearsal.rehearse(rehearsed_in)
+    linux.set_title("akjob: zygote")
     # Shims belong to nobody here: the kernel takes their exit status.
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     for number in (_signal.SIGINT, _signal.SIGHUP):
         _signal.signal(number, _signal.SIG_IGN)
-    site.setquit()
-    site.setcopyright()
-    site.sethelper()
     gc.disable()
     gc.freeze()
     while (order := post.take(control)) is not None:

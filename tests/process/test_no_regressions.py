@@ -55,6 +55,7 @@ ZYGOTE = {
     "akjob.run.output",
     "akjob.run.post",
     "akjob.run.python",
+    "akjob.run.rehearsal",
     "akjob.run.shim",
     "akjob.run.zygote",
     "binascii",

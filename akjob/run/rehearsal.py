@@ -1,0 +1,191 @@
+"""Runs of nothing that the zygote goes through before its first order, so that what every run executes is warm.
+
+CPython rewrites a function's bytecode for what it finds there after some calls, and fills its caches of types and
+dictionaries. Every run would do that anew after its fork, in pages that are copied for it; here it is done once.
+
+What is done is real: a shim's life with a forked job, then the job's own way to its call and back, in this process.
+All of it happens in a folder of its own, which is removed again, and this process is left as it was. It is for speed
+alone: where it cannot be done, runs cost a little more. Part of the zygote: it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found] # the module signal would bring in enum
+import _socket
+import gc
+import marshal
+import os
+import select
+import sys
+
+from akjob.run import child, faultpoint, folder, shim
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_TURNS = 12
+_MODULE = "akjob_rehearsal"
+
+
+def rehearse(place: str) -> None:
+    """Go through some runs in the folder ``place``, which is made and removed."""
+    kept = faultpoint.address, sys.dont_write_bytecode
+    faultpoint.address, sys.dont_write_bytecode = None, True
+    try:
+        _clear(place)
+        os.mkdir(place, 0o700)
+        with open(f"{place}/{_MODULE}.py", "w", encoding="ascii") as file:
+            file.write("def nothing(): return None\n")
+        _rehearse_shims(place)
+        for turn in range(_TURNS):
+            _rehearse_job(_order(place, turn))
+        _clear(place)
+    except Exception:
+        return  # a full or read-only disk, say: whoever has to write there will say so
+    finally:
+        faultpoint.address, sys.dont_write_bytecode = kept
+        gc.disable()
+        gc.collect()
+
+
+def _rehearse_shims(place: str) -> None:
+    collector = _fork_collector(place)
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    bell = shim.Bell()
+    try:
+        order: dict[str, Any] | None = _order(place, 0)
+        for turn in range(1, _TURNS + 1):
+            if order is None:
+                return
+            one = shim.Shim(order, theirs, bell, shim.Notices(theirs, order["shims"]))
+            one.live()
+            if turn < _TURNS:
+                ours.send(marshal.dumps(_order(place, turn)))
+            order = one.next_order()
+            _hear(ours)
+    finally:
+        bell.close()
+        ours.close()
+        theirs.close()
+        os.close(collector)
+
+
+def _hear(ours: _socket.socket) -> None:
+    """Take what akjobd would be told."""
+    try:
+        while ours.recv(1 << 16, _socket.MSG_DONTWAIT):
+            continue
+    except BlockingIOError:
+        return
+
+
+def _fork_collector(place: str) -> int:
+    """Start a process that acknowledges lines, as the collector does, until the descriptor returned is closed.
+
+    It is nobody's child here: a shim would take it for something that its job has left.
+    """
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    listener.bind(f"{place}/collector")
+    listener.listen(_TURNS)
+    theirs, ours = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            if os.fork() == 0:
+                os.close(ours)
+                while listener in select.select([listener, theirs], [], [])[0]:
+                    _acknowledge(listener)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    listener.close()
+    os.close(theirs)
+    return ours
+
+
+def _acknowledge(listener: _socket.socket) -> None:
+    fd, _ = listener._accept()  # type: ignore[attr-defined] # noqa: SLF001 - what socket.accept() calls
+    connection = _socket.socket(fileno=fd)
+    lines = -1  # the hello is none
+    while data := connection.recv(1 << 16):
+        lines += data.count(b"\n")
+        connection.send(b"%d\n" % lines)
+    connection.close()
+
+
+def _rehearse_job(order: dict[str, Any]) -> None:
+    """Go the job's way to its call, and put back what it changes."""
+    path, argv, known, modules = list(sys.path), list(sys.argv), dict(sys.path_importer_cache), set(sys.modules)
+    channel, other = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    environment = child.environment_of(order, None)
+    os.environ.update(environment)
+    try:
+        child.begin(order, channel, environment, gated=True)
+    finally:
+        channel.close()
+        other.close()
+        for name in environment:
+            del os.environ[name]
+        sys.path[:], sys.argv[:] = path, argv
+        sys.path_importer_cache.clear()
+        sys.path_importer_cache.update(known)
+        for name in set(sys.modules) - modules:
+            del sys.modules[name]
+
+
+def _order(place: str, turn: int) -> dict[str, Any]:
+    """Return an order as :mod:`akjob.run.order` makes them, of a job that does nothing."""
+    run = f"rehearsal-{turn}"
+    names = {"JOB": "rehearsal", "RUN": run, "SLOT": "2026-01-01T00:00:00.000000Z", "ATTEMPT": "1", "ROOT": place}
+    return {
+        "run": run,
+        "job": "rehearsal",
+        "attempt": 1,
+        "trigger": "manual",
+        "slot_us": 0,
+        "token": 0,
+        "start_us": 1,
+        "import_ahead": turn % 2 == 1,
+        "lead_us": 0,
+        "folder": f"{place}/{run}",
+        "shims": f"{place}/shims",
+        "collector": f"{place}/collector",
+        "root": place,
+        "cwd": place,
+        "pythonpath": [],
+        "interpreter": None,
+        "setup": [],
+        "code": ("callable", f"{_MODULE}:nothing"),
+        "args": [],
+        "kwargs": {},
+        "env": {},
+        "env_file": None,
+        "names": {f"AKJOB_{name}": value for name, value in names.items()},
+        "user": None,
+        "group": None,
+        "umask": None,
+        "nice": None,
+        "rlimits": [],
+        "cgroup": "",
+        "limits": {"memory": None, "processes": None},
+        "timeout_us": 10_000_000,
+        "stop_signal": _signal.SIGTERM,
+        "kill_after_us": 1_000_000,
+        "success_codes": [0],
+        "output_limit": 1 << 20,
+        "warnings": [],
+    }
+
+
+def _clear(place: str) -> None:
+    """Remove what this, or a zygote that was killed at it, has left."""
+    if not os.path.isdir(place):
+        return
+    for name in os.listdir(place):
+        path = f"{place}/{name}"
+        if os.path.isdir(path):
+            folder.remove(path)
+        else:
+            os.unlink(path)
+    os.rmdir(place)
