@@ -56,11 +56,27 @@ def prepare_path(  # noqa: PLR0913, PLR0917 - all that a path comes from
             known.unsettle()
         sys.path[:] = _entries(os.environ.get("PYTHONPATH", "")) + list(base_path)
         _let_python_look()
-    own = [root, cwd, *(os.path.join(root, entry) for entry in pythonpath)]
+    own = [root, cwd]
+    if pythonpath:
+        own += [os.path.join(root, entry) for entry in pythonpath]
     sys.path[:] = list(dict.fromkeys([*own, *sys.path]))
-    # The parent's listings of folders may be older than an edit of this moment; the standard library's stay.
+    forget_folders(base_path)
+    _skip_zip(own)
+
+
+def forget_folders(base_path: Sequence[str]) -> None:
+    """Forget what is in folders: a listing may be older than an edit of this moment. The standard library's stays."""
     for entry in [known for known in sys.path_importer_cache if known not in base_path]:
         del sys.path_importer_cache[entry]
+
+
+def _skip_zip(folders: Sequence[str]) -> None:
+    """Do not have ``zipimport`` find out that folders are no archives: the last hook is for folders."""
+    for folder in folders:
+        try:
+            sys.path_importer_cache[folder] = sys.path_hooks[-1](folder)
+        except ImportError:  # an archive, or not there
+            continue
 
 
 def _entries(path: str) -> list[str]:

@@ -8,6 +8,7 @@ from akjob.log import channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 
@@ -84,24 +85,27 @@ class Log:
         channel.write(level, event, None, channel.with_failure({**self._fields, **fields}))
 
 
+_told: Mapping[str, str] = os.environ
 _run: CurrentRun | None = None
 
 
-def set_current_run(run: CurrentRun) -> None:
-    """Say which run this process belongs to; akjob does that before the job's code is loaded."""
-    global _run  # noqa: PLW0603 - one process, one run
-    _run = run
+def set_names(names: Mapping[str, str]) -> None:
+    """Say which run this process belongs to, by its ``AKJOB_*``; akjob does that before the job's code is loaded."""
+    global _told, _run  # one process, one run
+    _told, _run = names, None
 
 
 def current_run() -> CurrentRun:
     """Return the run that this process belongs to. Raises RuntimeError in a process that is no run."""
+    global _run  # noqa: PLW0603 - made when it is first asked for: most jobs do not
     if _run is not None:
         return _run
     try:
-        slot, attempt = os.environ["AKJOB_SLOT"], int(os.environ["AKJOB_ATTEMPT"])
-        return CurrentRun(os.environ["AKJOB_JOB"], os.environ["AKJOB_RUN"], slot, attempt)
+        slot, attempt = _told["AKJOB_SLOT"], int(_told["AKJOB_ATTEMPT"])
+        _run = CurrentRun(_told["AKJOB_JOB"], _told["AKJOB_RUN"], slot, attempt)
     except (KeyError, ValueError):
         raise RuntimeError(
             "this process is no run of a job: AKJOB_JOB, AKJOB_RUN, AKJOB_SLOT and AKJOB_ATTEMPT are not set; "
             "start it with `akjob run JOB` or `akjob run --here JOB`"
         ) from None
+    return _run

@@ -41,14 +41,13 @@ def install() -> None:
     sys.meta_path.insert(0, _Finder())
 
 
-def begin(fd: int, context: Mapping[str, str | int]) -> None:
+def begin(fd: int, names: Mapping[str, str]) -> None:
     """Say where messages go. ``fd`` leads to the shim, which adds source, job, run and seq to each of them.
 
-    ``context`` has ``job``, ``run``, ``slot`` (ISO 8601 text, UTC) and ``attempt``.
+    ``names`` are the run's ``AKJOB_*``.
     """
     channel.open_channel(fd)
-    job, run, slot = str(context["job"]), str(context["run"]), str(context["slot"])
-    current.set_current_run(current.CurrentRun(job, run, slot, int(context["attempt"])))
+    current.set_names(names)
 
 
 def uncaught(error: BaseException) -> None:

@@ -37,7 +37,7 @@ def main(order_fd: int, channel_fd: int) -> None:
             report = _print
         else:
             job.install()
-            job.begin(channel_fd, python.context(order))
+            job.begin(channel_fd, order["names"])
             report = job.uncaught
         code = python.begin(order, channel, load, gated=order["gated"], report=report)
     except load.CodeError as error:

@@ -59,7 +59,7 @@ class Nursery:
         ours.setblocking(False)
         self._socket = ours
         self._outbox: deque[bytes] = deque()
-        rehearsed_in = str(paths.run_dir / "rehearsal") if rehearse else ""
+        rehearsed_in = str(paths.run_dir) if rehearse else ""
         home = str(Path(akjob.__file__).resolve().parent.parent)
         argv = [
             sys.executable,

@@ -67,11 +67,6 @@ def own_streams() -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-def context(order: dict[str, Any]) -> dict[str, Any]:
-    """Return what the job's own log lines and ``current_run()`` need to know of the run."""
-    return {"job": order["job"], "run": order["run"], "slot": order["names"]["AKJOB_SLOT"], "attempt": order["attempt"]}
-
-
 def begin(
     order: dict[str, Any], channel: _socket.socket, load: Any, *, gated: bool, report: Callable[[BaseException], None]
 ) -> int:

@@ -25,15 +25,20 @@ if TYPE_CHECKING:
     from typing import Any
 
 _TURNS = 12
+_MOST_S = 2
 _MODULE = "akjob_rehearsal"
+_FOLDER = "rehearsal."
 
 
-def rehearse(place: str) -> None:
-    """Go through some runs in the folder ``place``, which is made and removed."""
+def rehearse(parent: str) -> None:
+    """Go through some runs in a folder below ``parent``, which is made and removed."""
+    place = f"{parent}/{_FOLDER}{os.getpid()}"
     kept = faultpoint.address, sys.dont_write_bytecode
     faultpoint.address, sys.dont_write_bytecode = None, True
+    _signal.signal(_signal.SIGALRM, _too_long)
+    _signal.alarm(_MOST_S)
     try:
-        _clear(place)
+        _clear_others(parent)
         os.mkdir(place, 0o700)
         with open(f"{place}/{_MODULE}.py", "w", encoding="ascii") as file:
             file.write("def nothing(): return None\n")
@@ -41,12 +46,18 @@ def rehearse(place: str) -> None:
         for turn in range(_TURNS):
             _rehearse_job(_order(place, turn))
         _clear(place)
-    except Exception:
-        return  # a full or read-only disk, say: whoever has to write there will say so
+    except (Exception, SystemExit):
+        return  # a full or read-only disk, or it is gone: whoever has to write there will say so
     finally:
+        _signal.alarm(0)
+        _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
         faultpoint.address, sys.dont_write_bytecode = kept
         gc.disable()
         gc.collect()
+
+
+def _too_long(_number: int, _frame: object) -> None:
+    raise TimeoutError
 
 
 def _rehearse_shims(place: str) -> None:
@@ -94,7 +105,7 @@ def _fork_collector(place: str) -> int:
         try:
             if os.fork() == 0:
                 os.close(ours)
-                while listener in select.select([listener, theirs], [], [])[0]:
+                while listener.fileno() in select.select([listener.fileno(), theirs], [], [])[0]:
                     _acknowledge(listener)
         finally:
             os._exit(0)
@@ -119,7 +130,7 @@ def _rehearse_job(order: dict[str, Any]) -> None:
     path, argv, known, modules = list(sys.path), list(sys.argv), dict(sys.path_importer_cache), set(sys.modules)
     channel, other = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     environment = child.environment_of(order, None)
-    os.environ.update(environment)
+    child.set_environment(environment)
     try:
         child.begin(order, channel, environment, gated=True)
     finally:
@@ -178,8 +189,15 @@ def _order(place: str, turn: int) -> dict[str, Any]:
     }
 
 
+def _clear_others(parent: str) -> None:
+    """Remove what zygotes have left that were killed at it."""
+    for name in os.listdir(parent):
+        if name.startswith(_FOLDER) and not os.path.exists(f"/proc/{name.removeprefix(_FOLDER)}"):
+            _clear(f"{parent}/{name}")
+    _clear(f"{parent}/{_FOLDER}{os.getpid()}")
+
+
 def _clear(place: str) -> None:
-    """Remove what this, or a zygote that was killed at it, has left."""
     if not os.path.isdir(place):
         return
     for name in os.listdir(place):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def main(descriptor: int, rehearsed_in: str) -> None:
     """Serve the orders that come on a descriptor until akjobd is gone, which is the end of its socket.
 
-    ``rehearsed_in`` is a folder for :mod:`akjob.run.rehearsal`; empty: there is only one run, and it must begin soon.
+    ``rehearsed_in`` is a folder for :mod:`akjob.run.rehearsal`; empty: there is but one run, and it must begin soon.
     """
     control = _socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)

@@ -40,9 +40,11 @@ def run(code: str) -> Done:
         import sys
         sys.path[:0] = [{ROOT!r}]
         from akjob.log import job
-        context = {{"job": "a/b", "run": "r1", "slot": "2026-03-29T01:00:00.000000Z", "attempt": 2}}
+        names = {{
+            "AKJOB_JOB": "a/b", "AKJOB_RUN": "r1", "AKJOB_SLOT": "2026-03-29T01:00:00.000000Z", "AKJOB_ATTEMPT": "2"
+        }}
         job.install()
-        job.begin({theirs.fileno()}, context)
+        job.begin({theirs.fileno()}, names)
         sys.path.append({SITE!r})
     """
     whole = textwrap.dedent(set_up) + textwrap.dedent(code)
