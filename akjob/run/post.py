@@ -1,7 +1,8 @@
 """The socket on which orders go out and answers come back; akjobd has one end, the zygote and all its shims the other.
 
 Whoever reads first has the order: the zygote, which forks a shim for it, or a shim that is done with its run. So in a
-burst a shim looks after one run after another, and most of what a fork costs is paid once. What is said back is one
+burst a shim looks after one run after another, and most of what a fork costs is paid once; :class:`Crowd` sees to it
+that there are not more of them than the processors have a use for. What is said back is one
 packet: ``forked RUN PID BELL LEFT`` with a pidfd of the shim beside it, or ``failed RUN why``.
 
 Part of the zygote: it imports next to nothing.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import _socket
 import marshal
 import os
+import select
 import sys
 
 TYPE_CHECKING = False
@@ -24,6 +26,7 @@ LONGEST = 1 << 15
 IN_A_FILE = b"file"
 
 _INT = 4
+_BUSY_A_PROCESSOR = 4
 _ROOM = _socket.CMSG_LEN(_INT)
 
 
@@ -39,13 +42,53 @@ def take(control: _socket.socket, flags: int = 0) -> dict[str, Any] | None:
     return order
 
 
-def answer(control: _socket.socket, run: str, pid: int, bell: int, left: str) -> None:
-    """Tell akjobd which shim has a run. Raises ProcessLookupError when that has ended; akjobd itself may be gone."""
-    pidfd = os.pidfd_open(pid)
+def answer(control: _socket.socket, run: str, pid: int, pidfd: int, bell: int, left: str) -> None:  # noqa: PLR0913, PLR0917
+    """Tell akjobd which shim has a run. It may be gone."""
+    beside = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pidfd.to_bytes(_INT, sys.byteorder))
     try:
-        beside = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pidfd.to_bytes(_INT, sys.byteorder))
         control.sendmsg([f"forked {run} {pid} {bell} {left}".encode()], [beside])
     except (BrokenPipeError, ConnectionResetError):
         return  # the akjobd that sent the order is gone; the next one finds the shim by its lock
-    finally:
-        os.close(pidfd)
+
+
+class Crowd:
+    """How many shims are busy: forked, not ended, and not yet waiting for a job that goes on.
+
+    Without a bound a burst would be hundreds of processes that wait for a processor, each with its memory, and akjobd
+    among them. A shim writes its pid here once its job has run for a moment; one that is killed is told by its pidfd.
+    """
+
+    def __init__(self) -> None:
+        self._most = _BUSY_A_PROCESSOR * (os.cpu_count() or 1)
+        self._read, self._write = os.pipe2(os.O_CLOEXEC)
+        self._busy: dict[int, int] = {}
+
+    def add(self, pid: int, pidfd: int) -> None:
+        """Count a shim that was just forked, and keep its descriptor."""
+        self._busy[pid] = pidfd
+
+    def wait(self) -> None:
+        """Wait until another one may be forked."""
+        if not self._busy:
+            return
+        full = len(self._busy) >= self._most
+        ready, _, _ = select.select([self._read, *self._busy.values()], [], [], None if full else 0)
+        gone = [pid for pid, pidfd in self._busy.items() if pidfd in ready]
+        if self._read in ready:
+            told = os.read(self._read, _INT << 10)
+            gone += [int.from_bytes(told[at : at + _INT], sys.byteorder) for at in range(0, len(told), _INT)]
+        for pid in gone:
+            pidfd = self._busy.pop(pid, -1)
+            if pidfd >= 0:
+                os.close(pidfd)
+        if full:
+            self.wait()
+
+    def settle(self) -> None:
+        """In a shim: be no longer one of those that are busy."""
+        os.write(self._write, os.getpid().to_bytes(_INT, sys.byteorder))
+
+    def leave(self) -> None:
+        """In a job: have nothing to do with it."""
+        os.close(self._read)
+        os.close(self._write)

@@ -69,7 +69,7 @@ def _rehearse_shims(place: str) -> None:
         for turn in range(1, _TURNS + 1):
             if order is None:
                 return
-            one = shim.Shim(order, theirs, bell, shim.Notices(theirs, order["shims"]))
+            one = shim.Shim(order, theirs, bell, shim.Notices(theirs, order["shims"]), None)
             one.live()
             if turn < _TURNS:
                 ours.send(marshal.dumps(_order(place, turn)))

@@ -41,9 +41,10 @@ _GATE_PATIENCE_US = 1_000_000
 _MESSAGE = 1 << 18
 _MOST_RUNS = 64
 _TELLABLE = 1 << 14
+_SETTLE_S = 0.01
 
 
-def main(order: dict[str, Any], control: _socket.socket) -> NoReturn:
+def main(order: dict[str, Any], control: _socket.socket, crowd: post.Crowd) -> NoReturn:
     """Look after one run, from its order to its end, and after others that wait then; never returns."""
     code = 0
     try:
@@ -52,14 +53,15 @@ def main(order: dict[str, Any], control: _socket.socket) -> NoReturn:
         linux.precise_timers()
         bell = Bell()
         notices = Notices(control, order["shims"])
+        among: post.Crowd | None = crowd
         for _ in range(_MOST_RUNS):  # there is no garbage collection here
             linux.set_title(f"akjob: shim of {order['job']} {order['run']}")
-            shim = Shim(order, control, bell, notices)
+            shim = Shim(order, control, bell, notices, among)
             shim.live()
             following = shim.next_order()
             if following is None:
                 break
-            order = following
+            order, among = following, shim.crowd
     except SystemExit as leave:
         code = int(leave.code or 0)
     except BaseException:
@@ -162,8 +164,12 @@ class Notices:
 class Shim:
     """One run. ``order`` is described in :mod:`akjob.run.order`; the others are the process's own."""
 
-    def __init__(self, order: dict[str, Any], control: _socket.socket, bell: Bell, notices: Notices) -> None:
+    def __init__(
+        self, order: dict[str, Any], control: _socket.socket, bell: Bell, notices: Notices, crowd: post.Crowd | None
+    ) -> None:
         self.order = order
+        self.crowd = crowd
+        self.settles_at = 0.0
         self.control = control
         self.bell = bell
         self.notices = notices
@@ -229,7 +235,10 @@ class Shim:
         if order is not None:
             self.notices.waiting.clear()  # that it has left the run says as much
             self.bell.next_call()
-            post.answer(self.control, order["run"], os.getpid(), self.bell.call, self.run)
+            me = os.getpid()
+            pidfd = os.pidfd_open(me)
+            post.answer(self.control, order["run"], me, pidfd, self.bell.call, self.run)
+            os.close(pidfd)
         return order
 
     def _first_seq(self) -> int:
@@ -271,6 +280,8 @@ class Shim:
                 os.close(self.lock)
                 self.control.close()
                 self.notices.close()
+                if self.crowd is not None:
+                    self.crowd.leave()
                 child.main(self.order, job_end, out_end, err_end, me, self.bell.used, gated=self.gated)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGTERM,))
         job_end.close()
@@ -314,6 +325,7 @@ class Shim:
 
     def _look_after(self) -> None:
         """Pass on what the job says until it has ended, nothing that it left lives, and its pipes are empty."""
+        self.settles_at = time.monotonic() + _SETTLE_S
         while self.pid or self.streams:
             now = time.monotonic()
             self._gate()
@@ -352,6 +364,9 @@ class Shim:
         if _signal.SIGTERM in rung or self.bell.call in rung:
             rung -= {_signal.SIGTERM, self.bell.call}
             self._told_to_stop(now)
+        if self.crowd is not None and now >= self.settles_at:
+            self.crowd.settle()
+            self.crowd = None
         timeout = self.order["timeout_us"]
         if self.released and not self.state and timeout is not None and now >= self.began + timeout / 1e6:
             seconds = f"{timeout / 1e6:g}"
@@ -409,7 +424,7 @@ class Shim:
 
     def _timeout(self, now: float) -> float | None:
         """Return how long nothing needs to be done unless something happens, seconds."""
-        times = []
+        times = [] if self.crowd is None else [self.settles_at]
         if self._at_gate():
             # The wall clock can be set while this waits, so a long wait is looked at now and then.
             left = (self.order["start_us"] - time.time_ns() // 1000) / 1e6

@@ -45,8 +45,10 @@ def main(descriptor: int, rehearsed_in: str) -> None:
         _signal.signal(number, _signal.SIG_IGN)
     gc.disable()
     gc.freeze()
+    crowd = post.Crowd()
     while (order := post.take(control)) is not None:
-        _fork(control, order)
+        _fork(control, crowd, order)
+        crowd.wait()
 
 
 def _learn_site() -> load.Known | None:
@@ -68,15 +70,18 @@ def _learn_site() -> load.Known | None:
     return None if found is None else load.Known(*found)
 
 
-def _fork(control: _socket.socket, order: dict[str, Any]) -> None:
+def _fork(control: _socket.socket, crowd: post.Crowd, order: dict[str, Any]) -> None:
     try:
         pid = os.fork()
     except OSError as error:
         control.send(f"failed {order['run']} {error.strerror}".encode())
         return
     if pid == 0:
-        shim.main(order, control)
+        shim.main(order, control, crowd)
     try:
-        post.answer(control, order["run"], pid, shim.BELLS[0], "")
+        pidfd = os.pidfd_open(pid)
     except ProcessLookupError:  # it ended already, and the kernel has reaped it
         control.send(f"forked {order['run']} {pid} 0 ".encode())
+        return
+    post.answer(control, order["run"], pid, pidfd, shim.BELLS[0], "")
+    crowd.add(pid, pidfd)
