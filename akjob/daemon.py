@@ -12,6 +12,7 @@ import os
 import selectors
 import signal
 import socket
+import stat
 import sys
 import time
 import tomllib
@@ -59,6 +60,8 @@ _CHECKPOINT_COMMITS = 100
 _PRUNE_COMMITS = 10  # a slice that is pruned writes as much as so many commits
 _LOOK_AGAIN_US = 30_000_000
 _SWEEP_US = 30_000_000
+_RUBBISH_QUIET_US = 250_000
+_RUBBISH_MOST = 2_000
 _SPOOL_SWEEP_US = 3_000_000
 _GIT_PATIENCE_US = 1_000_000
 _BLAME_AGAIN_US = 2_000_000
@@ -89,6 +92,7 @@ class Daemon:
         self._folders = Worker("folders", self._ring)
         self._wards = Wards(paths, self._selector, self._remove_folder, now_us)
         self._rubbish: list[str] = []
+        self._rubbish_us: int | None = None
         self._agenda = Agenda(
             host=socket.gethostname(),
             max_running=config.max_running,
@@ -193,6 +197,8 @@ class Daemon:
         if self._sweep_us is not None:
             self._sweep_us = min(self._sweep_us, now + _SWEEP_US)
         self._prune_us = min(self._prune_us, now + _PRUNE_EVERY_US)
+        if self._rubbish_us is not None:
+            self._rubbish_us = min(self._rubbish_us, now + _RUBBISH_QUIET_US)
         if self._retry_us is not None:
             self._retry_us = min(self._retry_us, now + _HELD_RETRY_US)
         if self._unsure_us is not None:
@@ -212,6 +218,7 @@ class Daemon:
             self._sweep_us,
             self._retry_us,
             self._gather_until_us,
+            self._rubbish_us,
             self._blame_us,
             self._wards.start_at_us,
             self._wards.again_at_us,
@@ -623,20 +630,20 @@ class Daemon:
             self._journal.say("error", "job.not_deleted", file=file, message=f"cannot delete it: {error.strerror}")
 
     def _remove_folder(self, run: str) -> None:
-        """Remove the folder of a run, off the loop: a disk may take its time for each file."""
+        """Remove the folder of a run when there is a quiet moment: in a burst disk and processors have better to do.
+
+        It is done off the loop, for a disk may take its time for each file.
+        """
         self._rubbish.append(run)
-        if not self._folders.waiting:
-            self._remove_folders()
+        self._rubbish_us = now_us() + _RUBBISH_QUIET_US
 
     def _remove_folders(self) -> None:
-        """Have all folders removed that wait for it, in one piece of work."""
         runs, self._rubbish = self._rubbish, []
+        self._rubbish_us = None
 
         def removed(spools: list[str]) -> None:
             for run in spools:
                 self._ask_spool(run)
-            if self._rubbish:
-                self._remove_folders()
 
         self._folders.give(lambda: _remove(self.paths.runs, runs), removed, self._chore_failed)
 
@@ -661,6 +668,8 @@ class Daemon:
             self._sweep(now)
         if now >= self._prune_us:
             self._prune(now)
+        if self._rubbish_us is not None and (now >= self._rubbish_us or len(self._rubbish) > _RUBBISH_MOST):
+            self._remove_folders()
         self._checkpoint_if_due()
 
     def _sweep(self, now: int) -> None:
@@ -996,8 +1005,23 @@ def _remove(folders: Path, runs: list[str]) -> list[str]:
 def _make_folders(paths: Paths) -> None:
     paths.var.mkdir(mode=0o700, exist_ok=True)
     paths.var.chmod(0o700)
-    for place in (paths.run_dir, paths.runs, paths.log_dir):
+    for place in (paths.run_dir, paths.log_dir):
         place.mkdir(mode=0o700, exist_ok=True)
+    _make_runs(paths.runs)
+
+
+def _make_runs(runs: Path) -> None:
+    """Make the folder of the runs' folders. It may be a link, to a tmpfs for instance: then what that leads to."""
+    real = Path(os.path.realpath(runs))
+    real.mkdir(mode=0o700, parents=True, exist_ok=True)  # a tmpfs is empty after a boot
+    if not runs.is_symlink():
+        return  # below var/, which nobody else may enter
+    found = real.stat()
+    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise AkjobError(
+            f"{runs} leads to {real}, which others own or may enter",
+            hint=f"chown and chmod 700 {real}, or let var/runs be a folder",
+        )
 
 
 def _take_lock(path: Path) -> int:

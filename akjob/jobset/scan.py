@@ -271,10 +271,10 @@ class _Look:
                     self._other(entry, prefix + name, found.st_mode, folders)
                     plain = False
             elif not name.endswith(("~", "#")):
-                plain = self._folder(entry, prefix + name, folders) and plain
+                plain = self._take_folder(entry, prefix + name, folders) and plain
         return tuple(own) if plain else None
 
-    def _folder(self, entry: "os.DirEntry[str]", path: str, folders: list[tuple[str, str]]) -> bool:
+    def _take_folder(self, entry: "os.DirEntry[str]", path: str, folders: list[tuple[str, str]]) -> bool:
         """Add an entry to the folders if it is one; return whether it is plain: no symlink, and to be seen."""
         linked = entry.is_symlink()
         try:

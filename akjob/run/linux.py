@@ -115,8 +115,18 @@ def command_name(pid: int) -> str:
 
 def is_zombie(pid: int) -> bool:
     """Tell whether a process has ended and waits to be reaped; one that is gone counts as ended too."""
+    return _state(pid) in {b"Z", b"X", b""}
+
+
+def is_runnable(pid: int) -> bool:
+    """Tell whether a process uses a processor, or waits for one or for the disk."""
+    return _state(pid) in {b"R", b"D"}
+
+
+def _state(pid: int) -> bytes:
+    """Return a process's state as proc_pid_stat(5) has it; nothing when it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+            return file.read().rpartition(b")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return True
+        return b""

@@ -41,7 +41,8 @@ _GATE_PATIENCE_US = 1_000_000
 _MESSAGE = 1 << 18
 _MOST_RUNS = 64
 _TELLABLE = 1 << 14
-_SETTLE_S = 0.01
+_SETTLE_S = 0.02
+_CROWDING_S = 0.2
 
 
 def main(order: dict[str, Any], control: _socket.socket, crowd: post.Crowd) -> NoReturn:
@@ -54,11 +55,11 @@ def main(order: dict[str, Any], control: _socket.socket, crowd: post.Crowd) -> N
         bell = Bell()
         notices = Notices(control, order["shims"])
         among: post.Crowd | None = crowd
-        for _ in range(_MOST_RUNS):  # there is no garbage collection here
+        for left in range(_MOST_RUNS, 0, -1):  # there is no garbage collection here
             linux.set_title(f"akjob: shim of {order['job']} {order['run']}")
             shim = Shim(order, control, bell, notices, among)
             shim.live()
-            following = shim.next_order()
+            following = shim.next_order() if left > 1 else None
             if following is None:
                 break
             order, among = following, shim.crowd
@@ -169,7 +170,7 @@ class Shim:
     ) -> None:
         self.order = order
         self.crowd = crowd
-        self.settles_at = 0.0
+        self.looked_after_at = self.settles_at = 0.0
         self.control = control
         self.bell = bell
         self.notices = notices
@@ -325,7 +326,8 @@ class Shim:
 
     def _look_after(self) -> None:
         """Pass on what the job says until it has ended, nothing that it left lives, and its pipes are empty."""
-        self.settles_at = time.monotonic() + _SETTLE_S
+        self.looked_after_at = time.monotonic()
+        self.settles_at = self.looked_after_at + _SETTLE_S
         while self.pid or self.streams:
             now = time.monotonic()
             self._gate()
@@ -365,14 +367,21 @@ class Shim:
             rung -= {_signal.SIGTERM, self.bell.call}
             self._told_to_stop(now)
         if self.crowd is not None and now >= self.settles_at:
-            self.crowd.settle()
-            self.crowd = None
+            self._settle(now)
         timeout = self.order["timeout_us"]
         if self.released and not self.state and timeout is not None and now >= self.began + timeout / 1e6:
             seconds = f"{timeout / 1e6:g}"
             self._end_it("timed_out", f"still running after its timeout of {seconds} s", now)
         if self.kill_at is not None and now >= self.kill_at:
             self.kill_at = now + 0.1 if self._signal_all(_signal.SIGKILL) else None
+
+    def _settle(self, now: float) -> None:
+        """Make room for another shim, unless this one's job waits for a processor still, and has not long done so."""
+        if self.pid and linux.is_runnable(self.pid) and now < self.looked_after_at + _CROWDING_S:
+            self.settles_at = now + _SETTLE_S
+        elif self.crowd is not None:
+            self.crowd.settle()
+            self.crowd = None
 
     def _told_to_stop(self, now: float) -> None:
         if not self.released and self.pid:

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,27 +31,31 @@ def running(place: Place, run: str) -> dict[str, Any] | None:
     return next((one for one in place.status()["running"] if one["run"] == run), None)
 
 
-def hand_over(place: Place, second: str, first: str = FIRST) -> tuple[dict[str, Any], int, str]:
-    """Let a shim end its run while another order waits; return its first run, that one's signal, the second run.
+@contextmanager
+def zygote_held(place: Place) -> Iterator[None]:
+    """Hold the zygote still, so that nobody but a shim can take an order."""
+    zygote = place.pid("zygote")
+    os.kill(zygote, signal.SIGSTOP)
+    try:
+        until(lambda: Path(f"/proc/{zygote}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        yield
+    finally:
+        os.kill(zygote, signal.SIGCONT)
 
-    The zygote is held still, so nobody else can take the order.
-    """
+
+def hand_over(place: Place, second: str, first: str = FIRST) -> tuple[dict[str, Any], int, str]:
+    """Let a shim end its run while another order waits; return its first run, that one's signal, the second run."""
     for name, text in (("first", first), ("second", second)):
         place.job(name, text)
         until(lambda name=name: place.known(name))  # type: ignore[misc]
     before = place.run("first")
     shown = until(lambda: running(place, before))
     bell = int((place.paths.runs / before / "lock").read_text().split()[2])
-    zygote = place.pid("zygote")
-    os.kill(zygote, signal.SIGSTOP)
-    try:
-        until(lambda: Path(f"/proc/{zygote}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    with zygote_held(place):
         run = place.run("second")
         (place.root / "go").touch()
         place.wait(before)
         until(lambda: running(place, run) or place.ended(run))
-    finally:
-        os.kill(zygote, signal.SIGCONT)
     return shown, bell, run
 
 
@@ -122,6 +127,39 @@ def test_what_a_run_left_behind_is_ended_before_the_next_begins(place: Place) ->
     first, _, run = hand_over(place, 'command = "exit 7"\n', leaving)
     assert "left 1 process behind, ended: s" in place.wait(first["run"])["reason"]
     assert place.wait(run)["reason"] == "exit code 7"
+
+
+def test_a_shim_that_has_had_its_share_takes_no_order_with_it(place: Place) -> None:
+    """One shim looks after many runs, not for ever; the orders left are the zygote's, and none is ordered twice."""
+    for name, text in (("first", FIRST), ("quick", 'command = ["true"]\n[run]\noverlap = "allow"\n')):
+        place.job(name, text)
+        until(lambda name=name: place.known(name))  # type: ignore[misc]
+    first = place.run("first")
+    until(lambda: running(place, first))
+    with zygote_held(place):
+        runs = [place.run("quick") for _ in range(80)]
+        (place.root / "go").touch()
+        until(lambda: len([run for run in runs if place.ended(run)]) == 63)
+    assert {place.wait(run)["state"] for run in runs} == {"succeeded"}
+    until(lambda: not place.folders())
+    started = [line for line in lines(place.paths) if line["event"] == "run.started"]
+    assert [line["seq"] for line in started] == [1] * 81  # a second order's lines are counted from 2**32
+    assert [line["shim_pid"] for line in started].count(started[0]["shim_pid"]) == 64
+
+
+def test_jobs_that_go_on_make_room_for_others(place: Place) -> None:
+    """However many run for long, the next one starts; and so it does when all their shims are killed."""
+    place.job("long", 'command = ["sleep", "300"]\n[run]\noverlap = "allow"\n')
+    until(lambda: place.known("long"))
+    many = 6 * (os.cpu_count() or 1)
+    runs = [place.run("long") for _ in range(many)]
+    shown = until(lambda: place.status()["running"] if len(place.status()["running"]) == many else None)
+    for one in shown:
+        os.kill(one["shim_pid"], signal.SIGKILL)
+    assert {place.wait(run)["state"] for run in runs} == {"lost"}
+    place.job("quick", 'command = ["true"]\n')
+    until(lambda: place.known("quick"))
+    assert place.wait(place.run("quick"))["state"] == "succeeded"
 
 
 def test_an_order_longer_than_a_packet(place: Place) -> None:

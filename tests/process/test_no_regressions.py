@@ -262,7 +262,7 @@ def test_statements_of_a_run(place: Place) -> None:
 
 
 def test_a_burst_is_few_transactions(place: Place) -> None:
-    """A hundred jobs due at one instant are claimed in one transaction."""
+    """A hundred jobs due at one instant are claimed in four transactions; between them others are answered."""
     due = int(time.time()) + 4  # noqa: TID251 - a wall-clock instant is what a schedule takes
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(due))
     for number in range(100):
@@ -272,7 +272,7 @@ def test_a_burst_is_few_transactions(place: Place) -> None:
     said = statements(place)
     claims = [index for index, text in enumerate(said) if text.startswith("INSERT INTO runs")]
     assert len(claims) == 100
-    assert "COMMIT" not in said[claims[0] : claims[-1]]
+    assert said[claims[0] : claims[-1]].count("COMMIT") < 4
 
 
 def test_pruning_bounds_the_write_ahead_log(place: Place) -> None:
