@@ -8,6 +8,7 @@ a second before the instant until the last run is in the ledger and the log is a
 """
 
 import re
+import tempfile
 import time
 from collections import Counter
 
@@ -30,15 +31,25 @@ def measure(book: Book, rounds: int, jobs: int = JOBS) -> None:
             akjob(book, what, jobs)
             base(book, what, kind, jobs)
         base(book, "callable", "fork", jobs, who="bare fork")
+        akjob(book, "callable", jobs, titled="callable, var/runs in memory", in_memory=True)
         akjob(book, "callable", jobs, asking=True)
 
 
 def akjob(  # noqa: PLR0913 - all that tells one burst from another
-    book: Book, what: str, jobs: int, *, asking: bool = False, measure: str = "b", titled: str = ""
+    book: Book,
+    what: str,
+    jobs: int,
+    *,
+    asking: bool = False,
+    measure: str = "b",
+    titled: str = "",
+    in_memory: bool = False,
 ) -> None:
-    """Measure one burst of akjob's; ``titled`` is its name in the table."""
+    """Measure one burst of akjob's; ``titled`` is its name in the table, ``in_memory`` puts ``var/runs`` on a tmpfs."""
     title = titled or what
-    with Place() as place:
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if in_memory else None) as memory, Place() as place:  # noqa: S108
+        if in_memory:
+            place.paths.runs.symlink_to(memory)
         due = next_second(4 + jobs / 500)
         for number in range(jobs):
             _define(place, what, number, due)
