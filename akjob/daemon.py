@@ -1011,16 +1011,26 @@ def _make_folders(paths: Paths) -> None:
 
 
 def _make_runs(runs: Path) -> None:
-    """Make the folder of the runs' folders. It may be a link, to a tmpfs for instance: then what that leads to."""
-    real = Path(os.path.realpath(runs))
-    real.mkdir(mode=0o700, parents=True, exist_ok=True)  # a tmpfs is empty after a boot
+    """Make the folder of the runs' folders. It may be a link, to a tmpfs for instance: then what that leads to.
+
+    What is in there is removed now and then, so nobody else may have a say in where it is.
+    """
     if not runs.is_symlink():
-        return  # below var/, which nobody else may enter
-    found = real.stat()
-    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        runs.mkdir(mode=0o700, exist_ok=True)  # below var/, which nobody else may enter
+        return
+    real = runs.parent / runs.readlink()
+    with contextlib.suppress(FileExistsError):
+        real.mkdir(mode=0o700)  # a tmpfs is empty after a boot
+    found, above = real.lstat(), real.parent.stat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise AkjobError(
-            f"{runs} leads to {real}, which others own or may enter",
+            f"{runs} leads to {real}, which is no folder, or others own it or may enter",
             hint=f"chown and chmod 700 {real}, or let var/runs be a folder",
+        )
+    if above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX:
+        raise AkjobError(
+            f"{runs} leads to {real}, which whoever may write {real.parent} can replace",
+            hint=f"chmod go-w {real.parent}, or let var/runs be a folder",
         )
 
 

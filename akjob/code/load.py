@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 OWN_JOB = "akjob.models:own_job"  # named as a job file names its code: the run knows it no better than that
 RESULT_BYTES = 4096
 ERROR_CHARS = 4000
+_PYTHONS_HOOKS = 2
 
 
 _AS_IT_IS: Mapping[str, str] = {}
@@ -71,7 +72,9 @@ def forget_folders(base_path: Sequence[str]) -> None:
 
 
 def _skip_zip(folders: Sequence[str]) -> None:
-    """Do not have ``zipimport`` find out that folders are no archives: the last hook is for folders."""
+    """Do not have ``zipimport`` find out that folders are no archives: the last of Python's hooks is for folders."""
+    if len(sys.path_hooks) != _PYTHONS_HOOKS:
+        return
     for folder in folders:
         try:
             sys.path_importer_cache[folder] = sys.path_hooks[-1](folder)
@@ -122,7 +125,9 @@ class Known:
     def unsettle(self) -> None:
         """Undo that: ``site.main()`` is to do it itself."""
         for later in self._later:
-            sys.meta_path.remove(later)  # type: ignore[arg-type]
+            with_it: list[object] = sys.meta_path  # type: ignore[assignment]
+            if later in with_it:
+                with_it.remove(later)
 
     def apply(self, given: list[str]) -> None:
         """Do the rest of what ``site.main()`` would; ``given`` comes first on the path."""

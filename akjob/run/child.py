@@ -102,8 +102,9 @@ def _own_streams() -> None:
 def _surroundings(order: dict[str, Any], out: int, err: int, shim: int, bells: Sequence[int]) -> dict[str, str]:
     """Make this process the job's; return what its environment has beyond akjobd's."""
     os.setsid()
-    os.dup2(out, 1)
-    os.dup2(err, 2)
+    for fd, number in ((out, 1), (err, 2)):
+        os.dup2(fd, number)
+        os.close(fd)
     _reset_signals(bells)
     user = _user(order)
     environment = environment_of(order, user)  # secrets are read as the daemon

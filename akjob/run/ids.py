@@ -11,6 +11,14 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _CHANCE_BITS = 30
 
 
+_LENGTH = 16
+
+
+def is_run_id(text: str) -> bool:
+    """Say whether a text has the form of a run's id."""
+    return len(text) == _LENGTH and all(sign in _ALPHABET for sign in text)
+
+
 class RunIds:
     """Makes the ids of one process; called with an instant in microseconds."""
 

@@ -6,11 +6,13 @@ What goes over the socket, and who else reads from it, stands in :mod:`akjob.run
 from __future__ import annotations
 
 import array
+import fcntl
 import os
 import select
 import signal
 import socket
 import sys
+import termios
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,6 +106,12 @@ class Nursery:
     def wants_write(self) -> bool:
         """Whether orders wait for room on the way to the zygote."""
         return bool(self._outbox)
+
+    @property
+    def unread(self) -> bool:
+        """Whether an order waits still for somebody to take it: here, or on the socket (unix(7), SIOCOUTQ)."""
+        left = fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))
+        return bool(self._outbox) or int.from_bytes(left, sys.byteorder) > 0
 
     def send(self, orders: Iterable[bytes]) -> None:
         """Send encoded orders. Never waits: what has no room goes out by :meth:`flush`."""

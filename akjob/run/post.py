@@ -31,9 +31,17 @@ _ROOM = _socket.CMSG_LEN(_INT)
 
 
 def take(control: _socket.socket, flags: int = 0) -> dict[str, Any] | None:
-    """Return the next order; None when akjobd is gone. BlockingIOError: there is none, and it may not wait."""
-    data, beside, _, _ = control.recvmsg(LONGEST, _ROOM, flags)
-    if not data:
+    """Return the next order; None when akjobd is gone. BlockingIOError: there is none, and it may not wait.
+
+    What an akjobd has sent that is gone is not taken: the next one decides anew about every order that was not.
+    """
+    try:
+        data, beside, _, _ = control.recvmsg(LONGEST, _ROOM, flags)
+    except ConnectionResetError:
+        return None
+    poll = select.poll()
+    poll.register(control, 0)
+    if not data or poll.poll(0):
         return None
     if data == IN_A_FILE:
         with open(int.from_bytes(beside[0][2], sys.byteorder), "rb") as file:
@@ -47,7 +55,7 @@ def answer(control: _socket.socket, run: str, pid: int, pidfd: int, bell: int, l
     beside = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pidfd.to_bytes(_INT, sys.byteorder))
     try:
         control.sendmsg([f"forked {run} {pid} {bell} {left}".encode()], [beside])
-    except (BrokenPipeError, ConnectionResetError):
+    except OSError:
         return  # the akjobd that sent the order is gone; the next one finds the shim by its lock
 
 
@@ -62,6 +70,7 @@ class Crowd:
         self._most = _BUSY_A_PROCESSOR * (os.cpu_count() or 1)
         self._read, self._write = os.pipe2(os.O_CLOEXEC)
         self._busy: dict[int, int] = {}
+        self.counted = False
 
     def add(self, pid: int, pidfd: int) -> None:
         """Count a shim that was just forked, and keep its descriptor."""
@@ -84,8 +93,16 @@ class Crowd:
         if full:
             self.wait()
 
+    def enter(self) -> None:
+        """In a shim that was just forked: be one of those that are busy, and let go of the others."""
+        self.counted = True
+        for pidfd in self._busy.values():
+            os.close(pidfd)
+        self._busy.clear()
+
     def settle(self) -> None:
         """In a shim: be no longer one of those that are busy."""
+        self.counted = False
         os.write(self._write, os.getpid().to_bytes(_INT, sys.byteorder))
 
     def leave(self) -> None:

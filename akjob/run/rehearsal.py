@@ -18,11 +18,13 @@ import os
 import select
 import sys
 
-from akjob.run import child, faultpoint, folder, shim
+from akjob.run import child, faultpoint, folder, post, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from akjob.code import load
 
 _TURNS = 12
 _MOST_S = 2
@@ -30,8 +32,11 @@ _MODULE = "akjob_rehearsal"
 _FOLDER = "rehearsal."
 
 
-def rehearse(parent: str) -> None:
-    """Go through some runs in a folder below ``parent``, which is made and removed."""
+def rehearse(parent: str, known: load.Known | None) -> None:
+    """Go through some runs in a folder below ``parent``, which is made and removed.
+
+    ``known`` is what Python finds by itself here; without it only shims are rehearsed: a job would have to find out.
+    """
     place = f"{parent}/{_FOLDER}{os.getpid()}"
     kept = faultpoint.address, sys.dont_write_bytecode
     faultpoint.address, sys.dont_write_bytecode = None, True
@@ -40,13 +45,19 @@ def rehearse(parent: str) -> None:
     try:
         _clear_others(parent)
         os.mkdir(place, 0o700)
-        with open(f"{place}/{_MODULE}.py", "w", encoding="ascii") as file:
+        with open(f"{place}/{_MODULE}.py", "w", encoding="utf-8") as file:
             file.write("def nothing(): return None\n")
         _rehearse_shims(place)
-        for turn in range(_TURNS):
-            _rehearse_job(_order(place, turn))
+        if known is not None:
+            # What `.pth` files execute is for each run, and not for all of them in here.
+            lines, known.lines = known.lines, []
+            try:
+                for turn in range(_TURNS):
+                    _rehearse_job(_order(place, turn), known)
+            finally:
+                known.lines = lines
         _clear(place)
-    except (Exception, SystemExit):
+    except (Exception, SystemExit, _TooLongError):
         return  # a full or read-only disk, or it is gone: whoever has to write there will say so
     finally:
         _signal.alarm(0)
@@ -56,20 +67,25 @@ def rehearse(parent: str) -> None:
         gc.collect()
 
 
+class _TooLongError(BaseException):
+    """It takes too long; not to be taken for what may happen to a run."""
+
+
 def _too_long(_number: int, _frame: object) -> None:
-    raise TimeoutError
+    raise _TooLongError
 
 
 def _rehearse_shims(place: str) -> None:
     collector = _fork_collector(place)
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     bell = shim.Bell()
+    crowd = post.Crowd()
     try:
         order: dict[str, Any] | None = _order(place, 0)
         for turn in range(1, _TURNS + 1):
             if order is None:
                 return
-            one = shim.Shim(order, theirs, bell, shim.Notices(theirs, order["shims"]), None)
+            one = shim.Shim(order, theirs, bell, shim.Notices(theirs, order["shims"]), crowd)
             one.live()
             if turn < _TURNS:
                 ours.send(marshal.dumps(_order(place, turn)))
@@ -77,6 +93,7 @@ def _rehearse_shims(place: str) -> None:
             _hear(ours)
     finally:
         bell.close()
+        crowd.leave()
         ours.close()
         theirs.close()
         os.close(collector)
@@ -125,8 +142,11 @@ def _acknowledge(listener: _socket.socket) -> None:
     connection.close()
 
 
-def _rehearse_job(order: dict[str, Any]) -> None:
+def _rehearse_job(order: dict[str, Any], known_site: load.Known) -> None:
     """Go the job's way to its call, and put back what it changes."""
+    if not known_site.holds({}):
+        return  # something is being installed: each run finds out for itself
+    finders, hooks = list(sys.meta_path), list(sys.path_hooks)
     path, argv, known, modules = list(sys.path), list(sys.argv), dict(sys.path_importer_cache), set(sys.modules)
     channel, other = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     environment = child.environment_of(order, None)
@@ -139,6 +159,7 @@ def _rehearse_job(order: dict[str, Any]) -> None:
         for name in environment:
             del os.environ[name]
         sys.path[:], sys.argv[:] = path, argv
+        sys.meta_path[:], sys.path_hooks[:] = finders, hooks
         sys.path_importer_cache.clear()
         sys.path_importer_cache.update(known)
         for name in set(sys.modules) - modules:

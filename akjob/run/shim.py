@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-BELLS = tuple(range(34, 62))
+BELLS = tuple(range(_signal.SIGRTMIN, min(_signal.SIGRTMIN + 28, _signal.SIGRTMAX + 1)))
 """Real-time signals. Each run of a shim has the next one: what was meant for a run before cannot reach this one."""
 
 END_VERSION = 1
@@ -49,20 +49,20 @@ def main(order: dict[str, Any], control: _socket.socket, crowd: post.Crowd) -> N
     """Look after one run, from its order to its end, and after others that wait then; never returns."""
     code = 0
     try:
+        crowd.enter()
         os.setsid()
         linux.adopt_orphans()
         linux.precise_timers()
         bell = Bell()
         notices = Notices(control, order["shims"])
-        among: post.Crowd | None = crowd
         for left in range(_MOST_RUNS, 0, -1):  # there is no garbage collection here
             linux.set_title(f"akjob: shim of {order['job']} {order['run']}")
-            shim = Shim(order, control, bell, notices, among)
+            shim = Shim(order, control, bell, notices, crowd)
             shim.live()
             following = shim.next_order() if left > 1 else None
             if following is None:
                 break
-            order, among = following, shim.crowd
+            order = following
     except SystemExit as leave:
         code = int(leave.code or 0)
     except BaseException:
@@ -98,9 +98,13 @@ class Bell:
 
     def close(self) -> None:
         """Hear nothing any more."""
-        _signal.set_wakeup_fd(-1)
-        for number in (_signal.SIGCHLD, _signal.SIGTERM, *self.used):
+        self.leave()
+        for number in (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, *self.used):
             _signal.signal(number, _signal.SIG_DFL)
+
+    def leave(self) -> None:
+        """In a job: have nothing to do with it."""
+        _signal.set_wakeup_fd(-1)
         os.close(self.fd)
         os.close(self._write)
 
@@ -166,7 +170,7 @@ class Shim:
     """One run. ``order`` is described in :mod:`akjob.run.order`; the others are the process's own."""
 
     def __init__(
-        self, order: dict[str, Any], control: _socket.socket, bell: Bell, notices: Notices, crowd: post.Crowd | None
+        self, order: dict[str, Any], control: _socket.socket, bell: Bell, notices: Notices, crowd: post.Crowd
     ) -> None:
         self.order = order
         self.crowd = crowd
@@ -198,6 +202,7 @@ class Shim:
         self.kill_at: float | None = None
         self.give_up_at: float | None = None
         self.childless = True
+        self.last = False
         self.strays: list[str] = []
 
     # -- the beginning ------------------------------------------------------------------------------------------------
@@ -225,7 +230,7 @@ class Shim:
 
     def next_order(self) -> dict[str, Any] | None:
         """Return another order if one waits and nothing at all is left of this run; akjobd is told who has it."""
-        if not (self.sender.idle and self.childless):
+        if self.last or not (self.sender.idle and self.childless):
             return None
         self.sender.close()
         os.close(self.lock)
@@ -234,13 +239,20 @@ class Shim:
         except OSError:  # none waits, or akjobd is gone
             return None
         if order is not None:
+            faultpoint.reached("taken", order["run"])
             self.notices.waiting.clear()  # that it has left the run says as much
             self.bell.next_call()
-            me = os.getpid()
-            pidfd = os.pidfd_open(me)
-            post.answer(self.control, order["run"], me, pidfd, self.bell.call, self.run)
-            os.close(pidfd)
+            self._answer(order["run"])
         return order
+
+    def _answer(self, run: str) -> None:
+        me = os.getpid()
+        try:
+            pidfd = os.pidfd_open(me)
+        except OSError:  # no descriptors are left: akjobd will hear of the run's start
+            return
+        post.answer(self.control, run, me, pidfd, self.bell.call, self.run)
+        os.close(pidfd)
 
     def _first_seq(self) -> int:
         """Return where this order's lines are counted from: no two orders of a run may give a number twice."""
@@ -278,11 +290,12 @@ class Shim:
             self.state, self.reason = "failed", f"the job's process could not be forked: {error.strerror}"
         else:
             if self.pid == 0:
-                os.close(self.lock)
-                self.control.close()
-                self.notices.close()
-                if self.crowd is not None:
-                    self.crowd.leave()
+                self.bell.leave()
+                for fd in (self.lock, out, err):
+                    os.close(fd)
+                for one in (self.control, self.notices, self.channel):
+                    one.close()
+                self.crowd.leave()
                 child.main(self.order, job_end, out_end, err_end, me, self.bell.used, gated=self.gated)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGTERM,))
         job_end.close()
@@ -366,8 +379,7 @@ class Shim:
         if _signal.SIGTERM in rung or self.bell.call in rung:
             rung -= {_signal.SIGTERM, self.bell.call}
             self._told_to_stop(now)
-        if self.crowd is not None and now >= self.settles_at:
-            self._settle(now)
+        self._settle(now)
         timeout = self.order["timeout_us"]
         if self.released and not self.state and timeout is not None and now >= self.began + timeout / 1e6:
             seconds = f"{timeout / 1e6:g}"
@@ -377,11 +389,12 @@ class Shim:
 
     def _settle(self, now: float) -> None:
         """Make room for another shim, unless this one's job waits for a processor still, and has not long done so."""
+        if not self.crowd.counted or now < self.settles_at:
+            return
         if self.pid and linux.is_runnable(self.pid) and now < self.looked_after_at + _CROWDING_S:
             self.settles_at = now + _SETTLE_S
-        elif self.crowd is not None:
+        else:
             self.crowd.settle()
-            self.crowd = None
 
     def _told_to_stop(self, now: float) -> None:
         if not self.released and self.pid:
@@ -433,7 +446,7 @@ class Shim:
 
     def _timeout(self, now: float) -> float | None:
         """Return how long nothing needs to be done unless something happens, seconds."""
-        times = [] if self.crowd is None else [self.settles_at]
+        times = [self.settles_at] if self.crowd.counted else []
         if self._at_gate():
             # The wall clock can be set while this waits, so a long wait is looked at now and then.
             left = (self.order["start_us"] - time.time_ns() // 1000) / 1e6
@@ -634,7 +647,12 @@ class Shim:
                     self.notices.say(f"ended {self.run} {os.getpid()}" + (f" {text}" if len(text) < _TELLABLE else ""))
             if written and (self.sender.idle or (self.sender.silent(now) and self._saved(now))):
                 return
+            self._settle(now)
+            self.last = self.last or _signal.SIGTERM in self.bell.rung
+            self.bell.rung.clear()  # the run is over, whatever is wanted of it
             deadlines = [moment for moment in (self.sender.deadline(now),) if moment is not None]
+            if self.crowd.counted:
+                deadlines.append(self.settles_at)
             if not written or self.sender.silent(now):
                 deadlines.append(now + _RETRY_S)
             self._wait(max(0.0, min(deadlines) - now) if deadlines else None)

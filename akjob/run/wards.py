@@ -27,6 +27,7 @@ from msgspec import Struct
 from akjob.config import socket_address
 from akjob.processes import lock_holder
 from akjob.run import cgroup, folder, order
+from akjob.run.ids import is_run_id
 from akjob.run.nursery import Forked, Nursery
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from akjob.run.cgroup import Groups
 
 _QUICK_US = 1_000_000
+_ANSWER_US = 10_000_000
 
 
 class Started(Struct, frozen=True):
@@ -94,6 +96,7 @@ class Ward(Struct):
     started_us: int = 0
     token: int = 0
     answered: bool = False
+    sent_us: int = 0
     ended: bool = False
     gone: bool = False
     forgotten: bool = False
@@ -168,7 +171,7 @@ class Wards:
         for one in orders:
             ward = self._wards.setdefault(one["run"], Ward(one["run"]))
             self._unwatch(ward)  # a shim that came too late for the order before; it ends by itself
-            ward.order, ward.token, ward.answered = one, one["token"], False
+            ward.order, ward.token, ward.answered, ward.sent_us = one, one["token"], False, self._now_us()
             ward.ended = ward.gone = ward.forgotten = False
             ward.started_us, ward.stop = 0, None
             encoded.append(order.encode(one))
@@ -228,7 +231,8 @@ class Wards:
         nursery.close()
         self._nursery = None
         self._asked_write = False
-        for ward in [ward for ward in self._wards.values() if ward.order is not None and not ward.answered]:
+        # What shims have said to it and was not read is lost with it; their folders have it all.
+        for ward in [ward for ward in self._wards.values() if ward.order is not None and not ward.ended]:
             self._find_out(ward)
         if self._now_us() - self.zygote_since_us < _QUICK_US:
             self.trouble = Trouble("zygote.ended", "it ended as soon as it was started: see var/log/runs.err")
@@ -485,13 +489,23 @@ class Wards:
 
     def sweep(self, open_runs: Callable[[str], bool]) -> None:
         """Remove folders of runs that have ended, whose shims are gone and whose spools were read in."""
+        self._miss_answers()
         for name in os.listdir(self._paths.runs):
-            if name in self._wards or open_runs(name) or _holder(self._folder(name)):
+            if not is_run_id(name) or name in self._wards or open_runs(name) or _holder(self._folder(name)):
                 continue
             self._remove(name)
         for name in [] if self.groups is None else self.groups.names():
             if name not in self._wards and not open_runs(name) and self.groups is not None:
                 cgroup.end(self.groups.of(name))
+
+    def _miss_answers(self) -> None:
+        """Find out about orders that were taken long ago by somebody who was killed before he said so."""
+        if self._nursery is None or self._nursery.unread:
+            return
+        latest = self._now_us() - _ANSWER_US
+        for ward in list(self._wards.values()):
+            if ward.order is not None and not (ward.answered or ward.ended) and ward.sent_us < latest:
+                self._find_out(ward)
 
     def folders(self) -> set[str]:
         """Return the runs that have a folder."""

@@ -32,12 +32,13 @@ def main(descriptor: int, rehearsed_in: str) -> None:
     control = _socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
     linux.keep_title_area()
-    child.prepare(_learn_site())
+    known_site = _learn_site()
+    child.prepare(known_site)
     site.setquit()
     site.setcopyright()
     site.sethelper()
     if rehearsed_in:
-        rehearsal.rehearse(rehearsed_in)
+        rehearsal.rehearse(rehearsed_in, known_site)
     linux.set_title("akjob: zygote")
     # Shims belong to nobody here: the kernel takes their exit status.
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from akjob.log.read import lines
 from tests.process.place import Place
+from tests.process.test_faults import Points
 from tests.support import until
 
 FIRST = 'command = "echo first; while [ ! -e go ]; do sleep 0.02; done; exit 3"\n'
@@ -145,6 +147,88 @@ def test_a_shim_that_has_had_its_share_takes_no_order_with_it(place: Place) -> N
     started = [line for line in lines(place.paths) if line["event"] == "run.started"]
     assert [line["seq"] for line in started] == [1] * 81  # a second order's lines are counted from 2**32
     assert [line["shim_pid"] for line in started].count(started[0]["shim_pid"]) == 64
+
+
+def test_without_a_collector_short_runs_are_not_held_up(root: Path) -> None:
+    """A shim that waits for nobody but the collector is not one that is busy."""
+    here = Place(root)
+    try:
+        here.start("akjobd")
+        here.job("quick", 'command = ["true"]\n[run]\noverlap = "allow"\n')
+        until(lambda: here.known("quick"))
+        runs = [here.run("quick") for _ in range(24 * (os.cpu_count() or 1))]
+        until(lambda: all(here.ended(run) for run in runs), 15.0)
+        here.start("akjob-collector")
+        until(lambda: not here.folders(), 60.0)
+    finally:
+        here.stop()
+
+
+def test_an_order_of_an_akjobd_that_is_gone_is_not_taken(place: Place) -> None:
+    """It lies on the socket still; the next akjobd has decided about it, and the run happens once."""
+    for name, text in (("first", FIRST), ("second", 'command = "echo ran >> effects"\n')):
+        place.job(name, text)
+        until(lambda name=name: place.known(name))  # type: ignore[misc]
+    first = place.run("first")
+    until(lambda: running(place, first))
+    with zygote_held(place):
+        run = place.run("second")
+        place.kill("akjobd")
+        until(place.loaded)
+        assert place.wait(run)["state"] == "succeeded"
+        (place.root / "go").touch()
+        assert place.wait(first)["exit_code"] == 3
+        until(lambda: not place.folders())
+    assert (place.root / "effects").read_text() == "ran\n"
+
+
+def test_an_order_whose_shim_was_killed_before_it_said_so_is_found_out(root: Path) -> None:
+    """Nobody hears of such a shim; after a while it is asked what became of its order."""
+    here = Place(root, AKJOB_FAULTPOINTS=str(root / "points"))
+    points = Points(root / "points", "taken")
+    try:
+        here.start()
+        for name, text in (("first", FIRST), ("second", 'command = "echo ran >> effects"\n')):
+            here.job(name, text)
+            until(lambda name=name: here.known(name))  # type: ignore[misc]
+        asked: list[str] = []
+
+        def ask() -> None:
+            first = here.run("first")
+            until(lambda: running(here, first))
+            with zygote_held(here):
+                asked.append(here.run("second"))
+                (root / "go").touch()
+                until(lambda: here.ended(first), 30.0)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        os.kill(points.wait(), signal.SIGKILL)
+        points.let_go()
+        asking.join()
+        assert here.wait(asked[0])["state"] == "succeeded"
+        assert (root / "effects").read_text() == "ran\n"
+    finally:
+        here.stop()
+
+
+def test_a_job_has_no_descriptors_of_its_shim(place: Place) -> None:
+    """Its streams, and the way to its own shim: nothing by which it could disturb another run."""
+    (place.root / "opened.py").write_text(
+        "import os\n"
+        "def main():\n"
+        "    paths = [f'/proc/self/fd/{number}' for number in os.listdir('/proc/self/fd')]\n"
+        "    return sorted(os.readlink(path).partition(':')[0] for path in paths if os.path.lexists(path))\n"
+    )
+    own = 'callable = "opened:main"\n'
+    place.job("opened", own)
+    until(lambda: place.known("opened"))
+    (place.root / "go").touch()
+    alone = place.wait(place.run("opened"))["result"]
+    assert alone == '["/dev/null", "pipe", "pipe", "socket"]'
+    (place.root / "go").unlink()
+    _, _, run = hand_over(place, own)
+    assert place.wait(run)["result"] == alone
 
 
 def test_jobs_that_go_on_make_room_for_others(place: Place) -> None:
