@@ -388,10 +388,14 @@ class Shim:
             self.kill_at = now + 0.1 if self._signal_all(_signal.SIGKILL) else None
 
     def _settle(self, now: float) -> None:
-        """Make room for another shim, unless this one's job waits for a processor still, and has not long done so."""
+        """Make room for another shim, unless this one is about to be done or its job wants a processor still.
+
+        Neither counts for long: a collector that is away, a job that never sleeps must not keep others from starting.
+        """
         if not self.crowd.counted or now < self.settles_at:
             return
-        if self.pid and linux.is_runnable(self.pid) and now < self.looked_after_at + _CROWDING_S:
+        soon = not self.pid or linux.is_runnable(self.pid)
+        if soon and now < self.looked_after_at + _CROWDING_S:
             self.settles_at = now + _SETTLE_S
         else:
             self.crowd.settle()
