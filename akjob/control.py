@@ -17,9 +17,23 @@ import msgspec
 
 from akjob.config import Paths, socket_address
 from akjob.errors import AkjobError
+from akjob.instants import to_text
+from akjob.jobset.model import Broken
 
 _LINE_BYTES = 4 << 20
 _CONNECT_S = 5.0
+
+
+def refusal(broken: Broken, commit: str | None, *, dirty: bool | None) -> dict[str, Any]:
+    """Return what ``akjob status --json`` says of a broken job, whether akjobd says it or a command that found out."""
+    fields = {key: getattr(broken, key) for key in ("job", "file", "line", "column", "message", "hint")}
+    return {
+        **fields,
+        "since": to_text(broken.since_us),
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "running_last_good": broken.running_last_good,
+    }
 
 
 class Client:

@@ -900,14 +900,7 @@ class Daemon:
 
     def _broken(self, one: Broken) -> dict[str, Any]:
         commit, dirty = self._agenda.refused_by(one.job)
-        fields = {key: getattr(one, key) for key in ("job", "file", "line", "column", "message", "hint")}
-        return {
-            **fields,
-            "since": to_text(one.since_us),
-            "git_commit": commit,
-            "git_dirty": dirty,
-            "running_last_good": one.running_last_good,
-        }
+        return control.refusal(one, commit, dirty=dirty)
 
     def _programs(self) -> dict[str, dict[str, Any]]:
         def program(pid: int, since_us: int | None) -> dict[str, Any]:

@@ -4,23 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from akjob.cli.text import paint, plural, relative
-from akjob.instants import from_text, to_text
-from akjob.jobset.model import Broken
+from akjob.instants import from_text
 
 _NAMED = 3  # so many of the jobs that one mistake costs are named
 _SHORT = 12
-
-
-def refusal(broken: Broken, commit: str | None, *, dirty: bool | None) -> dict[str, Any]:
-    """Return what ``akjob status --json`` says of a broken job."""
-    fields = {key: getattr(broken, key) for key in ("job", "file", "line", "column", "message", "hint")}
-    return {
-        **fields,
-        "since": to_text(broken.since_us),
-        "git_commit": commit,
-        "git_dirty": dirty,
-        "running_last_good": broken.running_last_good,
-    }
 
 
 def lines(refusals: Iterable[Mapping[str, Any]], now_us: int, *, colour: bool) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from akjob.cli.refusals import refusal
+from akjob import control
 from akjob.config import Config, Paths
 from akjob.errors import AkjobError
 from akjob.instants import from_text, to_text
@@ -85,7 +85,7 @@ class JobView(Struct, frozen=True, kw_only=True):
     def refusal(self) -> dict[str, Any] | None:
         """What was refused, as ``status`` tells it; None for a job that is not broken."""
         commit, dirty = self.origin
-        return None if self.broken is None else refusal(self.broken, commit, dirty=dirty)
+        return None if self.broken is None else control.refusal(self.broken, commit, dirty=dirty)
 
     @property
     def pause(self) -> Pause | None:

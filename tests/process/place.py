@@ -67,6 +67,10 @@ class Place:
         with Client(self.paths) as client:
             return client.call(op, **values)
 
+    def running(self, run: str) -> dict[str, Any] | None:
+        """Return what `status` tells of a run that runs."""
+        return next((one for one in self.status()["running"] if one["run"] == run), None)
+
     def pid(self, program: str) -> int:
         """Return the pid of ``akjobd``, ``zygote`` or ``akjob-collector``."""
         if program in self._processes:
@@ -87,6 +91,13 @@ class Place:
     def known(self, name: str) -> bool:
         """Whether akjobd has loaded the job."""
         return bool(self.sql("SELECT 1 FROM jobs WHERE job = ?", name))
+
+    def define(self, **jobs: str) -> None:
+        """Write jobs and wait until akjobd has loaded them."""
+        for name, text in jobs.items():
+            self.job(name, text)
+        for name in jobs:
+            until(lambda name=name: self.known(name))  # type: ignore[misc]
 
     def run(self, job: str, **args: Any) -> str:
         """Ask for a run and return its id."""

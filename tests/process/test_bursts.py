@@ -29,11 +29,6 @@ def place(root: Path) -> Iterator[Place]:
     here.stop()
 
 
-def running(place: Place, run: str) -> dict[str, Any] | None:
-    """Return what `status` tells of a run."""
-    return next((one for one in place.status()["running"] if one["run"] == run), None)
-
-
 @contextmanager
 def zygote_held(place: Place) -> Iterator[None]:
     """Hold the zygote still, so that nobody but a shim can take an order."""
@@ -48,17 +43,15 @@ def zygote_held(place: Place) -> Iterator[None]:
 
 def hand_over(place: Place, second: str, first: str = FIRST) -> tuple[dict[str, Any], int, str]:
     """Let a shim end its run while another order waits; return its first run, that one's signal, the second run."""
-    for name, text in (("first", first), ("second", second)):
-        place.job(name, text)
-        until(lambda name=name: place.known(name))  # type: ignore[misc]
+    place.define(first=first, second=second)
     before = place.run("first")
-    shown = until(lambda: running(place, before))
+    shown = until(lambda: place.running(before))
     bell = int((place.paths.runs / before / "lock").read_text().split()[2])
     with zygote_held(place):
         run = place.run("second")
         (place.root / "go").touch()
         place.wait(before)
-        until(lambda: running(place, run) or place.ended(run))
+        until(lambda: place.running(run) or place.ended(run))
     return shown, bell, run
 
 
@@ -93,7 +86,7 @@ def test_what_a_run_used_is_its_own(place: Place) -> None:
 def test_a_word_meant_for_the_run_before_does_not_reach_this_one(place: Place) -> None:
     """Each run of a shim has a signal of its own: a late one is not heard, the right one is."""
     first, bell, run = hand_over(place, LONG)
-    shown = until(lambda: running(place, run))
+    shown = until(lambda: place.running(run))
     assert shown["shim_pid"] == first["shim_pid"]
     os.kill(shown["shim_pid"], bell)
     assert place.ask("stop", target="second", by="ada")["stopped"] == [run]
@@ -104,7 +97,7 @@ def test_a_word_meant_for_the_run_before_does_not_reach_this_one(place: Place) -
 def test_a_killed_shim_loses_the_run_that_it_has(place: Place) -> None:
     """The run before has its end already; the one that the shim looks after is lost, and its job dead."""
     first, _, run = hand_over(place, LONG)
-    shown = until(lambda: running(place, run))
+    shown = until(lambda: place.running(run))
     os.kill(shown["shim_pid"], signal.SIGKILL)
     assert place.wait(run)["state"] == "lost"
     assert place.wait(first["run"])["state"] == "failed"
@@ -115,10 +108,10 @@ def test_a_killed_shim_loses_the_run_that_it_has(place: Place) -> None:
 def test_a_second_run_is_adopted_too(place: Place) -> None:
     """The akjobd after a kill -9 finds the run by its lock, and the signal that the shim listens to."""
     _, _, run = hand_over(place, LONG)
-    before = until(lambda: running(place, run))
+    before = until(lambda: place.running(run))
     place.kill("akjobd")
     until(place.loaded)
-    assert until(lambda: running(place, run)) == before
+    assert until(lambda: place.running(run)) == before
     assert place.ask("stop", target=run, by="ada")["stopped"] == [run]
     assert place.wait(run)["reason"] == "stopped by ada"
     until(lambda: not place.folders())
@@ -134,11 +127,9 @@ def test_what_a_run_left_behind_is_ended_before_the_next_begins(place: Place) ->
 
 def test_a_shim_that_has_had_its_share_takes_no_order_with_it(place: Place) -> None:
     """One shim looks after many runs, not for ever; the orders left are the zygote's, and none is ordered twice."""
-    for name, text in (("first", FIRST), ("quick", 'command = ["true"]\n[run]\noverlap = "allow"\n')):
-        place.job(name, text)
-        until(lambda name=name: place.known(name))  # type: ignore[misc]
+    place.define(first=FIRST, quick='command = ["true"]\n[run]\noverlap = "allow"\n')
     first = place.run("first")
-    until(lambda: running(place, first))
+    until(lambda: place.running(first))
     with zygote_held(place):
         runs = [place.run("quick") for _ in range(80)]
         (place.root / "go").touch()
@@ -155,8 +146,7 @@ def test_without_a_collector_short_runs_are_not_held_up(root: Path) -> None:
     here = Place(root)
     try:
         here.start("akjobd")
-        here.job("quick", 'command = ["true"]\n[run]\noverlap = "allow"\n')
-        until(lambda: here.known("quick"))
+        here.define(quick='command = ["true"]\n[run]\noverlap = "allow"\n')
         runs = [here.run("quick") for _ in range(24 * (os.cpu_count() or 1))]
         until(lambda: all(here.ended(run) for run in runs), 15.0)
         here.start("akjob-collector")
@@ -167,11 +157,9 @@ def test_without_a_collector_short_runs_are_not_held_up(root: Path) -> None:
 
 def test_an_order_of_an_akjobd_that_is_gone_is_not_taken(place: Place) -> None:
     """It lies on the socket still; the next akjobd has decided about it, and the run happens once."""
-    for name, text in (("first", FIRST), ("second", 'command = "echo ran >> effects"\n')):
-        place.job(name, text)
-        until(lambda name=name: place.known(name))  # type: ignore[misc]
+    place.define(first=FIRST, second='command = "echo ran >> effects"\n')
     first = place.run("first")
-    until(lambda: running(place, first))
+    until(lambda: place.running(first))
     with zygote_held(place):
         run = place.run("second")
         place.kill("akjobd")
@@ -189,14 +177,12 @@ def test_an_order_whose_shim_was_killed_before_it_said_so_is_found_out(root: Pat
     points = Points(root / "points", "taken")
     try:
         here.start()
-        for name, text in (("first", FIRST), ("second", 'command = "echo ran >> effects"\n')):
-            here.job(name, text)
-            until(lambda name=name: here.known(name))  # type: ignore[misc]
+        here.define(first=FIRST, second='command = "echo ran >> effects"\n')
         asked: list[str] = []
 
         def ask() -> None:
             first = here.run("first")
-            until(lambda: running(here, first))
+            until(lambda: here.running(first))
             with zygote_held(here):
                 asked.append(here.run("second"))
                 (root / "go").touch()
@@ -222,8 +208,7 @@ def test_a_job_has_no_descriptors_of_its_shim(place: Place) -> None:
         "    return sorted(os.readlink(path).partition(':')[0] for path in paths if os.path.lexists(path))\n"
     )
     own = 'callable = "opened:main"\n'
-    place.job("opened", own)
-    until(lambda: place.known("opened"))
+    place.define(opened=own)
     (place.root / "go").touch()
     alone = place.wait(place.run("opened"))["result"]
     assert alone == '["/dev/null", "pipe", "pipe", "socket"]'
@@ -234,22 +219,19 @@ def test_a_job_has_no_descriptors_of_its_shim(place: Place) -> None:
 
 def test_jobs_that_go_on_make_room_for_others(place: Place) -> None:
     """However many run for long, the next one starts; and so it does when all their shims are killed."""
-    place.job("long", 'command = ["sleep", "300"]\n[run]\noverlap = "allow"\n')
-    until(lambda: place.known("long"))
+    place.define(long='command = ["sleep", "300"]\n[run]\noverlap = "allow"\n')
     many = 6 * (os.cpu_count() or 1)
     runs = [place.run("long") for _ in range(many)]
     shown = until(lambda: place.status()["running"] if len(place.status()["running"]) == many else None)
     for one in shown:
         os.kill(one["shim_pid"], signal.SIGKILL)
     assert {place.wait(run)["state"] for run in runs} == {"lost"}
-    place.job("quick", 'command = ["true"]\n')
-    until(lambda: place.known("quick"))
+    place.define(quick='command = ["true"]\n')
     assert place.wait(place.run("quick"))["state"] == "succeeded"
 
 
 def test_an_order_longer_than_a_packet(place: Place) -> None:
     """Arguments of half a megabyte arrive whole."""
     (place.root / "echo.py").write_text("def main(text): return [len(text), text[-3:]]\n")
-    place.job("long", f'callable = "echo:main"\nargs = ["{"x" * 500_000}end"]\n')
-    until(lambda: place.known("long"))
+    place.define(long=f'callable = "echo:main"\nargs = ["{"x" * 500_000}end"]\n')
     assert place.wait(place.run("long"))["result"] == '[500003, "end"]'

@@ -37,12 +37,7 @@ def begin(place: Place, text: str = LONG, name: str = "report") -> dict[str, Any
     place.job(name, text)
     until(lambda: place.known(name))
     run = place.run(name)
-    return until(lambda: running(place, run))
-
-
-def running(place: Place, run: str) -> dict[str, Any] | None:
-    """Return what `status` tells of a run."""
-    return next((one for one in place.status()["running"] if one["run"] == run), None)
+    return until(lambda: place.running(run))
 
 
 def end_akjobd(place: Place, *, shim: int = 0) -> None:
@@ -71,7 +66,7 @@ def test_an_adopted_run_is_shown_and_can_be_stopped(place: Place) -> None:
     before = begin(place)
     place.kill("akjobd")
     until(place.loaded)
-    assert until(lambda: running(place, before["run"])) == before
+    assert until(lambda: place.running(before["run"])) == before
     assert place.ask("stop", target="report", by="ada")["stopped"] == [before["run"]]
     row = place.wait(before["run"])
     assert (row["state"], row["signal"], row["reason"]) == ("cancelled", signal.SIGTERM, "stopped by ada")
@@ -140,7 +135,7 @@ def test_an_older_shim_that_lives_is_adopted(place: Place) -> None:
             assert shim.stdout is not None
             assert shim.stdout.readline() == "ready\n"
             place.start("akjobd")
-            found = until(lambda: running(place, before["run"]))
+            found = until(lambda: place.running(before["run"]))
             assert found["shim_pid"] == shim.pid
             assert place.ask("stop", target=before["run"], by="ada")["stopped"] == [before["run"]]
             row = place.wait(before["run"])
