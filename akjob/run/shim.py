@@ -341,13 +341,15 @@ class Shim:
         """Pass on what the job says until it has ended, nothing that it left lives, and its pipes are empty."""
         self.looked_after_at = time.monotonic()
         self.settles_at = self.looked_after_at + _SETTLE_S
-        while self.pid or self.streams:
+        alive = True
+        while alive or self.streams:
             now = time.monotonic()
             self._gate()
             self._limits(now)
             self._wait(self._timeout(now))
             self._reap()
-            if self.status is not None and not self.pid and not self._left_behind(time.monotonic()):
+            alive = self.pid > 0 or self._left_behind(time.monotonic())
+            if not alive:
                 self._drain()
 
     def _at_gate(self) -> bool:

@@ -69,6 +69,19 @@ def test_what_a_job_leaves_behind_is_ended_and_told(place: Place) -> None:
     assert printed(place, row["id"]) == ["done"]
 
 
+def test_what_let_go_of_its_output_and_ignores_sigterm_is_ended_too(place: Place) -> None:
+    """A daemon as they should be: a session of its own, nothing open, deaf to SIGTERM. It has no pipe to wait for."""
+    stray = "trap '' TERM; echo \\$\\$ > stray; exec >/dev/null 2>&1; touch deaf; while :; do sleep 0.1; done"
+    row = go(
+        place,
+        f"command = '''setsid sh -c \"{stray}\" & while [ ! -e deaf ]; do sleep 0.01; done'''\n"
+        '[run]\nkill_after = "300ms"\n',
+    )
+    assert row["state"] == "succeeded"
+    assert "left" in row["reason"]
+    assert not Path("/proc", (place.root / "stray").read_text().strip()).exists()
+
+
 def test_a_job_that_leaves_two_hundred_children(place: Place) -> None:
     """All of them are ended."""
     row = go(place, 'command = "for i in $(seq 200); do setsid sleep 300 & done"\n')
