@@ -3,10 +3,13 @@
 | file | written by | meaning |
 |---|---|---|
 | ``lock`` | shim | a record lock that only the shim holds, as long as it looks after this run; text: see :func:`note` |
-| ``right.N`` | whoever is first | to start order N: a shim's file, or akjobd's link, and nobody starts it (any more) |
+| ``right.N`` | whoever is first | to start order N: the lock once more, or akjobd's symlink: nobody does (any more) |
 | ``stop`` | akjobd | why the run is to end: state, ``term`` or ``kill``, reason; the shim is then sent its signal |
-| ``end.json`` | shim | what came of the run |
+| ``end.json`` | shim | what came of the run: the lock once more, with this for its text |
 | ``spool`` | shim | log lines that the collector has not acknowledged |
+
+``lock``, ``right.N`` and ``end.json`` are one file under three names: to make a file costs some file systems a tenth of
+a millisecond, a name next to nothing.
 
 Part of the zygote: it imports next to nothing.
 """
@@ -52,16 +55,35 @@ def write(folder: str, name: str, data: bytes) -> None:
         raise
 
 
-def take_lock(folder: str, bell: int) -> int:
-    """Take the shim's lock until the descriptor is closed, and return that. Raises OSError, also if it is held."""
+def begin(folder: str, order: int, bell: int) -> int | None:
+    """Take the shim's lock until the descriptor is closed, and the right to start this order; return the descriptor.
+
+    None: somebody was first with the right. What the shim of another order has written is left alone then: it may be
+    the run's end. Raises OSError, also when another shim has the lock.
+    """
     fd = os.open(f"{folder}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        note(fd, 0, 0, bell)  # a full disk must be found now, not when the job runs
+        fresh = not os.fstat(fd).st_size
+        if fresh:
+            note(fd, 0, 0, bell)  # a full disk must be found now, not when the job runs
+        if _take_right(folder, order):
+            if not fresh:
+                note(fd, 0, 0, bell)
+            return fd
     except OSError:
         os.close(fd)
         raise
-    return fd
+    os.close(fd)
+    return None
+
+
+def _take_right(folder: str, order: int) -> bool:
+    try:
+        os.link(f"{folder}/{LOCK}", f"{folder}/{RIGHT}{order}")
+    except FileExistsError:
+        return False
+    return True
 
 
 def note(lock: int, pid: int, started_us: int, bell: int) -> None:
@@ -101,14 +123,26 @@ def withdraw_right(folder: str, order: int) -> None:
     os.rename(temporary, f"{folder}/{RIGHT}{order}")
 
 
-def take_right(folder: str, order: int) -> bool:
-    """Take the right to start this order. False: somebody was first."""
+def write_end(folder: str, lock: int, data: bytes) -> None:
+    """Write ``end.json``, whole or not at all. Raises OSError; then call it again."""
+    view = memoryview(data)
+    while view:
+        view = view[os.pwrite(lock, view, len(data) - len(view)) :]
+    os.ftruncate(lock, len(data))
     try:
-        fd = os.open(f"{folder}/{RIGHT}{order}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return False
-    os.close(fd)
-    return True
+        os.link(f"{folder}/{LOCK}", f"{folder}/{END}")
+    except FileExistsError:  # of an order that was called back, and could not be put away
+        os.unlink(f"{folder}/{END}")
+        os.link(f"{folder}/{LOCK}", f"{folder}/{END}")
+
+
+def put_away(folder: str) -> None:
+    """Remove what a shim that was called back has left, so that the next order finds none of it. Raises OSError."""
+    for name in (END, STOP, LOCK):
+        try:
+            os.unlink(f"{folder}/{name}")
+        except FileNotFoundError:
+            continue
 
 
 def stop_text(state: str, reason: str, *, kill: bool) -> bytes:

@@ -211,13 +211,14 @@ class Shim:
         """Run the whole life. SystemExit when another already has the right to this order."""
         try:
             folder.make(self.folder)
-            self.lock = folder.take_lock(self.folder, self.bell.call)
-            if not folder.take_right(self.folder, self.order["token"]):
-                raise SystemExit(0)
+            lock = folder.begin(self.folder, self.order["token"], self.bell.call)
         except OSError as error:
             why = f"{error.strerror or error}: {error.filename or self.folder}"
             self.notices.say(f"unable {self.run} {os.getpid()} {self.order['token']} {why}")
             raise SystemExit(1) from None
+        if lock is None:
+            raise SystemExit(0)
+        self.lock = lock
         self._start()
         faultpoint.reached("forked", self.run)
         self.sender = Sender(
@@ -665,7 +666,7 @@ class Shim:
 
     def _write_end(self, data: bytes) -> bool:
         try:
-            folder.write(self.folder, folder.END, data)
+            folder.write_end(self.folder, self.lock, data)
         except FileNotFoundError:
             raise SystemExit(1) from None  # the folder was removed under us: nobody wants to know any more
         except OSError:

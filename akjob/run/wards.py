@@ -376,8 +376,7 @@ class Wards:
             where = self._folder(ward.run)
             try:
                 folder.withdraw_right(where, len(_rights(where)) - 1)
-                for name in (folder.END, folder.STOP):
-                    Path(where, name).unlink(missing_ok=True)
+                folder.put_away(where)
             except OSError as error:
                 self._unsettled[ward.run] = "called back"
                 self._later(f"{where}: what was called back cannot be put away: {error.strerror}")

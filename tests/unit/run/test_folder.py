@@ -1,0 +1,142 @@
+"""The files of a run: who may start it, and what came of it, whoever comes too late or twice."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from akjob.run import folder
+
+END = json.dumps({"state": "succeeded", "reason": "x" * 200}).encode()
+BELL = 34
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> str:
+    """Return a run's folder, just made."""
+    path = str(tmp_path / "run")
+    folder.make(path)
+    return path
+
+
+@contextmanager
+def begun(where: str, order: int, bell: int = BELL) -> Iterator[int]:
+    """Have lock and right for as long as it takes."""
+    lock = folder.begin(where, order, bell)
+    assert lock is not None
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def elsewhere(what: Callable[[], object]) -> str:
+    """Do it in another process, for a record lock is a process's; return what it raised or returned."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            told = repr(what())
+        except OSError as error:
+            told = type(error).__name__
+        os.write(write, told.encode())
+        os._exit(0)
+    os.close(write)
+    with open(read, "rb") as file:
+        told = file.read().decode()
+    os.waitpid(pid, 0)
+    return told
+
+
+def test_one_has_the_right_and_the_lock(where: str) -> None:
+    """While it looks after the run nobody else gets either."""
+    with begun(where, 0):
+        assert elsewhere(lambda: folder.begin(where, 0, BELL)) == "BlockingIOError"
+        assert elsewhere(lambda: folder.begin(where, 1, BELL)) == "BlockingIOError"
+        assert not folder.deny_right(where, 0)
+
+
+def test_an_order_that_was_denied_is_not_begun(where: str) -> None:
+    """What akjobd says stands; the order after it may be begun."""
+    assert folder.deny_right(where, 0)
+    assert folder.begin(where, 0, BELL) is None
+    with begun(where, 1):
+        assert not folder.deny_right(where, 1)
+
+
+def test_who_comes_late_leaves_the_end_as_it_is(where: str) -> None:
+    """The shim of an order that was denied wakes up when the run has ended already: its lock is free by then."""
+    assert folder.deny_right(where, 0)
+    with begun(where, 1) as lock:
+        folder.write_end(where, lock, END)
+    assert folder.begin(where, 0, BELL) is None
+    assert Path(where, folder.END).read_bytes() == END
+
+
+def test_the_next_order_notes_its_own_signal(where: str) -> None:
+    """A shim that came too late has noted one that nobody listens to."""
+    assert folder.deny_right(where, 0)
+    assert folder.begin(where, 0, BELL) is None
+    with begun(where, 1, BELL + 1):
+        assert Path(where, folder.LOCK).read_bytes().split() == [b"0", b"0", b"%d" % (BELL + 1)]
+
+
+def test_the_end_is_all_that_end_json_holds(where: str) -> None:
+    """No rest of a note, be the end longer or shorter."""
+    with begun(where, 0) as lock:
+        folder.note(lock, 4242, 1_700_000_000_000_000, BELL)
+        folder.write_end(where, lock, b"{}")
+    assert Path(where, folder.END).read_bytes() == b"{}"
+
+
+def test_an_end_is_written_again_when_it_could_not_be(where: str) -> None:
+    """What was torn by a full disk is not seen under its name; the second attempt has all of it."""
+    with begun(where, 0) as lock:
+        os.pwrite(lock, END[:70], 0)
+        assert not Path(where, folder.END).exists()
+        folder.write_end(where, lock, END)
+    assert Path(where, folder.END).read_bytes() == END
+
+
+def test_no_end_where_the_folder_is_gone(where: str) -> None:
+    """Nobody wants to know any more, and the shim is told so."""
+    with begun(where, 0) as lock:
+        folder.remove(where)
+        with pytest.raises(FileNotFoundError):
+            folder.write_end(where, lock, END)
+
+
+def test_what_was_called_back_is_put_away(where: str) -> None:
+    """The next order finds neither an end nor a word to stop, and its end is its own."""
+    with begun(where, 0) as lock:
+        folder.write(where, folder.STOP, folder.stop_text("recalled", "called back", kill=True))
+        folder.write_end(where, lock, b'{"state":"recalled"}')
+    folder.withdraw_right(where, 0)
+    folder.put_away(where)
+    assert sorted(os.listdir(where)) == ["right.0"]
+    with begun(where, 1) as lock:
+        folder.write_end(where, lock, END)
+    assert Path(where, folder.END).read_bytes() == END
+
+
+def test_an_end_that_could_not_be_put_away_is_replaced(where: str) -> None:
+    """The shim of the next order does not wait for ever with an end that it cannot give its name."""
+    with begun(where, 0) as lock:
+        folder.write_end(where, lock, b'{"state":"recalled"}')
+    folder.withdraw_right(where, 0)
+    with begun(where, 1) as lock:
+        folder.write_end(where, lock, END)
+    assert Path(where, folder.END).read_bytes() == END
+
+
+def test_a_run_makes_one_file(where: str) -> None:
+    """Under three names: some file systems take a tenth of a millisecond for each file that is made."""
+    with begun(where, 0) as lock:
+        folder.write_end(where, lock, END)
+    assert sorted(os.listdir(where)) == ["end.json", "lock", "right.0"]
+    assert len({os.stat(f"{where}/{name}").st_ino for name in os.listdir(where)}) == 1
+    assert folder.remove(where)
+    assert not os.path.exists(where)
