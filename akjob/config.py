@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,77 +17,82 @@ _DAY_US = 86_400_000_000
 _LONGEST_SOCKET = 107  # bytes: sun_path of struct sockaddr_un, without its final NUL
 
 
-class Paths(Struct, frozen=True):
+class Paths(Struct, frozen=True, dict=True):
     """Every place below one root."""
 
     root: Path
 
-    @property
+    @cached_property
     def jobs_d(self) -> Path:
         """The job files."""
         return self.root / "jobs.d"
 
-    @property
+    @cached_property
     def etc(self) -> Path:
         """The configuration's folder."""
         return self.root / "etc"
 
-    @property
+    @cached_property
     def config_file(self) -> Path:
         """The configuration; it need not exist."""
         return self.root / "etc" / "akjob.toml"
 
-    @property
+    @cached_property
     def var(self) -> Path:
         """All that the programs write; on a local disk."""
         return self.root / "var"
 
-    @property
+    @cached_property
     def runs(self) -> Path:
         """One folder for each run that has not been accounted for yet."""
         return self.root / "var" / "runs"
 
-    @property
+    @cached_property
     def run_dir(self) -> Path:
         """Sockets and process files."""
         return self.root / "var" / "run"
 
-    @property
+    @cached_property
+    def spares(self) -> Path:
+        """Folders of runs that are accounted for, for the runs to come."""
+        return self.root / "var" / "run" / "spares"
+
+    @cached_property
     def log_dir(self) -> Path:
         """The log stream, today's and older ones."""
         return self.root / "var" / "log"
 
-    @property
+    @cached_property
     def log(self) -> Path:
         """The log stream that is written now."""
         return self.root / "var" / "log" / "akjob.jsonl"
 
-    @property
+    @cached_property
     def archive(self) -> Path:
         """Older log files, compressed."""
         return self.root / "var" / "log" / "archive"
 
-    @property
+    @cached_property
     def db(self) -> Path:
         """The ledger."""
         return self.root / "var" / "akjob.db"
 
-    @property
+    @cached_property
     def control_socket(self) -> Path:
         """Where akjobd answers the commands."""
         return self.root / "var" / "run" / "akjobd.sock"
 
-    @property
+    @cached_property
     def collector_socket(self) -> Path:
         """Where the collector takes log lines."""
         return self.root / "var" / "run" / "collector.sock"
 
-    @property
+    @cached_property
     def shims_socket(self) -> Path:
         """Where shims tell akjobd what happened."""
         return self.root / "var" / "run" / "shims.sock"
 
-    @property
+    @cached_property
     def supervisor_socket(self) -> Path:
         """Where supervisord answers supervisorctl."""
         return self.root / "var" / "run" / "supervisor.sock"

@@ -34,8 +34,9 @@ from akjob.jobset.model import Broken, Change, JobSet
 from akjob.jobset.watch import Quiet, Watcher
 from akjob.journal import Journal
 from akjob.processes import die_with_supervisord, give_memory_back, lock_holder, started_us
-from akjob.run import cgroup, faultpoint, folder, order
+from akjob.run import cgroup, faultpoint, order
 from akjob.run.ids import RunIds
+from akjob.run.remains import Remains
 from akjob.run.wards import Ended, Happening, Lost, NeverStarted, Started, Trouble, Wards
 from akjob.timer import Alarm
 from akjob.worker import Worker
@@ -60,8 +61,6 @@ _CHECKPOINT_COMMITS = 100
 _PRUNE_COMMITS = 10  # a slice that is pruned writes as much as so many commits
 _LOOK_AGAIN_US = 30_000_000
 _SWEEP_US = 30_000_000
-_RUBBISH_QUIET_US = 250_000
-_RUBBISH_MOST = 2_000
 _SPOOL_SWEEP_US = 3_000_000
 _GIT_PATIENCE_US = 1_000_000
 _BLAME_AGAIN_US = 2_000_000
@@ -90,9 +89,10 @@ class Daemon:
         self._journal_watched = (-1, 0)
         self._ledger = ledger.Ledger.open(paths.db)
         self._folders = Worker("folders", self._ring)
-        self._wards = Wards(paths, self._selector, self._remove_folder, now_us)
-        self._rubbish: list[str] = []
-        self._rubbish_us: int | None = None
+        self._remains = Remains(
+            paths, self._folders.give, lambda: self._sweep_within(_SPOOL_SWEEP_US), self._chore_failed
+        )
+        self._wards = Wards(paths, self._selector, self._remains.add, now_us)
         self._agenda = Agenda(
             host=socket.gethostname(),
             max_running=config.max_running,
@@ -197,8 +197,6 @@ class Daemon:
         if self._sweep_us is not None:
             self._sweep_us = min(self._sweep_us, now + _SWEEP_US)
         self._prune_us = min(self._prune_us, now + _PRUNE_EVERY_US)
-        if self._rubbish_us is not None:
-            self._rubbish_us = min(self._rubbish_us, now + _RUBBISH_QUIET_US)
         if self._retry_us is not None:
             self._retry_us = min(self._retry_us, now + _HELD_RETRY_US)
         if self._unsure_us is not None:
@@ -218,7 +216,7 @@ class Daemon:
             self._sweep_us,
             self._retry_us,
             self._gather_until_us,
-            self._rubbish_us,
+            self._remains.due_us,
             self._blame_us,
             self._wards.start_at_us,
             self._wards.again_at_us,
@@ -629,35 +627,6 @@ class Daemon:
         except OSError as error:
             self._journal.say("error", "job.not_deleted", file=file, message=f"cannot delete it: {error.strerror}")
 
-    def _remove_folder(self, run: str) -> None:
-        """Remove the folder of a run when there is a quiet moment: in a burst disk and processors have better to do.
-
-        It is done off the loop, for a disk may take its time for each file.
-        """
-        self._rubbish.append(run)
-        self._rubbish_us = now_us() + _RUBBISH_QUIET_US
-
-    def _remove_folders(self) -> None:
-        runs, self._rubbish = self._rubbish, []
-        self._rubbish_us = None
-
-        def removed(spools: list[str]) -> None:
-            for run in spools:
-                self._ask_spool(run)
-
-        self._folders.give(lambda: _remove(self.paths.runs, runs), removed, self._chore_failed)
-
-    def _ask_spool(self, run: str) -> None:
-        """Ask the collector to read a spool in; it deletes it then, and the next sweep removes the rest."""
-        self._sweep_within(_SPOOL_SWEEP_US)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            try:
-                sock.setblocking(False)
-                sock.connect(socket_address(self.paths.collector_socket))
-                sock.send(b'{"v":1,"spool":"%b"}\n' % run.encode())
-            except OSError:
-                return  # it looks for spools by itself when it starts
-
     # -- what has to be done now and then -----------------------------------------------------------------------------
 
     def _upkeep(self, now: int) -> None:
@@ -668,8 +637,7 @@ class Daemon:
             self._sweep(now)
         if now >= self._prune_us:
             self._prune(now)
-        if self._rubbish_us is not None and (now >= self._rubbish_us or len(self._rubbish) > _RUBBISH_MOST):
-            self._remove_folders()
+        self._remains.step(now)
         self._checkpoint_if_due()
 
     def _sweep(self, now: int) -> None:
@@ -985,20 +953,10 @@ def _fail(message: str, code: int, *, wait_s: float = _FATAL_S) -> NoReturn:
     sys.exit(code)
 
 
-def _remove(folders: Path, runs: list[str]) -> list[str]:
-    """Remove the folders of runs; return those that have a spool. What cannot be removed is left to the next sweep."""
-    spools = []
-    for run in runs:
-        with contextlib.suppress(OSError):
-            if not folder.remove(f"{folders}/{run}"):
-                spools.append(run)
-    return spools
-
-
 def _make_folders(paths: Paths) -> None:
     paths.var.mkdir(mode=0o700, exist_ok=True)
     paths.var.chmod(0o700)
-    for place in (paths.run_dir, paths.log_dir):
+    for place in (paths.run_dir, paths.spares, paths.log_dir):
         place.mkdir(mode=0o700, exist_ok=True)
     _make_runs(paths.runs)
 

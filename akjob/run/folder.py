@@ -16,6 +16,7 @@ Part of the zygote: it imports next to nothing.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 
@@ -26,11 +27,21 @@ STOP = "stop"
 END = "end.json"
 SPOOL = "spool"
 
-_NOTE_ROOM = 64
+NOTE = 64
+"""Bytes of the lock that are its note; what follows is of a run before."""
 
 
-def make(folder: str) -> None:
-    """Make the folder, for its owner alone; it may be there already."""
+def make(folder: str, spares: str = "") -> None:
+    """Make the folder, for its owner alone; it may be there already. One of ``spares`` is taken if there is any."""
+    try:
+        for name in os.listdir(spares) if spares else ():
+            try:
+                os.rename(f"{spares}/{name}", folder)
+            except FileNotFoundError:  # another one was quicker
+                continue
+            return
+    except OSError:  # none were ever kept, they are on another file system, the folder has something in it already
+        pass
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:
@@ -91,7 +102,18 @@ def note(lock: int, pid: int, started_us: int, bell: int) -> None:
 
     A shim of a version before has no third number: its signal is SIGTERM.
     """
-    os.pwrite(lock, (b"%d %d %d" % (pid, started_us, bell)).ljust(_NOTE_ROOM - 1) + b"\n", 0)
+    os.pwrite(lock, (b"%d %d %d" % (pid, started_us, bell)).ljust(NOTE - 1) + b"\n", 0)
+
+
+def put_by(folder: str, spare: str) -> None:
+    """Make the folder of a run that is over, and its lock, a spare one. Raises OSError when that cannot be."""
+    names = os.listdir(folder)
+    if SPOOL in names:
+        raise OSError(errno.EBUSY, "its spool is still to be read in", folder)
+    for name in names:
+        if name != LOCK:
+            os.unlink(f"{folder}/{name}")
+    os.rename(folder, spare)
 
 
 def remove(folder: str) -> bool:

@@ -48,6 +48,7 @@ def run_here(spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str, A
             spec, paths, config, run=run, slot_us=instant, attempt=1, trigger="manual", kwargs=kwargs
         ) | {
             "folder": str(stand_in.runs / run),
+            "spares": "",
             "shims": str(stand_in.shims_socket),
             "collector": str(stand_in.collector_socket),
         }

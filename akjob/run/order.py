@@ -9,7 +9,8 @@ An order is a dictionary of plain types (``marshal`` carries it), so that the re
 | ``token`` | which order of this run: a run whose order was lost gets another one, with the next number |
 | ``start_us`` | the gate: not before this wall-clock instant (µs); 0 is at once |
 | ``import_ahead``, ``lead_us`` | whether the code is imported before the gate |
-| ``folder``, ``shims``, ``collector`` | the run's folder; where to send notices and lines |
+| ``folder``, ``spares`` | the run's folder; where there may be one to be taken for it |
+| ``shims``, ``collector`` | where to send notices and lines |
 | ``root``, ``cwd``, ``pythonpath``, ``interpreter``, ``setup`` | where code is looked for, and by which Python |
 | ``code``, ``args``, ``kwargs`` | ``("callable", target)``, ``("dill", path, sha256, python)``, ``("command", argv)`` |
 | ``env``, ``env_file``, ``names`` | texts, or ``(file,)`` for a secret; ``names`` are the ``AKJOB_*`` of the run |
@@ -76,7 +77,8 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "start_us": start_us,
         "import_ahead": policy.lead_us > 0 and not isinstance(spec.code, Command),
         "lead_us": policy.lead_us,
-        "folder": str(paths.runs / run),
+        "folder": f"{paths.runs}/{run}",
+        "spares": str(paths.spares),
         "shims": socket_address(paths.shims_socket),
         "collector": socket_address(paths.collector_socket),
         "root": root,
@@ -130,6 +132,8 @@ def _code(code: Code, spec: JobSpec, root: str) -> tuple[Any, ...]:
 
 def _plain(value: Any) -> Any:
     """Write TOML's dates and times as ``(type, text)``: marshal knows none, and tuples are free for it."""
+    if isinstance(value, (str, int, float)):
+        return value
     if isinstance(value, datetime):
         return ("datetime", value.isoformat())
     if isinstance(value, date):

@@ -30,6 +30,7 @@ _TURNS = 12
 _MOST_S = 2
 _MODULE = "akjob_rehearsal"
 _FOLDER = "rehearsal."
+_SPARES = "spares"
 
 
 def rehearse(parent: str, known: load.Known | None) -> None:
@@ -44,7 +45,8 @@ def rehearse(parent: str, known: load.Known | None) -> None:
     _signal.alarm(_MOST_S)
     try:
         _clear_others(parent)
-        os.mkdir(place, 0o700)
+        for path in (place, f"{place}/{_SPARES}"):
+            os.mkdir(path, 0o700)
         with open(f"{place}/{_MODULE}.py", "w", encoding="utf-8") as file:
             file.write("def nothing(): return None\n")
         _rehearse_shims(place)
@@ -89,6 +91,7 @@ def _rehearse_shims(place: str) -> None:
             one.live()
             if turn < _TURNS:
                 ours.send(marshal.dumps(_order(place, turn)))
+            folder.put_by(one.folder, f"{place}/{_SPARES}/{one.run}")
             order = one.next_order()
             _hear(ours)
     finally:
@@ -181,6 +184,7 @@ def _order(place: str, turn: int) -> dict[str, Any]:
         "import_ahead": turn % 2 == 1,
         "lead_us": 0,
         "folder": f"{place}/{run}",
+        "spares": f"{place}/{_SPARES}",
         "shims": f"{place}/shims",
         "collector": f"{place}/collector",
         "root": place,
@@ -224,7 +228,7 @@ def _clear(place: str) -> None:
     for name in os.listdir(place):
         path = f"{place}/{name}"
         if os.path.isdir(path):
-            folder.remove(path)
+            _clear(path)
         else:
             os.unlink(path)
     os.rmdir(place)

@@ -210,7 +210,7 @@ class Shim:
     def live(self) -> None:
         """Run the whole life. SystemExit when another already has the right to this order."""
         try:
-            folder.make(self.folder)
+            folder.make(self.folder, self.order["spares"])
             lock = folder.begin(self.folder, self.order["token"], self.bell.call)
         except OSError as error:
             why = f"{error.strerror or error}: {error.filename or self.folder}"

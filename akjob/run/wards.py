@@ -555,7 +555,7 @@ def _holder(where: str) -> int:
 def _note(where: str) -> tuple[int, int, int]:
     """Return what the shim noted in its lock file, as :func:`folder.note` describes it."""
     try:
-        pid, started_us, *bell = map(int, Path(where, folder.LOCK).read_bytes().split())
+        pid, started_us, *bell = map(int, Path(where, folder.LOCK).read_bytes()[: folder.NOTE].split())
     except (OSError, ValueError):
         return 0, 0, signal.SIGTERM
     return pid, started_us, bell[0] if bell else signal.SIGTERM

@@ -261,6 +261,23 @@ def test_statements_of_a_run(place: Place) -> None:
     assert max(counts) <= 14, statements(place)[-max(counts) :]
 
 
+def test_a_run_makes_no_file_where_one_can_be_had(place: Place) -> None:
+    """A file system may take a tenth of a millisecond for each: the folder of a run before serves, and its file."""
+    place.start()
+    place.define(job='callable = "builtins:dict"\n')
+
+    def inodes() -> set[int]:
+        until(lambda: len(os.listdir(place.paths.spares)) == 1 and not os.listdir(place.paths.runs))
+        (spare,) = place.paths.spares.iterdir()
+        return {spare.stat().st_ino, *(file.stat().st_ino for file in spare.iterdir())}
+
+    place.wait(place.run("job"))
+    first = inodes()
+    place.wait(place.run("job"))
+    assert inodes() == first
+    assert len(first) == 1 + 1
+
+
 def test_a_burst_is_few_transactions(place: Place) -> None:
     """A hundred jobs due at one instant are claimed in four transactions; between them others are answered."""
     due = int(time.time()) + 4  # noqa: TID251 - a wall-clock instant is what a schedule takes

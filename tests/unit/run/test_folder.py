@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,3 +141,75 @@ def test_a_run_makes_one_file(where: str) -> None:
     assert len({os.stat(f"{where}/{name}").st_ino for name in os.listdir(where)}) == 1
     assert folder.remove(where)
     assert not os.path.exists(where)
+
+
+@pytest.fixture
+def spares(tmp_path: Path) -> str:
+    """Return the folder of the spare folders, in which there is nothing yet."""
+    path = tmp_path / "spares"
+    path.mkdir()
+    return str(path)
+
+
+def test_a_folder_that_is_put_by_serves_another_run(where: str, spares: str, tmp_path: Path) -> None:
+    """With its lock, and with nothing by which the run before could be taken for this one."""
+    with begun(where, 0) as lock:
+        folder.write(where, folder.STOP, folder.stop_text("cancelled", "by hand", kill=False))
+        folder.write_end(where, lock, END)
+    made = os.stat(f"{where}/{folder.LOCK}").st_ino
+    folder.put_by(where, f"{spares}/run")
+    another = str(tmp_path / "another")
+    folder.make(another, spares)
+    assert os.listdir(another) == [folder.LOCK]
+    assert (os.listdir(spares), os.path.exists(where)) == ([], False)
+    with begun(another, 0, BELL + 1) as lock:
+        assert os.fstat(lock).st_ino == made
+        assert Path(another, folder.LOCK).read_bytes()[: folder.NOTE].split() == [b"0", b"0", b"%d" % (BELL + 1)]
+        folder.write_end(another, lock, b'{"state":"failed"}')
+    assert Path(another, folder.END).read_bytes() == b'{"state":"failed"}'
+
+
+def test_a_folder_with_a_spool_is_not_put_by(where: str, spares: str) -> None:
+    """Its lines are still to be read in, under the run's own name."""
+    with begun(where, 0) as lock:
+        folder.write_end(where, lock, END)
+    Path(where, folder.SPOOL).write_bytes(b"{}\n")
+    with pytest.raises(OSError, match="spool"):
+        folder.put_by(where, f"{spares}/run")
+    assert Path(where, folder.END).read_bytes() == END
+
+
+def test_a_folder_that_has_something_in_it_stays(where: str, spares: str, tmp_path: Path) -> None:
+    """A word of akjobd's may be there before the shim is."""
+    spare = tmp_path / "before"
+    folder.make(str(spare))
+    with begun(str(spare), 0) as lock:
+        folder.write_end(str(spare), lock, END)
+    folder.put_by(str(spare), f"{spares}/before")
+    assert folder.deny_right(where, 0)
+    folder.make(where, spares)
+    assert (os.listdir(where), os.listdir(spares)) == ([f"{folder.RIGHT}0"], ["before"])
+
+
+def test_no_spares_were_ever_kept(tmp_path: Path) -> None:
+    """Then a folder is made."""
+    folder.make(str(tmp_path / "run"), str(tmp_path / "spares"))
+    assert os.listdir(tmp_path / "run") == []
+
+
+@pytest.mark.skipif(
+    not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == os.stat("/tmp").st_dev,  # noqa: S108
+    reason="there is no other file system to try it with",
+)
+def test_spares_on_another_file_system_are_of_no_use(where: str, tmp_path: Path) -> None:
+    """As where var/runs is a link to a tmpfs: the folder is made, and removed in the end."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        with begun(where, 0) as lock:
+            folder.write_end(where, lock, END)
+        with pytest.raises(OSError, match="cross-device"):
+            folder.put_by(where, f"{elsewhere}/run")
+        assert folder.remove(where)
+        folder.make(f"{elsewhere}/spare")
+        another = str(tmp_path / "another")
+        folder.make(another, elsewhere)
+        assert (os.listdir(another), os.listdir(elsewhere)) == ([], ["spare"])
