@@ -327,6 +327,7 @@ def begin(order: dict[str, Any], channel: _socket.socket, environment: dict[str,
     if order["interpreter"]:
         _exec_interpreter(order, channel, gated=gated)
     linux.set_title(f"akjob: {order['job']} {order['run']}")
+    gc.freeze()  # what its shim has made is no garbage of the job's, and would be gone through at once
     gc.enable()
     load.prepare_path(order["root"], order["cwd"], order["pythonpath"], LIBRARY_PATH, _known_site, environment)
     sys.argv[:] = [order["code"][1]]

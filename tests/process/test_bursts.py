@@ -17,6 +17,7 @@ from tests.process.test_faults import Points
 from tests.support import until
 
 FIRST = 'command = "echo first; while [ ! -e go ]; do sleep 0.02; done; exit 3"\n'
+FEW = 150
 LONG = 'command = "echo second; exec sleep 300"\n'
 
 
@@ -81,6 +82,20 @@ def test_what_a_run_used_is_its_own(place: Place) -> None:
     row, before = place.wait(run), place.wait(first["run"])
     assert before["max_rss_bytes"] > 64 << 20 > row["max_rss_bytes"]
     assert before["user_cpu_s"] + before["system_cpu_s"] > 0.3 > row["user_cpu_s"] + row["system_cpu_s"]
+
+
+def test_what_the_shim_has_made_is_not_gone_through_by_the_job(place: Place) -> None:
+    """The job's garbage collector knows what the job has made; it would walk through the rest at its first import."""
+    (place.root / "tidy.py").write_text("import gc\ndef main():\n    return len(gc.get_objects())\n")
+    place.define(first=FIRST, tidy='callable = "tidy:main"\n[run]\noverlap = "allow"\n')
+    first = place.run("first")
+    until(lambda: place.running(first))
+    with zygote_held(place):
+        runs = [place.run("tidy") for _ in range(40)]
+        (place.root / "go").touch()
+        until(lambda: all(place.ended(run) for run in runs))
+    left = [int(place.wait(run)["result"]) for run in runs]
+    assert max(left) < FEW
 
 
 def test_a_word_meant_for_the_run_before_does_not_reach_this_one(place: Place) -> None:
