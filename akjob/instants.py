@@ -27,7 +27,7 @@ def from_datetime(moment: datetime) -> int:
 
 def to_text(instant_us: int) -> str:
     """Write an instant as the ledger and the log do: ``2026-03-29T01:00:00.000000Z``; such texts sort."""
-    return to_datetime(instant_us).strftime("%Y-%m-%dT%H:%M:%S.%f").rjust(26, "0") + "Z"
+    return to_datetime(instant_us).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def from_text(text: str) -> int:

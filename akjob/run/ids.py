@@ -27,7 +27,10 @@ class RunIds:
 
     def __call__(self, now_us: int) -> str:
         """Return an id that is greater than every one before."""
-        # The top bit of chance stays free, so that counting up has room within the millisecond.
-        fresh = (now_us // 1000) << _CHANCE_BITS | secrets.randbits(_CHANCE_BITS - 1)
-        self._last = max(fresh, self._last + 1)
+        now_ms = now_us // 1000
+        if now_ms > self._last >> _CHANCE_BITS:
+            # The top bit of chance stays free, so that counting up has room within the millisecond.
+            self._last = now_ms << _CHANCE_BITS | secrets.randbits(_CHANCE_BITS - 1)
+        else:
+            self._last += 1
         return "".join([_ALPHABET[self._last >> shift & 31] for shift in range(75, -5, -5)])
