@@ -42,6 +42,7 @@ _MESSAGE = 1 << 18
 _MOST_RUNS = 64
 _TELLABLE = 1 << 14
 _SETTLE_S = 0.02
+_LISTEN_S = 0.05
 _CROWDING_S = 0.2
 
 
@@ -174,7 +175,7 @@ class Shim:
     ) -> None:
         self.order = order
         self.crowd = crowd
-        self.looked_after_at = self.settles_at = 0.0
+        self.looked_after_at = self.settles_at = self.listens_at = 0.0
         self.control = control
         self.bell = bell
         self.notices = notices
@@ -334,6 +335,8 @@ class Shim:
         )
         for text in self.order["warnings"]:
             self._say("warning", "run.warning", f',"message":{quote(text)}')
+        # That this line is on disk can wait to be heard of: a short run is not worth waking up for.
+        self.listens_at = time.monotonic() + _LISTEN_S
         faultpoint.reached("running", self.run)
 
     # -- the middle ---------------------------------------------------------------------------------------------------
@@ -467,6 +470,8 @@ class Shim:
         deadline = self.sender.deadline(now)
         if deadline is not None:
             times.append(deadline)
+        if now < self.listens_at and not self.sender.idle:
+            times.append(self.listens_at)
         return max(0.0, min(times) - now) if times else None
 
     def _wait(self, timeout: float | None) -> None:
@@ -493,7 +498,8 @@ class Shim:
             readers += self.streams
         line = self.sender.fileno()
         if line >= 0:
-            readers.append(line)
+            if self.sender.full or time.monotonic() >= self.listens_at:
+                readers.append(line)
             if self.sender.wants_write:
                 writers.append(line)
         if self.notices.waiting:
@@ -635,6 +641,7 @@ class Shim:
     def _bury(self) -> None:
         """Say what came of the run, in the log and in ``end.json``, and stay until the lines are safe."""
         faultpoint.reached("ending", self.run)
+        self.listens_at = 0.0
         if not self.ended_us:
             self.ended_us = time.time_ns() // 1000
         end = self._end()
