@@ -26,7 +26,7 @@ LONGEST = 1 << 15
 IN_A_FILE = b"file"
 
 _INT = 4
-_BUSY_A_PROCESSOR = 4
+_BUSY_A_PROCESSOR = 3
 _ROOM = _socket.CMSG_LEN(_INT)
 
 
