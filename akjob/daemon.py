@@ -64,7 +64,8 @@ _SWEEP_US = 30_000_000
 _SPOOL_SWEEP_US = 3_000_000
 _GIT_PATIENCE_US = 1_000_000
 _BLAME_AGAIN_US = 2_000_000
-_GATHER_US = 10_000
+_GATHER_US = 20_000
+_BURST = 8
 
 
 def now_us() -> int:
@@ -180,6 +181,8 @@ class Daemon:
         self._look_if_due(now)
         if self._wards.again_at_us is not None and now >= self._wards.again_at_us:
             self._wards.again()
+        if self._gather_until_us is not None and now >= self._gather_until_us:
+            self._wards.hear(at_once=True)
         self._take_in(now)
         self._blame(now)
         if self._jobset is not None:
@@ -527,9 +530,11 @@ class Daemon:
 
         What nobody waits for is gathered for a moment, so that a burst of ends is a few commits and not a thousand.
         """
-        if self._may_gather(now):
+        gathers = self._may_gather(now)
+        # In a burst they all speak at once, and each would be a turn of the loop.
+        self._wards.hear(at_once=self._gather_until_us is None or self._agenda.under_way < _BURST)
+        if gathers:
             return
-        self._gather_until_us = None
         self._urgent = False
         effects = self._agenda.effects()
         stops, effects.stops = effects.stops, []
@@ -556,13 +561,15 @@ class Daemon:
 
     def _may_gather(self, now: int) -> bool:
         """Whether nothing is to be written, or nobody waits for it and it came only just now."""
+        until, self._gather_until_us = self._gather_until_us, None
         if self._urgent or self._agenda.urgent or self._held:
             return False
         if not self._agenda.pending and not self._to_forget:
             return True
-        if self._gather_until_us is None or self._gather_until_us > now + _GATHER_US:  # or the clock was set back
-            self._gather_until_us = now + _GATHER_US
-        return now < self._gather_until_us
+        until = now + _GATHER_US if until is None else min(until, now + _GATHER_US)  # the clock may have been set back
+        if now < until:
+            self._gather_until_us = until
+        return now < until
 
     def _commit(self, effects: Effects, now: int) -> bool:
         try:

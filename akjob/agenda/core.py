@@ -44,7 +44,7 @@ from akjob.spec.model import Command, JobSpec
 _SCHEDULED = ("schedule", "start", "missed")
 _TRIES_UP_TO_US = 60 * SECOND
 _MARK_AHEAD_US = HOUR  # a lead is shorter, as a rule
-_DUE_A_TURN = 10  # so many starts are one commit; a burst of more goes on in the next turn, and others get a word in
+_DUE_A_TURN = 16  # so many starts are one commit; a burst of more goes on in the next turn, and others get a word in
 _STEP_BACK_US = 2 * SECOND  # a clock that goes back by less is being slewed
 
 

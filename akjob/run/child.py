@@ -30,6 +30,9 @@ LIBRARY_PATH = list(sys.path)
 
 _known_site: load.Known | None = None
 
+NAMES = ("AKJOB_JOB", "AKJOB_RUN", "AKJOB_SLOT", "AKJOB_ATTEMPT", "AKJOB_ROOT")
+"""What every run has in its environment."""
+
 _PYTHONS_OWN = (_signal.SIGPIPE, _signal.SIGXFSZ)
 _FIXED = (_signal.SIGKILL, _signal.SIGSTOP)
 _ZYGOTES_AND_SHIMS = (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGHUP)
@@ -80,6 +83,8 @@ def prepare(known_site: load.Known | None) -> None:
     load.forget_folders(LIBRARY_PATH)
     fresh.install()
     job.install()
+    # To change a value that is there is cheaper, just after a fork, than to make room for one.
+    set_environment(dict.fromkeys(NAMES, ""))
     _own_streams()
 
 

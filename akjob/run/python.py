@@ -6,6 +6,7 @@ alone, and of that only what is loaded anyway.
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import sys
@@ -163,8 +164,6 @@ def _finish(code: int, report: Callable[[BaseException], None]) -> int:
     try:
         if threading is not None:
             threading._shutdown()  # noqa: SLF001 - what the interpreter does before it ends
-        import atexit
-
         atexit._run_exitfuncs()  # noqa: SLF001 - as above
     except BaseException as error:
         report(error)

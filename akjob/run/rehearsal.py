@@ -159,8 +159,7 @@ def _rehearse_job(order: dict[str, Any], known_site: load.Known) -> None:
     finally:
         channel.close()
         other.close()
-        for name in environment:
-            del os.environ[name]
+        child.set_environment(dict.fromkeys(child.NAMES, ""))
         sys.path[:], sys.argv[:] = path, argv
         sys.meta_path[:], sys.path_hooks[:] = finders, hooks
         sys.path_importer_cache.clear()

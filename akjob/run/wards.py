@@ -123,7 +123,8 @@ class Wards:
         self._now_us = now_us
         self._wards: dict[str, Ward] = {}
         self._nursery: Nursery | None = None
-        self._asked_write = False
+        self._asked = 0
+        self._hearing = True
         self.happened: list[Happening] = []
         self._backlog: list[bytes] = []
         self.zygote_since_us = 0
@@ -153,12 +154,12 @@ class Wards:
             return
         self._nursery = nursery
         self.zygote_since_us = self._now_us()
-        self._selector.register(nursery, selectors.EVENT_READ, self._zygote_speaks)
+        self._mind_zygote()
         self._selector.register(nursery.pidfd, selectors.EVENT_READ, self._zygote_ended)
         backlog, self._backlog = self._backlog, []
         if backlog:
             nursery.send(backlog)
-            self._mind_writing()
+            self._mind_zygote()
 
     @property
     def zygote_pid(self) -> int:
@@ -179,15 +180,32 @@ class Wards:
             self._backlog += encoded
         elif encoded:
             self._nursery.send(encoded)
-            self._mind_writing()
+            self._mind_zygote()
 
-    def _mind_writing(self) -> None:
+    def hear(self, *, at_once: bool) -> None:
+        """Say whether what shims and zygote tell is to be heard as it comes, or at the next call of this."""
+        self._hearing = at_once
+        if at_once and not self._asked & selectors.EVENT_READ:
+            self._zygote_speaks(selectors.EVENT_READ)
+        self._mind_zygote()
+
+    def _mind_zygote(self) -> None:
+        """Have the selector wait for what there is to be read from the zygote, and for room for what is to be sent."""
         nursery = self._nursery
-        if nursery is None or nursery.wants_write == self._asked_write:
+        if nursery is None:
             return
-        self._asked_write = nursery.wants_write
-        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._asked_write else 0)
-        self._selector.modify(nursery, mask, self._zygote_speaks)
+        before, self._asked = (
+            self._asked,
+            (selectors.EVENT_READ * self._hearing | selectors.EVENT_WRITE * nursery.wants_write),
+        )
+        if before == self._asked:
+            return
+        if not before:
+            self._selector.register(nursery, self._asked, self._zygote_speaks)
+        elif self._asked:
+            self._selector.modify(nursery, self._asked, self._zygote_speaks)
+        else:
+            self._selector.unregister(nursery)
 
     def _zygote_speaks(self, mask: int) -> None:
         nursery = self._nursery
@@ -195,7 +213,7 @@ class Wards:
             return
         if mask & selectors.EVENT_WRITE:
             nursery.flush()
-            self._mind_writing()
+            self._mind_zygote()
         for answer in nursery.heard():
             if not isinstance(answer, Forked):
                 self._notice(answer)
@@ -226,11 +244,7 @@ class Wards:
         if nursery is None or not nursery.ended():
             return
         self._zygote_speaks(selectors.EVENT_READ)
-        self._selector.unregister(nursery)
-        self._selector.unregister(nursery.pidfd)
-        nursery.close()
-        self._nursery = None
-        self._asked_write = False
+        self._let_go(nursery)
         # What shims have said to it and was not read is lost with it; their folders have it all.
         for ward in [ward for ward in self._wards.values() if ward.order is not None and not ward.ended]:
             self._find_out(ward)
@@ -240,6 +254,14 @@ class Wards:
         else:
             self.trouble = Trouble("zygote.ended", f"the zygote {nursery.pid} ended; another one is started")
             self.start()
+
+    def _let_go(self, nursery: Nursery) -> None:
+        if self._asked:
+            self._selector.unregister(nursery)
+        self._selector.unregister(nursery.pidfd)
+        nursery.close()
+        self._nursery = None
+        self._asked = 0
 
     # -- what a run's folder tells ------------------------------------------------------------------------------------
 
@@ -519,10 +541,7 @@ class Wards:
         self._selector.unregister(self._notices)
         self._notices.close()
         if self._nursery is not None:
-            self._selector.unregister(self._nursery)
-            self._selector.unregister(self._nursery.pidfd)
-            self._nursery.close()
-            self._nursery = None
+            self._let_go(self._nursery)
         for ward in self._wards.values():
             if ward.pidfd >= 0:
                 self._selector.unregister(ward.pidfd)

@@ -58,6 +58,7 @@ ZYGOTE = {
     "akjob.run.rehearsal",
     "akjob.run.shim",
     "akjob.run.zygote",
+    "atexit",
     "binascii",
     "errno",
     "fcntl",
@@ -279,7 +280,7 @@ def test_a_run_makes_no_file_where_one_can_be_had(place: Place) -> None:
 
 
 def test_a_burst_is_few_transactions(place: Place) -> None:
-    """A hundred jobs due at one instant are claimed in four transactions; between them others are answered."""
+    """A hundred jobs due at one instant are claimed in seven transactions; between them others are answered."""
     due = int(time.time()) + 4  # noqa: TID251 - a wall-clock instant is what a schedule takes
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(due))
     for number in range(100):
@@ -289,7 +290,7 @@ def test_a_burst_is_few_transactions(place: Place) -> None:
     said = statements(place)
     claims = [index for index, text in enumerate(said) if text.startswith("INSERT INTO runs")]
     assert len(claims) == 100
-    assert said[claims[0] : claims[-1]].count("COMMIT") < 4
+    assert said[claims[0] : claims[-1]].count("COMMIT") < 7
 
 
 def test_pruning_bounds_the_write_ahead_log(place: Place) -> None:
