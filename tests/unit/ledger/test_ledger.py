@@ -329,6 +329,21 @@ def test_pruning_goes_in_slices(ledger: Ledger, path: Path) -> None:
     assert ledger.prune(10 * DAY, now, 10) is False
 
 
+def test_pruning_waits_for_no_disk(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that is back after a power cut is pruned again; what a claim writes is on disk when it returns, as ever."""
+    synced = []
+
+    def noted(*args: Any) -> bool:
+        synced.append(ledger._connection.execute("PRAGMA synchronous").fetchone()[0])
+        return prune(*args)
+
+    prune = ledger._prune
+    monkeypatch.setattr(ledger, "_prune", noted)
+    ledger.prune(10 * DAY, 100 * DAY)
+    assert synced == [1]
+    assert ledger._connection.execute("PRAGMA synchronous").fetchone()[0] == 2
+
+
 def test_pruning_looks_at_old_rows_only(ledger: Ledger) -> None:
     """Its cost follows from what there is to prune, not from the length of the ledger."""
     ledger.commit(Writes(claims=[row(f"{n:05}", slot_us=n, queued_us=DAY, ended_us=DAY) for n in range(5000)]))
