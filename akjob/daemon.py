@@ -12,7 +12,6 @@ import os
 import selectors
 import signal
 import socket
-import stat
 import sys
 import time
 import tomllib
@@ -963,33 +962,8 @@ def _fail(message: str, code: int, *, wait_s: float = _FATAL_S) -> NoReturn:
 def _make_folders(paths: Paths) -> None:
     paths.var.mkdir(mode=0o700, exist_ok=True)
     paths.var.chmod(0o700)
-    for place in (paths.run_dir, paths.spares, paths.log_dir):
+    for place in (paths.run_dir, paths.runs, paths.spares, paths.log_dir):
         place.mkdir(mode=0o700, exist_ok=True)
-    _make_runs(paths.runs)
-
-
-def _make_runs(runs: Path) -> None:
-    """Make the folder of the runs' folders. It may be a link, to a tmpfs for instance: then what that leads to.
-
-    What is in there is removed now and then, so nobody else may have a say in where it is.
-    """
-    if not runs.is_symlink():
-        runs.mkdir(mode=0o700, exist_ok=True)  # below var/, which nobody else may enter
-        return
-    real = runs.parent / runs.readlink()
-    with contextlib.suppress(FileExistsError):
-        real.mkdir(mode=0o700)  # a tmpfs is empty after a boot
-    found, above = real.lstat(), real.parent.stat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        raise AkjobError(
-            f"{runs} leads to {real}, which is no folder, or others own it or may enter",
-            hint=f"chown and chmod 700 {real}, or let var/runs be a folder",
-        )
-    if above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX:
-        raise AkjobError(
-            f"{runs} leads to {real}, which whoever may write {real.parent} can replace",
-            hint=f"chmod go-w {real.parent}, or let var/runs be a folder",
-        )
 
 
 def _take_lock(path: Path) -> int:

@@ -8,7 +8,6 @@ a second before the instant until the last run is in the ledger and the log is a
 """
 
 import re
-import tempfile
 import time
 from collections import Counter
 
@@ -31,7 +30,6 @@ def measure(book: Book, rounds: int, jobs: int = JOBS) -> None:
             akjob(book, what, jobs)
             base(book, what, kind, jobs)
         base(book, "callable", "fork", jobs, who="bare fork")
-        akjob(book, "callable", jobs, titled="callable, var/runs in memory", in_memory=True)
         akjob(book, "callable", jobs, asking=True)
 
 
@@ -43,13 +41,10 @@ def akjob(  # noqa: PLR0913 - all that tells one burst from another
     asking: bool = False,
     measure: str = "b",
     titled: str = "",
-    in_memory: bool = False,
 ) -> None:
-    """Measure one burst of akjob's; ``titled`` is its name in the table, ``in_memory`` puts ``var/runs`` on a tmpfs."""
+    """Measure one burst of akjob's; ``titled`` is its name in the table."""
     title = titled or what
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if in_memory else None) as memory, Place() as place:  # noqa: S108
-        if in_memory:
-            place.paths.runs.symlink_to(memory)
+    with Place() as place:
         due = next_second(4 + jobs / 500)
         for number in range(jobs):
             _define(place, what, number, due)

@@ -31,30 +31,3 @@ def test_a_saved_setting_is_live_and_a_wrong_one_is_shown(place: Place) -> None:
     runs = [place.run("slow") for _ in range(2)]
     first, second = sorted((place.wait(run) for run in runs), key=lambda row: str(row["started_at"]))
     assert second["started_at"] >= first["ended_at"]
-
-
-def test_the_runs_folder_may_be_a_link_to_memory(root: Path) -> None:
-    """Its target is made where it is not there, as after a boot; one that others may enter is refused with the cure."""
-    memory = root / "memory"
-    (root / "var").mkdir(exist_ok=True)
-    (root / "var" / "runs").symlink_to(memory)
-    here = Place(root)
-    try:
-        here.start()
-        assert memory.stat().st_mode & 0o777 == 0o700
-        here.job("quick", 'command = "ls -a $AKJOB_ROOT/memory/$AKJOB_RUN"\n')
-        until(lambda: here.known("quick"))
-        row = here.wait(here.run("quick"))
-        assert (row["state"], row["exit_code"]) == ("succeeded", 0)
-        until(lambda: not here.folders())
-        memory.chmod(0o755)
-        here.kill("akjobd")
-        until(lambda: "or others own it or may enter" in (root / "akjobd.out").read_text())
-        assert f"chmod 700 {memory}" in (root / "akjobd.out").read_text()
-        memory.rmdir()
-        root.chmod(0o777)
-        until(lambda: "can replace" in (root / "akjobd.out").read_text())
-        root.chmod(0o700)
-        until(here.loaded)
-    finally:
-        here.stop()
