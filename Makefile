@@ -70,8 +70,8 @@ lock: $(INSTALLED_DEV) ## write requirements.txt and requirements-dev.txt anew f
 	$(BIN)/$(LOCK) --group pyproject.toml:build -o requirements.txt
 	$(BIN)/$(LOCK) --group pyproject.toml:build --group pyproject.toml:dev -c requirements.txt -o requirements-dev.txt
 
-bench: $(INSTALLED_DEV) ## measure against the bare machine and the peers
-	$(BIN)/python -m benchmarks
+bench: $(INSTALLED_DEV) ## measure against the bare machine and the peers; BENCH="burst --docs" for some
+	$(BIN)/python -m benchmarks $(BENCH)
 
 faults: $(INSTALLED_DEV) ## kill every process at every step of a run's life; print the table
 	$(BIN)/python -m pytest -q -s -p no:randomly -m faults
