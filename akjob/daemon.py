@@ -212,8 +212,11 @@ class Daemon:
         times = [self._prune_us]
         if not self._looking and self._look_us is not None:
             times.append(self._look_us)
-        if self._jobset is not None and self._agenda.wake_us is not None:
-            times.append(self._agenda.wake_us)
+        if self._jobset is not None:
+            if self._agenda.wake_us is not None:
+                times.append(self._agenda.wake_us)
+            if self._wards.happened:  # heard of after this turn had taken in what happened
+                times.append(now)
         others = (
             self._sweep_us,
             self._retry_us,

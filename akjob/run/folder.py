@@ -80,7 +80,7 @@ def begin(folder: str, order: int, bell: int) -> int | None:
             note(fd, 0, 0, bell)  # a full disk must be found now, not when the job runs
         if _take_right(folder, order):
             if not fresh:
-                note(fd, 0, 0, bell)
+                _note_or_give_back(fd, bell, f"{folder}/{RIGHT}{order}")
             return fd
     except OSError:
         os.close(fd)
@@ -97,6 +97,14 @@ def _take_right(folder: str, order: int) -> bool:
     return True
 
 
+def _note_or_give_back(lock: int, bell: int, right: str) -> None:
+    try:
+        note(lock, 0, 0, bell)
+    except OSError:  # some file systems need room for what is written over as well
+        os.unlink(right)
+        raise
+
+
 def note(lock: int, pid: int, started_us: int, bell: int) -> None:
     """Note the job's pid, when it began (µs, 0 before) and the signal that makes the shim look for ``stop``.
 
@@ -106,10 +114,19 @@ def note(lock: int, pid: int, started_us: int, bell: int) -> None:
 
 
 def put_by(folder: str, spare: str) -> None:
-    """Make the folder of a run that is over, and its lock, a spare one. Raises OSError when that cannot be."""
+    """Make the folder of a run that is over, and its lock, a spare one. Raises OSError when that is not to be.
+
+    That is for runs whose first order was taken and came to an end. After any other a shim may still come for an order
+    that was denied, and must find that it was; and the lock of one that was lost has a note that looks like a true one.
+    """
     names = os.listdir(folder)
     if SPOOL in names:
         raise OSError(errno.EBUSY, "its spool is still to be read in", folder)
+    if END not in names or f"{RIGHT}0" not in names or f"{RIGHT}1" in names:
+        raise OSError(errno.EINVAL, "it was not simply begun and ended", folder)
+    for name in (f"{RIGHT}0", END):
+        if not os.path.samefile(f"{folder}/{name}", f"{folder}/{LOCK}"):
+            raise OSError(errno.EINVAL, "its end is not in its lock", folder)
     for name in names:
         if name != LOCK:
             os.unlink(f"{folder}/{name}")

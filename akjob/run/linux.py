@@ -114,8 +114,16 @@ def command_name(pid: int) -> str:
 
 
 def is_zombie(pid: int) -> bool:
-    """Tell whether a process has ended and waits to be reaped; one that is gone counts as ended too."""
-    return _state(pid) in {b"Z", b"X", b""}
+    """Tell whether a process has ended and waits to be reaped; one that is gone counts as ended too.
+
+    One whose first thread has ended looks the same while other threads of it live.
+    """
+    if _state(pid) not in {b"Z", b"X", b""}:
+        return False
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) <= 1
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def is_runnable(pid: int) -> bool:

@@ -80,13 +80,16 @@ class Remains:
 
 def _put_by(paths: Paths, runs: list[str]) -> list[str]:
     """Put folders of runs by for others, as far as some are wanted; return those that are left to be removed."""
-    os.makedirs(paths.spares, 0o700, exist_ok=True)
-    wanted = max(0, SPARES - len(os.listdir(paths.spares)))
+    try:
+        os.makedirs(paths.spares, 0o700, exist_ok=True)
+        wanted = max(0, SPARES - len(os.listdir(paths.spares)))
+    except OSError:
+        return runs
     left = runs[wanted:]
     for run in runs[:wanted]:
         try:
             folder.put_by(f"{paths.runs}/{run}", f"{paths.spares}/{run}")
-        except OSError:  # var/runs is on another file system, or the folder has a spool
+        except OSError:  # var/runs is on another file system, or the folder is not fit for it
             left.append(run)
     return left
 

@@ -312,6 +312,8 @@ class Shim:
         self._note()
 
     def _note(self) -> None:
+        if self.ended_us:  # the file is to tell the end now
+            return
         try:
             folder.note(self.lock, self.pid, self.started_us, self.bell.call)
         except OSError:
@@ -387,7 +389,8 @@ class Shim:
             self._told_to_stop(now)
         self._settle(now)
         timeout = self.order["timeout_us"]
-        if self.released and not self.state and timeout is not None and now >= self.began + timeout / 1e6:
+        runs = self.released and not self.state and self.status is None
+        if runs and timeout is not None and now >= self.began + timeout / 1e6:
             seconds = f"{timeout / 1e6:g}"
             self._end_it("timed_out", f"still running after its timeout of {seconds} s", now)
         if self.kill_at is not None and now >= self.kill_at:

@@ -392,6 +392,8 @@ class Wards:
             return False
         except (OSError, msgspec.DecodeError):
             return False  # torn by a power cut: as if it had never been written
+        if end.get("run") != ward.run:
+            return False  # a power cut has left what its file held for a run before
         if end.get("state") == "recalled":
             if not ward.gone:
                 return False  # the next order of this run needs the lock that this shim holds

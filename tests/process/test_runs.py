@@ -82,6 +82,41 @@ def test_what_let_go_of_its_output_and_ignores_sigterm_is_ended_too(place: Place
     assert not Path("/proc", (place.root / "stray").read_text().strip()).exists()
 
 
+def test_what_is_left_behind_is_not_held_against_the_timeout(place: Place) -> None:
+    """The run has ended, and succeeded; its timeout comes while a daemon that it left is given its time to end."""
+    stray = "trap '' TERM; exec >/dev/null 2>&1; touch deaf; while :; do sleep 0.1; done"
+    row = go(
+        place,
+        f"command = '''setsid sh -c \"{stray}\" & while [ ! -e deaf ]; do sleep 0.01; done'''\n"
+        '[run]\ntimeout = "900ms"\nkill_after = "1500ms"\n',
+    )
+    assert row["state"] == "succeeded"
+    assert "left" in row["reason"]
+
+
+def test_a_process_without_its_first_thread_is_ended_too(place: Place) -> None:
+    """What looks like a zombie and is none: its main thread has ended, another one goes on."""
+    code(
+        place,
+        "import ctypes, os, signal, threading, time\n"
+        "def main():\n"
+        "    if os.fork() == 0:\n"
+        "        os.setsid()\n"
+        "        signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "        os.closerange(0, 100)\n"
+        "        threading.Thread(target=time.sleep, args=(300,)).start()\n"
+        "        with open('stray', 'w') as file: file.write(str(os.getpid()))\n"
+        "        ctypes.CDLL(None).syscall(60, 0)\n"
+        "    while not os.path.exists('stray') or not open('stray').read(): time.sleep(0.01)\n"
+        "    pid = open('stray').read()\n"
+        "    while ') Z ' not in open(f'/proc/{pid}/stat').read(): time.sleep(0.01)\n",
+    )
+    row = go(place, 'callable = "code_of_test:main"\n[run]\nkill_after = "300ms"\n')
+    assert row["state"] == "succeeded"
+    assert "left 1 process behind" in row["reason"]
+    assert not Path("/proc", (place.root / "stray").read_text()).exists()
+
+
 def test_a_job_that_leaves_two_hundred_children(place: Place) -> None:
     """All of them are ended."""
     row = go(place, 'command = "for i in $(seq 200); do setsid sleep 300 & done"\n')

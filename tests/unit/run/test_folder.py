@@ -1,5 +1,6 @@
 """The files of a run: who may start it, and what came of it, whoever comes too late or twice."""
 
+import errno
 import json
 import os
 import tempfile
@@ -177,6 +178,49 @@ def test_a_folder_with_a_spool_is_not_put_by(where: str, spares: str) -> None:
     with pytest.raises(OSError, match="spool"):
         folder.put_by(where, f"{spares}/run")
     assert Path(where, folder.END).read_bytes() == END
+
+
+def test_a_folder_with_a_denied_order_is_not_put_by(where: str, spares: str) -> None:
+    """Its shim may come still, and must find that the order was denied."""
+    assert folder.deny_right(where, 0)
+    with begun(where, 1) as lock:
+        folder.write_end(where, lock, END)
+    with pytest.raises(OSError, match="begun and ended"):
+        folder.put_by(where, f"{spares}/run")
+    assert folder.begin(where, 0, BELL) is None
+
+
+@pytest.mark.parametrize("leaves", ["a lost run", "a shim of a version before"])
+def test_a_note_is_not_left_to_another_run(where: str, spares: str, leaves: str) -> None:
+    """It would be taken for that run's: pid, beginning and signal of a process that is gone."""
+    with begun(where, 0) as lock:
+        folder.note(lock, 4242, 1_700_000_000_000_000, BELL)
+    if leaves != "a lost run":
+        folder.write(where, folder.END, END)
+    with pytest.raises(OSError, match=r"begun and ended|not in its lock"):
+        folder.put_by(where, f"{spares}/run")
+
+
+def test_a_right_that_is_of_no_use_is_given_back(
+    where: str, spares: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the note cannot be written, the disk being full, the run is not begun: another order may be."""
+    with begun(where, 0) as lock:
+        folder.write_end(where, lock, END)
+    folder.put_by(where, f"{spares}/run")
+    another = str(tmp_path / "another")
+    folder.make(another, spares)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder, "note", full)
+        with pytest.raises(OSError, match="No space"):
+            folder.begin(another, 0, BELL)
+    assert os.listdir(another) == [folder.LOCK]
+    with begun(another, 0):
+        assert not folder.deny_right(another, 0)
 
 
 def test_a_folder_that_has_something_in_it_stays(where: str, spares: str, tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""What the folder of a run tells the akjobd that finds it."""
+
+import json
+import selectors
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from akjob.config import Paths
+from akjob.run import folder
+from akjob.run.wards import Ended, Lost, Wards
+
+RUN, OTHER = "01m8a3j1v6cjhywa", "01m8a3j1v6cjhywb"
+
+
+@pytest.fixture
+def wards(root: Path) -> Iterator[Wards]:
+    """Yield the wards of an akjobd that has just started, without a zygote."""
+    paths = Paths(root)
+    paths.runs.mkdir(parents=True, exist_ok=True)
+    with selectors.DefaultSelector() as selector:
+        removed: list[str] = []
+        found = Wards(paths, selector, removed.append, lambda: time.time_ns() // 1000)
+        yield found
+        found.close()
+
+
+def left(root: Path, run: str) -> None:
+    """Leave the folder of RUN with an end in it that says that it is of ``run``; its shim is gone."""
+    path = Paths(root).runs / RUN
+    path.mkdir()
+    (path / folder.LOCK).write_bytes(json.dumps({"run": run, "state": "succeeded", "exit_code": 0}).encode())
+    for name in (f"{folder.RIGHT}0", folder.END):
+        (path / name).hardlink_to(path / folder.LOCK)
+
+
+def test_an_end_is_taken(wards: Wards, root: Path) -> None:
+    """The run has ended while no akjobd was there."""
+    left(root, RUN)
+    wards.find(RUN, running=True)
+    (what,) = wards.happened
+    assert isinstance(what, Ended)
+    assert what.end["state"] == "succeeded"
+
+
+def test_an_end_of_another_run_is_none(wards: Wards, root: Path) -> None:
+    """A power cut can leave what the file held before: what came of this run is not known."""
+    left(root, OTHER)
+    wards.find(RUN, running=True)
+    assert [type(what) for what in wards.happened] == [Lost]
