@@ -32,7 +32,7 @@ from akjob.jobset.trust import Access
 from akjob.spec import Defaults, load_definition, parse_defaults, parse_job
 from akjob.spec.model import DillFile, DottedCallable, JobSpec
 
-SETTLE_US = 200_000
+SETTLE_US = 400_000
 SECOND_LOOK_US = 5_000_000
 REMEMBERED = 100  # of fewer files parsing costs less than remembering
 MANY = 200  # of that many files a full look costs no more
