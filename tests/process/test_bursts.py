@@ -56,6 +56,18 @@ def hand_over(place: Place, second: str, first: str = FIRST) -> tuple[dict[str, 
     return shown, bell, run
 
 
+def queue_up(place: Place, text: str, count: int, served: int) -> list[str]:
+    """Let so many runs of a job wait for one shim alone, until it has served some of them; return the runs."""
+    place.define(first=FIRST, queued=text + '[run]\noverlap = "allow"\n')
+    first = place.run("first")
+    until(lambda: place.running(first))
+    with zygote_held(place):
+        runs = [place.run("queued") for _ in range(count)]
+        (place.root / "go").touch()
+        until(lambda: len([run for run in runs if place.ended(run)]) == served)
+    return runs
+
+
 def test_a_shim_takes_the_order_that_waits(place: Place) -> None:
     """Both runs have their own end, lines and numbers; the second one's shim is the first one's."""
     first, _, run = hand_over(place, 'command = "echo second; echo $PPID; kill -9 $$"\n')
@@ -87,13 +99,7 @@ def test_what_a_run_used_is_its_own(place: Place) -> None:
 def test_what_the_shim_has_made_is_not_gone_through_by_the_job(place: Place) -> None:
     """The job's garbage collector knows what the job has made; it would walk through the rest at its first import."""
     (place.root / "tidy.py").write_text("import gc\ndef main():\n    return len(gc.get_objects())\n")
-    place.define(first=FIRST, tidy='callable = "tidy:main"\n[run]\noverlap = "allow"\n')
-    first = place.run("first")
-    until(lambda: place.running(first))
-    with zygote_held(place):
-        runs = [place.run("tidy") for _ in range(40)]
-        (place.root / "go").touch()
-        until(lambda: all(place.ended(run) for run in runs))
+    runs = queue_up(place, 'callable = "tidy:main"\n', 40, served=40)
     left = [int(place.wait(run)["result"]) for run in runs]
     assert max(left) < FEW
 
@@ -142,13 +148,7 @@ def test_what_a_run_left_behind_is_ended_before_the_next_begins(place: Place) ->
 
 def test_a_shim_that_has_had_its_share_takes_no_order_with_it(place: Place) -> None:
     """One shim looks after many runs, not for ever; the orders left are the zygote's, and none is ordered twice."""
-    place.define(first=FIRST, quick='command = ["true"]\n[run]\noverlap = "allow"\n')
-    first = place.run("first")
-    until(lambda: place.running(first))
-    with zygote_held(place):
-        runs = [place.run("quick") for _ in range(80)]
-        (place.root / "go").touch()
-        until(lambda: len([run for run in runs if place.ended(run)]) == 63)
+    runs = queue_up(place, 'command = ["true"]\n', 80, served=63)
     assert {place.wait(run)["state"] for run in runs} == {"succeeded"}
     until(lambda: not place.folders())
     started = [line for line in lines(place.paths) if line["event"] == "run.started"]

@@ -69,14 +69,13 @@ def test_what_a_job_leaves_behind_is_ended_and_told(place: Place) -> None:
     assert printed(place, row["id"]) == ["done"]
 
 
+DEAF = "trap '' TERM; echo \\$\\$ > stray; exec >/dev/null 2>&1; touch deaf; while :; do sleep 0.1; done"
+LEAVES_A_DAEMON = f"command = '''setsid sh -c \"{DEAF}\" & while [ ! -e deaf ]; do sleep 0.01; done'''\n"
+
+
 def test_what_let_go_of_its_output_and_ignores_sigterm_is_ended_too(place: Place) -> None:
     """A daemon as they should be: a session of its own, nothing open, deaf to SIGTERM. It has no pipe to wait for."""
-    stray = "trap '' TERM; echo \\$\\$ > stray; exec >/dev/null 2>&1; touch deaf; while :; do sleep 0.1; done"
-    row = go(
-        place,
-        f"command = '''setsid sh -c \"{stray}\" & while [ ! -e deaf ]; do sleep 0.01; done'''\n"
-        '[run]\nkill_after = "300ms"\n',
-    )
+    row = go(place, LEAVES_A_DAEMON + '[run]\nkill_after = "300ms"\n')
     assert row["state"] == "succeeded"
     assert "left" in row["reason"]
     assert not Path("/proc", (place.root / "stray").read_text().strip()).exists()
@@ -84,12 +83,7 @@ def test_what_let_go_of_its_output_and_ignores_sigterm_is_ended_too(place: Place
 
 def test_what_is_left_behind_is_not_held_against_the_timeout(place: Place) -> None:
     """The run has ended, and succeeded; its timeout comes while a daemon that it left is given its time to end."""
-    stray = "trap '' TERM; exec >/dev/null 2>&1; touch deaf; while :; do sleep 0.1; done"
-    row = go(
-        place,
-        f"command = '''setsid sh -c \"{stray}\" & while [ ! -e deaf ]; do sleep 0.01; done'''\n"
-        '[run]\ntimeout = "900ms"\nkill_after = "1500ms"\n',
-    )
+    row = go(place, LEAVES_A_DAEMON + '[run]\ntimeout = "900ms"\nkill_after = "1500ms"\n')
     assert row["state"] == "succeeded"
     assert "left" in row["reason"]
 
