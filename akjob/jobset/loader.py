@@ -142,9 +142,9 @@ class Loader:
     """Keeps the job set of one root. ``load`` looks and returns what changed; only the thread that owns it calls it.
 
     ``last_good`` seeds the last good definitions of an earlier process, by job. ``own_uid`` is the user that akjobd
-    runs as. ``settle_us``: a file that is wrong and was written less than this long ago is given the time to become
-    right, for it may be half written. ``remember_in`` is a file, best below ``var/``, that keeps over restarts what
-    contents parsed to.
+    runs as. ``settle_us``: a file that is wrong and was written less than this long ago is, but for the first look,
+    given the time to become right, for it may be half written. ``remember_in`` is a file, best below ``var/``, that
+    keeps over restarts what contents parsed to.
     """
 
     def __init__(  # noqa: PLR0913 - the last ones have defaults that are right for nearly everybody
@@ -776,9 +776,12 @@ class Loader:
             turn.problems.append(_lost_seed(entry.name, self._show(entry.path)))
 
     def _refuse_settled(self, entry: _Entry, problems: tuple[Problem, ...], turn: _Turn) -> None:
-        """Refuse a file, unless it was written only just now: then it gets the time to be finished."""
+        """Refuse a file, unless it was written only just now: then it gets the time to be finished.
+
+        Not at a start, after which whoever started akjobd asks what is broken.
+        """
         signature = entry.signature
-        if signature is not None and self._settle_us:
+        if signature is not None and self._settle_us and self._jobset.loaded_us:
             settled_us = signature[1] // 1000 + self._settle_us
             if turn.now_us < settled_us <= turn.now_us + self._settle_us:
                 turn.again_us.append(settled_us)

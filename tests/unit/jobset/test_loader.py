@@ -197,12 +197,23 @@ def test_half_written(root: Root) -> None:
 @pytest.mark.parametrize("full", [True, False])
 def test_half_written_for_good(root: Root, *, full: bool) -> None:
     """A file that stays wrong is refused at the second look, which needs no hint."""
+    root.load()
     root.write("a.toml", "", age_us=1000)
     change = root.load()
     assert change.look_again_us is not None
     root.now_us = change.look_again_us
     change = root.loader.load(root.now_us, None if full else frozenset())
     assert [broken.job for broken in change.broken] == ["a"]
+
+
+def test_half_written_at_the_start(root: Root) -> None:
+    """The first look refuses what is wrong, however young: who starts akjobd asks at once what is broken."""
+    root.write("a.toml", "", age_us=1000)
+    change = root.load()
+    assert [broken.job for broken in change.broken] == ["a"]
+    assert change.look_again_us is None
+    root.write("a.toml", age_us=0)
+    assert root.load("a.toml").repaired == ("a",)
 
 
 def test_same_size_and_time(root: Root) -> None:
