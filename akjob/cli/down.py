@@ -3,7 +3,7 @@
 import click
 
 from akjob.cli.common import find_paths
-from akjob.cli.ending import Signals, drain
+from akjob.cli.ending import Signals, draining
 from akjob.cli.supervision import pid, shut_down
 from akjob.config import Paths
 from akjob.errors import AkjobError
@@ -14,11 +14,11 @@ def end(paths: Paths, signals: Signals, *, kill: bool) -> bool:
 
     Returns False when runs may still go on. Raises AkjobError when supervisord does not end.
     """
-    drained = drain(paths, signals, kill=kill)
-    if signals.ends and not drained:
-        return False
-    shut_down(paths)
-    return drained
+    with draining(paths, signals, kill=kill) as drained:
+        if signals.ends and not drained:
+            return False
+        shut_down(paths)
+        return drained
 
 
 def said_of(*, drained: bool) -> str:

@@ -5,8 +5,8 @@ import select
 import shutil
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -59,40 +59,49 @@ class Signals:
         return ready - {self._reader}
 
 
-def drain(paths: Paths, signals: Signals, *, kill: bool) -> bool:
-    """Ask akjobd to start nothing more, and wait until no run is left; with ``kill`` they are ended.
+@contextmanager
+def draining(paths: Paths, signals: Signals, *, kill: bool) -> Iterator[bool]:
+    """Have akjobd start nothing more, wait until no run is left, and keep it so within ``with``.
 
-    Shows what it waits for. Ctrl-C during the wait ends the runs. Returns False where akjobd does not answer or the
-    wait was cut short by SIGTERM or SIGHUP: then runs may go on. Raises AkjobError where akjobd refuses.
+    With ``kill`` the runs are ended. Shows what it waits for. Ctrl-C during the wait ends the runs. Yields False where
+    akjobd does not answer or the wait was cut short by SIGTERM or SIGHUP: then runs may go on. Raises AkjobError where
+    akjobd refuses.
     """
-    shown = Waiting(killing=kill)
-    pressed = signals.interrupts
-    with ExitStack() as stack:
-        stack.callback(shown.clear)
+    with ExitStack() as asking:  # akjobd takes up its work again when nobody asks any more
+        shown = Waiting(killing=kill)
         try:
-            drained, lister = (stack.enter_context(Client(paths)) for _ in range(2))
-            drained.ask("drain", kill=kill)
-            lister.ask("running")
-            asked = True
-            while drained.fileno() not in (ready := signals.wait(*map(Client.fileno, (drained, lister)), timeout_s=1)):
-                if signals.ends:
-                    return False
-                if signals.interrupts > pressed and not shown.killing:
-                    shown.killing = True
-                    stack.enter_context(Client(paths)).ask("drain", kill=True)
-                if lister.fileno() in ready:
-                    shown.show(lister.answer()["running"])
-                    asked = False
-                elif not asked:
-                    lister.ask("running")
-                    asked = True
-            drained.answer()
-        except AkjobError as error:
-            if error.exit_code != _NO_DAEMON:
-                raise
+            drained = _drain(paths, signals, asking, shown)
+        finally:
             shown.clear()
-            complain(error.message, "Runs that still run go on, and the next akjobd takes them over.")
-            return False
+        yield drained
+
+
+def _drain(paths: Paths, signals: Signals, asking: ExitStack, shown: "Waiting") -> bool:
+    pressed = signals.interrupts
+    try:
+        drained, lister = (asking.enter_context(Client(paths)) for _ in range(2))
+        drained.ask("drain", kill=shown.killing)
+        lister.ask("running")
+        asked = True
+        while drained.fileno() not in (ready := signals.wait(*map(Client.fileno, (drained, lister)), timeout_s=1)):
+            if signals.ends:
+                return False
+            if signals.interrupts > pressed and not shown.killing:
+                shown.killing = True
+                asking.enter_context(Client(paths)).ask("drain", kill=True)
+            if lister.fileno() in ready:
+                shown.show(lister.answer()["running"])
+                asked = False
+            elif not asked:
+                lister.ask("running")
+                asked = True
+        drained.answer()
+    except AkjobError as error:
+        if error.exit_code != _NO_DAEMON:
+            raise
+        shown.clear()
+        complain(error.message, "Runs that still run go on, and the next akjobd takes them over.")
+        return False
     return True
 
 

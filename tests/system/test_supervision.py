@@ -188,6 +188,18 @@ def test_down_kill_ends_running_jobs(site: Site) -> None:
     assert "told" in site.akjob("logs", "slow").stdout
 
 
+def test_down_starts_nothing_more(site: Site) -> None:
+    """What waits behind a run that is ended stays where it is, up to akjobd's own end: nothing is left running."""
+    site.job("queued", 'command = "sleep 60"\n[schedule]\nevery = "1s"\n[run]\noverlap = "queue"\n')
+    site.up()
+    until(lambda: len(site.states("queued")) > 2)
+    site.akjob("down", "--kill")
+    states = site.states("queued")
+    assert states.count("cancelled") == states.count("queued") == 1
+    assert set(states) <= {"cancelled", "queued", "skipped"}
+    assert list(site.paths.runs.iterdir()) == []
+
+
 def test_ctrl_c_waits_for_running_jobs(site: Site) -> None:
     """In the foreground the first Ctrl-C is ``akjob down``: nothing new starts, what runs ends by itself."""
     site.job("gated", GATED)

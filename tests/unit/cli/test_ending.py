@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from akjob.cli import supervision
-from akjob.cli.ending import Signals, Waiting, describe, drain
+from akjob.cli.ending import Signals, Waiting, describe, draining
 from akjob.config import Paths
 from akjob.control import accept, listen
 from akjob.errors import AkjobError
@@ -81,8 +81,8 @@ def test_signals_are_counted_and_wake_the_wait() -> None:
 
 def test_an_akjobd_that_does_not_answer_is_not_waited_for(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`down` goes on to end supervisord, and says what becomes of the runs."""
-    with Signals() as signals:
-        assert not drain(Paths(root), signals, kill=False)
+    with Signals() as signals, draining(Paths(root), signals, kill=False) as drained:
+        assert not drained
     assert "the next akjobd takes them over" in capsys.readouterr().err
 
 
@@ -92,7 +92,8 @@ def test_a_signal_cuts_the_wait_short(root: Path) -> None:
     try:
         with Signals() as signals:
             os.kill(os.getpid(), signal.SIGTERM)
-            assert not drain(Paths(root), signals, kill=False)
+            with draining(Paths(root), signals, kill=False) as drained:
+                assert not drained
         questions = []
         while (peer := accept(listener)) is not None:
             questions += list(peer.requests() or ())
