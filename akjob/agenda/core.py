@@ -31,7 +31,7 @@ from akjob.agenda.jobs import (
 )
 from akjob.agenda.life import CLOSE, RETRIED, UNDER_WAY, Effects, End, Run, Running, Start
 from akjob.agenda.places import Places
-from akjob.due import FEW, FOREVER, GRACE_US, Decision, Known, Timing, Verdict, decide, done, timing
+from akjob.due import EARLY_US, FEW, FOREVER, GRACE_US, Decision, Known, Timing, Verdict, decide, done, timing
 from akjob.errors import AkjobError
 from akjob.instants import HOUR, SECOND, to_text
 from akjob.jobset.git import Revision
@@ -195,6 +195,8 @@ class Agenda:
             if run.phase in UNDER_WAY and run.lock is None and spec.run.lock is not None and run.token == 0:
                 self._places.release(run)
                 self._places.hold(run, spec.run.lock)
+            if run.place == "locked":
+                self._places.join(run)  # the edit may have changed what it waits for
             if run.counted and not run.has_wait and run.token == 0:
                 run.not_before_us = run.row.slot_us + job.when.jitter_us
         self._wake_at(job, self._now)
@@ -345,6 +347,7 @@ class Agenda:
                 self._promote_stirred()
         for run in self._places.take():
             self._order(run)
+        self._make_places()
 
     @property
     def wake_us(self) -> int | None:
@@ -569,7 +572,11 @@ class Agenda:
             return False
         return any(
             other is not run
-            and (other.phase in UNDER_WAY or other.place in ("ready", "locked"))
+            and (
+                other.phase in UNDER_WAY
+                or other.place in ("ready", "locked")
+                or (other.place == "timed" and other.row.trigger == "retry" and not run.manual)
+            )
             and not (run.manual and other.phase == "recalled")  # it was called back for this one, see _make_room
             for other in job.runs.values()
         )
@@ -586,6 +593,24 @@ class Agenda:
                 if run.behind and run.place != "behind":
                     break
             self._wake_at(job, self._now)
+
+    def _make_places(self) -> None:
+        """Call back runs that are prepared ahead, where runs whose time has come wait for their places.
+
+        They are prepared on their slot then: to go on trying would throw one preparation away after another.
+        """
+        wanted = self._places.wanted(self._now + EARLY_US)
+        if not wanted:
+            return
+        wanted -= sum(run.phase == "recalled" for run in self._runs.values())
+        ahead = [run for run in self._runs.values() if run.phase == "ordered" and self._is_well_ahead(run)]
+        for run in sorted(ahead, key=lambda one: one.not_before_us, reverse=True)[: max(0, wanted)]:
+            run.held_until_us = run.not_before_us - EARLY_US
+            self._recall(run)
+
+    def _is_well_ahead(self, run: Run) -> bool:
+        """Say whether there is the time to call a run back before its slot."""
+        return run.not_before_us > self._now + SECOND
 
     def _order(self, run: Run) -> None:
         """Send a run's order, unless its lock is held."""
@@ -737,6 +762,8 @@ class Agenda:
         if not run.manual and (not spec.enabled or job.paused_at(self._now)):
             return
         at = (row.ended_us or self._now) + backoff_us(spec.run.retry, row.attempt)
+        if row.started_us is None:  # it failed while it was prepared: the slot may be still to come
+            at = max(at, run.not_before_us)
         again = self._row(job, spec, row.slot_us, "retry")
         again.attempt = row.attempt + 1
         following = Run(
@@ -862,7 +889,7 @@ class Agenda:
         """Call back what was ordered well ahead of its slot, where it is decided anew; raise AkjobError if busy."""
         ahead = []
         for run in job.runs.values():
-            if run.phase == "ordered" and run.not_before_us > self._now + SECOND:
+            if run.phase == "ordered" and self._is_well_ahead(run):
                 ahead.append(run)
             elif run.phase in UNDER_WAY or run.place in ("ready", "locked", "behind"):
                 name = job.row.job

@@ -24,7 +24,11 @@ class Places:
         """Say whether a run would get a place at once, and nobody waits who would be passed over."""
         if lock is not None and (self._holders.get(lock) or self._locked.get(lock)):
             return False
-        return self.max_running is None or (self.under_way < self.max_running and not self._ready)
+        return self.max_running is None or self.under_way + len(self._ready) < self.max_running
+
+    def wanted(self, by_us: int) -> int:
+        """Count the runs that have no place although their time comes by an instant."""
+        return sum(run.place == "ready" and run.not_before_us <= by_us for _, _, run in self._ready)
 
     def join(self, run: Run) -> None:
         """Let a run wait for its place."""

@@ -22,6 +22,7 @@ from akjob.spec.model import Retry
 from tests.unit.world import World, change, close_all, job, row, run_id, us
 
 HOURLY = '[schedule]\ncron = "0 * * * *"\n'
+LEAD = HOURLY + '[run]\nlead = "1m"\n'
 MINUTELY = '[schedule]\nevery = "1m"\n'
 
 
@@ -341,6 +342,49 @@ def test_a_slot_that_waits_for_its_retry_is_not_over(tmp_path: Path) -> None:
     assert "waits for its retry" in world.rows()[2]["reason"]
 
 
+def test_what_is_queued_waits_for_the_retry_too(tmp_path: Path) -> None:
+    """One slot of a job is in progress at a time: all attempts of one, then the first of the next."""
+    text = '[run]\noverlap = "queue"\nretry = { attempts = 2, delay = "90s" }\n'
+    world = World(tmp_path, job("a", MINUTELY + text), now=us("10:00:30"))
+    world.go("10:01:00")
+    world.turn("10:02:00")
+    world.finish(world.only(), "failed")
+    assert world.go("10:02:01") == []
+    assert world.go("10:03:30") == ["a"]
+    assert world.live[world.only()].attempt == 2
+    world.finish(world.only(), "failed")
+    assert world.go("10:03:31") == ["a"]
+    assert world.live[world.only()].slot_us == us("10:02:00")
+
+
+def test_a_manual_run_does_not_wait_for_a_retry(tmp_path: Path) -> None:
+    """It runs in the meantime; the retry waits for it when its own time comes first."""
+    world = World(tmp_path, job("a", HOURLY + '[run]\nretry = { attempts = 2, delay = "10s" }\n'), now=us("10:30:00"))
+    world.go("11:00:00")
+    world.finish(world.only(), "failed")
+    world.turn()
+    manual = world.agenda.ask_run("a", None, us("11:00:05"))
+    assert world.go("11:00:05") == ["a"]
+    assert world.go("11:00:10") == []
+    world.finish(manual)
+    assert world.go("11:00:11") == ["a"]
+    assert world.live[world.only()].attempt == 2
+
+
+def test_a_retry_does_not_come_before_its_slot(tmp_path: Path) -> None:
+    """An attempt that failed while it was prepared has the next one wait for the slot, as it would have itself."""
+    text = HOURLY + '[run]\nlead = "15s"\nretry = { attempts = 2, delay = "1s" }\n'
+    world = World(tmp_path, job("a", text), now=us("10:30:00"))
+    world.turn("10:59:45")
+    (run,) = world.orders
+    world.now = us("10:59:46")
+    world.finish(run, "failed")
+    world.turn()
+    assert world.go("10:59:59") == []
+    assert world.go("11:00:00") == ["a"]
+    assert world.live[world.only()].attempt == 2
+
+
 def test_the_backoff_has_a_bound() -> None:
     """``delay`` x ``factor`` ** (n - 1), at most ``max_delay``, however many attempts."""
     retry = Retry(attempts=99, delay_us=SECOND, factor=3.0, max_delay_us=MINUTE)
@@ -448,6 +492,36 @@ def test_an_order_ahead_does_not_overtake(tmp_path: Path) -> None:
     assert len(world.rows()) == 1
     world.turn("11:00:00")
     assert len(world.rows()) == 2
+
+
+def test_as_many_are_prepared_ahead_as_have_a_place(tmp_path: Path) -> None:
+    """With ``lead`` and ``max_running`` all of a burst go ahead that will have a place on their slot."""
+    world = World(tmp_path, *(job(name, LEAD) for name in "abcd"), now=us("10:30:00"), max_running=3)
+    world.turn("10:59:00")
+    assert len(world.orders) == 3
+    assert len(world.go("11:00:00")) == 3
+
+
+def test_what_is_prepared_ahead_keeps_nobody_from_running(tmp_path: Path) -> None:
+    """Whose slot comes first has the place; what was prepared is called back and ordered again on its own slot."""
+    often = job("often", "[schedule]\ndaily = [10:59:30, 10:59:40, 10:59:50]\n")
+    world = World(tmp_path, job("led", LEAD), often, now=us("10:58:50"), max_running=1)
+    world.until("11:00:10", lasts_us=SECOND)
+    begun = [(start.job, moment) for moment, start in world.started]
+    assert begun == [
+        ("often", us("10:59:30")), ("often", us("10:59:40")), ("often", us("10:59:50")), ("led", us("11:00:00"))
+    ]  # fmt: skip
+    assert sum(len(effects.recalls) for effects in world.seen) == 1
+
+
+def test_an_edit_frees_what_waits_for_a_lock(tmp_path: Path) -> None:
+    """What you read is what runs: without the lock it has nothing to wait for."""
+    locked = HOURLY + '[run]\nlock = "db"\n'
+    world = World(tmp_path, job("a", locked), job("b", locked), now=us("10:30:00"))
+    assert world.go("11:00:00") == ["a"]
+    world.now = us("11:00:05")
+    world.edit("b", HOURLY)
+    assert world.go("11:00:05") == ["b"]
 
 
 # ---------------------------------------------------------------------- edits
