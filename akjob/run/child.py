@@ -14,6 +14,7 @@ import marshal
 import os
 import resource
 import sys
+import time
 
 from akjob.code import fresh, load
 from akjob.log import job
@@ -121,13 +122,15 @@ def _surroundings(order: dict[str, Any], out: int, err: int, shim: int, bells: S
         _step(f"resources.{name}", _limit, number, soft, hard)
     if order["cgroup"]:
         _step("the control group", _write, order["cgroup"] + "/cgroup.procs", str(os.getpid()))
-    if user is not None:
+    if user is not None or order["group"] is not None:
         _become(order, user)
     linux.die_with_parent(_signal.SIGKILL)
     if os.getppid() != shim:
         raise RefusedError("the shim that looks after this run ended before the run began")
     _step(f"cwd {order['cwd']}", os.chdir, order["cwd"])
     set_environment(environment)
+    if "TZ" in environment:
+        time.tzset()
     return environment
 
 
@@ -179,30 +182,47 @@ def _user(order: dict[str, Any]) -> Any:
         return None
     import pwd
 
+    name = order["user"]
     try:
-        return pwd.getpwnam(order["user"])
+        return pwd.getpwnam(name)
     except KeyError:
-        raise RefusedError(f"user {order['user']!r} does not exist on this machine") from None
+        user = _numbered(name, pwd.getpwuid)
+    if user is None:
+        raise RefusedError(f"user {name!r} does not exist on this machine")
+    return user
+
+
+def _group(name: str) -> int:
+    import grp
+
+    try:
+        return int(grp.getgrnam(name).gr_gid)
+    except KeyError:
+        if name.isdigit() and name.isascii():  # the kernel asks for no name
+            return int(name)
+    raise RefusedError(f"group {name!r} does not exist on this machine")
+
+
+def _numbered(text: str, find: Any) -> Any:
+    """Return what a number in quotes stands for, or None."""
+    try:
+        return find(int(text)) if text.isdigit() and text.isascii() else None
+    except (KeyError, OverflowError):
+        return None
 
 
 def _become(order: dict[str, Any], user: Any) -> None:
-    import grp
-
-    name, number = order["user"], user.pw_gid
-    if order["group"] is not None:
-        try:
-            number = grp.getgrnam(order["group"]).gr_gid
-        except KeyError:
-            raise RefusedError(f"group {order['group']!r} does not exist on this machine") from None
-    if (os.geteuid(), os.getegid()) == (user.pw_uid, number):
+    """Take another user, another group, or both."""
+    group = user.pw_gid if order["group"] is None else _group(order["group"])
+    if (os.geteuid(), os.getegid()) == (os.geteuid() if user is None else user.pw_uid, group):
         return
+    who = f"group ({order['group']!r})" if user is None else f"user ({order['user']!r})"
     if os.geteuid() != 0:
-        raise RefusedError(
-            f"only root may run a job as another user ({name!r}); akjobd runs with the user id {os.geteuid()}"
-        )
-    _step(f"group of {name!r}", os.setgid, number)
-    _step(f"groups of {name!r}", os.initgroups, name, number)
-    _step(f"user {name!r}", os.setuid, user.pw_uid)
+        raise RefusedError(f"only root may run a job as another {who}; akjobd runs with the user id {os.geteuid()}")
+    _step(f"group of {who}" if user is not None else who, os.setgid, group)
+    if user is not None:
+        _step(f"groups of {who}", os.initgroups, user.pw_name, group)
+        _step(who, os.setuid, user.pw_uid)
 
 
 # -- the environment --------------------------------------------------------------------------------------------------
@@ -235,8 +255,8 @@ def _secret(key: str, path: str) -> str:
 def read_env_file(path: str) -> dict[str, str]:
     """Read ``KEY=value`` lines by the rules of systemd.exec(5), EnvironmentFile=.
 
-    Empty lines and lines that begin with ``#`` or ``;`` are passed over, a backslash at a line's end continues it,
-    values may stand in single or double quotes. Raises RefusedError; a message never holds a value.
+    Empty lines, lines that begin with ``#`` or ``;`` and those without a ``=`` are passed over, a backslash at a line's
+    end continues it, values may stand in single or double quotes. Raises RefusedError; a message never holds a value.
     """
     try:
         with open(path, "rb") as file:
@@ -275,31 +295,29 @@ class _EnvText:
         return character
 
     def key(self) -> str | None:
-        """Read up to the ``=``; None for an empty line or a comment. Without a ``=`` the empty text: no name."""
+        """Read up to the ``=``, or over a line that sets nothing: None."""
         end = self.text.find("\n", self.at)
         line = self.text[self.at :] if end < 0 else self.text[self.at : end]
         stripped = line.strip()
-        if not stripped or stripped[0] in "#;":
+        if not stripped or stripped[0] in "#;" or "=" not in line:
             while self.more() and self._next() != "\n":
                 continue
             return None
-        if "=" not in line:
-            return ""
         name = line[: line.index("=")]
         self.at += len(name) + 1
         return name.strip().removeprefix("export ").strip()
 
     def value(self) -> str:  # noqa: C901 - one state machine, one loop
-        """Read up to the line's end: quotes and backslashes taken away, white space around the value too."""
+        """Read up to the line's end: quotes and backslashes taken away, white space around each part too."""
         out: list[str] = []
-        keep = 0  # up to here nothing is trimmed: it was quoted
+        keep = 0  # up to here nothing is trimmed: it was quoted or escaped
         quote = ""
+        begun = False  # an unquoted part: a quote within it is a character as any other
         while self.more():
             character = self._next()
             if quote:
                 if character == quote:
-                    quote = ""
-                    keep = len(out)
+                    quote, keep = "", len(out)
                 elif character == "\\" and quote == '"' and self.more():
                     following = self._next()
                     if following != "\n":
@@ -308,15 +326,16 @@ class _EnvText:
                     out.append(character)
             elif character == "\n":
                 break
-            elif character in "\"'" and not "".join(out[keep:]).strip():
-                del out[keep:]
+            elif character in "\"'" and not begun:
                 quote = character
             elif character == "\\" and self.more():
                 following = self._next()
+                begun = True
                 if following != "\n":
                     out.append(following)
                     keep = len(out)
-            elif out or not character.isspace():
+            elif begun or not character.isspace():
+                begun = True
                 out.append(character)
         return "".join(out[:keep]) + "".join(out[keep:]).rstrip()
 

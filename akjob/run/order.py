@@ -84,7 +84,7 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "root": root,
         "cwd": _below(root, policy.cwd),
         "pythonpath": list(config.pythonpath),
-        "interpreter": policy.interpreter,
+        "interpreter": _below(root, policy.interpreter) if policy.interpreter else None,
         "setup": list(policy.setup),
         "code": _code(spec.code, spec, root),
         "args": _plain(list(spec.args)),

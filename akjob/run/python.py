@@ -86,6 +86,10 @@ def begin(
     except load.CodeError as error:
         _report_cause(error, load, report)
         raise
+    except BaseException as error:
+        if gated and ahead and isinstance(error, SystemExit):  # an end as good as another: it comes on the slot
+            wait(channel, order["start_us"])
+        return _finish(_failed(error, channel, load, report), report)
     if gated and ahead:
         tell(channel, READY, "")
         wait(channel, order["start_us"], _AWAKE_US)
@@ -137,17 +141,22 @@ def _run(call: Any, channel: _socket.socket, load: Any, report: Callable[[BaseEx
         result = call()
         if result is not None:
             tell(channel, RESULT, load.result_json(result))
-    except SystemExit as leave:
-        code = _exit_code(leave)
     except BaseException as error:
-        code = 1
-        tell(channel, ERROR, load.describe_exception(error))
-        # The frames above the job's own code are ours, and tell its author nothing.
-        own = error.__traceback__
-        while own is not None and _is_ours(own, load):
-            own = own.tb_next
-        report(error.with_traceback(own))
+        code = _failed(error, channel, load, report)
     return _finish(code, report)
+
+
+def _failed(error: BaseException, channel: _socket.socket, load: Any, report: Callable[[BaseException], None]) -> int:
+    """Tell what an exception of the job's own code came to, and return the exit code."""
+    if isinstance(error, SystemExit):
+        return _exit_code(error)
+    tell(channel, ERROR, load.describe_exception(error))
+    # The frames above the job's own code are ours, and tell its author nothing.
+    own = error.__traceback__
+    while own is not None and _is_ours(own, load):
+        own = own.tb_next
+    report(error.with_traceback(own))
+    return 1
 
 
 def _exit_code(leave: SystemExit) -> int:

@@ -479,14 +479,19 @@ def argv(value: Any, path: Path, out: Reading) -> tuple[tuple[str, ...] | None, 
     return tuple(value), None
 
 
-_SIGNALS = {name[3:]: int(one) for name, one in signal.Signals.__members__.items() if name[3].isalpha()}
+_ENDS_NOTHING = ("SIGSTOP", "SIGCONT")
+_SIGNALS = {
+    name[3:]: int(one)
+    for name, one in signal.Signals.__members__.items()
+    if name[3].isalpha() and name not in _ENDS_NOTHING
+}
 
 
 def signal_name(value: Any, path: Path, out: Reading) -> int | None:
     """Read "TERM" or "SIGTERM" as the number of the signal."""
     if type(value) is str:
         name = value.removeprefix("SIG")
-        if name in _SIGNALS and name not in {"STOP", "CONT"}:
+        if name in _SIGNALS:
             return _SIGNALS[name]
         guess = did_you_mean(value.upper().removeprefix("SIG"), _SIGNALS, '"')
         out.bad(

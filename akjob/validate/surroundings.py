@@ -7,8 +7,9 @@ that the jobs run on, which need not be the one that asks: their lack is a warni
 import grp
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 from akjob.code.static import Finding
 from akjob.errors import Severity
@@ -70,20 +71,20 @@ def _is_program(path: str) -> bool:
 
 
 def _is_user(name: str) -> bool:
-    if name.isascii() and name.isdigit():
-        return True
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True
+    return _is_known(name, pwd.getpwnam) or (_is_number(name) and _is_known(int(name), pwd.getpwuid))
 
 
 def _is_group(name: str) -> bool:
-    if name.isascii() and name.isdigit():
-        return True
+    return _is_number(name) or _is_known(name, grp.getgrnam)
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
+def _is_known(what: Any, find: Callable[[Any], object]) -> bool:
     try:
-        grp.getgrnam(name)
-    except KeyError:
+        find(what)
+    except (KeyError, OverflowError):
         return False
     return True

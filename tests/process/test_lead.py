@@ -80,6 +80,16 @@ def test_the_import_is_over_at_the_slot(place: Place) -> None:
     assert not [line for line in lines(place.paths, run=row["id"]) if line["event"] == "run.lead_short"]
 
 
+def test_an_exit_of_the_module_comes_on_the_slot(place: Place) -> None:
+    """A module that ends with ``sys.exit`` is a run that starts on its slot and ends there."""
+    (place.root / "leaves.py").write_text("open('imported', 'a').write('leaves')\nraise SystemExit\n")
+    slot = prepare(place, "leaves", ahead_s=4, lead="3s")
+    gated(place)
+    row = final(place)
+    assert row["state"] == "succeeded"
+    assert from_text(row["started_at"]) >= slot
+
+
 def test_a_lead_that_is_too_short_is_told(place: Place) -> None:
     """The log says by how much the import was late."""
     prepare(place, module(place, seconds=1.5), ahead_s=4, lead="1s")

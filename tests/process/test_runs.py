@@ -214,6 +214,22 @@ def test_another_user(place: Place) -> None:
 
 
 @root_only
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ('user = "65534"', "65534 65534"),
+        ('group = "nogroup"', "0 65534"),
+        ('user = "nobody"\ngroup = "4321"', "65534 4321"),
+    ],
+)
+def test_users_and_groups_by_name_and_number(place: Place, text: str, ids: str) -> None:
+    """Either of the two can be set, and either as a number; a group needs no name."""
+    place.root.chmod(0o755)
+    row = go(place, f'command = "echo $(id -u) $(id -g)"\n[run]\ncwd = "/"\n{text}\n')
+    assert printed(place, row["id"]) == [ids]
+
+
+@root_only
 def test_a_folder_is_entered_as_the_user(place: Place) -> None:
     """Root's right to enter a folder is not lent to the job."""
     (place.root / "closed").mkdir(mode=0o700)
@@ -227,6 +243,7 @@ def test_a_folder_is_entered_as_the_user(place: Place) -> None:
     [
         ('command = ["/no/such/program"]\n', "command '/no/such/program' cannot be executed: No such file"),
         ('command = "true"\n[run]\nuser = "nobody-here"\n', "user 'nobody-here' does not exist on this machine"),
+        ('command = "true"\n[run]\nuser = "4294967294"\n', "user '4294967294' does not exist on this machine"),
         ('command = "true"\n[run]\ncwd = "missing"\n', "No such file or directory"),
         ('command = "true"\n[run]\nenv_file = "missing"\n', "cannot be read: No such file or directory"),
         ('command = "true"\n[run]\nenv = { A = { file = "missing" } }\n', "env.A: the file"),
@@ -290,6 +307,38 @@ def test_results_errors_and_exits(place: Place) -> None:
     said = go(place, 'callable = "code_of_test:say"\n', "say")
     assert (said["exit_code"], printed(place, said["id"], "stderr")) == (1, ["text"])
     assert go(place, 'callable = "code_of_test:later"\n', "later")["result"] == '"async"'
+
+
+def test_an_exit_while_the_code_is_loaded(place: Place) -> None:
+    """``SystemExit`` of a module or a ``setup`` ends the run as it would a script, another exception is its error."""
+    code(place, "import sys\nprint('here')\nsys.exit(5)\n")
+    left = go(place, 'callable = "code_of_test:main"\n', "left")
+    assert (left["exit_code"], left["error"], printed(place, left["id"])) == (5, None, ["here"])
+    (place.root / "early.py").write_text("import sys\ndef done(): sys.exit()\ndef bad(): raise ValueError('no good')\n")
+    done = go(place, 'callable = "json:loads"\nargs = ["1"]\n[run]\nsetup = ["early:done"]\n', "done")
+    assert (done["state"], done["exit_code"], done["result"]) == ("succeeded", 0, None)
+    bad = go(place, 'callable = "json:loads"\nargs = ["1"]\n[run]\nsetup = ["early:bad"]\n', "bad")
+    assert (bad["exit_code"], bad["error"]) == (1, "ValueError: no good")
+    until(lambda: [line for line in lines(place.paths, run=bad["id"]) if line["event"] == "run.finished"])
+    (line,) = [line for line in lines(place.paths, run=bad["id"]) if line["event"] == "uncaught exception"]
+    assert [frame["function"] for frame in line["exception"]["frames"]] == ["bad"]
+
+
+def test_the_time_zone_of_the_environment_is_the_jobs(place: Place) -> None:
+    """``TZ`` in ``env`` holds for a callable as it does for a program that is started with it."""
+    code(place, "import datetime, time\ndef zone(): return [time.tzname[0], time.localtime(0).tm_hour]\n")
+    row = go(place, 'callable = "code_of_test:zone"\n[run]\nenv = { TZ = "Asia/Tokyo" }\n')
+    assert json.loads(row["result"]) == ["JST", 9]
+
+
+def test_a_relative_interpreter_is_below_the_root(place: Place) -> None:
+    """As every path is, wherever the run's folder is."""
+    (place.root / "work").mkdir()
+    (place.root / "python").symlink_to(sys.executable)
+    code(place, "import os, sys\ndef where(): return [os.getcwd(), sys.executable]\n")
+    text = 'callable = "code_of_test:where"\n[run]\ninterpreter = "python"\ncwd = "work"\n'
+    row = go(place, text)
+    assert json.loads(row["result"]) == [str(place.root / "work"), str(place.root / "python")]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,10 @@ def read(tmp_path: Path, text: str) -> dict[str, str]:
         ("A= spaced\r\nB=1\r\n", {"A": "spaced", "B": "1"}),
         ("export A=1", {"A": "1"}),
         ('A="kept " ', {"A": "kept "}),
+        ("nonsense\nA=1", {"A": "1"}),
+        ('A="x" y', {"A": "xy"}),
+        ("A=\"x\" 'y '", {"A": "xy "}),
+        ('A=it\'s "so"', {"A": 'it\'s "so"'}),
     ],
 )
 def test_values(tmp_path: Path, text: str, expected: dict[str, str]) -> None:
@@ -34,9 +38,9 @@ def test_values(tmp_path: Path, text: str, expected: dict[str, str]) -> None:
     assert read(tmp_path, text) == expected
 
 
-@pytest.mark.parametrize(("text", "line"), [("A=1\nnonsense\n", 2), ("1A=x", 1), ("A B=x", 1), ("=x", 1)])
-def test_what_is_no_assignment_is_refused_with_its_line(tmp_path: Path, text: str, line: int) -> None:
-    """A line that sets nothing is an error that names file and line and never shows a value."""
+@pytest.mark.parametrize(("text", "line"), [("A=1\n2B=x\n", 2), ("1A=x", 1), ("A B=x", 1), ("=x", 1)])
+def test_what_is_no_name_is_refused_with_its_line(tmp_path: Path, text: str, line: int) -> None:
+    """Something else before the equals sign is an error that names file and line and never shows a value."""
     with pytest.raises(RefusedError, match=rf"env:{line}: expected NAME=value"):
         read(tmp_path, text)
 
