@@ -205,6 +205,9 @@ def load_config(path: Path) -> tuple[Config, list[Problem]]:
     out = Faults()
     found = _read(table, (), out, _TOP)
     table_types: dict[str, type[Struct]] = {"log": LogConfig, "ledger": LedgerConfig, "trust": TrustConfig}
+    log = found.get("log", {})
+    if "max_total" in log:  # the current file is part of the total
+        log.setdefault("max_size", min(LogConfig().max_size, max(1, log["max_total"] // 4)))
     for name, table_type in table_types.items():
         if name in found:
             found[name] = table_type(**found[name])

@@ -3,7 +3,7 @@
 structlog itself stays out of akjobd: it would bring in asyncio, a tenth of the time that akjobd takes to start.
 """
 
-import os
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from akjob.log.sender import Sender
 
 
 class Journal:
-    """Says what akjobd does. Lines that the collector does not take wait in memory, then in ``spool``.
+    """Says what akjobd does. Lines that the collector does not take wait in ``spool``, at once where there is none.
 
     ``now_us`` is the wall clock, ``monotonic`` the steady one in seconds.
     """
@@ -24,9 +24,11 @@ class Journal:
         self._now_us = now_us
         self._monotonic = monotonic
         old = _left_over(spool)
-        self.sender = Sender(address, _hello, spool=str(spool))
+        self.sender = Sender(address, _hello, spool=str(spool), careful=True)
         if old:
             self.sender.put(old, old.count(b"\n"), monotonic())
+            with contextlib.suppress(OSError):  # its disk is full: the file stays as it is
+                self.sender.save(monotonic())
 
     def say(self, level: str, event: str, **fields: Any) -> None:
         """Put one line on the stream; ``level`` is one of debug, info, warning, error, critical."""
@@ -46,11 +48,10 @@ def _hello(first: int) -> bytes:
 
 
 def _left_over(spool: Path) -> bytes:
-    """Return the whole lines that a former akjobd could not deliver, and remove the file."""
+    """Return the whole lines that a former akjobd could not deliver."""
     try:
         data = spool.read_bytes()
     except FileNotFoundError:
         return b""
-    os.unlink(spool)
     lines = data[: data.rfind(b"\n") + 1]
     return lines.partition(b"\n")[2]

@@ -875,7 +875,7 @@ class Agenda:
             )
         if spec.run.overlap != "allow":
             self._make_room(job)
-        slot = max(now_us, job.asked_us + 1)
+        slot = job.asked_us + 1 if now_us <= job.asked_us < now_us + SECOND else now_us  # no two are the same
         slot += slot % SECOND == 0  # whole seconds are for scheduled slots
         job.asked_us = slot
         row = self._row(job, spec, slot, "manual")

@@ -23,7 +23,7 @@ from akjob.errors import AkjobError
 from akjob.instants import SECOND
 from akjob.ledger import Reader
 from akjob.log import read
-from akjob.log.render import render
+from akjob.log.render import is_output, render
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -167,7 +167,7 @@ def _follow(paths: Paths, client: Client, run: str, printer: "_Printer") -> Mapp
     last: Mapping[str, Any] | None = None
     for line in read.follow(paths, run=run, stop=end.overdue):
         printer.line(line)
-        if line.get("event") == "run.finished":
+        if line.get("event") == "run.finished" and line.get("source") != "job":
             last = line
             break
     return {**end.wait(last), "duration_s": None if last is None else last.get("duration_s")}
@@ -191,10 +191,9 @@ class _Printer:
 
     def line(self, line: Mapping[str, Any]) -> None:
         """Show one line of the log."""
-        event = line.get("event")
-        if event == "run.output":
+        if is_output(line):
             self._output(line)
-        elif event == "run.progress":
+        elif line.get("event") == "run.progress":
             self._progress(line)
         elif line.get("source") == "job":
             self._write(sys.stderr, render(dict(line), self._colour) + "\n")
@@ -203,10 +202,8 @@ class _Printer:
         stream = line.get("stream", "stdout")
         out = sys.stderr if stream == "stderr" else sys.stdout
         if "base64" in line:
-            import base64
-
             out.flush()
-            out.buffer.write(base64.b64decode(line["base64"]) + (b"" if line.get("eol") is False else b"\n"))
+            out.buffer.write(read.bytes_of(line))
             out.buffer.flush()
             return
         end = "" if line.get("eol") is False else "\n"
@@ -241,9 +238,8 @@ class _Printer:
             self._task = self._bar.add_task("")
             self._bar.start()
         assert self._task is not None  # noqa: S101 - made with the bar
-        self._bar.update(
-            self._task, completed=line.get("done"), total=line.get("total"), description=str(line.get("message") or "")
-        )
+        done, total = (one if isinstance(one, (int, float)) else None for one in (line.get("done"), line.get("total")))
+        self._bar.update(self._task, completed=done, total=total, description=str(line.get("message") or ""))
 
 
 def exit_code_of(end: Mapping[str, Any]) -> int:

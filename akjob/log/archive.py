@@ -100,13 +100,13 @@ def _write_table(path: str, table: Table) -> None:
 
 
 def read_table(path: str) -> Table | None:
-    """Return the block table of an archived file, None where there is none."""
+    """Return the block table of an archived file, None where there is none or a power cut tore it."""
     try:
         with open(path, encoding="ascii") as file:
             size, *offsets = [int(line) for line in file]
     except (FileNotFoundError, ValueError):
         return None
-    return Table(size, offsets)
+    return Table(size, offsets) if offsets else None
 
 
 def read_extent(fd: int, table: Table, extent: Extent) -> bytes:

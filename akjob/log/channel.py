@@ -75,6 +75,15 @@ def _send_small(data: bytes) -> None:
         return
 
 
+def put_aside(fields: dict[str, object], key: str) -> None:
+    """Give a field of the job's own another name, where akjob has something to say under its name."""
+    if key in fields:
+        aside = key + "_"
+        while aside in fields:
+            aside += "_"
+        fields[aside] = fields.pop(key)
+
+
 def with_failure(fields: dict[str, object]) -> dict[str, object]:
     """Return the fields with ``exc_info`` (True, an exception, or a triple) made a structured ``exception``."""
     given = fields.pop("exc_info", None)
@@ -85,6 +94,7 @@ def with_failure(fields: dict[str, object]) -> dict[str, object]:
     if isinstance(given, BaseException):
         from akjob.log import failure  # noqa: PLC0415 - loaded by those that fail
 
+        put_aside(fields, "exception")
         try:
             fields["exception"] = failure.describe(given)
         except Exception as error:  # noqa: BLE001 - an exception too odd to be taken apart must not cost the line

@@ -158,8 +158,10 @@ def _record(record: logging.LogRecord, plain: frozenset[str]) -> None:
     if record.exc_info:
         fields["exc_info"] = record.exc_info
     elif record.exc_text:
+        channel.put_aside(fields, "exception")
         fields["exception"] = record.exc_text
     if record.stack_info:
+        channel.put_aside(fields, "stack")
         fields["stack"] = record.stack_info
     level = level_of(record.levelno)
     channel.write(level, event, record.name, channel.with_failure(fields), int(record.created * 1_000_000) * 1000)
@@ -217,13 +219,15 @@ def _finish(logger: object, method: str, event_dict: dict[str, object]) -> bytes
     event = fields.pop("event", "")
     if method == "exception":
         fields.setdefault("exc_info", True)
-    name = fields.pop("logger", None) or getattr(logger, "name", None)
-    level = fields.pop("level", None)  # as add_log_level would set it
-    if level not in encode.LEVELS:
-        level = _STRUCTLOG_LEVELS.get(method, "info")
+    name = getattr(logger, "name", None) or fields.get("logger")
+    level = _STRUCTLOG_LEVELS.get(method, "info")
+    for key, own in (("logger", name), ("level", level)):
+        if fields.get(key) == own:  # as add_logger_name and add_log_level set them; others get their underscore
+            fields.pop(key, None)
     if fields.pop("stack_info", None):
         import traceback  # noqa: PLC0415 - only a job that asks for the stack needs it
 
+        channel.put_aside(fields, "stack")
         fields["stack"] = "".join(traceback.format_stack(sys._getframe(1))).rstrip()  # noqa: SLF001
     stamp = channel.stamp(time.time_ns())
     shown = name if name is None or isinstance(name, str) else repr(name)

@@ -12,7 +12,7 @@ import os
 import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from akjob import instants
 from akjob.config import Paths
 from akjob.log import archive, files, index
 from akjob.log.index import Extent
-from akjob.log.render import render
+from akjob.log.render import is_output, render
 from akjob.log.watch import Watch
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
@@ -113,12 +113,11 @@ def follow(  # noqa: PLR0913 - as lines
 def raw(paths: Paths, run: str, stream: str | None = None) -> Iterator[bytes]:
     """Yield what a run printed, byte for byte, on ``stdout`` or ``stderr``; without ``stream`` on both, as it came."""
     for line in lines(paths, run=run):
-        if line.get("event") != "run.output" or (stream is not None and line.get("stream") != stream):
-            continue
-        yield bytes_of(line)
+        if is_output(line) and (stream is None or line.get("stream") == stream):
+            yield bytes_of(line)
 
 
-def bytes_of(line: Line) -> bytes:
+def bytes_of(line: Mapping[str, Any]) -> bytes:
     """Return what was printed, of one ``run.output`` line."""
     data = base64.b64decode(line["base64"]) if "base64" in line else str(line["line"]).encode("utf-8")
     return data if line.get("eol") is False else data + b"\n"

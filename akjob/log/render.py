@@ -1,6 +1,7 @@
 """A log line as a person reads it: time, job, level, what happened; tracebacks as Python shows them."""
 
 import base64
+from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -22,12 +23,17 @@ _HEAD = frozenset({"timestamp", "level", "event", "source", "job", "run", "seq",
 _VISIBLE = {code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), *range(127, 160))}
 
 
+def is_output(line: Mapping[str, Any]) -> bool:
+    """Say whether a line is what a run printed: a job may log what it likes, with this name for an event too."""
+    return line.get("event") == "run.output" and line.get("source") == "run"
+
+
 def render(line: dict[str, Any], colour: bool, zone: tzinfo | None = None) -> str:
     """Return lines of text without a newline at the end. Times are in ``zone``, by default the machine's."""
     level = str(line.get("level", "info"))
     when = _time(str(line.get("timestamp", "")), zone)
     who = str(line.get("job") or line.get("source") or "")
-    if line.get("event") == "run.output":
+    if is_output(line):
         text = _output(line)
         bar = "|" if line.get("stream") != "stderr" else "!"
         if colour:
@@ -43,7 +49,14 @@ def render(line: dict[str, Any], colour: bool, zone: tzinfo | None = None) -> st
         head = f"{when} {who} {level} {what}"
     text = f"{head} {rest}" if rest else head
     failure = line.get("exception")
-    return f"{text}\n{_visible_lines(failure_text(failure))}" if isinstance(failure, dict) else text
+    return f"{text}\n{_visible_lines(_failure(failure))}" if isinstance(failure, dict) else text
+
+
+def _failure(failure: dict[str, Any]) -> str:
+    try:
+        return failure_text(failure)
+    except (AttributeError, IndexError, TypeError):  # a field of a job's own, of another shape
+        return f"exception={_value(failure)}"
 
 
 def _time(stamp: str, zone: tzinfo | None) -> str:

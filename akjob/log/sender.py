@@ -34,14 +34,22 @@ class Sender:
     """Lines on their way to the collector, in memory, and in a spool file while the collector is silent.
 
     ``hello`` makes the first line of a connection from the number of the next line. ``spool`` is the path of the spool
-    file, or None: then nothing is ever spooled and what exceeds the window makes :attr:`full` true.
+    file, or None: then nothing is ever spooled and what exceeds the window makes :attr:`full` true. ``careful``: lines
+    do not wait for the silence in memory when no collector is there.
     ``now`` is ``time.monotonic()`` of the caller, seconds.
     """
 
     def __init__(
-        self, address: str, hello: Callable[[int], bytes], first_seq: int = 1, spool: str | None = None
+        self,
+        address: str,
+        hello: Callable[[int], bytes],
+        first_seq: int = 1,
+        spool: str | None = None,
+        *,
+        careful: bool = False,
     ) -> None:
         self.address = address
+        self.careful = careful
         self.hello = hello
         self.spool = spool
         self.next_seq = first_seq
@@ -126,8 +134,13 @@ class Sender:
             self._heard_at = None
         if self._spool_fd is not None and self._spool_read == self._spool_end and not self.silent(now):
             self._drop_spool()  # the rest is in memory, on its way to a collector that answers
-        elif self.spool is not None and self._spool_fd is None and self.silent(now):
+        elif self.spool is not None and self._spool_fd is None and (self.silent(now) or self._alone):
             self._try_spool(self.spool, now)
+
+    @property
+    def _alone(self) -> bool:
+        """Whether a careful sender has lines and nobody to send them to."""
+        return self.careful and self._socket is None and bool(self._queue)
 
     def silent(self, now: float) -> bool:
         """Whether lines wait and nothing was acknowledged for SILENCE_S."""

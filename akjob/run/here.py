@@ -4,7 +4,6 @@ It is a real run with a real shim: same surroundings, limits and ending. This pr
 sends the order, takes the lines and prints the job's output where it belongs.
 """
 
-import base64
 import os
 import select
 import signal
@@ -20,7 +19,8 @@ from typing import Any
 import msgspec
 
 from akjob.config import Config, Paths
-from akjob.log.render import render
+from akjob.log.read import bytes_of
+from akjob.log.render import is_output, render
 from akjob.run import folder, order
 from akjob.run.nursery import Forked, Nursery
 from akjob.spec.model import JobSpec
@@ -125,13 +125,11 @@ class _Follower:
 
 
 def _show(line: dict[str, Any]) -> None:
-    event = line["event"]
-    if event == "run.output":
+    if is_output(line):
         out = sys.stderr.buffer if line["stream"] == "stderr" else sys.stdout.buffer
-        data = base64.b64decode(line["base64"]) if "base64" in line else line["line"].encode()
-        out.write(data + (b"" if line.get("eol") is False else b"\n"))
+        out.write(bytes_of(line))
         out.flush()
-    elif event not in ("run.started", "run.finished"):
+    elif line["source"] == "job" or line["event"] not in ("run.started", "run.finished"):
         print(render(line, colour=sys.stderr.isatty()), file=sys.stderr, flush=True)  # noqa: T201 - a command's edge
 
 

@@ -188,7 +188,7 @@ class Shim:
         self.ready = False
         self.started_us = 0
         self.ended_us = 0
-        self.began = 0.0
+        self.began = self.ended = 0.0
         self.state = ""
         self.reason = ""
         self.error = ""
@@ -522,14 +522,16 @@ class Shim:
             return False
         limit = self.order["output_limit"]
         room = limit - self.kept
-        if len(data) > room:
-            self._drop(len(data) - max(0, room), limit)
+        beyond = max(0, len(data) - room)
+        if beyond:
             data = data[: max(0, room)]
         self.kept += len(data)
         if data:
             lines, count = self.streams[fd].feed(data, self.sender.next_seq, time.time_ns())
             if count:
                 self.sender.put(lines, count, time.monotonic())
+        if beyond:
+            self._drop(beyond, limit)
         return True
 
     def _drop(self, size: int, limit: int) -> None:
@@ -604,7 +606,7 @@ class Shim:
                 self._job_ended(status)
 
     def _job_ended(self, status: int) -> None:
-        self.ended_us = time.time_ns() // 1000
+        self.ended_us, self.ended = time.time_ns() // 1000, time.monotonic()
         self.pid, self.job_pid = 0, self.pid
         self.status = status
         if self.channel.fileno() >= 0:
@@ -646,7 +648,7 @@ class Shim:
         faultpoint.reached("ending", self.run)
         self.listens_at = 0.0
         if not self.ended_us:
-            self.ended_us = time.time_ns() // 1000
+            self.ended_us, self.ended = time.time_ns() // 1000, time.monotonic()
         end = self._end()
         if self.state != "recalled":
             self._say_finished(end)
@@ -747,9 +749,9 @@ class Shim:
         return f"killed by signal {signum}"
 
     def _say_finished(self, end: dict[str, object]) -> None:
-        duration = (self.ended_us - self.started_us) / 1e6 if self.started_us else None
+        duration = self.ended - self.began if self.started_us else None  # whatever was done to the clock meanwhile
         fields = {key: end[key] for key in ("state", "exit_code", "signal", "reason", "error")}
-        fields["duration_s"] = max(0.0, duration) if duration is not None else None
+        fields["duration_s"] = round(max(0.0, duration), 6) if duration is not None else None
         fields |= {key: end[key] for key in ("user_cpu_s", "system_cpu_s", "max_rss_bytes")}
         if self.dropped:
             fields["dropped_bytes"] = self.dropped

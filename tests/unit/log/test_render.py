@@ -48,7 +48,7 @@ def test_texts(fields: dict[str, Any], text: str) -> None:
 
 def test_control_characters_do_not_act() -> None:
     """What a job prints cannot move the cursor or change the title of the reader's terminal."""
-    text = shown(event="run.output", job="j", stream="stdout", line="\x1b]0;evil\x07\ttab \x9b2J")
+    text = shown(event="run.output", source="run", job="j", stream="stdout", line="\x1b]0;evil\x07\ttab \x9b2J")
     assert text.endswith("| \\x1b]0;evil\\x07\ttab \\x9b2J")
     assert "\x1b" not in shown(event="\x1b[2J", source="job", job="j", key="\x1b[1m")
 
