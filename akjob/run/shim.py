@@ -536,12 +536,18 @@ class Shim:
 
     def _drop(self, size: int, limit: int) -> None:
         if not self.dropped:
+            for stream in self.streams.values():
+                self._end_line(stream)
             self._say("warning", "run.output_limit", f',"limit_bytes":{limit}')
         self.dropped += size
 
     def _close(self, fd: int) -> None:
-        lines, count = self.streams.pop(fd).end(self.sender.next_seq, time.time_ns())
+        self._end_line(self.streams.pop(fd))
         os.close(fd)
+
+    def _end_line(self, stream: Stream) -> None:
+        """Put what a stream has kept of an unfinished line on the log."""
+        lines, count = stream.end(self.sender.next_seq, time.time_ns())
         if count:
             self.sender.put(lines, count, time.monotonic())
 

@@ -193,6 +193,29 @@ def test_structlog() -> None:
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
+def test_reserved_names_are_put_aside() -> None:
+    """Level, logger, exception and stack are akjob's; a field that a job gives such a name keeps its value."""
+    done = run("""
+        import logging, structlog
+        log = structlog.get_logger("mine")
+        log.info("one", level="error", logger="other")
+        log.warning("two", level="warning", logger="mine")
+        try:
+            raise ValueError("no")
+        except ValueError:
+            log.exception("three", exception="own")
+            logging.getLogger("x").exception("four", extra={"exception": "own", "exception_": "too"})
+        logging.getLogger("x").info("five", extra={"stack": "own"}, stack_info=True)
+    """)
+    one, two, three, four, five = done.lines
+    assert (one["level"], one["logger"], one["level_"], one["logger_"]) == ("info", "mine", "error", "other")
+    assert (two["level"], two["logger"], "level_" in two, "logger_" in two) == ("warning", "mine", False, False)
+    assert (three["exception"]["message"], three["exception_"]) == ("no", "own")
+    assert (four["exception"]["message"], four["exception_"], four["exception__"]) == ("no", "too", "own")
+    assert five["stack"].startswith("Stack (most recent call last)")
+    assert five["stack_"] == "own"
+
+
 @pytest.mark.parametrize("configure", ["configure", "configure_once"])
 def test_a_job_that_configures_structlog_keeps_it(configure: str) -> None:
     """The job's configuration replaces ours, without a warning."""

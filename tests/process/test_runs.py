@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,7 @@ def test_a_timeout_ends_everything_of_the_run(place: Place) -> None:
     assert row["state"] == "timed_out"
     assert "timeout of 0.5 s" in row["reason"]
     assert not Path("/proc", (place.root / "stray").read_text().strip()).exists()
+    printed(place, row["id"])
     finished = next(line for line in lines(place.paths, run=row["id"]) if line["event"] == "run.finished")
     assert finished["duration_s"] < 2.0
 
@@ -184,8 +186,36 @@ def test_output_beyond_its_limit_is_counted_not_kept(place: Place) -> None:
     row = go(place, 'command = \'head -c 3000000 /dev/zero | tr "\\\\0" x; exit 0\'\n[run]\noutput_limit = "1MB"\n')
     assert row["state"] == "succeeded"
     assert "2000000 bytes of output beyond output_limit were not kept" in row["reason"]
-    kept = sum(len(line["line"]) for line in lines(place.paths, run=row["id"]) if line["event"] == "run.output")
-    assert kept == 1_000_000
+    assert sum(map(len, printed(place, row["id"]))) == 1_000_000
+    events = [line["event"] for line in lines(place.paths, run=row["id"])]
+    assert events[-2:] == ["run.output_limit", "run.finished"]
+
+
+def test_a_job_may_log_what_it_likes(place: Place) -> None:
+    """Events and fields that are named as akjob's own are the job's: they are shown as such, and end nothing."""
+    code(
+        place,
+        "import akjob, logging\n"
+        "def main():\n"
+        "    log = akjob.current_run().log\n"
+        "    for fields in {}, {'line': 5, 'stream': 'stdout'}, {'base64': 'z'}: log.info('run.output', **fields)\n"
+        "    log.info('odd', exception={'type': 'X', 'frames': 7})\n"
+        "    akjob.current_run().progress('half', 'all')\n"
+        "    logging.getLogger('app').info('run.finished', extra={'state': 'ok'})\n"
+        "    print('printed')\n",
+    )
+    row = go(place, 'callable = "code_of_test:main"\n')
+    assert row["state"] == "succeeded"
+    until(lambda: [line for line in lines(place.paths, run=row["id"]) if line["event"] == "run.finished"][1:])
+    akjob = [str(Path(sys.executable).with_name("akjob")), "--root", str(place.root)]
+    whole = subprocess.run([*akjob, "logs"], capture_output=True, text=True, check=True).stdout
+    assert "info run.output line=5 stream=stdout" in whole
+    assert 'exception={"type":"X","frames":7}' in whole
+    raw = subprocess.run([*akjob, "logs", "--raw", row["id"]], capture_output=True, text=True, check=True).stdout
+    assert raw == "printed\n"
+    followed = subprocess.run([*akjob, "run", "job"], capture_output=True, text=True, check=True)
+    assert followed.stdout == "printed\n"
+    assert "succeeded in" in followed.stderr
 
 
 # -- surroundings -----------------------------------------------------------------------------------------------------

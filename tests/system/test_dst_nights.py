@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from akjob.instants import SECOND, from_text, to_text
+from akjob.log.read import lines
 from tests.process.place import Place
 from tests.support import until
 from tests.system.deploy import drained
@@ -226,3 +227,16 @@ def test_a_clock_set_back_by_hours(night: Night) -> None:
     until(lambda: len(night.rows("tick")) > len(rows))
     slots = [row["slot"] for row in night.rows("tick")]
     assert len(set(slots)) == len(slots)
+
+
+@pytest.mark.parametrize("at", ["2026-03-03T14:00:00Z", "2026-03-03T10:00:00Z"])
+def test_a_run_takes_as_long_as_it_takes(night: Night, at: str) -> None:
+    """A clock that is set while it runs makes it neither hours long nor shorter than nothing."""
+    begin(night, {"long": 'command = "while ! test -e go; do sleep 0.05; done"\n'}, "2026-03-03T12:00:00Z")
+    run = night.run("long")
+    until(lambda: night.running(run))
+    night.set_clock(at)
+    (night.root / "go").touch()
+    night.wait(run)
+    (end,) = until(lambda: [line for line in lines(night.paths, run=run) if line["event"] == "run.finished"])
+    assert 0 < end["duration_s"] < 60

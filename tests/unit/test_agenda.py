@@ -958,6 +958,16 @@ def test_an_order_called_back_for_a_manual_run_goes_out_again(tmp_path: Path) ->
     assert world.started[-1][0] == us("11:00:00")
 
 
+def test_the_slot_of_a_manual_run_is_when_it_was_asked_for(tmp_path: Path) -> None:
+    """Also after the clock was set back; two of one instant differ by a microsecond."""
+    world = World(tmp_path, job("a", '[run]\noverlap = "allow"\n'), now=us("11:30:00"))
+    asked = [us("11:30:00.5"), us("11:30:00.5"), us("11:30:00.5"), us("10:00:00.5")]
+    runs = [world.agenda.ask_run("a", None, moment) for moment in asked]
+    world.turn()
+    slots = {row_["id"]: row_["slot"][11:26] for row_ in world.rows()}
+    assert [slots[run] for run in runs] == ["11:30:00.500000", "11:30:00.500001", "11:30:00.500002", "10:00:00.500000"]
+
+
 def test_a_broken_job_cannot_be_run(tmp_path: Path) -> None:
     """The answer names file, line and message."""
     world = World(tmp_path, now=us("10:30:00"))

@@ -77,7 +77,7 @@ def test_every_place_is_below_the_root() -> None:
 
 def write(tmp_path: Path, text: str) -> Path:
     """Write etc/akjob.toml."""
-    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc").mkdir(parents=True)
     path = tmp_path / "etc" / "akjob.toml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -89,6 +89,16 @@ def test_no_file_and_an_empty_file_are_the_defaults(tmp_path: Path) -> None:
     assert load_config(write(tmp_path, "")) == (Config(), [])
     assert Config().log == LogConfig(to="file", keep_days=15, max_size=256 * 2**20, max_total=4 * 2**30)
     assert Config().ledger.keep_us == 90 * 86_400 * 10**6
+
+
+def test_a_small_total_makes_small_files(tmp_path: Path) -> None:
+    """The current file is part of the total: where nothing is said of its size, four of it have to fit."""
+    small, problems = load_config(write(tmp_path, '[log]\nmax_total = "4MiB"\n'))
+    assert (small.log.max_size, problems) == (2**20, [])
+    large, problems = load_config(write(tmp_path / "large", '[log]\nmax_total = "10GiB"\n'))
+    assert (large.log.max_size, problems) == (256 * 2**20, [])
+    said, problems = load_config(write(tmp_path / "said", '[log]\nmax_total = "4MiB"\nmax_size = "1TiB"\n'))
+    assert (said.log.max_size, problems) == (2**40, [])
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:

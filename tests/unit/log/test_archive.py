@@ -71,6 +71,15 @@ def test_a_part_of_an_archive_is_read_alone(paths: Paths, monkeypatch: pytest.Mo
     assert len(unpacked) == 1
 
 
+@pytest.mark.parametrize("text", ["", "5\n", "no number\n"])
+def test_a_torn_block_table_costs_time_only(paths: Paths, text: str) -> None:
+    """It is renamed into place without waiting for the disk: after a power cut the file is read from its beginning."""
+    upkeep(paths, "2026-04-02")
+    for path in (paths.log_dir / "index").glob("*.blocks"):
+        path.write_text(text)
+    assert len(list(read.lines(paths, run="day1"))) == 100
+
+
 def test_archives_of_others_are_read_too(paths: Paths) -> None:
     """A file that logrotate compressed has no block table: it is read from its beginning."""
     plain = paths.log_dir / "akjob-2026-03-29.jsonl"
