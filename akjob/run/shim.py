@@ -670,7 +670,7 @@ class Shim:
                 if written:
                     faultpoint.reached("end written", self.run)
                     self.notices.say(f"ended {self.run} {os.getpid()}" + (f" {text}" if len(text) < _TELLABLE else ""))
-            if written and (self.sender.idle or (self.sender.silent(now) and self._saved(now))):
+            if written and self._lines_are_safe(now):
                 return
             self._settle(now)
             self.last = self.last or _signal.SIGTERM in self.bell.rung
@@ -691,7 +691,14 @@ class Shim:
             return False  # its disk is full: stay, and try again
         return True
 
-    def _saved(self, now: float) -> bool:
+    def _lines_are_safe(self, now: float) -> bool:
+        """Say whether every line is acknowledged, or after a silence in the spool file."""
+        if self.sender.idle:
+            return True
+        if self.sender.fileno() < 0 and not os.path.exists(self.folder):
+            raise SystemExit(1)  # removed under us, as in _write_end, and nobody is there to tell the rest
+        if not self.sender.silent(now):
+            return False
         try:
             self.sender.save(now)
         except OSError:

@@ -1,6 +1,7 @@
 """A collector that hangs or is gone: jobs and akjobd are not held up, and nothing is missing afterwards."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,20 @@ def test_a_collector_that_is_gone_past_the_end_gets_the_spool(place: Place) -> N
     expected = [f"line {number}" for number in range(1, count(place) + 1)]
     until(lambda: printed(place, run) == expected)
     until(lambda: not place.folders(), 45.0)
+
+
+def test_a_shim_whose_folder_is_gone_does_not_stay(place: Place) -> None:
+    """Somebody has removed all of the root: there is nobody to tell the last lines, and no place to keep them."""
+    run, pids = begin(place, STEADY)
+    place._stopping = True
+    for program in ("akjob-collector", "akjobd"):
+        place.kill(program)
+    for keeper in place._keepers:
+        keeper.join(20)
+    (place.root / "go").touch()
+    until((place.paths.runs / run / "end.json").exists)
+    shutil.rmtree(place.paths.runs / run)
+    until(lambda: not Path(f"/proc/{pids['shim']}").exists())
 
 
 def test_sigterm_ends_akjobd_at_once_and_leaves_runs_alone(place: Place) -> None:
