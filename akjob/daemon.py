@@ -93,12 +93,14 @@ class Daemon:
             paths, self._folders.give, lambda: self._sweep_within(_SPOOL_SWEEP_US), self._chore_failed
         )
         self._wards = Wards(paths, self._selector, self._remains.add, now_us)
+        boot_us, booted = self._boot()
         self._agenda = Agenda(
             host=socket.gethostname(),
             max_running=config.max_running,
             new_run_id=RunIds(),
             started_us=self.started_us,
-            boot_us=self._boot_us(),
+            boot_us=boot_us,
+            booted=booted,
         )
         self._held: list[tuple[Effects, list[str]]] = []
         self._to_forget: list[str] = []
@@ -291,7 +293,7 @@ class Daemon:
         self.paths.control_socket.unlink(missing_ok=True)
         self._ledger.close()
 
-    def _boot_us(self) -> int:
+    def _boot(self) -> tuple[int, bool]:
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         since = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
         return self._ledger.boot_instant(boot_id, now_us() - since)

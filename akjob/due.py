@@ -52,7 +52,8 @@ class Known(Struct, frozen=True, kw_only=True):
     ``mark_us`` is the last slot accounted for; ``next_us`` the slot after it if that is known already (else None);
     ``started`` how many scheduled slots were started; a start before ``paused_until_us`` is paused (None: not paused).
     ``busy`` says what keeps the job busy (``"run R still runs"``), or is empty; ``queued`` that a slot is queued
-    already; ``ahead`` that an order may go out before its slot; ``taken`` are slots after the mark that have a row.
+    already; ``ahead`` that an order may go out before its slot; ``taken`` are slots after the mark that have a row,
+    ``overtaken`` instants of a start or boot that are due although the mark is after them.
     """
 
     mark_us: int
@@ -65,6 +66,7 @@ class Known(Struct, frozen=True, kw_only=True):
     queued: bool = False
     ahead: bool = True
     taken: frozenset[int] = frozenset()
+    overtaken: tuple[int, ...] = ()
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -128,6 +130,7 @@ def decide(spec: JobSpec, when: Timing, known: Known, now_us: int, until_us: int
     if not spec.enabled or done(spec, known.started):
         return Decision(verdicts=(), mark_us=known.mark_us, next_us=None, wake_us=None)
     judge = _Judge(spec, when, known, now_us)
+    judge.overtaken()
     limit = now_us - when.jitter_us if until_us is None else until_us
     upcoming = known.next_us
     if upcoming is None:
@@ -153,6 +156,16 @@ class _Judge:
         self.busy = known.busy
         self.queued = known.queued
         self.left = None if spec.runs is None else spec.runs - known.started
+
+    def overtaken(self) -> None:
+        """Decide about starts that the mark has passed already."""
+        for slot in self.known.overtaken:
+            if not self.when.plan.limits.allows(slot // SECOND):
+                continue
+            if slot <= self._pause_end():
+                self._close("skipped", slot, slot, 1, self.known.pause_reason)
+            else:
+                self._on_time(slot, "start")
 
     def account(self, first: int, limit: int) -> None:
         """Decide about all slots after the mark up to ``limit``, the first of which is known."""
@@ -262,7 +275,10 @@ class _Judge:
             self._close(action, slot, slot, 1, reason)
 
     def _close(self, action: Literal["skipped", "missed"], first: int, last: int, count: int, reason: str) -> None:
-        self.verdicts.append(Verdict(action=action, slot_us=first, slot_last_us=last, count=count, reason=reason))
+        trigger = self._trigger(first) if count == 1 else "schedule"
+        self.verdicts.append(
+            Verdict(action=action, slot_us=first, slot_last_us=last, count=count, trigger=trigger, reason=reason)
+        )
         self.mark = max(self.mark, last)
 
     def _late(self, until: int, extra: list[int], *, stood_for: bool) -> None:

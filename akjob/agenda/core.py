@@ -51,10 +51,11 @@ _STEP_BACK_US = 2 * SECOND  # a clock that goes back by less is being slewed
 class Agenda:
     """Everything that akjobd decides. ``new_run_id`` makes a run id from an instant; ids sort by time.
 
-    ``started_us`` is akjobd's start, ``boot_us`` the instant that stands for the machine's boot (None: unknown).
+    ``started_us`` is akjobd's start, ``boot_us`` the instant that stands for the machine's boot (None: unknown);
+    ``booted``: no akjobd has started since.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last two are akjobd's alone
         self,
         *,
         host: str,
@@ -62,11 +63,13 @@ class Agenda:
         new_run_id: Callable[[int], str],
         started_us: int,
         boot_us: int | None = None,
+        booted: bool = False,
     ) -> None:
         self._host = host
         self._new_run_id = new_run_id
         self._started_us = started_us
         self._boot_us = boot_us
+        self._booted = booted
         self._now = started_us
         self._jobs: dict[str, Job] = {}
         self._runs: dict[str, Run] = {}
@@ -151,6 +154,7 @@ class Agenda:
 
     def _load_job(self, spec: JobSpec, old: JobSpec | None, *, edited: bool, first: bool) -> None:
         job = self._jobs.get(spec.name)
+        is_new = job is None or job.row.removed_us is not None
         loading = self._started_us - 1 if first else self._now
         if job is None:
             job = self._jobs[spec.name] = Job(row=new_row(spec, loading, self._now))
@@ -182,8 +186,10 @@ class Agenda:
             job.row.last_loaded_us = self._now
             self._books.loaded(spec.name)
         if first:
-            # `on_start` is due at each start, also if a slot claimed ahead, or a clock set back, put the mark after it.
-            job.start_us = self._started_us if job.row.mark_us < self._started_us else job.row.mark_us + 1
+            job.start_us = self._started_us
+            job.starts = (self._started_us,)
+            if self._booted and self._boot_us is not None and not is_new:
+                job.starts = (self._boot_us, self._started_us)
         self._attach(job, spec)
 
     def _attach(self, job: Job, spec: JobSpec) -> None:
@@ -399,7 +405,8 @@ class Agenda:
         spec, when = job.spec, job.when
         if spec is None or when is None or self._is_calm(job, spec, when):
             return False
-        decision = decide(spec, when, self._known(job, spec), self._now)
+        overtaken = self._overtaken(job, spec)
+        decision = decide(spec, when, self._known(job, spec, overtaken), self._now)
         self._apply(job, spec, decision)
         if job.row.paused_at_us is not None and not job.paused_at(self._now):
             self._unpause(job)
@@ -410,6 +417,21 @@ class Agenda:
             job.next_us = decision.next_us
             self._wake_at(job, decision.wake_us)
         return bool(decision.verdicts)
+
+    def _overtaken(self, job: Job, spec: JobSpec) -> tuple[int, ...]:
+        """Return the start and the boot where the mark is ahead of them already, and make room for their run.
+
+        A slot claimed ahead puts it there, or a clock that was ahead once. They are due all the same.
+        """
+        starts, job.starts = job.starts, ()
+        wanted = {
+            *((job.start_us,) if spec.schedule.on_start else ()),
+            *((self._boot_us,) if spec.schedule.on_boot else ()),
+        }
+        overtaken = tuple(slot for slot in starts if slot in wanted and slot <= job.row.mark_us)
+        if overtaken:
+            self._put_off(job)
+        return overtaken
 
     def _is_calm(self, job: Job, spec: JobSpec, when: Timing) -> bool:
         """Say whether nothing is to be decided but when to look again, and do that: as it is with most jobs at a start.
@@ -436,7 +458,7 @@ class Agenda:
         self._wake_at(job, wake)
         return True
 
-    def _known(self, job: Job, spec: JobSpec) -> Known:
+    def _known(self, job: Job, spec: JobSpec, overtaken: tuple[int, ...] = ()) -> Known:
         row = job.row
         until = None
         if row.paused_at_us is not None:
@@ -458,6 +480,7 @@ class Agenda:
             queued=any(run.behind and run.phase == "waiting" for run in job.runs.values()),
             ahead=self._places.free(spec.run.lock),
             taken=job.taken,
+            overtaken=overtaken,
         )
 
     def _apply(self, job: Job, spec: JobSpec, decision: Decision) -> None:
@@ -577,7 +600,7 @@ class Agenda:
                 or other.place in ("ready", "locked")
                 or (other.place == "timed" and other.row.trigger == "retry" and not run.manual)
             )
-            and not (run.manual and other.phase == "recalled")  # it was called back for this one, see _make_room
+            and not (other.put_off and run.not_before_us < other.not_before_us)  # for this one, see _put_off
             for other in job.runs.values()
         )
 
@@ -672,6 +695,7 @@ class Agenda:
         run.shim_pid = shim_pid if shim_pid is not None else run.shim_pid
         if not run.step("started"):
             return
+        run.put_off = False
         row = run.row
         row.state, row.pid, row.started_us = "running", pid, at_us
         row.git_commit, row.git_dirty = git_commit, git_dirty
@@ -719,7 +743,7 @@ class Agenda:
         run = self._runs.get(run_id)
         if run is None or (token is not None and run.token not in (0, token)):
             return
-        called_back = run.phase == "recalled"
+        called_back, run.put_off = run.phase == "recalled", False
         if not run.step("unstarted"):
             return
         self._places.release(run)
@@ -887,18 +911,28 @@ class Agenda:
 
     def _make_room(self, job: Job) -> None:
         """Call back what was ordered well ahead of its slot, where it is decided anew; raise AkjobError if busy."""
-        ahead = []
         for run in job.runs.values():
-            if run.phase == "ordered" and self._is_well_ahead(run):
-                ahead.append(run)
-            elif run.phase in UNDER_WAY or run.place in ("ready", "locked", "behind"):
+            if self._is_well_ahead(run):
+                continue
+            if run.phase in UNDER_WAY or run.place in ("ready", "locked", "behind"):
                 name = job.row.job
                 raise AkjobError(
                     f"{name} is busy: {busy_with(run)}",
                     hint=f'`akjob stop {name}` ends it; overlap = "allow" in the job file lets two run at once',
                 )
-        for run in ahead:
-            self._recall(run)
+        self._put_off(job)
+
+    def _put_off(self, job: Job) -> None:
+        """Have what is prepared well ahead of its slot decided anew there, for something comes before it."""
+        for run in list(job.runs.values()):
+            if not self._is_well_ahead(run):
+                continue
+            run.put_off = run.phase == "ordered"
+            if run.put_off:
+                self._recall(run)
+            elif run.phase == "waiting" and run.place in ("ready", "locked"):
+                run.place = "timed"
+                heapq.heappush(self._timed, (run.not_before_us - EARLY_US, run.seq, run))
 
     def ask_stop(self, target: str, by: str, now_us: int) -> list[str]:
         """End a run, by its id or the beginning of it, or all runs of a job; return their ids. Raises AkjobError."""
@@ -957,6 +991,9 @@ class Agenda:
         if was_done or (job.row.mark_us > now_us and not ahead):
             job.row.mark_us = now_us
         job.row.runs_started = 0
+        job.row.first_loaded_us = min(job.row.first_loaded_us, now_us)  # `again_after` counts from one of these
+        if job.row.again_from_us is not None:
+            job.row.again_from_us = min(job.row.again_from_us, now_us)
         job.next_us = None
         job.deleting = False
         self._books.job(name)

@@ -20,7 +20,8 @@ class Job(Struct, kw_only=True, eq=False):
     """A job: its row, its definition while it is loaded, its open runs, and when it is to be looked at.
 
     ``before`` is a schedule that still has to account for its slots, up to the instant given; ``taken`` are slots
-    after the mark that have a row; ``tail`` is the row that further skipped slots of the same kind are added to.
+    after the mark that have a row; ``starts`` are the instants of akjobd's start and the machine's boot while nothing
+    is decided about them; ``tail`` is the row that further skipped slots of the same kind are added to.
     """
 
     row: JobRow
@@ -36,6 +37,7 @@ class Job(Struct, kw_only=True, eq=False):
     asked_us: int = 0
     deleting: bool = False
     start_us: int | None = None
+    starts: tuple[int, ...] = ()
 
     def paused_at(self, now_us: int) -> bool:
         """Say whether the job is paused at an instant; a pause that has run out is only cleared at the next look."""
@@ -131,6 +133,8 @@ def pause_text(row: JobRow) -> str:
 def busy(job: Job) -> str:
     """Say what keeps a job busy, or return an empty text. A run whose time is still to come keeps nobody waiting."""
     for run in job.runs.values():
+        if run.put_off:
+            continue
         if run.place != "timed" or run.tries or run.row.trigger == "retry":
             return busy_with(run)
     return ""

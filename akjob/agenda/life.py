@@ -127,8 +127,9 @@ class Run(Struct, kw_only=True, eq=False):
     """A run that has not ended. ``place`` says where a waiting one stands.
 
     ``held_until_us`` keeps an order that failed from being tried in a tight loop; ``behind`` waits until its job is
-    idle; ``counted`` is one of the job's ``runs``; ``drop`` says how it ends if its order can be called back; ``stop``
-    why it is to be stopped as soon as it has started.
+    idle; ``put_off`` has its order called back for a run that comes before its slot; ``counted`` is one of the job's
+    ``runs``; ``drop`` says how it ends if its order can be called back; ``stop`` why it is to be stopped as soon as it
+    has started.
     """
 
     row: RunRow
@@ -139,6 +140,7 @@ class Run(Struct, kw_only=True, eq=False):
     place: Literal["", "timed", "behind", "ready", "locked", "restored"] = ""
     held_until_us: int = 0
     behind: bool = False
+    put_off: bool = False
     manual: bool = False
     counted: bool = False
     kwargs: Mapping[str, Any] | None = None

@@ -116,19 +116,19 @@ class Ledger:
         """Return the runs that are queued or running, oldest first."""
         return self._guarded(lambda: [rows.open_run(row) for row in self._connection.execute(rows.SELECT_OPEN)])
 
-    def boot_instant(self, boot_id: str, boot_us: int) -> int:
-        """Return the instant of this boot as it was first recorded.
+    def boot_instant(self, boot_id: str, boot_us: int) -> tuple[int, bool]:
+        """Return the instant of this boot as it was first recorded, and whether that is now.
 
         The kernel's own figure moves when the clock is set, and ``on_boot`` would fire again.
         """
         return self._transaction(lambda: self._boot_instant(boot_id, boot_us))
 
-    def _boot_instant(self, boot_id: str, boot_us: int) -> int:
+    def _boot_instant(self, boot_id: str, boot_us: int) -> tuple[int, bool]:
         known = self._connection.execute("SELECT value FROM meta WHERE key = 'boot'").fetchone()
         if known is not None and known[0].startswith(boot_id + " "):
-            return from_text(known[0].removeprefix(boot_id + " "))
+            return from_text(known[0].removeprefix(boot_id + " ")), False
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('boot', ?)", (f"{boot_id} {to_text(boot_us)}",))
-        return boot_us
+        return boot_us, True
 
     def prune(self, keep_us: int, now_us: int, limit: int = 200) -> bool:
         """Delete what ended more than ``keep_us`` ago, looking at ``limit`` rows at most; return whether more is left.

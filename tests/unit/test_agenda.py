@@ -12,7 +12,7 @@ from akjob.agenda import LIFE, Agenda, End, last_good
 from akjob.agenda.jobs import backoff_us
 from akjob.due import EARLY_US, GRACE_US
 from akjob.errors import AkjobError
-from akjob.instants import MINUTE, SECOND
+from akjob.instants import MINUTE, SECOND, to_text
 from akjob.jobset.git import Revision
 from akjob.jobset.model import Broken, Change, JobSet, Refused
 from akjob.ledger import JobRow, Writes
@@ -723,6 +723,84 @@ def test_on_start_runs_at_each_start_and_never_on_reload(tmp_path: Path) -> None
     world.until("11:01:00")
     rows = [(row_["job"], row_["slot"][11:19], row_["trigger"]) for row_ in world.rows()]
     assert sorted(rows) == [("a", "10:30:00", "start"), ("a", "11:00:00", "start"), ("b", "11:00:00", "start")]
+
+
+def test_on_start_runs_although_the_mark_is_ahead(tmp_path: Path) -> None:
+    """A clock that was ahead once does not put it off; its slot is the start, and no regular slot comes twice."""
+    world = World(tmp_path, job("a", HOURLY + "on_start = true\n"), now=us("12:30:00"))
+    world.until("13:00:30")
+    world.crash()
+    world.now = us("10:30:00")
+    world.boot()
+    world.until("14:00:30")
+    rows = [(row_["slot"][11:19], row_["state"], row_["trigger"]) for row_ in world.rows()]
+    assert rows == [
+        ("10:30:00", "succeeded", "start"),
+        ("12:30:00", "succeeded", "start"),
+        ("13:00:00", "succeeded", "schedule"),
+        ("14:00:00", "succeeded", "schedule"),
+    ]
+
+
+def test_on_start_comes_before_a_slot_that_is_prepared(tmp_path: Path) -> None:
+    """With ``lead`` the next slot is claimed at the start: its order is called back, and it starts on its slot."""
+    world = World(tmp_path, job("a", HOURLY + 'on_start = true\n[run]\nlead = "10m"\n'), now=us("10:30:00"))
+    world.until("10:55:00", lasts_us=SECOND)
+    world.crash()
+    world.now = us("10:55:10")
+    world.boot()
+    world.until("11:10:00", lasts_us=SECOND)
+    rows = [(row_["slot"][11:19], row_["state"], row_["trigger"]) for row_ in world.rows()]
+    assert rows == [
+        ("10:30:00", "succeeded", "start"),
+        ("10:55:10", "succeeded", "start"),
+        ("11:00:00", "succeeded", "schedule"),
+    ]
+    assert [moment for moment, _ in world.started] == [us("10:30:00"), us("10:55:10"), us("11:00:00")]
+
+
+def test_a_skipped_start_is_a_start(tmp_path: Path) -> None:
+    """Its row has the trigger ``start``, as one that runs has."""
+    world = World(tmp_path, job("a", "[schedule]\non_start = true\n"), now=us("10:30:00"))
+    world.go("10:30:00")
+    world.crash()
+    world.now = us("10:31:00")
+    world.boot()
+    world.turn()
+    rows = [(row_["slot"][11:19], row_["state"], row_["trigger"]) for row_ in world.rows()]
+    assert rows == [("10:30:00", "running", "start"), ("10:31:00", "skipped", "start")]
+
+
+def test_on_boot_runs_although_the_mark_is_ahead() -> None:
+    """A machine whose clock lost the time boots into the past: its boot is due once all the same."""
+    spec = job("a", "[schedule]\non_boot = true\n")
+    ran: list[list[str]] = []
+    rows: list[JobRow] = []
+    starts = (("12:00:00", "11:59:00", True), ("10:00:10", "10:00:00", True), ("10:00:20", "10:00:00", False))
+    for start, boot, booted in starts:
+        agenda = Agenda(
+            host="h", max_running=None, new_run_id=run_id, started_us=us(start), boot_us=us(boot), booted=booted
+        )
+        agenda.restore(rows, [], us(start))
+        agenda.load(Change(jobset=JobSet(jobs={"a": spec}, broken={}, loaded_us=us(start))), us(start))
+        agenda.turn(us(start))
+        effects = agenda.effects()
+        rows = [*effects.writes.loaded, *effects.writes.jobs] or rows
+        ran.append([to_text(one.slot_us)[11:19] for one in effects.starts])
+    assert ran == [[], ["10:00:00"], []]
+
+
+def test_a_reset_takes_again_after_out_of_the_future(tmp_path: Path) -> None:
+    """Also what ``again_after`` counts from was set by a clock that was ahead."""
+    world = World(tmp_path, job("a", '[schedule]\nagain_after = "10m"\n'), now=us("12:00:00"))
+    world.until("12:15:00")
+    world.crash()
+    world.now = us("10:00:00")
+    world.boot()
+    assert world.agenda.wake_us is None or world.agenda.wake_us > us("12:00:00")
+    world.agenda.reset("a", world.now)
+    world.until("10:10:30")
+    assert ("10:10:00", "succeeded", 1) in world.table()
 
 
 def test_on_boot_runs_once_a_boot() -> None:

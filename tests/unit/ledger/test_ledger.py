@@ -272,10 +272,10 @@ def test_opening_again_changes_nothing(path: Path) -> None:
 
 
 def test_the_boot_keeps_its_first_instant(ledger: Ledger) -> None:
-    """However the clock was set since, one boot is one instant; the next boot is another."""
-    assert ledger.boot_instant("b1", us("10:00:00")) == us("10:00:00")
-    assert ledger.boot_instant("b1", us("10:00:07")) == us("10:00:00")
-    assert ledger.boot_instant("b2", us("12:00:00")) == us("12:00:00")
+    """However the clock was set since, one boot is one instant, new once; the next boot is another."""
+    assert ledger.boot_instant("b1", us("10:00:00")) == (us("10:00:00"), True)
+    assert ledger.boot_instant("b1", us("10:00:07")) == (us("10:00:00"), False)
+    assert ledger.boot_instant("b2", us("12:00:00")) == (us("12:00:00"), True)
 
 
 # ---------------------------------------------------------------------- checkpoints
