@@ -37,6 +37,7 @@ class Pause(Struct, frozen=True, kw_only=True):
 class View(Struct, frozen=True, kw_only=True):
     """All jobs at ``now_us``; ``rows`` are the ledger's, ``running`` counts the runs of each job.
 
+    ``claimed`` has the slots still to come whose orders are out already, the first of each job that has one;
     ``origins`` has, for each broken job, the commit that the refused version is from, and whether it differs from it.
     """
 
@@ -44,6 +45,7 @@ class View(Struct, frozen=True, kw_only=True):
     rows: Mapping[str, Mapping[str, Any]]
     running: Mapping[str, int]
     now_us: int
+    claimed: Mapping[str, int] = {}
     origins: Mapping[str, tuple[str | None, bool | None]] = {}
 
     def names(self) -> list[str]:
@@ -59,6 +61,7 @@ class View(Struct, frozen=True, kw_only=True):
             row=self.rows.get(name),
             running=self.running.get(name, 0),
             now_us=self.now_us,
+            claimed_us=self.claimed.get(name),
             origin=self.origins.get(name, (None, None)),
         )
 
@@ -79,6 +82,7 @@ class JobView(Struct, frozen=True, kw_only=True):
     row: Mapping[str, Any] | None
     running: int
     now_us: int
+    claimed_us: int | None = None
     origin: tuple[str | None, bool | None] = (None, None)
 
     @property
@@ -130,7 +134,10 @@ class JobView(Struct, frozen=True, kw_only=True):
         """The next slot that will start: None for a job that is disabled, done, or paused until it is resumed."""
         if self.spec is None or not self.spec.enabled:
             return None
-        pause, after_us = self.pause, self.now_us
+        if self.claimed_us is not None:
+            return self.claimed_us
+        # The mark is ahead after a clock was set back: those slots have been accounted for.
+        pause, after_us = self.pause, self.now_us if self.row is None else max(self.now_us, from_text(self.row["mark"]))
         if pause is not None:
             if pause.until_us is None:
                 return None
@@ -167,9 +174,15 @@ def load(paths: Paths, config: Config, now_us: int) -> View:
     last_good = {name: _last_good(row) for name, row in known.items()}
     jobset = Loader(paths, config, last_good, own_uid=_daemon_uid(paths), settle_us=0).load(now_us).jobset
     jobset = replace(jobset, broken={name: _dated(paths, one, rows.get(name)) for name, one in jobset.broken.items()})
-    running = Counter(row["job"] for row in reader.open_runs() if row["state"] == "running")
+    open_runs = reader.open_runs()
+    running = Counter(row["job"] for row in open_runs if row["state"] == "running")
+    claimed: dict[str, int] = {}
+    for row in open_runs:
+        slot_us = from_text(row["slot"])
+        if row["state"] == "queued" and row["trigger"] == "schedule" and slot_us > now_us:
+            claimed[row["job"]] = min(slot_us, claimed.get(row["job"], slot_us))
     origins = _origins(paths, jobset.broken, rows)
-    return View(jobset=jobset, rows=rows, running=running, now_us=now_us, origins=origins)
+    return View(jobset=jobset, rows=rows, running=running, now_us=now_us, claimed=claimed, origins=origins)
 
 
 def _origins(
@@ -223,7 +236,9 @@ def slots_of(spec: JobSpec, row: Mapping[str, Any] | None, after_us: int, count:
         return []
     again_us, from_us = spec.schedule.again_after_us, after_us
     if again_us is not None and row is not None:
-        from_us = from_text(row["again_from"] or row["first_loaded_at"])
+        from_us, mark_us = from_text(row["again_from"] or row["first_loaded_at"]), from_text(row["mark"])
+        if from_us + again_us <= mark_us:  # that slot came to no run: akjobd counts from it
+            from_us = mark_us
         from_us += max(0, (after_us - from_us) // again_us) * again_us  # the last end, had each run ended at once
     memory = Memory(loaded_us=from_us, last_end_us=from_us)
     return next_slots(compile_schedule(spec.schedule), after_us, count, memory)
