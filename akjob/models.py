@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
 
 from akjob.code.calls import JobCallable
 from akjob.config import Paths, find_root, load_config
@@ -227,6 +227,7 @@ class Job:
         self._code: Any = None
         self._code_known = True
         self._loaded: dict[str, Any] = {}
+        self._kept: _Kept | None = None
         self._refused: AkjobError | None = None
         for name, value in attributes.items():
             if name not in self.ATTRIBUTES and name != "job_code_object":
@@ -297,7 +298,9 @@ class Job:
     def _read(cls, file: Path) -> "Job":
         job = cls()
         job._file = file
-        _fill(job, job._spec(), file.read_text(encoding="utf-8"))
+        spec, text = job._spec(), file.read_text(encoding="utf-8")
+        _fill(job, spec, text)
+        job._kept = _kept(spec, tomllib.loads(text), job._table())
         job._code_known = False
         job._loaded = job._table()
         return job
@@ -489,11 +492,12 @@ class Job:
         if self._file is None:
             # Saved over by a new job of the same name: all that has an attribute is the new job's.
             self._loaded = {key: value for key, value in tomllib.loads(before).items() if key in _OWN}
-        changes = _differences(self._loaded, table)
+        old = tomllib.loads(before)
+        changes = _without_empty(old, _differences(self._loaded, table))
         if "dill" in table:
             changes["dill"] = table["dill"]
-            changes |= {key: None for key in ("callable", "command") if key in tomllib.loads(before)}
-        if not _is_so(tomllib.loads(before), changes):
+            changes |= {key: None for key in ("callable", "command") if key in old}
+        if _merged(old, changes) != old:
             edit_file(file, changes)
         text = file.read_text(encoding="utf-8")
         remarked = _with_remarks(text, self._remarks())
@@ -522,7 +526,8 @@ class Objects:
 
 Job.objects = Objects()
 Job.ATTRIBUTES = tuple(name for name, value in vars(Job).items() if isinstance(value, Attribute))
-_OWN = ("description", "enabled", "schedule", "limits", "run")
+_SECTIONS = ("schedule", "limits", "run")
+_OWN = ("description", "enabled", *_SECTIONS)
 
 
 def own_job(code: object = None) -> Job:
@@ -623,12 +628,15 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is to be set in ``old`` to make it ``new``: tables key by key, None for what goes."""
-    changes: dict[str, Any] = {key: None for key in old if key not in new}
-    for key, value in new.items():
-        before = old.get(key)
-        if isinstance(value, dict) and isinstance(before, dict) and key in ("schedule", "limits", "run"):
-            inner = _differences(before, value)
+    """Return what is to be set in ``old`` to make it ``new``: tables key by key, None for what goes.
+
+    A section never goes as a whole, for a file may say more in it.
+    """
+    changes: dict[str, Any] = {}
+    for key in {**old, **new}:
+        before, value = old.get(key), new.get(key)
+        if isinstance(before, dict) and (isinstance(value, dict) or key in _SECTIONS):
+            inner = _differences(before, value or {})
             if inner:
                 changes[key] = inner
         elif value != before or type(value) is not type(before):
@@ -636,20 +644,23 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, An
     return changes
 
 
+def _without_empty(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changes to a table, and those sections taken away of which they leave nothing."""
+    after = _merged(table, changes)
+    return {**changes, **{name: None for name in _SECTIONS if name in changes and not after.get(name)}}
+
+
 def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(table)
     for key, value in changes.items():
         if value is None:
             merged.pop(key, None)
-        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = _merged(merged[key], value)
+        elif isinstance(value, dict):
+            before = merged.get(key)
+            merged[key] = _merged(before if isinstance(before, dict) else {}, value)
         else:
             merged[key] = value
     return merged
-
-
-def _is_so(table: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
-    return _merged(table, changes) == table
 
 
 def _at(job: Job) -> Any:
@@ -670,6 +681,29 @@ def _seconds(offset: timedelta | None) -> int:
     return 0 if offset is None else int(offset.total_seconds())
 
 
+class _Kept(NamedTuple):
+    """The time zone that a loaded file keeps, what of it is ``said`` there, and the named zones of its ``tables``."""
+
+    zone: str
+    said: str | None
+    tables: Mapping[str, str]
+
+
+def _kept(spec: JobSpec, table: Mapping[str, Any], asked: Mapping[str, Any]) -> _Kept | None:
+    """Return the zone of a loaded file where it is more than what the attributes make of it; else None.
+
+    ``asked`` is what they would write. What has no attribute, such as ``cron`` or a zone's name, stays at its hours.
+    """
+    schedule = spec.schedule
+    zones = {"hours": schedule.limits.hours.zone} if schedule.limits.hours is not None else {}
+    zones |= {name: one[0].zone for name, one in (("weekly", schedule.weekly), ("monthly", schedule.monthly)) if one}
+    named = {name: zone for name, zone in zones.items() if _offset_of(zone) is None}
+    beyond = any(key not in asked.get(name, {}) for name in ("schedule", "limits") for key in table.get(name, {}))
+    if not named and not beyond and asked.get("schedule", {}).get("timezone") in (None, schedule.zone):
+        return None
+    return _Kept(schedule.zone, table.get("schedule", {}).get("timezone"), named)
+
+
 def _zones(job: Job) -> tuple[str | None, dict[str, str | None]]:
     """Return the file's time zone, and those of the tables that need one of their own.
 
@@ -682,6 +716,11 @@ def _zones(job: Job) -> tuple[str | None, dict[str, str | None]]:
         used["monthly"] = job.monthly_time_tz_offset_timedelta
     if job.active_time_begin is not None:
         used["hours"] = job.active_time_tz_offset_timedelta
+    kept = job._kept  # noqa: SLF001 - of this module
+    if kept is not None:
+        wanted = {name: kept.tables.get(name) if at is None else _zone_name(at) for name, at in used.items()}
+        differ = {name: None if zone == kept.zone else zone for name, zone in wanted.items()}
+        return kept.said, {"weekly": None, "monthly": None, "hours": None, **differ}
     own = {name: None if offset is None else _zone_name(offset) for name, offset in used.items()}
     if None in own.values():
         return None, {"weekly": None, "monthly": None, "hours": None, **own}

@@ -84,7 +84,8 @@ def _changed(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
         if value is None:
             changed.pop(key, None)
         elif isinstance(value, Mapping):
-            changed[key] = _changed(changed.get(key, {}), value)
+            old = changed.get(key)
+            changed[key] = _changed(old if isinstance(old, Mapping) else {}, value)
         else:
             changed[key] = value
     return changed
@@ -128,10 +129,11 @@ def _apply(table: Any, changes: Mapping[str, Any]) -> None:
             if key in table:
                 table.remove(key)
         elif isinstance(value, Mapping):
-            if key not in table:
+            if not isinstance(table.get(key), Mapping):
                 import tomlkit  # noqa: PLC0415 - loaded already
 
-                table[key] = tomlkit.table()
+                # A header inside a section would take what follows in it along.
+                table[key] = tomlkit.table() if isinstance(table, tomlkit.TOMLDocument) else tomlkit.inline_table()
             _apply(table[key], value)
         else:
             table[key] = value

@@ -20,6 +20,7 @@ from akjob.models import Job, JobCallable, ValidationError, own_job
 HOUR = timedelta(hours=1)
 MST = timedelta(hours=-7)
 NOW = datetime(2026, 1, 15, 12, 30, tzinfo=UTC)
+RETRY = {"retry": {"attempts": 3}}
 
 
 class Counter:
@@ -374,6 +375,115 @@ retry = { attempts = 3 }
     assert table["schedule"]["weekly"] == {"days": ["mon"], "at": time(10)}
     assert table["schedule"]["cron"] == "5 4 * * *"
     assert table["run"] == {"retry": {"attempts": 3}}
+
+
+@pytest.mark.parametrize(
+    ("text", "cleared", "left"),
+    [
+        (
+            '[schedule]\ncron = "0 6 * * *"\nagain_after = "1h"\n[limits]\nexcept_dates = [2026-12-25]\nruns = 5\n',
+            ["run_every", "run_count_limit"],
+            {"schedule": {"cron": "0 6 * * *"}, "limits": {"except_dates": [date(2026, 12, 25)]}},
+        ),
+        (
+            '[schedule]\ntimezone = "Europe/Berlin"\ndaily = 09:00:00\n[limits]\nweekdays = ["mon"]\n',
+            ["active_weekly_days_list"],
+            {"schedule": {"timezone": "Europe/Berlin", "daily": time(9)}},
+        ),
+        (
+            '[schedule]\ntimezone = "Europe/Berlin"\nagain_after = "1h"\nat = 2027-01-01T08:00:00\n',
+            ["run_once_at"],
+            {"schedule": {"timezone": "Europe/Berlin", "again_after": "1h"}},
+        ),
+        ('[schedule]\nagain_after = "1h"\n[run]\nretry = { attempts = 3 }\n', ["run_every"], {"run": RETRY}),
+    ],
+)
+def test_what_is_cleared_takes_nothing_else_with_it(
+    jobs_d: Path, text: str, cleared: list[str], left: dict[str, Any]
+) -> None:
+    """A table goes when nothing is left in it, and not before: triggers and limits without attribute stay."""
+    file = jobs_d / "a.toml"
+    file.write_text('command = "true"\n' + text)
+    job = Job.load("a")
+    for name in cleared:
+        setattr(job, name, None)
+    job.save()
+    assert tomllib.loads(file.read_text()) == {"command": "true", **left}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "changes", "expected"),
+    [
+        (
+            'timezone = "Europe/Berlin"\ndaily = 09:00:00',
+            {"active_months_list": [1, 2, 11, 12]},
+            {"timezone": "Europe/Berlin", "daily": time(9)},
+        ),
+        (
+            'timezone = "Europe/Berlin"\ndaily = 09:00:00',
+            {"run_once_at": datetime(2027, 1, 1, 8)},  # noqa: DTZ001 - in the file's zone
+            {"timezone": "Europe/Berlin", "daily": time(9), "at": datetime(2027, 1, 1, 8)},  # noqa: DTZ001
+        ),
+        (
+            'timezone = "Europe/Berlin"\ndaily = 09:00:00',
+            {"weekly_days_list": [2], "weekly_time": time(8), "weekly_time_tz_offset_timedelta": MST},
+            {
+                "timezone": "Europe/Berlin",
+                "daily": time(9),
+                "weekly": {"days": ["mon"], "at": time(8), "timezone": "-07:00"},
+            },
+        ),
+        (
+            'timezone = "-07:00"\ndaily = 09:00:00\nweekly = { days = ["mon"], at = 08:00:00 }',
+            {"weekly_time_tz_offset_timedelta": timedelta(0)},
+            {
+                "timezone": "-07:00",
+                "daily": time(9),
+                "weekly": {"days": ["mon"], "at": time(8), "timezone": "UTC"},
+            },
+        ),
+        (
+            'daily = 09:00:00\nweekly = { days = ["mon"], at = 08:00:00, timezone = "-07:00" }',
+            {"weekly_time_tz_offset_timedelta": timedelta(0)},
+            {"daily": time(9), "weekly": {"days": ["mon"], "at": time(8)}},
+        ),
+        (
+            'weekly = { days = ["mon"], at = 08:00:00, timezone = "Europe/Berlin" }',
+            {"weekly_time": time(10), "monthly_days_list": [1], "monthly_time": time(1)},
+            {
+                "weekly": {"days": ["mon"], "at": time(10), "timezone": "Europe/Berlin"},
+                "monthly": {"days": [1], "at": time(1)},
+            },
+        ),
+        (
+            'weekly = [{ days = ["mon"], at = 08:00:00 }, { days = ["tue"], at = 09:00:00 }]',
+            {"weekly_days_list": [4], "weekly_time": time(10)},
+            {"weekly": {"days": ["wed"], "at": time(10)}},
+        ),
+    ],
+)
+def test_a_file_keeps_its_zone(jobs_d: Path, schedule: str, changes: dict[str, Any], expected: dict[str, Any]) -> None:
+    """What a file says beyond the attributes is at the hours that it was: other offsets stand in their tables."""
+    file = jobs_d / "a.toml"
+    file.write_text(f'command = "true"\n[schedule]\n{schedule}\n')
+    job = Job.load("a")
+    for name, value in changes.items():
+        setattr(job, name, value)
+    job.save()
+    assert tomllib.loads(file.read_text())["schedule"] == expected
+    again = Job.load("a")
+    assert {name: getattr(again, name) for name in changes} == changes
+
+
+def test_a_file_keeps_the_zone_of_the_configuration(jobs_d: Path) -> None:
+    """One that it does not say itself, too."""
+    (jobs_d.parent / "etc" / "akjob.toml").write_text('timezone = "Europe/Berlin"\n')
+    (jobs_d / "a.toml").write_text('command = "true"\n[schedule]\ndaily = 09:00:00\n')
+    job = Job.load("a")
+    job.active_months_list = [1]
+    assert job.next_run(NOW) == datetime(2026, 1, 16, 8, tzinfo=UTC)
+    job.save()
+    assert tomllib.loads((jobs_d / "a.toml").read_text())["schedule"] == {"daily": time(9)}
 
 
 def test_new_code_replaces_a_callable(jobs_d: Path) -> None:
