@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from akjob.cli.view import name_of_file
+from akjob.cli.view import known_job, name_of_file
 from akjob.config import Paths
 from akjob.control import Client
 
@@ -14,6 +14,8 @@ def ask(paths: Paths, operation: str, **arguments: Any) -> dict[str, Any]:
     return answer
 
 
-def job_name(wanted: str) -> str:
-    """Return the job that an argument means: people complete file names."""
-    return name_of_file(wanted)
+def job_name(paths: Paths, wanted: str) -> str:
+    """Return the job that an argument means, for people complete file names; akjobd says what is none."""
+    if not wanted.endswith(".toml"):
+        return wanted
+    return known_job(paths, wanted) or name_of_file(wanted)

@@ -5,18 +5,16 @@ from pathlib import Path
 import click
 
 from akjob.cli.common import find_paths
-from akjob.cli.view import name_of_file, unknown_job
+from akjob.cli.view import has_file, names_meant, unknown_job
 from akjob.config import Paths
 from akjob.jobset.scan import is_job_path
 
 
 def job_file(paths: Paths, wanted: str) -> Path:
     """Return the file of a job, be it broken. Raises AkjobError (exit code 2) where there is none."""
-    name = name_of_file(wanted)
-    for candidate in (wanted, name):
-        path = paths.jobs_d / f"{candidate}.toml"
-        if is_job_path(f"{candidate}.toml") and path.is_file():
-            return path
+    for name in names_meant(paths, wanted):
+        if has_file(paths, name):
+            return paths.jobs_d / f"{name}.toml"
     names = sorted(str(path.relative_to(paths.jobs_d))[: -len(".toml")] for path in paths.jobs_d.rglob("*.toml"))
     raise unknown_job(wanted, [name for name in names if is_job_path(f"{name}.toml")])
 

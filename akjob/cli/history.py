@@ -7,7 +7,7 @@ import click
 
 from akjob.cli.common import colours, count_option, examples, find_paths, json_option, now_us, say, say_json
 from akjob.cli.text import Cell, relative, span, stamp, state_cell, table
-from akjob.cli.view import name_of_file
+from akjob.cli.view import known_job, unknown_job
 from akjob.instants import from_text
 from akjob.ledger import Reader
 
@@ -32,8 +32,11 @@ def command(job: str | None, count: int, state: str | None, *, as_json: bool) ->
     differs from the run before: the hash, the git commit, and + when the files differed from the commit.
     `akjob show JOB --at RUN` prints it.
     """
-    reader = Reader(find_paths().db)
-    name = None if job is None else known_job(reader, job)
+    paths = find_paths()
+    reader = Reader(paths.db)
+    name = None if job is None else known_job(paths, job)
+    if job is not None and name is None:
+        raise unknown_job(job, sorted(reader.jobs()))
     rows = reader.history(name, count if as_json else count + 1, state)
     if as_json:
         say_json(*rows)
@@ -42,17 +45,6 @@ def command(job: str | None, count: int, state: str | None, *, as_json: bool) ->
         click.echo("Nothing yet." if name is None else f"Nothing of {name} yet.", err=True)
         return
     say(_table(rows, count, now_us()))
-
-
-def known_job(reader: Reader, wanted: str) -> str:
-    """Return the name of a job that the ledger knows or that has a file. Raises AkjobError (exit code 2)."""
-    from akjob.cli.view import unknown_job
-
-    rows = reader.jobs()
-    for name in (wanted, name_of_file(wanted)):
-        if name in rows or reader.history(name, 1) or (find_paths().jobs_d / f"{name}.toml").is_file():
-            return name
-    raise unknown_job(wanted, sorted(rows))
 
 
 def _table(rows: Sequence[Mapping[str, Any]], count: int, now: int) -> list[str]:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from akjob.cli.common import colours, examples, find_paths, json_option, moment, now_us
-from akjob.cli.view import name_of_file, unknown_job
+from akjob.cli.view import known_job, unknown_job
 from akjob.config import Paths
 from akjob.errors import AkjobError
 from akjob.ledger import Reader
@@ -86,11 +86,10 @@ def _lines(paths: Paths, wanted: dict[str, Any], count: int | None, *, follow: b
 
 def job_or_run(paths: Paths, target: str) -> tuple[str | None, str | None]:
     """Return (job, None) or (None, run) for what a person names. Raises AkjobError (exit code 2) for neither."""
+    name = known_job(paths, target)
+    if name is not None:
+        return name, None
     reader = Reader(paths.db)
-    rows = reader.jobs()
-    for name in (target, name_of_file(target)):
-        if name in rows or (paths.jobs_d / f"{name}.toml").is_file() or reader.history(name, 1):
-            return name, None
     try:
         return None, str(reader.run(target)["id"])
     except AkjobError as error:
@@ -98,7 +97,7 @@ def job_or_run(paths: Paths, target: str) -> tuple[str | None, str | None]:
             raise
     if next(read.lines(paths, run=target), None) is not None:  # the log may know what the ledger has pruned
         return None, target
-    nearest = unknown_job(target, sorted(rows))
+    nearest = unknown_job(target, sorted(reader.jobs()))
     hint = f"{nearest.hint} `akjob history` shows the runs."
     raise AkjobError(f"there is no job and no run {target!r}", hint=hint, exit_code=2)
 

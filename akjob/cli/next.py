@@ -18,7 +18,8 @@ from akjob.cli.common import (
     settings,
 )
 from akjob.cli.text import relative, stamp, table
-from akjob.cli.view import JobView, View, load, slots_of
+from akjob.cli.view import JobView, View, has_file, load, names_meant, slots_of
+from akjob.errors import AkjobError
 from akjob.instants import to_datetime
 from akjob.schedule import get_zone
 from akjob.spec.model import JobSpec
@@ -56,7 +57,7 @@ def command(names: tuple[str, ...], after: str | None, count: int, *, as_json: b
     now = now_us()
     after_us = now if after is None else instant(after, "--after")
     asker = _Asker(now, after_us, count)
-    answers = [asker.file(name) if is_file(name) else asker.job(name) for name in names]
+    answers = [asker.named(name) for name in names]
     if not names:
         answers = asker.all_jobs()
     if as_json:
@@ -87,6 +88,12 @@ class _Asker:
             self._view = load(paths, settings(paths), self._now)
         return self._view
 
+    def named(self, name: str) -> Answer:
+        """Answer for a FILE or a JOB: a file's name is a job's, too, where there is a job of exactly this name."""
+        if is_file(name) and not _is_job(name):
+            return self.file(name)
+        return self.job(name)
+
     def job(self, name: str) -> Answer:
         job = self._loaded().find(name)
         if job.spec is None:
@@ -116,6 +123,15 @@ class _Asker:
 def is_file(name: str) -> bool:
     """Tell a FILE from a JOB: it ends in .toml, or begins as only a path can."""
     return name.endswith(".toml") or name.startswith(("/", "./", "../"))
+
+
+def _is_job(name: str) -> bool:
+    """Say whether a name that a file may have is that of a job; a FILE needs no root."""
+    try:
+        paths = find_paths()
+    except AkjobError:
+        return False
+    return name in names_meant(paths, name) and has_file(paths, name)
 
 
 def read_spec(path: Path) -> JobSpec | None:

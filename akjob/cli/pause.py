@@ -31,8 +31,9 @@ def command(job: str, until: str | None, reason: str) -> None:
     if until_us is not None and until_us <= now:
         message = f"--until: {stamp(until_us)} is over"
         raise AkjobError(message, hint="Give a time to come, or a duration.", exit_code=2)
-    name = job_name(job)
+    paths = find_paths()
+    name = job_name(paths, job)
     text = None if until_us is None else to_text(until_us)
-    ask(find_paths(), "pause", job=name, until=text, reason=reason, by=user_name())
+    ask(paths, "pause", job=name, until=text, reason=reason, by=user_name())
     end = f"`akjob resume {name}`" if until_us is None else stamp(until_us)
     click.echo(f"{name} is paused until {end}.")

@@ -10,6 +10,7 @@ from akjob.cli.control import ask, job_name
 @click.argument("job", metavar="JOB")
 def command(job: str) -> None:
     """Clear a job's count of runs, so that `runs` in its [limits] counts from nothing again."""
-    name = job_name(job)
-    ask(find_paths(), "reset", job=name)
+    paths = find_paths()
+    name = job_name(paths, job)
+    ask(paths, "reset", job=name)
     click.echo(f"The count of {name} begins anew.")

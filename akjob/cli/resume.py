@@ -10,6 +10,7 @@ from akjob.cli.control import ask, job_name
 @click.argument("job", metavar="JOB")
 def command(job: str) -> None:
     """Lift a pause: the job's next slot starts. Slots that passed by meanwhile stay skipped."""
-    name = job_name(job)
-    ask(find_paths(), "resume", job=name)
+    paths = find_paths()
+    name = job_name(paths, job)
+    ask(paths, "resume", job=name)
     click.echo(f"{name} is resumed.")

@@ -56,7 +56,7 @@ def command(job: str, arguments: tuple[str, ...], *, here: bool) -> None:
     with Client(paths) as client:
         from akjob.cli.control import job_name
 
-        run = client.call("run", job=job_name(job), args=on_the_wire(values), by=user_name())["run"]
+        run = client.call("run", job=job_name(paths, job), args=on_the_wire(values), by=user_name())["run"]
         try:
             click.echo(f"run {run}", err=True)
             client.ask("wait", run=run)

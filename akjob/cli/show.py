@@ -9,7 +9,7 @@ from akjob.cli.common import colours, examples, find_paths, json_option, now_us,
 from akjob.cli.list import state_of
 from akjob.cli.refusals import origin
 from akjob.cli.text import paint, relative, stamp, state_cell
-from akjob.cli.view import JobView, load
+from akjob.cli.view import JobView, load, names_meant
 from akjob.config import Paths
 from akjob.errors import AkjobError
 from akjob.instants import from_text
@@ -40,7 +40,7 @@ def command(job: str, run: str | None, *, as_json: bool) -> None:
     """
     paths = find_paths()
     if run is not None:
-        _show_at(Reader(paths.db), job, run, as_json=as_json)
+        _show_at(paths, job, run, as_json=as_json)
         return
     view = load(paths, settings(paths), now_us()).find(job)
     if as_json:
@@ -49,12 +49,11 @@ def command(job: str, run: str | None, *, as_json: bool) -> None:
         say(_lines(view, paths, colour=colours()))
 
 
-def _show_at(reader: Reader, job: str, run: str, *, as_json: bool) -> None:
+def _show_at(paths: Paths, job: str, run: str, *, as_json: bool) -> None:
     """Print the definition that a run had. Raises AkjobError where it is not, or no longer, known."""
-    from akjob.cli.view import name_of_file
-
+    reader = Reader(paths.db)
     row = reader.run(run)
-    if row["job"] not in (job, name_of_file(job)):
+    if row["job"] not in names_meant(paths, job):
         raise AkjobError(f"run {row['id']} is one of {row['job']}, not of {job}", hint="", exit_code=2)
     sha256 = row["definition_sha256"]
     text = None if sha256 is None else reader.definition(sha256)

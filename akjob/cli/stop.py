@@ -11,7 +11,8 @@ from akjob.cli.view import user_name
 @click.argument("target", metavar="JOB|RUN")
 def command(target: str) -> None:
     """End a run, or all runs of a job: its stop signal first, SIGKILL after kill_after. They become cancelled."""
-    stopped = ask(find_paths(), "stop", target=job_name(target), by=user_name())["stopped"]
+    paths = find_paths()
+    stopped = ask(paths, "stop", target=job_name(paths, target), by=user_name())["stopped"]
     for run in stopped:
         click.echo(f"stopping {run}")
     if not stopped:

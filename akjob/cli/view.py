@@ -15,6 +15,7 @@ from akjob.errors import AkjobError
 from akjob.instants import from_text, to_text
 from akjob.jobset.loader import Loader
 from akjob.jobset.model import Broken, JobSet, LastGood, Refused
+from akjob.jobset.scan import SUFFIX, is_job_path
 from akjob.ledger import Reader
 from akjob.schedule import Memory, compile_schedule, next_slots
 from akjob.spec.model import JobSpec
@@ -41,6 +42,7 @@ class View(Struct, frozen=True, kw_only=True):
     ``origins`` has, for each broken job, the commit that the refused version is from, and whether it differs from it.
     """
 
+    paths: Paths
     jobset: JobSet
     rows: Mapping[str, Mapping[str, Any]]
     running: Mapping[str, int]
@@ -67,7 +69,7 @@ class View(Struct, frozen=True, kw_only=True):
 
     def find(self, wanted: str) -> "JobView":
         """Return the job that a person means by ``wanted``: its name, or its file. Raises AkjobError (exit code 2)."""
-        for candidate in (wanted, name_of_file(wanted)):
+        for candidate in names_meant(self.paths, wanted):
             if candidate in self.jobset.jobs or candidate in self.jobset.broken:
                 return self.job(candidate)
         raise unknown_job(wanted, self.names())
@@ -182,7 +184,9 @@ def load(paths: Paths, config: Config, now_us: int) -> View:
         if row["state"] == "queued" and row["trigger"] == "schedule" and slot_us > now_us:
             claimed[row["job"]] = min(slot_us, claimed.get(row["job"], slot_us))
     origins = _origins(paths, jobset.broken, rows)
-    return View(jobset=jobset, rows=rows, running=running, now_us=now_us, claimed=claimed, origins=origins)
+    return View(
+        paths=paths, jobset=jobset, rows=rows, running=running, now_us=now_us, claimed=claimed, origins=origins
+    )
 
 
 def _origins(
@@ -246,9 +250,42 @@ def slots_of(spec: JobSpec, row: Mapping[str, Any] | None, after_us: int, count:
 
 def name_of_file(wanted: str) -> str:
     """Return the job that ``jobs.d/reports/nightly.toml`` means; any other text as it is."""
-    if not wanted.endswith(".toml"):
+    if not wanted.endswith(SUFFIX):
         return wanted
-    return wanted.removeprefix("./").removeprefix("jobs.d/").removesuffix(".toml")
+    return wanted.removeprefix("./").removeprefix("jobs.d/").removesuffix(SUFFIX)
+
+
+def names_meant(paths: Paths, wanted: str) -> list[str]:
+    """Return the jobs that a person may mean by ``wanted``, which need not exist, the likeliest first.
+
+    The job of exactly this name; the one whose file it is the path of; the one whose file it is below the root or below
+    ``jobs.d/``, wherever one is. None of them lies outside of ``jobs.d/``.
+    """
+    names = [wanted]
+    if wanted.endswith(SUFFIX):
+        folder, file = os.path.split(os.path.abspath(wanted))
+        # As it is written, for jobs.d/ may lead elsewhere in parts; and as it is, for the root may have been given so.
+        for top, place in ((str(paths.jobs_d), folder), (os.path.realpath(paths.jobs_d), os.path.realpath(folder))):
+            names.append(os.path.relpath(os.path.join(place, file), top).removesuffix(SUFFIX))
+        names.append(name_of_file(wanted))
+    return [name for name in dict.fromkeys(names) if is_job_path(name + SUFFIX)]
+
+
+def has_file(paths: Paths, name: str) -> bool:
+    """Say whether there is a file of the job ``name``, one of :func:`names_meant`."""
+    return (paths.jobs_d / (name + SUFFIX)).is_file()
+
+
+def known_job(paths: Paths, wanted: str) -> str | None:
+    """Return which job a person means by ``wanted``: one that is there, or else one that the ledger remembers."""
+    names = names_meant(paths, wanted)
+    reader = Reader(paths.db)
+    rows = reader.jobs()
+    there = {name for name, row in rows.items() if row["removed_at"] is None}
+    there.update(row["job"] for row in reader.open_runs())
+    present = (name for name in names if name in there or has_file(paths, name))
+    past = (name for name in names if name in rows or reader.history(name, 1))
+    return next(present, None) or next(past, None)
 
 
 def unknown_job(wanted: str, names: Sequence[str]) -> AkjobError:

@@ -101,10 +101,11 @@ def is_ignored(name: str) -> bool:
 
 
 def is_job_path(path: str) -> bool:
-    """Say whether a path can be a job file by its name alone: no part is ignored, the last ends in ``.toml``."""
-    if not path.endswith(SUFFIX):
-        return False
-    return not any(is_ignored(part) for part in path.split("/") if part)
+    """Say whether a path can be a job file by its name alone: no part is ignored, the last ends in ``.toml``.
+
+    None is empty either: an absolute path leads out of the folder.
+    """
+    return path.endswith(SUFFIX) and not any(not part or is_ignored(part) for part in path.split("/"))
 
 
 def printable(path: str) -> str:

@@ -53,6 +53,20 @@ def test_resume_and_reset(root: Root, name: str) -> None:
     assert asked == [{"op": name, "job": "tick"}]
 
 
+@pytest.mark.parametrize("name", ["resume", "reset", "pause", "stop"])
+def test_a_name_that_looks_like_a_file_s_is_asked_for_itself(root: Root, name: str) -> None:
+    """Where there is a job of exactly this name, or one of its runs, nothing of another job is touched."""
+    for job in ("a", "b", "c"):
+        root.job(job, 'command = "true"\n')
+    root.job("a.toml", 'command = "true"\n')
+    root.run("r1", "c.toml", 0, state="running")
+    with root.akjobd(lambda _: {**OK, "stopped": []}) as asked:
+        for wanted in ("a.toml", "b.toml", "c.toml", str(root.paths.jobs_d / "b.toml"), "nowhere.toml"):
+            assert root.akjob(name, wanted).exit_code == 0
+    asked_for = [one["target" if name == "stop" else "job"] for one in asked]
+    assert asked_for == ["a.toml", "b", "c.toml", "b", "nowhere"]
+
+
 def test_stop_names_what_it_stops(root: Root) -> None:
     """The runs that are being ended; none is no failure."""
     with root.akjobd(lambda one: {**OK, "stopped": ["r1", "r2"] if one["target"] == "tick" else []}) as asked:

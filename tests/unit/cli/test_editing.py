@@ -88,6 +88,24 @@ def test_edits_of_what_is_not_there_or_broken(root: Root) -> None:
     assert text_of(root, "bad") == "command = \n"
 
 
+@pytest.mark.parametrize("command", ["enable", "disable", "delete"])
+def test_no_edit_leaves_the_folder(root: Root, tmp_path: Path, command: str) -> None:
+    """A file elsewhere is no job, by whatever path; one below jobs.d is a job by its absolute path, too."""
+    outside = tmp_path / "elsewhere" / "a.toml"
+    outside.parent.mkdir()
+    outside.write_text(JOB)
+    root.job("sub/a", JOB)
+    relative = os.path.relpath(outside, root.paths.jobs_d)
+    for wanted in (str(outside), str(outside.with_suffix("")), relative, relative.removesuffix(".toml")):
+        result = root.akjob(command, wanted)
+        assert (result.exit_code, result.stdout) == (2, ""), wanted
+        assert "there is no job" in result.stderr
+    assert outside.read_text() == JOB
+    assert text_of(root, "sub/a") == JOB
+    result = root.akjob(command, str(root.paths.jobs_d / "sub" / "a.toml"))
+    assert (result.exit_code, "jobs.d/sub/a.toml" in result.stdout) == (0, True)
+
+
 def test_delete_removes_the_file_and_tells_of_its_dill_file(root: Root) -> None:
     """Broken ones too; a dill file may be another job's."""
     root.job("a", "broken")

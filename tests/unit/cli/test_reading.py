@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -236,6 +237,40 @@ def test_show_takes_the_file_s_name_too(root: Root) -> None:
     root.job("sub/tick", HOURLY)
     assert root.json("show", "jobs.d/sub/tick.toml")[0]["job"] == "sub/tick"
     assert root.akjob("show", "nope").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["show", "history", "logs", "next"])
+def test_a_job_whose_name_looks_like_a_file_is_itself(root: Root, command: str) -> None:
+    """The job of exactly this name goes first; only where there is none does the name mean the other one's file."""
+    for n, name in enumerate(("a1", "a1.toml", "b1")):
+        load(root, name)
+        root.run(f"r{n}", name, n, state="succeeded")
+        root.log(output(f"r{n}", 1, "x", job=name))
+    meant = {"a1": "a1", "a1.toml": "a1.toml"}
+    if command != "next":  # to which any other name that ends so is a FILE
+        meant |= {"a1.toml.toml": "a1.toml", "b1.toml": "b1"}
+    assert {wanted: root.json(command, wanted)[0]["job"] for wanted in meant} == meant
+
+
+@pytest.mark.parametrize("command", ["show", "history", "logs"])
+def test_the_path_of_a_job_s_file_means_the_job(
+    root: Root, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    """From wherever it is written, also where a symlink leads; what is no job's file is an unknown job."""
+    load(root, "sub/tick")
+    root.run("r1", "sub/tick", 0, state="succeeded")
+    root.log(output("r1", 1, "x", job="sub/tick"))
+    (root.paths.root / "hello.toml").write_text(HOURLY)
+    root.paths.etc.mkdir()
+    root.paths.config_file.write_text("")
+    (tmp_path / "link").symlink_to(root.paths.jobs_d)
+    monkeypatch.chdir(root.paths.jobs_d / "sub")
+    files = ["tick.toml", "./tick.toml", "../sub/tick.toml", "sub/tick.toml", "jobs.d/sub/tick.toml"]
+    files += [str(root.paths.jobs_d / "sub" / "tick.toml"), str(tmp_path / "link" / "sub" / "tick.toml")]
+    assert {root.json(command, file)[0]["job"] for file in files} == {"sub/tick"}
+    others = ["./tick", "../etc/akjob", "../../etc/akjob.toml", "../../hello.toml", "sub//tick", str(root.paths.jobs_d)]
+    others += [str(root.paths.jobs_d / "sub" / "tick")]
+    assert {other: root.akjob(command, other).exit_code for other in others} == dict.fromkeys(others, 2)
 
 
 def test_show_at_prints_the_definition_that_a_run_had(root: Root) -> None:

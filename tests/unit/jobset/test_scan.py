@@ -41,6 +41,7 @@ def test_what_is_a_job_file(tmp_path: Path) -> None:
     listing = scan(str(tmp_path))
     assert set(listing.files) == wanted
     assert {name for name in (*wanted, *leftovers) if is_job_path(name)} == wanted
+    assert not any(map(is_job_path, ("/a.toml", "b//c.toml", "../a.toml", "./a.toml", ".toml", "a")))
     assert listing.problems == ()
     assert not listing.linked
 
