@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import time
-import tomllib
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +37,7 @@ from akjob.run.ids import RunIds
 from akjob.run.remains import Remains
 from akjob.run.wards import Ended, Happening, Lost, NeverStarted, Started, Trouble, Wards
 from akjob.timer import Alarm
+from akjob.toml.wire import from_json
 from akjob.worker import Worker
 
 if TYPE_CHECKING:
@@ -804,7 +804,7 @@ class Daemon:
 
     def _op_run(self, _peer: control.Peer, request: dict[str, Any]) -> dict[str, Any]:
         self._must_be_ready()
-        kwargs = _revive(request.get("args") or {})
+        kwargs = {key: from_json(value) for key, value in (request.get("args") or {}).items()}
         run = self._agenda.ask_run(str(request["job"]), kwargs, now_us())
         return {"ok": True, "run": run}
 
@@ -1013,16 +1013,3 @@ def _broken_config(problem: Problem, since_us: int) -> dict[str, Any]:
 
 def _end(end: dict[str, Any]) -> End:
     return msgspec.convert({key: end.get(key) for key in End.__struct_fields__}, End)
-
-
-def _revive(args: dict[str, Any]) -> dict[str, Any]:
-    """Give the arguments of a manual run their types back: JSON carries TOML's dates as ``{"$toml": text}``."""
-
-    def one(value: Any) -> Any:
-        if isinstance(value, dict):
-            if value.keys() == {"$toml"}:
-                return tomllib.loads(f"value = {value['$toml']}")["value"]
-            return {key: one(item) for key, item in value.items()}
-        return [one(item) for item in value] if isinstance(value, list) else value
-
-    return {key: one(value) for key, value in args.items()}

@@ -21,6 +21,7 @@ from akjob.agenda.jobs import (
     backoff_us,
     busy,
     busy_with,
+    check_arguments,
     counts_on,
     is_slot,
     new_row,
@@ -39,7 +40,7 @@ from akjob.jobset.model import Broken, Change
 from akjob.ledger.model import JobRow, OpenRun, RunRow, State, Trigger, Wait
 from akjob.schedule import Memory, next_slot
 from akjob.spec import load_definition
-from akjob.spec.model import Command, JobSpec
+from akjob.spec.model import JobSpec
 
 _SCHEDULED = ("schedule", "start", "missed")
 _TRIES_UP_TO_US = 60 * SECOND
@@ -893,10 +894,7 @@ class Agenda:
             raise self._not_loaded(name)
         if self.draining:
             raise AkjobError("akjobd is being stopped and starts nothing more", hint="start it again with `akjob up`")
-        if kwargs and isinstance(spec.code, Command):
-            raise AkjobError(
-                f"{name} runs a command, which takes no --arg", hint="put the value into the command or its env"
-            )
+        check_arguments(spec, kwargs)
         if spec.run.overlap != "allow":
             self._make_room(job)
         slot = job.asked_us + 1 if now_us <= job.asked_us < now_us + SECOND else now_us  # no two are the same
@@ -950,6 +948,7 @@ class Agenda:
             raise AkjobError(
                 f"{target!r} is neither a job nor a run that is under way",
                 hint="`akjob status` shows what runs, `akjob list` the jobs",
+                exit_code=2,
             )
         ids = [run.row.id for run in runs]
         for run in runs:
@@ -1037,7 +1036,7 @@ class Agenda:
             )
         near = difflib.get_close_matches(name, [job.row.job for job in self._jobs.values() if job.spec is not None], 1)
         hint = f"did you mean {near[0]}?" if near else "`akjob list` shows the jobs"
-        return AkjobError(f"there is no job {name}", hint=hint)
+        return AkjobError(f"there is no job {name}", hint=hint, exit_code=2)
 
     # ------------------------------------------------------------------ what comes out
 

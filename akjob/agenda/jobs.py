@@ -1,17 +1,19 @@
 """A job as the agenda sees it, and what is said about it and its runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from akjob.agenda.life import Run, Running
 from akjob.due import Timing, timing
+from akjob.errors import AkjobError
 from akjob.instants import DAY
 from akjob.jobset.model import LastGood, Refused
 from akjob.ledger.model import JobRow, RunRow
 from akjob.schedule import next_slot
-from akjob.spec.model import JobSpec, Retry
+from akjob.spec.model import Command, JobSpec, Retry
 
 _LONGEST_DELAY_US = 3650 * DAY  # a factor without max_delay gets out of the calendar's reach
 
@@ -57,6 +59,14 @@ def last_good(rows: Iterable[JobRow]) -> dict[str, LastGood]:
         for row in rows
         if row.removed_us is None or row.refused is not None
     }
+
+
+def check_arguments(spec: JobSpec, kwargs: Mapping[str, Any] | None) -> None:
+    """Raise AkjobError where a job does not take the arguments that a run by hand was given."""
+    if kwargs and isinstance(spec.code, Command):
+        raise AkjobError(
+            f"{spec.name} runs a command, which takes no --arg", hint="put the value into the command or its env"
+        )
 
 
 def backoff_us(retry: Retry, attempt: int) -> int:

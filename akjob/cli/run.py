@@ -4,8 +4,6 @@ import select
 import sys
 import tomllib
 from collections.abc import Mapping
-from datetime import date, time
-from math import isfinite
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -24,6 +22,7 @@ from akjob.instants import SECOND
 from akjob.ledger import Reader
 from akjob.log import read
 from akjob.log.render import is_output, render
+from akjob.toml.wire import to_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -56,7 +55,8 @@ def command(job: str, arguments: tuple[str, ...], *, here: bool) -> None:
     with Client(paths) as client:
         from akjob.cli.control import job_name
 
-        run = client.call("run", job=job_name(paths, job), args=on_the_wire(values), by=user_name())["run"]
+        sent = {key: to_json(value) for key, value in values.items()}
+        run = client.call("run", job=job_name(paths, job), args=sent, by=user_name())["run"]
         try:
             click.echo(f"run {run}", err=True)
             client.ask("wait", run=run)
@@ -89,20 +89,8 @@ def parse_arguments(arguments: tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
-def on_the_wire(value: Any) -> Any:
-    """Return a TOML value as JSON carries it: dates, times and numbers that JSON lacks as ``{"$toml": text}``."""
-    if isinstance(value, dict):
-        return {key: on_the_wire(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [on_the_wire(inner) for inner in value]
-    if isinstance(value, (date, time)):
-        return {"$toml": value.isoformat()}
-    if isinstance(value, float) and not isfinite(value):
-        return {"$toml": str(value)}
-    return value
-
-
 def _run_here(paths: Paths, job: str, values: Mapping[str, Any]) -> int:
+    from akjob.agenda.jobs import check_arguments
     from akjob.run.here import run_here
 
     config = settings(paths)
@@ -112,6 +100,7 @@ def _run_here(paths: Paths, job: str, values: Mapping[str, Any]) -> int:
         message = f"{view.name} is broken: {broken.file}:{broken.line}:{broken.column}: {broken.message}"
         raise AkjobError(message, hint=broken.hint)
     assert view.spec is not None  # noqa: S101 - a job without a good version is broken
+    check_arguments(view.spec, values)
     return run_here(view.spec, paths, config, dict(values))
 
 

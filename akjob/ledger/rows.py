@@ -1,15 +1,13 @@
 """Between the values of :mod:`akjob.ledger.model` and the columns of the database."""
 
 import json
-import tomllib
-from collections.abc import Mapping
-from datetime import date, time
 from functools import lru_cache
 from typing import Any
 
 from akjob.instants import from_text
 from akjob.instants import to_text as _to_text
 from akjob.ledger.model import JobRow, OpenRun, RunRow, Wait
+from akjob.toml.wire import from_json, to_json
 
 RUN_COLUMNS = (
     "id", "job", "slot", "slot_last", "attempt", "trigger", "state", "reason", "count", "queued_at", "started_at",
@@ -110,7 +108,7 @@ def job_values(row: JobRow) -> tuple[Any, ...]:
 
 def wait_values(wait: Wait) -> tuple[Any, ...]:
     """Return the values of a row of ``waits``."""
-    kwargs = None if wait.kwargs is None else json.dumps(_plain(wait.kwargs))
+    kwargs = None if wait.kwargs is None else json.dumps({key: to_json(value) for key, value in wait.kwargs.items()})
     return wait.run, text(wait.not_before_us), wait.behind, wait.manual, kwargs
 
 
@@ -169,27 +167,9 @@ def open_run(values: tuple[Any, ...]) -> OpenRun:
         not_before_us=instant(not_before),
         behind=bool(behind),
         manual=bool(manual),
-        kwargs=None if kwargs is None else _revived(json.loads(kwargs)),
+        kwargs=None if kwargs is None else {key: from_json(value) for key, value in json.loads(kwargs).items()},
     )
     return OpenRun(row, wait)
-
-
-def _plain(value: Any) -> Any:
-    """Write TOML's dates and times, which JSON lacks, as ``{"$toml": text}``."""
-    if isinstance(value, (date, time)):  # a datetime is a date
-        return {"$toml": value.isoformat()}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _revived(value: Any) -> Any:
-    """Undo :func:`_plain`."""
-    if isinstance(value, dict):
-        if value.keys() == {"$toml"}:
-            return tomllib.loads(f"value = {value['$toml']}")["value"]
-        return {key: _revived(item) for key, item in value.items()}
-    return [_revived(item) for item in value] if isinstance(value, list) else value
 
 
 _RUN_INSTANTS = (

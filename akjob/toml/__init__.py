@@ -2,5 +2,5 @@
 
 :mod:`~akjob.toml.read` reads a file's bytes, :mod:`~akjob.toml.scan` finds where each key and value stands,
 :mod:`~akjob.toml.faults` collects what is wrong and turns it into Problems, :mod:`~akjob.toml.near` guesses what was
-meant.
+meant. :mod:`~akjob.toml.wire` carries single values through JSON.
 """

@@ -961,42 +961,65 @@ def test_arguments_of_a_manual_run_survive_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ask", "message", "hint"),
+    ("ask", "message", "hint", "exit_code"),
     [
-        (lambda agenda: agenda.ask_run("repots", None, 0), "there is no job repots", "did you mean reports?"),
+        (lambda agenda: agenda.ask_run("repots", None, 0), "there is no job repots", "did you mean reports?", 2),
         (
             lambda agenda: agenda.ask_run("reports", {"n": 1}, 0),
             "reports runs a command, which takes no --arg",
             "put the value into the command or its env",
+            1,
         ),
         (
             lambda agenda: agenda.ask_stop("reports", "ann", 0),
             "reports is not running",
             "`akjob status` shows what runs",
+            1,
         ),
         (
             lambda agenda: agenda.ask_stop("0001", "ann", 0),
             "'0001' is neither a job nor a run that is under way",
             "`akjob status` shows what runs, `akjob list` the jobs",
+            2,
         ),
         (
             lambda agenda: agenda.resume("reports", 0),
             "reports is not paused",
             "`akjob show` tells what else may keep it from running",
+            1,
         ),
         (
             lambda agenda: agenda.pause("reports", us("10:00:00"), "", "ann", us("10:30:00")),
             "2026-03-02T10:00:00.000000Z has passed",
             "give an instant that is still to come",
+            1,
         ),
     ],
 )
-def test_what_cannot_be_done_is_said(tmp_path: Path, ask: Callable[[Agenda], Any], message: str, hint: str) -> None:
-    """Each refusal says what, and what to do."""
+def test_what_cannot_be_done_is_said(
+    tmp_path: Path, ask: Callable[[Agenda], Any], message: str, hint: str, exit_code: int
+) -> None:
+    """Each refusal says what, and what to do; a name that nothing has is wrong usage."""
     world = World(tmp_path, job("reports", HOURLY), now=us("10:30:00"))
     with pytest.raises(AkjobError) as raised:
         ask(world.agenda)
-    assert (raised.value.message, raised.value.hint) == (message, hint)
+    assert (raised.value.message, raised.value.hint, raised.value.exit_code) == (message, hint, exit_code)
+
+
+@pytest.mark.parametrize("ask", ["pause", "resume", "reset", "stop", "run"])
+def test_an_unknown_job_is_wrong_usage(tmp_path: Path, ask: str) -> None:
+    """For whatever is asked of it."""
+    agenda = World(tmp_path, job("reports", HOURLY), now=us("10:30:00")).agenda
+    asks: dict[str, Callable[[], object]] = {
+        "pause": lambda: agenda.pause("nope", None, "", "ann", us("10:30:00")),
+        "resume": lambda: agenda.resume("nope", us("10:30:00")),
+        "reset": lambda: agenda.reset("nope", us("10:30:00")),
+        "stop": lambda: agenda.ask_stop("nope", "ann", us("10:30:00")),
+        "run": lambda: agenda.ask_run("nope", None, us("10:30:00")),
+    }
+    with pytest.raises(AkjobError) as raised:
+        asks[ask]()
+    assert raised.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -1054,8 +1077,9 @@ def test_a_broken_job_cannot_be_run(tmp_path: Path) -> None:
         code="unknown-key", since_us=0, content="x", problems=(), running_last_good=False,
     )  # fmt: skip
     world.load(broken={"a": broken})
-    with pytest.raises(AkjobError, match=r"a cannot be loaded: jobs.d/a.toml:3:1: unknown key evry"):
+    with pytest.raises(AkjobError, match=r"a cannot be loaded: jobs.d/a.toml:3:1: unknown key evry") as raised:
         world.agenda.ask_run("a", None, world.now)
+    assert raised.value.exit_code == 1
 
 
 def test_a_waiting_run_is_stopped_without_having_run(tmp_path: Path) -> None:

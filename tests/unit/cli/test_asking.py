@@ -4,13 +4,13 @@ import os
 import pty
 import subprocess
 import sys
-from datetime import date, time
+from datetime import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from akjob.cli.run import exit_code_of, on_the_wire, parse_arguments
+from akjob.cli.run import exit_code_of, parse_arguments
 from akjob.errors import AkjobError
 from tests.unit.cli.root import Root, output
 
@@ -174,10 +174,6 @@ def test_run_asks_with_arguments(root: Root) -> None:
 def test_arguments() -> None:
     """Any TOML value; of a key given twice the last one counts."""
     assert parse_arguments(("a:=true", "a:=09:30:00", "b:={x = 1}")) == {"a": time(9, 30), "b": {"x": 1}}
-    assert on_the_wire({"a": time(9, 30), "b": [date(2026, 1, 2), 1.5]}) == {
-        "a": {"$toml": "09:30:00"},
-        "b": [{"$toml": "2026-01-02"}, 1.5],
-    }
     for wrong in ("a", "=x", ":=1", "a:=x", "a:=1\nb = 2"):
         with pytest.raises(AkjobError, match="--arg") as caught:
             parse_arguments((wrong,))
@@ -309,8 +305,14 @@ def test_run_here_takes_the_file_as_it_is(root: Root, monkeypatch: pytest.Monkey
     monkeypatch.setattr("akjob.run.here.run_here", run_here)
     root.job("tick", 'command = "true"\n')
     root.job("bad", "command = 1\n")
-    assert root.akjob("run", "tick", "--here", "--arg", "a:=1").exit_code == 7
-    assert called == [("tick", root.paths.root, "UTC", {"a": 1})]
+    root.job("call", 'callable = "builtins:print"\n')
+    assert root.akjob("run", "tick", "--here").exit_code == 7
+    assert root.akjob("run", "call", "--here", "--arg", "a:=1").exit_code == 7
+    expected = [("tick", root.paths.root, "UTC", {}), ("call", root.paths.root, "UTC", {"a": 1})]
+    assert called == expected
+    refused = root.akjob("run", "tick", "--here", "--arg", "a:=1")
+    assert (refused.exit_code, called) == (1, expected)
+    assert "tick runs a command, which takes no --arg\n  put the value into the command" in refused.stderr
     bad = root.akjob("run", "bad", "--here")
     assert bad.exit_code == 1
     assert "bad is broken: jobs.d/bad.toml:1:" in bad.stderr

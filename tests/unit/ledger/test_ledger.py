@@ -109,6 +109,7 @@ def test_rows_come_back_as_they_were(ledger: Ledger) -> None:
         "n": [1, 2.5, "x", True],
         "when": datetime(2026, 1, 2, 3, 4, 5, tzinfo=berlin),
         "d": {"on": date(2026, 1, 2)},
+        "$toml": {"$toml": "x"},
     }
     wait = Wait(run="02", not_before_us=us("12:00:00"), behind=True, manual=True, kwargs={**kwargs, "at": time(9, 30)})
     ledger.commit(Writes(claims=[full_row(), open_row, running], loaded=jobs, waits=[wait]))
