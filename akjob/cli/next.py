@@ -1,12 +1,14 @@
 """``akjob next``: when jobs, or files that are no jobs yet, will be due."""
 
+import sys
 from pathlib import Path
 
 import click
 from msgspec import Struct
 
-from akjob.cli import complain
+from akjob.cli import complain, refusals
 from akjob.cli.common import (
+    colours,
     count_option,
     examples,
     find_paths,
@@ -17,7 +19,7 @@ from akjob.cli.common import (
     say_json,
     settings,
 )
-from akjob.cli.text import relative, stamp, table
+from akjob.cli.text import plural, relative, stamp, table
 from akjob.cli.view import JobView, View, has_file, load, names_meant, slots_of
 from akjob.errors import AkjobError
 from akjob.instants import to_datetime
@@ -98,14 +100,23 @@ class _Asker:
         job = self._loaded().find(name)
         if job.spec is None:
             complain(f"{job.name} is broken: {job.file}", "`akjob validate` says why.")
-            return Answer(job=job.name, slots=[], note="broken", broken=True)
-        return self._answer(job, job.spec)
+        return self._answer(job)
 
     def all_jobs(self) -> list[Answer]:
+        """Answer for all jobs; a mistake that several of them have is said once."""
         view = self._loaded()
-        return [self.job(name) for name in view.names()]
+        jobs = [view.job(name) for name in view.names()]
+        broken = [job.refusal for job in jobs if job.spec is None and job.refusal is not None]
+        for line in refusals.lines(broken, self._now, colour=colours(sys.stderr)):
+            click.echo(line, err=True)
+        if broken:
+            click.echo(f"{plural(len(broken), 'job')} broken: `akjob validate` says why.", err=True)
+        return [self._answer(job) for job in jobs]
 
-    def _answer(self, job: JobView, spec: JobSpec) -> Answer:
+    def _answer(self, job: JobView) -> Answer:
+        spec = job.spec
+        if spec is None:
+            return Answer(job=job.name, slots=[], note="broken", broken=True)
         note = "disabled" if not spec.enabled else "paused" if job.pause is not None else ""
         slots = job.next_slots(self._after_us, self._count)
         return Answer(job=job.name, slots=slots, zone=spec.schedule.zone, note=note)

@@ -135,6 +135,21 @@ def test_a_broken_file_is_answered_too_and_said(root: Root) -> None:
     assert root.akjob("next").exit_code == 0
 
 
+def test_a_mistake_that_costs_many_jobs_is_said_once(root: Root) -> None:
+    """For all jobs, with their number; each of them is shown as broken."""
+    for number in range(5):
+        root.job(f"sub/job{number}", BERLIN)
+    root.job("sub/_defaults", '[run]\ntimeout = "5 minutes"\n')
+    root.job("bad", "command = 1\n")
+    result = root.akjob("next")
+    assert result.exit_code == 0
+    assert result.stderr.count("5 minutes") == 1
+    assert "  5 jobs: sub/job0, sub/job1, sub/job2 and 2 more; each refused " in result.stderr
+    assert "\n6 jobs broken: `akjob validate` says why.\n" in result.stderr
+    assert len(result.stderr.splitlines()) == 5
+    assert result.stdout.count("broken") == 6
+
+
 def test_what_is_not_there_is_wrong_usage(root: Root) -> None:
     """Unknown names come with the nearest ones, times without offset with how to write them."""
     root.job("reports/nightly", BERLIN)
