@@ -6,6 +6,14 @@ from msgspec import Struct
 
 Severity = Literal["error", "warning", "info"]
 
+_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+_VISIBLE |= {ord("\n"): "\\n", ord("\r"): "\\r"}
+
+
+def visible(text: str) -> str:
+    """Return a text on one line, its control characters written out but for tabs: they would act on the terminal."""
+    return text if text.isprintable() else text.translate(_VISIBLE)
+
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """One thing that is wrong in a file, and where.
@@ -25,8 +33,8 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=False):
     hint: str = ""
 
     def __str__(self) -> str:
-        """``file:line:column: severity[code] message``, the form that editors and CI understand."""
-        return f"{self.file}:{self.line}:{self.column}: {self.severity}[{self.code}] {self.message}"
+        """``file:line:column: severity[code] message``, the form that editors and CI understand; always one line."""
+        return visible(f"{self.file}:{self.line}:{self.column}: {self.severity}[{self.code}] {self.message}")
 
 
 class AkjobError(Exception):

@@ -116,9 +116,11 @@ class Program(click.Group):
 
 def complain(message: str, hint: str = "") -> None:
     """Say on standard error what is wrong and, below it, what to do."""
-    click.echo(f"akjob: {message}", err=True)
+    from akjob.errors import visible
+
+    click.echo(f"akjob: {visible(message)}", err=True)
     for line in hint.splitlines():
-        click.echo(f"  {line}", err=True)
+        click.echo(f"  {visible(line)}", err=True)
 
 
 def _drop(stream: IO[str]) -> None:

@@ -21,7 +21,7 @@ from akjob.cli.common import (
 )
 from akjob.cli.text import plural, relative, stamp, table
 from akjob.cli.view import JobView, View, has_file, load, names_meant, slots_of
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, visible
 from akjob.instants import to_datetime
 from akjob.schedule import get_zone
 from akjob.spec.model import JobSpec
@@ -164,7 +164,7 @@ def local(slot_us: int, zone: str) -> str:
 
 def _block(answer: Answer, now: int) -> list[str]:
     """Write one job: its name, and a line for each slot."""
-    head = answer.job + (f"  ({answer.note})" if answer.note else "")
+    head = visible(answer.job) + (f"  ({answer.note})" if answer.note else "")
     if not answer.slots:
         return [head, "  never"]
     zone = get_zone(answer.zone)

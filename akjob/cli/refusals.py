@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from akjob.cli.text import paint, plural, relative
+from akjob.errors import visible
 from akjob.instants import from_text
 
 _NAMED = 3  # so many of the jobs that one mistake costs are named
@@ -17,8 +18,8 @@ def lines(refusals: Iterable[Mapping[str, Any]], now_us: int, *, colour: bool) -
         place = f"{one['file']}:{one['line']}:{one['column']}: {one['message']}"
         jobs.setdefault((place, _what_of_it(one, now_us)), []).append(one["job"])
     for (place, what), names in jobs.items():
-        yield paint(place, "red", on=colour)
-        yield f"  {_names(names)}{what}"
+        yield paint(visible(place), "red", on=colour)
+        yield f"  {visible(_names(names))}{what}"
 
 
 def origin(commit: str | None, *, dirty: bool | None, short: int | None = _SHORT) -> str:

@@ -17,7 +17,7 @@ from akjob.cli.text import STATE_COLOURS, paint, span
 from akjob.cli.view import load, user_name
 from akjob.config import Paths
 from akjob.control import Client
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, visible
 from akjob.instants import SECOND
 from akjob.ledger import Reader
 from akjob.log import read
@@ -249,5 +249,5 @@ def _say_end(end: Mapping[str, Any]) -> int:
     if end.get("duration_s") is not None:
         parts.append(f"in {span(round(end['duration_s'] * SECOND))}")
     why = cause(end) if code else ""
-    click.echo(" ".join(parts) + (f": {why}" if why else ""), err=True)
+    click.echo(" ".join(parts) + (f": {visible(why)}" if why else ""), err=True)
     return code

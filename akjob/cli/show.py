@@ -11,7 +11,7 @@ from akjob.cli.refusals import origin
 from akjob.cli.text import paint, relative, stamp, state_cell
 from akjob.cli.view import JobView, load, names_meant
 from akjob.config import Paths
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, visible
 from akjob.instants import from_text
 from akjob.jobset.git import Provenance, Revision
 from akjob.ledger import Reader
@@ -67,7 +67,7 @@ def _show_at(paths: Paths, job: str, run: str, *, as_json: bool) -> None:
         say_json({"job": row["job"], "run": row["id"], "definition": definition, **{key: row[key] for key in keys}})
         return
     click.echo(f"# {row['job']} as run {row['id']} had it: {sha256}{_commit(row)}")
-    click.echo(text.rstrip("\n"))
+    say(map(visible, text.rstrip("\n").split("\n")))
 
 
 def _commit(row: Mapping[str, Any]) -> str:
@@ -94,15 +94,15 @@ def _as_json(job: JobView, paths: Paths) -> dict[str, Any]:
 
 def _lines(job: JobView, paths: Paths, *, colour: bool) -> list[str]:
     """Write the job for people."""
-    lines = [paint(job.name, "bold", on=colour) + f"  {job.file}"]
+    lines = [paint(visible(job.name), "bold", on=colour) + f"  {visible(job.file)}"]
     state = state_of(job)
     facts = [("state", paint(state.text, state.colour, on=colour))]
-    facts += _pause(job) + _broken(job)
+    facts += [(label, visible(text)) for label, text in _pause(job) + _broken(job)]
     spec = job.spec
     if spec is not None:
-        lines += [spec.description] if spec.description else []
-        facts += [("tags", ", ".join(spec.tags))] if spec.tags else []
-        facts.append(("runs", code_of(spec)))
+        lines += [visible(spec.description)] if spec.description else []
+        facts += [("tags", visible(", ".join(spec.tags)))] if spec.tags else []
+        facts.append(("runs", visible(code_of(spec))))
         facts += [("schedule" if i == 0 else "", words) for i, words in enumerate(describe(spec.schedule, job.now_us))]
         facts += _slots(job, spec)
     if job.last is not None:
@@ -115,7 +115,7 @@ def _lines(job: JobView, paths: Paths, *, colour: bool) -> list[str]:
         facts.append(("version", _version(spec, Provenance(paths).refresh_now())))
     lines += [f"  {label:<{_LABEL}}{text}" for label, text in facts]
     if spec is not None:
-        lines += ["", *(f"  {line}".rstrip() for line in spec.definition.splitlines())]
+        lines += ["", *(f"  {visible(line)}".rstrip() for line in spec.definition.rstrip("\n").split("\n"))]
     return lines
 
 

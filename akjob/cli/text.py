@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 
+from akjob.errors import visible
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, to_datetime
 
 WEEK = 7 * DAY
@@ -23,12 +24,12 @@ STATE_COLOURS = {
 
 
 class Cell:
-    """A table's cell: its text, and the colour it has on a terminal."""
+    """A table's cell: its text, with control characters written out, and the colour it has on a terminal."""
 
     __slots__ = ("colour", "text")
 
     def __init__(self, text: str, colour: str | None = None) -> None:
-        self.text = text
+        self.text = visible(text)
         self.colour = colour
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from akjob.config import Config
-from akjob.errors import Problem
+from akjob.errors import Problem, visible
 from akjob.spec import parse_job
 from akjob.spec.canonical import key_text, value_text
 
@@ -23,8 +23,8 @@ class Note(Struct, frozen=True):
     message: str
 
     def __str__(self) -> str:
-        """``file:line: message``."""
-        return f"{self.file}:{self.line}: {self.message}"
+        """``file:line: message``, always one line."""
+        return visible(f"{self.file}:{self.line}: {self.message}")
 
 
 class Imported(Struct, frozen=True):

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from akjob.config import Config, Paths, load_config
-from akjob.errors import Problem
+from akjob.errors import Problem, visible
 from akjob.instants import to_datetime
 from akjob.jobset import git, scan
 from akjob.jobset.scan import DEFAULTS, SUFFIX
@@ -305,6 +305,10 @@ def _local(moment: datetime) -> str:
 
 def render_text(difference: Difference) -> Iterator[str]:
     """Yield lines for people."""
+    return map(visible, _text_lines(difference))
+
+
+def _text_lines(difference: Difference) -> Iterator[str]:
     yield f"from {difference.old} to {difference.new}"
     if difference.is_empty:
         yield "no job changes"

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from akjob.errors import visible
 from akjob.log.failure_text import failure_text
 
 _RESET, _DIM, _BOLD = "\x1b[0m", "\x1b[2m", "\x1b[1m"
@@ -19,9 +20,6 @@ _COLOURS = {
 }
 _HEAD = frozenset({"timestamp", "level", "event", "source", "job", "run", "seq", "logger", "exception"})
 
-# Control characters of a job's output would act on the terminal; `--raw` and `--json` give them as they are.
-_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), *range(127, 160))}
-
 
 def is_output(line: Mapping[str, Any]) -> bool:
     """Say whether a line is what a run printed: a job may log what it likes, with this name for an event too."""
@@ -29,7 +27,10 @@ def is_output(line: Mapping[str, Any]) -> bool:
 
 
 def render(line: dict[str, Any], colour: bool, zone: tzinfo | None = None) -> str:
-    """Return lines of text without a newline at the end. Times are in ``zone``, by default the machine's."""
+    """Return lines of text without a newline at the end. Times are in ``zone``, by default the machine's.
+
+    Control characters of what a job said are written out; ``--raw`` and ``--json`` give them as they are.
+    """
     level = str(line.get("level", "info"))
     when = _time(str(line.get("timestamp", "")), zone)
     who = str(line.get("job") or line.get("source") or "")
@@ -40,7 +41,7 @@ def render(line: dict[str, Any], colour: bool, zone: tzinfo | None = None) -> st
             tint = "\x1b[31m" if bar == "!" else _DIM
             return f"{_DIM}{when}{_RESET} \x1b[36m{who}{_RESET} {tint}{bar}{_RESET} {text}"
         return f"{when} {who} {bar} {text}"
-    what, rest = _visible(str(line.get("event", ""))), _fields(line)
+    what, rest = visible(str(line.get("event", ""))), _fields(line)
     if colour:
         head = (
             f"{_DIM}{when}{_RESET} \x1b[36m{who}{_RESET} {_COLOURS.get(level, '')}{level}{_RESET} {_BOLD}{what}{_RESET}"
@@ -71,19 +72,19 @@ def _time(stamp: str, zone: tzinfo | None) -> str:
 
 def _output(line: dict[str, Any]) -> str:
     if "base64" in line:
-        return _visible(base64.b64decode(line["base64"]).decode("utf-8", "backslashreplace"))
-    return _visible(str(line.get("line", "")).removesuffix("\r"))
+        return visible(base64.b64decode(line["base64"]).decode("utf-8", "backslashreplace"))
+    return visible(str(line.get("line", "")).removesuffix("\r"))
 
 
 def _fields(line: dict[str, Any]) -> str:
     event = str(line.get("event", ""))
     parts = []
     if line.get("logger"):
-        parts.append(f"[{_visible(str(line['logger']))}]")
+        parts.append(f"[{visible(str(line['logger']))}]")
     if line.get("run") and (event.startswith(("run.", "collector.")) and line.get("source") != "job"):
         parts.append(f"run={line['run']}")
     parts += [
-        f"{_visible(key)}={_value(value)}" for key, value in line.items() if key not in _HEAD and value is not None
+        f"{visible(key)}={_value(value)}" for key, value in line.items() if key not in _HEAD and value is not None
     ]
     if line.get("exception") is not None and not isinstance(line["exception"], dict):
         parts.append(f"exception={_value(line['exception'])}")
@@ -92,14 +93,10 @@ def _fields(line: dict[str, Any]) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, str):
-        text = _visible(value)
+        text = visible(value)
         return text if text and not any(c in text for c in ' "=') else msgspec.json.encode(value).decode()
-    return _visible(msgspec.json.encode(value).decode())
-
-
-def _visible(text: str) -> str:
-    return text if text.isprintable() else text.translate(_VISIBLE)
+    return visible(msgspec.json.encode(value).decode())
 
 
 def _visible_lines(text: str) -> str:
-    return "\n".join([_visible(line) for line in text.split("\n")])
+    return "\n".join([visible(line) for line in text.split("\n")])

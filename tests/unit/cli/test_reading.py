@@ -145,6 +145,38 @@ def test_a_mistake_that_costs_many_jobs_is_shown_once(root: Root) -> None:
     assert len(msgspec.json.decode(root.akjob("status", "--json").stdout)["broken"]) == 5
 
 
+HOSTILE = r'"a\nb.toml:1:1: error[x] y\u001b]0;evil\u0007\u009b2J"'
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["validate"], ["list"], ["status"], ["next"], ["next", "jobs.d/bad.toml"], ["show", "bad"], ["show", "good"],
+     ["run", "--here", "bad"], ["history"], ["diff"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_no_file_speaks_to_the_terminal(root: Root, command: list[str]) -> None:
+    """Keys, values and reasons with control characters are shown on one line, and what they are."""
+    root.job("good", f"command = [{HOSTILE}]\ndescription = {HOSTILE}\ntags = [{HOSTILE}]\n")
+    root.commit()
+    root.job("good", f"command = [{HOSTILE}, {HOSTILE}]\ndescription = {HOSTILE}\ntags = [{HOSTILE}]\n")
+    root.job("bad", f"command = {HOSTILE}\n{HOSTILE} = 1\n[schedule]\ntimezone = {HOSTILE}\n")
+    root.run("r1", "good", 0, state="skipped", reason="a\nb.toml:1:1: error\x1b]0;evil\x07\x9b2J")
+    result = root.akjob(*command)
+    assert not isinstance(result.exception, Exception), result.exception
+    shown = result.stdout + result.stderr
+    assert not [sign for sign in shown if not sign.isprintable() and sign not in "\t\n"]
+    assert not any(line.strip().startswith("b.toml:1:1") for line in shown.splitlines())
+    assert "\\x1b]0;evil\\x07\\x9b2J" in shown or "\\u001b]0;evil\\u0007\\x9b2J" in shown
+
+
+def test_json_keeps_what_a_file_says(root: Root) -> None:
+    """As JSON writes it."""
+    root.job("bad", f'command = "x"\n{HOSTILE} = 1\n')
+    found = msgspec.json.decode(root.akjob("validate", "--json").stdout)
+    said = msgspec.json.decode(root.akjob("status", "--json").stdout)["broken"][0]
+    assert all("a\nb.toml:1:1: error[x] y\x1b]0;evil\x07\x9b2J" in one["message"] for one in (found, said))
+
+
 def test_list_for_people(root: Root) -> None:
     """A line for each job, aligned, with how far away things are."""
     load(root, "reports/nightly", last_state="succeeded", last_ended_us=NOW_US - 5 * MINUTE_US)
