@@ -184,9 +184,7 @@ def load(paths: Paths, config: Config, now_us: int) -> View:
         if row["state"] == "queued" and row["trigger"] == "schedule" and slot_us > now_us:
             claimed[row["job"]] = min(slot_us, claimed.get(row["job"], slot_us))
     origins = _origins(paths, jobset.broken, rows)
-    return View(
-        paths=paths, jobset=jobset, rows=rows, running=running, now_us=now_us, claimed=claimed, origins=origins
-    )
+    return View(paths=paths, jobset=jobset, rows=rows, running=running, now_us=now_us, claimed=claimed, origins=origins)
 
 
 def _origins(
