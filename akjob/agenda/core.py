@@ -81,6 +81,7 @@ class Agenda:
         self._timed: list[tuple[int, int, Run]] = []
         self._stirred: dict[str, None] = {}
         self._restored: list[Run] = []
+        self._ahead: dict[str, Run] = {}  # ordered well ahead of their slots
         self._seq = 0
         self._loaded = False
         self.draining = False
@@ -120,6 +121,7 @@ class Agenda:
             run.phase = "running"
         elif row.id in ordered:
             run.phase = "ordered"
+            self._ahead[row.id] = run
         else:
             run.place = "restored"
             self._restored.append(run)
@@ -623,11 +625,13 @@ class Agenda:
 
         They are prepared on their slot then: to go on trying would throw one preparation away after another.
         """
-        wanted = self._places.wanted(self._now + EARLY_US)
-        if not wanted:
+        if not self._ahead:
             return
-        wanted -= sum(run.phase == "recalled" for run in self._runs.values())
-        ahead = [run for run in self._runs.values() if run.phase == "ordered" and self._is_well_ahead(run)]
+        self._ahead = {
+            name: run for name, run in self._ahead.items() if run.phase in UNDER_WAY and self._is_well_ahead(run)
+        }
+        ahead = [run for run in self._ahead.values() if run.phase == "ordered"]
+        wanted = self._places.wanted(self._now + EARLY_US) - (len(self._ahead) - len(ahead))
         for run in sorted(ahead, key=lambda one: one.not_before_us, reverse=True)[: max(0, wanted)]:
             run.held_until_us = run.not_before_us - EARLY_US
             self._recall(run)
@@ -643,6 +647,8 @@ class Agenda:
         if spec is None or self._places.locked(run, spec.run.lock) or not run.step("order"):
             return
         self._places.hold(run, spec.run.lock)
+        if self._is_well_ahead(run):
+            self._ahead[run.row.id] = run
         row = run.row
         if row.definition_sha256 != spec.sha256:
             row.definition_sha256 = spec.sha256
