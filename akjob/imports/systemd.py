@@ -2,12 +2,23 @@
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
 from akjob.imports import Draft, Import, Imported, Note, slug
 from akjob.imports.calendar import DAYS, Trigger, parse_calendar, trigger_of
+from akjob.imports.words import (
+    commands,
+    for_shell,
+    inner_variables,
+    is_name,
+    specifiers,
+    split,
+    split_value,
+    split_variable,
+    without_variables,
+)
 
 # user name -> home folder, or None when it is not known here
 Home = Callable[[str], str | None]
@@ -50,7 +61,13 @@ def parse_unit(text: str) -> tuple[Setting, ...]:
 def service_of(timer: Sequence[Setting], name: str) -> str:
     """Name the unit that a timer starts: ``Unit=``, else the service of the same name (without ``.timer``)."""
     units = [s.value for s in timer if s.section == "Timer" and s.key == "Unit" and s.value]
-    return units[-1] if units else f"{name}.service"
+    return _expand(units[-1], specifiers(f"{name}.timer"))[0] if units else f"{name}.service"
+
+
+def _expand(text: str, known: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Replace systemd's specifiers by their values; return those without one, too, which stay as they are."""
+    unknown = [letter for letter in re.findall(r"%([%A-Za-z])", text) if letter not in known]
+    return re.sub(r"%([%A-Za-z])", lambda match: known.get(match[1], match[0]), text), unknown
 
 
 _SECONDS = {
@@ -147,9 +164,9 @@ _SILENT = frozenset(
 
 
 class _Translation:
-    def __init__(self, draft: Draft, *, name: str, zone: str, home: Home) -> None:
+    def __init__(self, draft: Draft, *, service: str, zone: str, home: Home) -> None:
         self.draft = draft
-        self.name = name
+        self.specifiers = specifiers(service)
         self.zone = zone
         self.home = home
 
@@ -208,7 +225,7 @@ class _Translation:
 
     def _refuse(self, setting: Setting, why: str) -> None:
         self.draft.note(f"{setting.key}={setting.value} is not translated: {why}", setting.line)
-        self.draft.put("", "enabled", value=False, comment="a part of its schedule could not be translated")
+        self.draft.put("", "enabled", value=False, comment="a part of it could not be translated")
 
     def _again(self, key: str, setting: Setting | None, why: str) -> None:
         if setting is None:
@@ -246,14 +263,16 @@ class _Translation:
         kind = unit.last("Type")
         if kind is not None and kind.value in ("forking", "notify", "dbus"):
             self.draft.note(f"Type={kind.value}: here a run ends when its main process ends", kind.line)
-        self._command(unit)
+        variables = self._variables(unit)
+        # what a file says of a variable goes before what the unit says, and is not known here
+        self._command(unit, {} if "EnvironmentFile" in unit.by_key else variables)
         self._time_limits(unit, oneshot=kind is not None and kind.value == "oneshot")
         user = unit.last("User")
         for setting, key in ((user, "user"), (unit.last("Group"), "group")):
             if setting is not None:
-                self.draft.put("run", key, self._expand(setting))
+                self.draft.put("run", key, self._expand(setting, setting.value))
         self._folder(unit.last("WorkingDirectory"), None if user is None else user.value)
-        self._environment(unit)
+        self._environment(unit, variables)
         for name, key in (("UMask", "umask"), ("Nice", "nice")):
             setting = unit.last(name)
             if setting is not None:
@@ -288,47 +307,88 @@ class _Translation:
             self.draft.note(f"{setting.key}={setting.value} is not translated: {error}", setting.line)
             return None
 
-    def _command(self, unit: _Unit) -> None:
-        """One plain ExecStart is an argv; several, or with what only a shell can say, are a script."""
+    def _command(self, unit: _Unit, variables: Mapping[str, str]) -> None:
+        """One plain command is an argv; several, or with what only a shell can say, are a script."""
         before = [s for key in ("ExecCondition", "ExecStartPre") for s in unit.take(key)]
         main, after = unit.take("ExecStart"), unit.take("ExecStartPost")
-        steps = [self._step(setting) for setting in (*before, *main, *after)]
+        steps = [step for setting in (*before, *main, *after) for step in self._steps(setting, variables)]
         if not steps:
             return
         if len(steps) == 1 and steps[0].argv is not None:
             self.draft.put("", "command", list(steps[0].argv))
         else:
-            self.draft.put("", "command", " && ".join(step.shell for step in steps))
+            split_up = any(step.splits for step in steps)
+            script = " && ".join(step.shell for step in steps)
+            # systemd looks for no files when it splits a variable up
+            self.draft.put("", "command", f"set -f; {script}" if split_up else script)
 
-    def _step(self, setting: Setting) -> "_Step":
-        prefix, text = re.fullmatch(r"([-@:+!|]*)\s*(.*)", self._expand(setting), re.DOTALL).groups()  # type: ignore[union-attr]
-        words = _split(text)
+    def _steps(self, setting: Setting, variables: Mapping[str, str]) -> list["_Step"]:
+        try:
+            return [self._step(setting, words, variables) for words in commands(setting.value)]
+        except ValueError as error:
+            self._refuse(setting, str(error))
+            return []
+
+    def _step(self, setting: Setting, line: list[str], variables: Mapping[str, str]) -> "_Step":
+        first, *words = (self._expand(setting, word) for word in line)
+        program = first.lstrip("-@:+!|")
+        prefix = first.removesuffix(program)
+        if not program:
+            raise ValueError("it names no program")
+        words.insert(0, program)
         if "@" in prefix and len(words) > 1:
             del words[1]
             self.draft.note(f"{setting.key}: the @ prefix (another argv[0]) is left out", setting.line)
         if "+" in prefix or "!" in prefix:
             self.draft.note(f"{setting.key}: the {prefix} prefix (full privileges) is left out", setting.line)
-        plain = ":" in prefix or not any("$" in word for word in words)
-        if plain and "-" not in prefix and ";" not in words:
-            return _Step(tuple(words), shlex.join(words))
-        quoted = [_quote(word, expand=":" not in prefix) for word in words]
-        shell = " ".join(quoted)
-        return _Step(None, f"{{ {shell} || true; }}" if "-" in prefix else shell)
+        if "|" in prefix:
+            self.draft.note(f"{setting.key}: the | prefix (the user's shell) is left out", setting.line)
+        argv: list[str] | None = []
+        shell: list[str] = []
+        splits = False
+        for word in words:
+            plain = [word] if ":" in prefix else self._plain(setting, word, variables)
+            if plain is not None:
+                shell += map(shlex.quote, plain)
+            elif split_variable(word):
+                shell.append(word)
+                splits = True
+            else:
+                shell.append(for_shell(word))
+            argv = None if argv is None or plain is None else [*argv, *plain]
+        script = " ".join(shell)
+        if "-" in prefix:
+            return _Step(None, f"{{ {script} || true; }}", splits)
+        return _Step(None if argv is None else tuple(argv), script, splits)
 
-    def _expand(self, setting: Setting) -> str:
-        """Replace systemd's specifiers where their value follows from the unit's name; name the others."""
-        prefix, _, instance = self.name.partition("@")
-        known = {"%": "%", "n": f"{self.name}.service", "N": self.name, "p": prefix, "i": instance, "I": instance}
+    def _plain(self, setting: Setting, word: str, variables: Mapping[str, str]) -> list[str] | None:
+        """Return what a word becomes where that is known now; None where only the run's environment can tell."""
+        name = split_variable(word)
+        names = inner_variables(word) if name is None else [name]
+        for unset in names:
+            if not is_name(unset):
+                why = "is no variable to systemd, which puts nothing in its place; nor does the job"
+                self.draft.note(f"{setting.key}: {unset!r} in {word} {why}", setting.line)
+        if name is None:
+            return None if names else [without_variables(word)]
+        if not is_name(name):
+            return []
+        if name not in variables:
+            why = "here its value is split at blanks; systemd takes quotes and backslashes in it off as well"
+            self.draft.note(f"{setting.key}: {word}: {why}", setting.line)
+        elif re.search(r"['\"\\]", variables[name]):
+            return split_value(variables[name])
+        return None
 
-        def value(match: re.Match[str]) -> str:
-            if match[1] not in known:
-                self.draft.note(f"{setting.key}: the specifier %{match[1]} is kept as it is", setting.line)
-            return known.get(match[1], match[0])
-
-        return re.sub(r"%([%A-Za-z])", value, setting.value)
+    def _expand(self, setting: Setting, text: str) -> str:
+        """Replace systemd's specifiers where their value follows from the service's name; name the others."""
+        expanded, unknown = _expand(text, self.specifiers)
+        for letter in unknown:
+            self.draft.note(f"{setting.key}: the specifier %{letter} is kept as it is", setting.line)
+        return expanded
 
     def _folder(self, setting: Setting | None, user: str | None) -> None:
-        folder = "/" if setting is None else self._expand(setting).removeprefix("-")
+        folder = "/" if setting is None else self._expand(setting, setting.value).removeprefix("-")
         if folder == "~":
             home = self.home(user or "root")
             if home is None:
@@ -337,20 +397,28 @@ class _Translation:
             folder = home
         self.draft.put("run", "cwd", folder, "" if setting else "where systemd starts a service")
 
-    def _environment(self, unit: _Unit) -> None:
+    def _variables(self, unit: _Unit) -> dict[str, str]:
         variables: dict[str, str] = {}
         for setting in unit.take("Environment"):
-            for word in _split(self._expand(setting)):
-                name, equals, value = word.partition("=")
+            try:
+                words = split(setting.value)
+            except ValueError as error:
+                self._refuse(setting, str(error))
+                continue
+            for word in words:
+                name, equals, value = self._expand(setting, word).partition("=")
                 if equals:
                     variables[name] = value
                 else:
                     self.draft.note(f"Environment: {word!r} is no NAME=value", setting.line)
+        return variables
+
+    def _environment(self, unit: _Unit, variables: Mapping[str, str]) -> None:
         if variables:
-            self.draft.put("run", "env", variables)
+            self.draft.put("run", "env", dict(variables))
         files = unit.take("EnvironmentFile")
         for setting in files[:1]:
-            self.draft.put("run", "env_file", self._expand(setting).removeprefix("-"))
+            self.draft.put("run", "env_file", self._expand(setting, setting.value).removeprefix("-"))
             if setting.value.startswith("-"):
                 self.draft.note("EnvironmentFile=-: here the file must exist", setting.line)
         for setting in files[1:]:
@@ -386,6 +454,7 @@ class _Translation:
 class _Step(Struct, frozen=True):
     argv: tuple[str, ...] | None
     shell: str
+    splits: bool  # whether the shell is to split a variable up
 
 
 def _in_zone(trigger: Trigger, zone: str) -> Trigger:
@@ -399,33 +468,6 @@ def _in_zone(trigger: Trigger, zone: str) -> Trigger:
 
 def _int(text: str) -> int | str:
     return int(text) if re.fullmatch(r"[+-]?\d+", text) else text
-
-
-def _split(text: str) -> list[str]:
-    """Split as systemd does: quotes of both kinds, C escapes of the common sort."""
-    try:
-        return shlex.split(text)
-    except ValueError:
-        return text.split()
-
-
-_VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}|\$(\w+)")
-
-
-def _quote(word: str, *, expand: bool) -> str:
-    """Quote a word for the shell; ``$NAME`` alone splits into words, ``${NAME}`` does not, ``$$`` is a dollar."""
-    if not expand or "$" not in word:
-        return shlex.quote(word)
-    if re.fullmatch(r"\$\w+", word):
-        return word
-    parts, at = [], 0
-    for match in _VARIABLE.finditer(word):
-        parts.append(shlex.quote(word[at : match.start()]) if match.start() > at else "")
-        name = match[1] or match[2]
-        parts.append(f'"${{{name}}}"' if name else "'$'")
-        at = match.end()
-    parts.append(shlex.quote(word[at:]) if at < len(word) else "")
-    return "".join(parts)
 
 
 def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the machine knows
@@ -442,12 +484,13 @@ def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the m
     if service is None:
         return Import((), (Note(timer_file, 1, f"its service {service_file} was not found: put it beside the timer"),))
     settings = (parse_unit(timer), parse_unit(service))
-    for section in (_Unit(settings[1], ("Unit",)), _Unit(settings[0], ("Unit",))):
-        described = section.last("Description")
+    unit = service_of(settings[0], name)
+    for of, known in ((settings[1], specifiers(unit)), (settings[0], specifiers(f"{name}.timer"))):
+        described = _Unit(of, ("Unit",)).last("Description")
         if described is not None:
-            draft.put("", "description", described.value)
+            draft.put("", "description", _expand(described.value, known)[0])
             break
-    translation = _Translation(draft, name=name, zone=zone, home=home)
+    translation = _Translation(draft, service=unit, zone=zone, home=home)
     translation.timer(_Unit(settings[0], ("Timer",)))
     draft.file = service_file
     translation.service(_Unit(settings[1], ("Service",)))

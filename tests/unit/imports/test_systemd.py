@@ -1,6 +1,7 @@
 """systemd timers become job files that do what the timer did; what cannot be said is said to be left out."""
 
 import subprocess
+import sys
 import tomllib
 from typing import Any
 
@@ -244,8 +245,138 @@ def test_commands_that_take_a_shell() -> None:
     assert shell("ExecStart=-/bin/false", "ExecStart=/bin/echo on") == "on\n"
     words = {"MANY": "x  y", "ONE": "p  q"}
     assert shell("ExecStart=/bin/echo $MANY ${ONE} a${ONE}b 'q;r' $$5", variables=words) == "x y p  q ap  qb q;r $5\n"
-    assert table(timer(), service("ExecStart=/bin/echo 'it''s' ;"))["command"] is not None
     assert table(timer(), service("ExecStart=:/bin/echo $X"))["command"] == ["/bin/echo", "$X"]
+
+
+ARGS = "import sys; print(*map(repr, sys.argv[1:]))"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        # systemd.service(5), "COMMAND LINES": its own examples, with these variables
+        ("${ONE} ${TWO} ${THREE}", ["'one'", "'two two' too", ""]),
+        ("$ONE $TWO $THREE", ["one", "two two", "too"]),
+        (r"/ >/dev/null & \; ls", ["/", ">/dev/null", "&", ";", "ls"]),
+        # only a word of its own is a variable without braces
+        ("n=$ONE ${ONE}$ONE $$ONE $$$$ a$", ["n=$ONE", "'one'$ONE", "$ONE", "$$", "a$"]),
+        ("' $ONE' '{print $1}'", [" $ONE", "{print $1}"]),
+        # what is no name is never set
+        ("a$1 $1 ${ONE:-x} b${}c $ONE/x '$ONE x' ${", ["a$1", "", "bc", "${"]),
+        ("$STAR ${STAR}", ["*", "*"]),
+        ("$SLASH", ["a b", "c"]),
+    ],
+)
+def test_variables_are_systemd_s(given: str, said: list[str]) -> None:
+    """``$NAME`` as a word of its own is split into words, ``${NAME}`` is one anywhere, and nothing else is expanded."""
+    lines = ("\"ONE='one'\" \"TWO='two two' too\" THREE= STAR=*", r"SLASH=a\\\x20b\x20c")
+    made = read(
+        timer("OnCalendar=daily"),
+        service(*(f"Environment={line}" for line in lines), f"ExecStart={sys.executable} -c '{ARGS}' {given}"),
+    )
+    found = tomllib.loads(made.jobs[0].text)
+    argv = ["/bin/sh", "-c", found["command"]] if isinstance(found["command"], str) else found["command"]
+    environment = {"ONE": "'one'", "TWO": "'two two' too", "THREE": "", "STAR": "*", "SLASH": r"a\ b c"}
+    assert found["run"]["env"] == environment
+    printed = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment, cwd="/").stdout
+    assert printed == " ".join(map(repr, said)) + "\n"
+
+
+def test_a_shell_s_own_variables_stay_its_own() -> None:
+    """What stands inside of a script is nothing for systemd; the command stays the argv that it was."""
+    script = "for i in 1 2 3; do echo n=$i; done"
+    assert shell(f"ExecStart=/bin/sh -c '{script}'") == "n=1\nn=2\nn=3\n"
+    assert table(timer(), service("ExecStart=/usr/bin/awk '{print $1}' f"))["command"] == [
+        "/usr/bin/awk",
+        "{print $1}",
+        "f",
+    ]
+
+
+def test_a_variable_that_is_never_set_is_noted() -> None:
+    """Who wrote ``${A:-b}`` meant a shell's; systemd puts nothing there, and that is said."""
+    said = notes(read(timer(), service("ExecStart=/bin/echo ${A:-b}")))
+    assert any("'A:-b' in ${A:-b} is no variable to systemd" in note for note in said)
+
+
+def test_a_value_from_a_file_may_be_split_otherwise() -> None:
+    """Quotes inside of a value that is not known now are not taken off, which is said."""
+    made = read(timer(), service("Environment=\"OPTS='a b'\"", "EnvironmentFile=/etc/x", "ExecStart=/bin/x $OPTS"))
+    assert tomllib.loads(made.jobs[0].text)["command"] == "set -f; /bin/x $OPTS"
+    assert any("quotes and backslashes" in note for note in notes(made))
+
+
+def test_a_semicolon_of_its_own_divides_commands() -> None:
+    """Each has its own prefix; inside of quotes, escaped or as a part of a word it is an argument."""
+    assert shell("ExecStart=/bin/echo one ; -/bin/false ; /bin/echo two") == "one\ntwo\n"
+    assert table(timer(), service(r"ExecStart=/bin/echo a; ';' \; b ;"))["command"] == [
+        "/bin/echo",
+        "a;",
+        ";",
+        ";",
+        "b",
+    ]
+
+
+def test_specifiers_are_those_of_the_service() -> None:
+    """Also when the timer has another name; ``%I`` is the instance unescaped. The timer's own are in its ``Unit=``."""
+    made = table(
+        timer("OnCalendar=daily", "Unit=foo-bar@%p-b.service"),
+        "[Unit]\nDescription=Of %I\n" + service(r"ExecStart=/bin/echo %i %I %n %N %p %P %j %f %%", "Environment=A=%i"),
+        name="a",
+    )
+    assert made["command"][1:] == [
+        "a-b", "a/b", "foo-bar@a-b.service", "foo-bar@a-b", "foo-bar", "foo/bar", "bar", "/a/b", "%",
+    ]  # fmt: skip
+    assert made["run"]["env"] == {"A": "a-b"}
+    assert made["description"] == "Of a/b"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (r"a\x20b", "a b"),
+        (r'"tab\there"', "tab\there"),
+        (r"'it\'s'", "it's"),
+        ("a'b c'd", "ab cd"),
+        (r"\u00e9\xc3\xa9\303\251\U0001F600", "éé\u00e9😀"),
+        (r"a\sb\\c\"", 'a b\\c"'),
+    ],
+)
+def test_words_are_unquoted_as_systemd_does(written: str, meant: str) -> None:
+    """Quotes anywhere, C escapes inside of both kinds and without (systemd.syntax(7))."""
+    found = table(timer(), service(f"Environment=FOO={written}", f"ExecStart=/bin/x {written}"))
+    assert found["run"]["env"] == {"FOO": meant}
+    assert found["command"] == ["/bin/x", meant]
+
+
+def test_an_escape_that_is_none_stays_in_a_command_and_makes_a_variable_void() -> None:
+    """In a command systemd warns and keeps it; an ``Environment=`` with one it does not take at all."""
+    for escape in (r"\d", r"\x00", r"\400", r"\ud800", r"\UFFFFFFFF"):
+        made = read(timer(), service(f"ExecStart=/bin/x {escape}", f"Environment=A={escape}"))
+        found = tomllib.loads(made.jobs[0].text)
+        assert found["command"] == ["/bin/x", escape]
+        assert "env" not in found["run"]
+        assert f"Environment=A={escape} is not translated: {escape} is no escape" in notes(made)
+
+
+@pytest.mark.parametrize("written", ["'a", 'b"', r"\xe9"])
+def test_words_that_systemd_cannot_read_disable_the_job(written: str) -> None:
+    """A quote without its end, bytes that are no text: a person must look at them."""
+    made = read(
+        timer("OnCalendar=daily"),
+        service("ExecStart=/bin/x", f"ExecStart=/bin/y {written}", f"Environment=A={written}"),
+    )
+    assert tomllib.loads(made.jobs[0].text)["enabled"] is False
+    assert sum("is not translated" in note for note in notes(made)) == 2
+
+
+@pytest.mark.parametrize("line", ["ExecStart=-", "ExecStart=/bin/x $A"])
+def test_a_command_that_cannot_be_said_is_noted(line: str) -> None:
+    """One without a program, one of a value whose quotes are not closed."""
+    made = read(timer(), service(r"Environment=A=\'x", "ExecStart=/bin/y", line))
+    assert tomllib.loads(made.jobs[0].text)["enabled"] is False
+    assert any(note.startswith(f"{line} is not translated: ") for note in notes(made))
 
 
 def test_what_is_left_out_is_named() -> None:
