@@ -115,10 +115,10 @@ def _timers(wanted: Iterable[str]) -> Iterator[str]:
 
 
 def _read(file: str) -> str:
-    if file == "-":
-        return sys.stdin.read()
+    """Read a crontab; bytes that are no UTF-8 are kept, as surrogates."""
     try:
-        return Path(file).read_text("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
+        whole = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return whole.decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         raise AkjobError(f"{file} is not there", hint="Name a crontab, or - for standard input.", exit_code=2) from None
 
@@ -140,7 +140,7 @@ def _unit_file(name: str, beside: Path | None = None) -> Path | None:
 def _unit_text(path: Path) -> str:
     """Read a unit and its drop-ins, these in the order of their names."""
     parts = [path, *sorted(path.with_name(path.name + ".d").glob("*.conf"))]
-    return "\n".join(part.read_text("utf-8", "replace") for part in parts)
+    return "\n".join(part.read_text("utf-8", "surrogateescape") for part in parts)
 
 
 def machine_zone() -> str:

@@ -15,6 +15,23 @@ from akjob.spec.canonical import key_text, value_text
 KeyPath = tuple[str, str]
 
 
+_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\udc80-\udcff]")
+_SURROGATE = re.compile(r"[\udc80-\udcff]")
+
+
+def visible(text: str) -> str:
+    r"""Escape what a comment of a TOML file cannot hold, as ``\xe9``: control characters, bytes that are no UTF-8.
+
+    Such bytes are surrogates in a text that was decoded with ``surrogateescape``.
+    """
+    return _UNFIT.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", text)
+
+
+def is_utf8(text: str) -> bool:
+    """Tell whether all bytes of a text that was decoded with ``surrogateescape`` were UTF-8."""
+    return _SURROGATE.search(text) is None
+
+
 class Note(Struct, frozen=True):
     """What a person should know about one line of the source: ``line`` counts from 1."""
 
@@ -83,8 +100,8 @@ class Draft:
 
     def render(self) -> str:
         """Write the file."""
-        lines = [f"# {text}".rstrip() for text in self.head]
-        lines += [f"# NOTE {note.message}" for note in self.notes]
+        lines = [_comment(text) for text in self.head]
+        lines += [_comment(f"NOTE {note.message}") for note in self.notes]
         for table, entries in self._tables.items():
             if not entries:
                 continue
@@ -93,7 +110,7 @@ class Draft:
             for key, entry in entries.items():
                 lines += _entry_lines(key, entry)
         if self.tail:
-            lines += ["", *(f"# {text}".rstrip() for text in self.tail)]
+            lines += ["", *map(_comment, self.tail)]
         return "\n".join(lines) + "\n"
 
     def finish(self, name: str) -> str | None:
@@ -132,10 +149,14 @@ class Draft:
         return [("", parts[0])] if parts[0] in self._tables[""] and parts[0] != "enabled" else []
 
 
+def _comment(text: str) -> str:
+    return f"# {visible(text)}".rstrip()
+
+
 def _entry_lines(key: str, entry: _Entry) -> list[str]:
     written = f"{key} = {toml(entry.value)}"
     if entry.refused:
-        return [f"# not taken: {entry.refused}", *(f"# {line}" for line in written.splitlines())]
+        return [_comment(f"not taken: {entry.refused}"), _comment(written)]
     return [f"{written}  # {entry.comment}" if entry.comment else written]
 
 

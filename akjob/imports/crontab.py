@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from akjob.imports import Draft, Import, Imported, Names, Note, slug
+from akjob.imports import Draft, Import, Imported, Names, Note, is_utf8, slug, visible
 
 # user name -> home folder, or None when it is not known here; None asks for the crontab's owner
 Home = Callable[[str | None], str | None]
@@ -59,7 +59,9 @@ class _Reader:
             self.kept += self.comments
             self.comments = []
         elif text.startswith("#"):
-            self._comment(number, text)
+            self._comment(number, visible(text))
+        elif not is_utf8(line):
+            self._keep(number, text, "its bytes are no UTF-8, which a job file must be")
         elif match := _ENV.fullmatch(line):
             self._variable(number, _unquote(match[1]), _unquote(match[2].strip()))
         elif match := _ENTRY.fullmatch(line):
@@ -69,7 +71,8 @@ class _Reader:
 
     def _keep(self, number: int, text: str, why: str) -> None:
         self.notes.append(Note(self.file, number, f"{why}; it is kept as a comment: {text}"))
-        self.kept.append(f"line {number}, not translated: {text}")
+        self.kept += [*self.comments, f"line {number}, not translated: {text}"]
+        self.comments = []
 
     def _comment(self, number: int, text: str) -> None:
         inner = text.lstrip("#").strip()
@@ -171,8 +174,9 @@ class _Reader:
 def read_crontab(text: str, *, file: str, system: bool, zone: str, home: Home) -> Import:
     """Translate a crontab.
 
-    ``file`` names it in notes; ``system`` says that a user stands before each command (``/etc/crontab``,
-    ``/etc/cron.d/*``); ``zone`` is the time zone of the machine whose cron it was; ``home`` looks up home folders.
+    ``text`` may be decoded with ``surrogateescape``; ``file`` names it in notes; ``system`` says that a user stands
+    before each command (``/etc/crontab``, ``/etc/cron.d/*``); ``zone`` is the time zone of the machine whose cron it
+    was; ``home`` looks up home folders.
     Every job that is returned is one that akjob takes. What could not be translated is a comment in one of the files,
     and a note.
     """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from akjob.imports import Draft, Import, Imported, Note, slug
+from akjob.imports import Draft, Import, Imported, Note, is_utf8, slug
 from akjob.imports.calendar import DAYS, Trigger, parse_calendar, trigger_of
 from akjob.imports.words import (
     commands,
@@ -475,7 +475,8 @@ def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the m
 ) -> Import:
     """Translate a timer and its service; ``name`` is the timer's without ``.timer``.
 
-    The texts may be several files joined, drop-ins last. Notes name ``timer_file`` or ``service_file``.
+    The texts may be several files joined, drop-ins last, decoded with ``surrogateescape``. Notes name ``timer_file`` or
+    ``service_file``.
     The job that is returned is one that akjob takes; what could not be translated is a comment in it, and a note.
     """
     draft = Draft(timer_file, 1)
@@ -483,7 +484,14 @@ def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the m
     job = slug(name.replace("@", "-"))
     if service is None:
         return Import((), (Note(timer_file, 1, f"its service {service_file} was not found: put it beside the timer"),))
-    settings = (parse_unit(timer), parse_unit(service))
+    settings = [parse_unit(timer), parse_unit(service)]
+    for i, file in enumerate((timer_file, service_file)):
+        draft.notes += [
+            Note(file, s.line, f"{s.key}={s.value} is left out: systemd passes over a line that is no UTF-8")
+            for s in settings[i]
+            if not is_utf8(s.value)
+        ]
+        settings[i] = tuple(s for s in settings[i] if is_utf8(s.value))
     unit = service_of(settings[0], name)
     for of, known in ((settings[1], specifiers(unit)), (settings[0], specifiers(f"{name}.timer"))):
         described = _Unit(of, ("Unit",)).last("Description")

@@ -51,7 +51,7 @@ class Root:
         self.git("commit", "-qm", "x")
         return self.git("rev-parse", "HEAD")
 
-    def akjob(self, *arguments: str, given: str | None = None, env: Mapping[str, str] | None = None) -> Result:
+    def akjob(self, *arguments: str, given: str | bytes | None = None, env: Mapping[str, str] | None = None) -> Result:
         """Run a command in this root."""
         return CliRunner(env={"TZ": "UTC", **(env or {})}).invoke(
             cli, ["--root", str(self.paths.root), *arguments], input=given

@@ -165,6 +165,20 @@ def test_import_of_standard_input_without_writing(root: Root) -> None:
     assert not list(root.paths.jobs_d.iterdir())
 
 
+def test_import_crontab_of_bytes_that_are_no_utf_8(root: Root) -> None:
+    """From a file and from standard input: such a line becomes no job, and is seen."""
+    tab = root.paths.root / "tab"
+    tab.write_bytes(b"0 5 * * * /bin/echo h\xe9\n0 6 * * * /bin/true\n")
+    for result in (
+        root.akjob("import", "crontab", str(tab), "--dry-run", "--user"),
+        root.akjob("import", "crontab", "-", "--dry-run", "--user", given=tab.read_bytes()),
+    ):
+        assert result.exit_code == 0, result.output
+        assert "1: its bytes are no UTF-8" in result.stderr
+        assert r"/bin/echo h\xe9" in result.stderr
+        assert result.stdout.count("command = ") == 1
+
+
 def test_import_to_a_folder_needs_no_root(root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """-o says where."""
     monkeypatch.chdir(tmp_path)

@@ -241,6 +241,32 @@ def test_lines_that_are_nothing_are_kept_and_reported() -> None:
     assert [note.line for note in made.notes] == [1, 3]
 
 
+def surrogates(raw: bytes) -> str:
+    """Return bytes as they come from a file."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def test_what_is_no_utf_8_becomes_no_job() -> None:
+    """A command or a variable with such bytes cannot be said in TOML; nothing else may run in its place."""
+    made = read(surrogates(b"# about h\xe9\n0 1 * * * echo h\xe9\nA=\xff\nB=2\n# gr\xf6n\n0 2 * * * echo \xc3\xa9\n"))
+    (job,) = made.jobs
+    table = tomllib.loads(job.text)
+    assert table["command"] == "echo é"
+    assert table["description"] == r"gr\xf6n"
+    assert table["run"]["env"] == {"B": "2"}
+    assert "# about h\\xe9\n# line 2, not translated: 0 1 * * * echo h\\xe9\n" in job.text
+    assert [note.line for note in made.notes] == [2, 3]
+    assert all("no UTF-8" in note and r"\x" in note for note in notes(made))
+
+
+def test_control_characters_are_no_hindrance() -> None:
+    """TOML's texts can hold them escaped, its comments cannot hold them at all."""
+    made = read("# be\x07ep\n0 1 * * * printf '\x1b[1m\x0cbold'\n0 2\x07 * * * x\n")
+    assert [tomllib.loads(job.text)["command"] for job in made.jobs] == ["printf '\x1b[1m\x0cbold'", "x"]
+    assert r"printf '\x1b[1m\x0cbold'" in made.jobs[0].text
+    assert "\x07" not in "".join(notes(made))
+
+
 def test_disabled_entries_are_comments() -> None:
     """An entry that was commented out stays so, and is pointed out; prose and headings are not mistaken for one."""
     made = read("# m h dom mon dow command\n#0 5 * * 1 tar -zcf /var/x\n# 5 things to do at home now\n0 1 * * * cmd\n")

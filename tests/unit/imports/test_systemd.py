@@ -392,6 +392,16 @@ def test_what_is_left_out_is_named() -> None:
     assert "t.service:6: PrivateTmp" in said
 
 
+def test_lines_that_are_no_utf_8_are_left_out() -> None:
+    """As systemd does, and it is said."""
+    line = b"ExecStart=/bin/x h\xe9".decode("utf-8", "surrogateescape")
+    made = read(timer("OnCalendar=daily"), service("ExecStart=/bin/y", line))
+    assert tomllib.loads(made.jobs[0].text)["command"] == ["/bin/y"]
+    assert [str(note) for note in made.notes] == [
+        r"t.service:4: ExecStart=/bin/x h\xe9 is left out: systemd passes over a line that is no UTF-8"
+    ]
+
+
 def test_a_timer_without_its_service() -> None:
     """Nothing can be made of it, and it is said which file is missing."""
     made = read_timer(
