@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -46,7 +47,8 @@ def _output_options(function: click.decorators.FC) -> click.decorators.FC:
 @click.option(
     "--system/--user",
     default=None,
-    help="Whether a user stands before each command. Default: as in /etc/crontab and /etc/cron.d, else a guess.",
+    help="Whether a user stands before each command. Default: --system in /etc/crontab and /etc/cron.d, --user for -, "
+    "which is what crontab -l prints; for another file a guess by its commands, which is said.",
 )
 @_output_options
 def crontab(  # noqa: PLR0913 - the options of a command
@@ -61,11 +63,13 @@ def crontab(  # noqa: PLR0913 - the options of a command
 
     text = _read(file)
     shown = "standard input" if file == "-" else file
-    users = frozenset(entry.pw_name for entry in pwd.getpwall())
     if system is None:
-        system = is_system(os.path.abspath(file), text, users)
+        users = frozenset(entry.pw_name for entry in pwd.getpwall())
+        looks = is_system(os.path.abspath(file), text, users, frozenset(filter(shutil.which, users)))
+        system = looks and file != "-"
         kind = "a system crontab (a user before each command)" if system else "a user's crontab"
-        click.echo(f"{shown}: read as {kind}", err=True)
+        doubt = "; a user of this machine stands before each command: is it --system?" if looks and not system else ""
+        click.echo(f"{shown}: read as {kind}{doubt}", err=True)
     made = read_crontab(text, file=shown, system=system, zone=timezone or machine_zone(), home=_home)
     _deliver(made, output, dry_run=dry_run, force=force)
 

@@ -197,16 +197,23 @@ def read_crontab(text: str, *, file: str, system: bool, zone: str, home: Home) -
     return Import(tuple(jobs), tuple(sorted(notes, key=lambda note: note.line)))
 
 
-def is_system(path: str, text: str, users: frozenset[str]) -> bool:
-    """Guess whether a user stands before each command: by the path, else when all sixth words are users here."""
+def is_system(path: str, text: str, users: frozenset[str], programs: frozenset[str] = frozenset()) -> bool:
+    """Guess whether a user stands before each command: by the path, else when all sixth words are users here.
+
+    ``programs`` are the users whose name is a program's as well (``mail``, ``man``): these alone prove nothing.
+    """
     if re.match(r"(?:/.*)?/etc/(?:crontab$|cron\.d/)", path):
         return True
     entries = [
-        match["rest"].split()
+        (words[0].partition(":")[0], len(words))
         for line in text.splitlines()
-        if not line.lstrip().startswith("#") and not _ENV.fullmatch(line) and (match := _ENTRY.fullmatch(line))
+        if not line.lstrip().startswith("#")
+        and not _ENV.fullmatch(line)
+        and (match := _ENTRY.fullmatch(line))
+        and (words := match["rest"].split())
     ]
-    return bool(entries) and all(len(words) > 1 and words[0].partition(":")[0] in users for words in entries)
+    sure = any(name not in programs for name, _ in entries)
+    return sure and all(count > 1 and name in users for name, count in entries)
 
 
 def _first_word(text: str) -> tuple[str, str, str]:

@@ -156,13 +156,25 @@ def test_import_never_overwrites_unless_told_to(root: Root) -> None:
 
 def test_import_of_standard_input_without_writing(root: Root) -> None:
     """`crontab -l | akjob import crontab - --dry-run` shows what would be written."""
-    result = root.akjob("import", "crontab", "-", "--dry-run", given="0 3 * * * root backup\n")
+    result = root.akjob("import", "crontab", "-", "--dry-run", given="0 3 * * * backup now\n")
     assert "# ---- backup.toml\n" in result.stdout
-    assert 'user = "root"' in result.stdout
-    assert "read as a system crontab" in result.stderr
-    user = root.akjob("import", "crontab", "-", "--dry-run", "--user", given="0 3 * * * root backup\n")
-    assert "# ---- root.toml\n" in user.stdout
+    assert result.stderr.startswith("standard input: read as a user's crontab")
     assert not list(root.paths.jobs_d.iterdir())
+
+
+def test_standard_input_is_a_user_s_crontab(root: Root) -> None:
+    """crontab -l prints no other; one that looks like a system crontab is named, and --system says that it is one."""
+    tab = "0 3 * * * root backup --all\n"
+    result = root.akjob("import", "crontab", "-", "--dry-run", given=tab)
+    assert 'command = "root backup --all"' in result.stdout
+    assert "read as a user's crontab; a user of this machine stands before each command" in result.stderr
+    for arguments in (["--system"], ["--user"]):
+        assert "--system?" not in root.akjob("import", "crontab", "-", "--dry-run", *arguments, given=tab).stderr
+    system = root.akjob("import", "crontab", "-", "--dry-run", "--system", given=tab)
+    assert 'user = "root"' in system.stdout
+    file = root.paths.root / "tab"
+    file.write_text(tab)
+    assert "read as a system crontab" in root.akjob("import", "crontab", str(file), "--dry-run").stderr
 
 
 def test_import_crontab_of_bytes_that_are_no_utf_8(root: Root) -> None:

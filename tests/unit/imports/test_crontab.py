@@ -332,6 +332,13 @@ def test_whether_it_is_a_system_crontab() -> None:
     assert not is_system("x", "", users)
 
 
+def test_a_program_s_name_is_no_proof_of_a_user() -> None:
+    """mail, man, backup, … are both; beside a root they are users."""
+    users, both = frozenset({"root", "mail"}), frozenset({"mail"})
+    assert not is_system("x", "0 7 * * * mail -s report bob\n", users, both)
+    assert is_system("x", "0 7 * * * mail /usr/bin/x\n0 1 * * * root cmd\n", users, both)
+
+
 def test_the_slots_are_cron_s() -> None:
     """Both day fields given means either; what falls into the hour that does not exist runs at its end."""
     made = read("30 2 13 * fri cmd\n30 2 * * * daily\n")
