@@ -10,9 +10,10 @@ from akjob.config import Config
 from akjob.errors import Problem, visible
 from akjob.spec import parse_job
 from akjob.spec.canonical import key_text, value_text
+from akjob.toml.faults import dotted
 
-# (table or "", key), such as ("schedule", "cron")
-KeyPath = tuple[str, str]
+# (table or "", key), such as ("schedule", "cron"), and of a table in [run] a key of it: ("run", "env", "PATH")
+KeyPath = tuple[str, ...]
 
 
 _UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\udc80-\udcff]")
@@ -60,12 +61,13 @@ class Import(Struct, frozen=True):
 
 
 class _Entry:
-    __slots__ = ("comment", "refused", "value")
+    __slots__ = ("comment", "left_out", "refused", "value")
 
     def __init__(self, value: Any, comment: str) -> None:
         self.value = value
         self.comment = comment
         self.refused = ""
+        self.left_out: list[str] = []  # as comments: the keys that a table has lost
 
 
 class Draft:
@@ -91,10 +93,16 @@ class Draft:
         """Tell whether a key is set."""
         return key in self._tables[table]
 
-    def refuse(self, table: str, key: str, reason: str) -> None:
+    def refuse(self, path: KeyPath, reason: str) -> None:
         """Make a comment of a key. A job whose schedule or limits are incomplete is disabled."""
-        self._tables[table][key].refused = reason
-        self.note(f"{table + '.' if table else ''}{key} is kept as a comment: {reason}")
+        table, key, *inner = path
+        entry = self._tables[table][key]
+        if inner and len(entry.value) > 1:
+            left_out = {inner[0]: entry.value.pop(inner[0])}
+            entry.left_out += [f"not taken: {reason}", f"{key} = {toml(left_out)}"]
+        else:
+            entry.refused = reason
+        self.note(f"{dotted(path if table else path[1:])} is kept as a comment: {reason}")
         if table in ("schedule", "limits"):
             self.put("", "enabled", value=False, comment="what it lacks stands below as a comment")
 
@@ -131,11 +139,11 @@ class Draft:
     def _refuse_what(self, errors: Iterable[Problem]) -> bool:
         """Comment out the keys that the errors name. False when none names one that is set."""
         done = False
-        for error in errors:
-            for table, key in self._named(error.key):
-                if not self._tables[table][key].refused:
-                    self.refuse(table, key, error.message)
-                    done = True
+        named = {path: error.message for error in errors for path in self._named(error.key)}
+        for path, message in named.items():
+            if not self._tables[path[0]][path[1]].refused:
+                self.refuse(path, message)
+                done = True
         return done
 
     def _named(self, key: str) -> list[KeyPath]:
@@ -143,8 +151,12 @@ class Draft:
         parts = re.split(r"[.\[]", key)
         if parts[0] in self._tables and parts[0]:
             inside = self._tables[parts[0]]
+            if len(parts) > 1 and parts[1] not in inside:
+                return []
             if len(parts) > 1:
-                return [(parts[0], parts[1])] if parts[1] in inside else []
+                path, value = (parts[0], parts[1]), inside[parts[1]].value
+                keys = value if path[0] == "run" and isinstance(value, Mapping) else ()
+                return [(*path, *(inner for inner in keys if dotted((*path, inner)) == key))]
             return [(parts[0], name) for name in inside if name != "timezone"]
         return [("", parts[0])] if parts[0] in self._tables[""] and parts[0] != "enabled" else []
 
@@ -154,10 +166,10 @@ def _comment(text: str) -> str:
 
 
 def _entry_lines(key: str, entry: _Entry) -> list[str]:
-    written = f"{key} = {toml(entry.value)}"
+    written, lost = f"{key} = {toml(entry.value)}", [_comment(line) for line in entry.left_out]
     if entry.refused:
-        return [_comment(f"not taken: {entry.refused}"), _comment(written)]
-    return [f"{written}  # {entry.comment}" if entry.comment else written]
+        return [*lost, _comment(f"not taken: {entry.refused}"), _comment(written)]
+    return [*lost, f"{written}  # {entry.comment}" if entry.comment else written]
 
 
 def check(name: str, text: str) -> tuple[Problem, ...]:

@@ -75,6 +75,31 @@ def test_environment_lines_hold_for_the_entries_below() -> None:
     assert not made.notes
 
 
+def test_a_variable_that_akjob_refuses_takes_no_other_with_it() -> None:
+    """cron takes names that no shell does. The others stay; each that is left out is noted and kept as a comment."""
+    made = read('my-var=1\nPATH=/opt/bin:/usr/bin\né=2\n"a.b"=3\nAKJOB_JOB=4\n0 7 * * * tool\n')
+    (job,) = made.jobs
+    table = tomllib.loads(job.text)
+    assert table["run"]["env"] == {"PATH": "/opt/bin:/usr/bin"}
+    assert "enabled" not in table
+    assert [note.partition(" is kept")[0] for note in notes(made)] == [
+        "tab:6: run.env.my-var",
+        "tab:6: run.env.é",
+        'tab:6: run.env."a.b"',
+        "tab:6: run.env.AKJOB_JOB",
+    ]
+    assert '# env = { "a.b" = "3" }\n' in job.text
+
+
+def test_variables_that_akjob_refuses_may_be_all_there_are() -> None:
+    """The job runs without, and none is lost."""
+    made = read("a-b=1\nc-d=2\n0 7 * * * tool\n")
+    assert "env" not in tomllib.loads(made.jobs[0].text)["run"]
+    assert '# env = { a-b = "1" }\n' in made.jobs[0].text
+    assert '# env = { c-d = "2" }\n' in made.jobs[0].text
+    assert len(made.notes) == 2
+
+
 def test_a_command_may_contain_an_equals_sign() -> None:
     """Only a line that begins with a name is a variable."""
     assert one("0 1 * * * FOO=bar cmd --x=1\n")["command"] == "FOO=bar cmd --x=1"

@@ -402,6 +402,13 @@ def test_lines_that_are_no_utf_8_are_left_out() -> None:
     ]
 
 
+def test_a_limit_that_akjob_refuses_takes_no_other_with_it() -> None:
+    """A share of the machine's memory has no counterpart; the other limits stay."""
+    made = read(timer(), service("ExecStart=/x", "MemoryMax=10%", "TasksMax=5", "LimitNOFILE=9"))
+    assert tomllib.loads(made.jobs[0].text)["run"]["resources"] == {"open_files": 9, "processes": 5}
+    assert any(note.startswith("run.resources.memory is kept as a comment") for note in notes(made))
+
+
 def test_a_timer_without_its_service() -> None:
     """Nothing can be made of it, and it is said which file is missing."""
     made = read_timer(
