@@ -21,6 +21,7 @@ _FIELD = r"[\d*~][\d*,/~A-Za-z-]*|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|no
 _ENTRY = re.compile(r"\s*(?P<quiet>-?)(?P<when>@\w+|\S+(?:\s+\S+){4})\s+(?P<rest>\S.*)")
 _DISABLED = re.compile(rf"\s*-?(?:@[a-z]+|(?:{_FIELD})(?:\s+(?:{_FIELD})){{4}})\s+\S.*")
 _PERCENT = re.compile(r"(?<!\\)%")
+_ONE_WITH_STEP = re.compile(r"(?<![^,])0*(\w+)-0*\1/0*[1-9]\d*(?![^,])", re.IGNORECASE)
 _RANDOM = re.compile(r"(\d*)~(\d*)(.*)")
 
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
@@ -139,7 +140,7 @@ class _Reader:
         elif re.fullmatch(r"@[1-9]\d*", word):
             draft.put("schedule", "again_after", f"{word[1:]}s")
         else:
-            draft.put("schedule", "cron", _fix_random(draft, when, seed))
+            draft.put("schedule", "cron", _fields(draft, when, seed))
         delay = self.environment.random_delay
         if delay.isdigit() and int(delay):
             draft.put("schedule", "jitter", f"{int(delay)}m")
@@ -241,9 +242,13 @@ def _put_command(draft: Draft, command: str, shell: str) -> None:
         draft.put("", "command", [shell, "-c", head.strip()])
 
 
-def _fix_random(draft: Draft, when: str, seed: str) -> str:
-    """Replace cronie's random values (``0~59``, ``~``) by fixed ones that follow from the line, and say which."""
-    fields = when.split()
+def _fields(draft: Draft, when: str, seed: str) -> str:
+    """Return the five fields as akjob reads them.
+
+    cronie's random values (``0~59``, ``~``) become fixed ones that follow from the line, which is said. ``1-1/4`` is 1
+    for cron, where akjob would count up to the field's end.
+    """
+    fields = [_ONE_WITH_STEP.sub(r"\1", field) for field in when.split()]
     for i, field in enumerate(fields[:_FIELD_COUNT]):
         if "~" in field:
             name, low, high = _FIELDS[i]

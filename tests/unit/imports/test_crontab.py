@@ -151,6 +151,8 @@ def test_a_zone_that_does_not_exist_disables_the_job() -> None:
         ("@600", {"again_after": "600s"}),
         ("*/5 8-18 1,15 jan-mar mon", {"cron": "*/5 8-18 1,15 jan-mar mon"}),
         ("0   4\t*  * 7", {"cron": "0 4 * * 7"}),
+        ("10-10/3 1-1/4 05-5/2,7 Jan-jan/2 1-5/1", {"cron": "10 1 5,7 Jan 1-5/1"}),
+        ("00-0/2 1-11/4 * * *", {"cron": "0 1-11/4 * * *"}),
     ],
 )
 def test_times(when: str, schedule: dict[str, Any]) -> None:
