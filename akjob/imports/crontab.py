@@ -20,7 +20,9 @@ _ENV = re.compile(r"""\s*("[^"]*"|'[^']*'|[^\s=#][^\s=]*)\s*=\s*(.*)""")
 _FIELD = r"[\d*~][\d*,/~A-Za-z-]*|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)\S*"
 _ENTRY = re.compile(r"\s*(?P<quiet>-?)(?P<when>@\w+|\S+(?:\s+\S+){4})\s+(?P<rest>\S.*)")
 _DISABLED = re.compile(rf"\s*-?(?:@[a-z]+|(?:{_FIELD})(?:\s+(?:{_FIELD})){{4}})\s+\S.*")
-_PERCENT = re.compile(r"(?<!\\)%")
+_INPUT = re.compile(
+    r"((?:\\.|[^\\%])*\\?)(?:%(.*))?", re.DOTALL
+)  # the command, and what stands behind its first bare %
 _ONE_WITH_STEP = re.compile(r"(?<![^,])0*(\w+)-0*\1/0*[1-9]\d*(?![^,])", re.IGNORECASE)
 _RANDOM = re.compile(r"(\d*)~(\d*)(.*)")
 
@@ -111,6 +113,11 @@ class _Reader:
             if not command:
                 self._keep(number, line.strip(), "a system crontab's entry needs a user and a command")
                 return
+        if match["rest"].startswith("*"):
+            self._keep(
+                number, line.strip(), "cron takes no sixth field for the time, and no command that begins with *"
+            )
+            return
         draft = Draft(self.file, number)
         draft.head = [f"Imported from {self.file}, line {number}:", f"  {line.strip()}", *self.comments, *self.kept]
         description = " ".join(self.comments)
@@ -229,11 +236,17 @@ def _unquote(text: str) -> str:
 
 
 def _put_command(draft: Draft, command: str, shell: str) -> None:
-    """Set the command. The first bare ``%`` ends it; what follows is its input, each further ``%`` a newline."""
-    head, *given = (part.replace("\\%", "%") for part in _PERCENT.split(command))
+    r"""Set the command. The first bare ``%`` ends it; what follows is its input, each further ``%`` a newline.
+
+    cron ends the input with a newline where it has none. In the command a backslash may itself be escaped (``\\%`` is a
+    backslash and a bare ``%``), in the input it may not.
+    """
+    head, given = _INPUT.fullmatch(command).groups()  # type: ignore[union-attr] # any text matches
+    head = re.sub(r"\\(.)", lambda match: "%" if match[1] == "%" else match[0], head)
     posix = shell in ("/bin/sh", "sh", "/usr/bin/sh")
-    if any(given):
-        lines = " ".join(shlex.quote(line) for line in given)
+    if given:
+        text = re.sub(r"(?<!\\)%", "\n", given).replace("\\%", "%").removesuffix("\n")
+        lines = " ".join(map(shlex.quote, text.split("\n")))
         inner = f"{{ {head.strip()}\n}}" if posix else f"{shlex.quote(shell)} -c {shlex.quote(head)}"
         draft.put("", "command", f"printf '%s\\n' {lines} | {inner}")
     elif posix:

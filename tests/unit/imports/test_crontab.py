@@ -217,6 +217,11 @@ def run(command: str | list[str]) -> str:
         (r"echo 100\%", "100%\n"),
         (r"cat%50\% off", "50% off\n"),
         ("cat%", ""),
+        ("cat%one%", "one\n"),
+        ("cat%one%%", "one\n\n"),
+        ("cat%%", "\n"),
+        (r"echo a\\%x", "a\\\n"),
+        (r"cat%a\\%b\c", "a\\%b\\c\n"),
         ("cat # a comment%text", "text\n"),
         ("sed s/a/b/ | tr b c%a%x", "c\nx\n"),
         ("date +\\%Y >/dev/null; echo ok", "ok\n"),
@@ -292,6 +297,15 @@ def test_control_characters_are_no_hindrance() -> None:
     assert [tomllib.loads(job.text)["command"] for job in made.jobs] == ["printf '\x1b[1m\x0cbold'", "x"]
     assert r"printf '\x1b[1m\x0cbold'" in made.jobs[0].text
     assert "\x07" not in "".join(notes(made))
+
+
+@pytest.mark.parametrize("system", [False, True])
+def test_a_field_for_the_seconds_is_no_command(system: bool) -> None:
+    """Six fields are another scheduler's; cron refuses the line, and a job must not run a * for a command."""
+    made = read("0 1 * * * root ok\n0 0 5 * * * root cmd\n", system=system)
+    assert len(made.jobs) == 1
+    assert "# line 2, not translated: 0 0 5 * * * root cmd\n" in made.jobs[0].text
+    assert "sixth field" in notes(made)[0]
 
 
 def test_disabled_entries_are_comments() -> None:
