@@ -59,18 +59,21 @@ def crontab(  # noqa: PLR0913 - the options of a command
     A job behaves as it did under cron: in the home folder, in the machine's time zone, without a time limit. Each file
     says what akjob offers instead.
     """
-    from akjob.imports.crontab import is_system, read_crontab
+    from akjob.imports.crontab import is_system, owner_of, read_crontab
 
     text = _read(file)
     shown = "standard input" if file == "-" else file
-    if system is None:
+    path = os.path.abspath(file)
+    owner = None if file == "-" else owner_of(path)
+    if system is None and owner is None:
         users = frozenset(entry.pw_name for entry in pwd.getpwall())
-        looks = is_system(os.path.abspath(file), text, users, frozenset(filter(shutil.which, users)))
+        looks = is_system(path, text, users, frozenset(filter(shutil.which, users)))
         system = looks and file != "-"
         kind = "a system crontab (a user before each command)" if system else "a user's crontab"
         doubt = "; a user of this machine stands before each command: is it --system?" if looks and not system else ""
         click.echo(f"{shown}: read as {kind}{doubt}", err=True)
-    made = read_crontab(text, file=shown, system=system, zone=timezone or machine_zone(), home=_home)
+    zone = timezone or machine_zone()
+    made = read_crontab(text, file=shown, system=bool(system), zone=zone, home=_home, owner=owner)
     _deliver(made, output, dry_run=dry_run, force=force)
 
 

@@ -94,7 +94,7 @@ class Draft:
         return key in self._tables[table]
 
     def refuse(self, path: KeyPath, reason: str) -> None:
-        """Make a comment of a key. A job whose schedule or limits are incomplete is disabled."""
+        """Make a comment of a key. A job that would run at another time or as another user is disabled."""
         table, key, *inner = path
         entry = self._tables[table][key]
         if inner and len(entry.value) > 1:
@@ -103,7 +103,7 @@ class Draft:
         else:
             entry.refused = reason
         self.note(f"{dotted(path if table else path[1:])} is kept as a comment: {reason}")
-        if table in ("schedule", "limits"):
+        if table in ("schedule", "limits") or key in ("user", "group"):
             self.put("", "enabled", value=False, comment="what it lacks stands below as a comment")
 
     def render(self) -> str:

@@ -45,9 +45,10 @@ class _Environment(Struct):
 class _Reader:
     """Walks through the lines once. An environment line holds for the entries below it, a comment for the next one."""
 
-    def __init__(self, file: str, *, system: bool, zone: str, home: Home) -> None:
+    def __init__(self, file: str, *, system: bool, owner: str | None, zone: str, home: Home) -> None:
         self.file = file
         self.system = system
+        self.owner = owner
         self.home = home
         self.environment = _Environment({}, zone)
         self.comments: list[str] = []
@@ -106,7 +107,7 @@ class _Reader:
                 self.notes.append(Note(self.file, number, why))
 
     def _entry(self, number: int, line: str, match: re.Match[str]) -> None:
-        user, command = None, match["rest"].rstrip("\n")
+        user, command = self.owner, match["rest"].rstrip("\n")
         if self.system:
             user, _, command = match["rest"].partition(" ") if "\t" not in match["rest"] else _first_word(match["rest"])
             command = command.strip()
@@ -128,6 +129,8 @@ class _Reader:
         _put_command(draft, command, shell)
         name = name_of(command)
         self._put_schedule(draft, match["when"], f"{name} {line.strip()}")
+        if _leaves_something(command):
+            draft.note("akjob ends what a command leaves behind in the background: let the job itself wait for it")
         if match["quiet"]:
             draft.note("the leading - (no syslog line) has no counterpart: the log has every run")
         self._put_run(draft, user)
@@ -179,16 +182,18 @@ class _Reader:
         draft.head += [f"{key}={value}  (akjob sends no mail)" for key, value in self.environment.mail.items()]
 
 
-def read_crontab(text: str, *, file: str, system: bool, zone: str, home: Home) -> Import:
+def read_crontab(  # noqa: PLR0913 - what a crontab does not say itself
+    text: str, *, file: str, system: bool, zone: str, home: Home, owner: str | None = None
+) -> Import:
     """Translate a crontab.
 
     ``text`` may be decoded with ``surrogateescape``; ``file`` names it in notes; ``system`` says that a user stands
-    before each command (``/etc/crontab``, ``/etc/cron.d/*``); ``zone`` is the time zone of the machine whose cron it
-    was; ``home`` looks up home folders.
+    before each command (``/etc/crontab``, ``/etc/cron.d/*``), else ``owner`` is the user whose crontab it is, None for
+    the one who runs akjobd; ``zone`` is the time zone of the machine whose cron it was; ``home`` looks up home folders.
     Every job that is returned is one that akjob takes. What could not be translated is a comment in one of the files,
     and a note.
     """
-    reader = _Reader(file, system=system, zone=zone, home=home)
+    reader = _Reader(file, system=system, owner=owner, zone=zone, home=home)
     for number, line in enumerate(text.split("\n"), 1):
         reader.line(number, line.removesuffix("\r"))
     if reader.drafts:
@@ -203,6 +208,12 @@ def read_crontab(text: str, *, file: str, system: bool, zone: str, home: Home) -
         if finished is not None:
             jobs.append(Imported(name, finished, draft.line))
     return Import(tuple(jobs), tuple(sorted(notes, key=lambda note: note.line)))
+
+
+def owner_of(path: str) -> str | None:
+    """Return the user whose crontab a file of cron's spool is: Debian's, cronie's, SUSE's; None for any other file."""
+    match = re.search(r"/var/spool/cron/(?:crontabs/|tabs/)?([^/]+)$", path)
+    return None if match is None else match[1]
 
 
 def is_system(path: str, text: str, users: frozenset[str], programs: frozenset[str] = frozenset()) -> bool:
@@ -253,6 +264,15 @@ def _put_command(draft: Draft, command: str, shell: str) -> None:
         draft.put("", "command", head.strip())
     else:
         draft.put("", "command", [shell, "-c", head.strip()])
+
+
+def _leaves_something(command: str) -> bool:
+    """Tell whether a command ends while a part of it runs on: it ends with a lone ``&``, or detaches itself."""
+    try:
+        words = list(shlex.shlex(_INPUT.fullmatch(command)[1], posix=True, punctuation_chars=True))  # type: ignore[index]
+    except ValueError:
+        return False
+    return words[-1:] == ["&"] or "setsid" in words or "disown" in words
 
 
 def _fields(draft: Draft, when: str, seed: str) -> str:
@@ -311,7 +331,7 @@ _INTERPRETER = re.compile(r"(?:python|pypy|perl|ruby|node|php|bash|dash|ksh|zsh|
 
 def name_of(command: str) -> str:
     """Name a job after what its command runs: the script or program, without folder and ending."""
-    for segment in re.split(r"&&|\|\||[;|\n()]", command):
+    for segment in re.split(r"&&|\|\||[;|\n()]", re.sub(r"\$\([^()]*\)|`[^`]*`", "", command)):
         try:
             words = shlex.split(segment, comments=False)
         except ValueError:

@@ -162,6 +162,16 @@ def test_import_of_standard_input_without_writing(root: Root) -> None:
     assert not list(root.paths.jobs_d.iterdir())
 
 
+def test_import_crontab_of_the_spool(root: Root) -> None:
+    """Whose crontab it is stands in the path; nothing is guessed."""
+    spool = root.paths.root / "var" / "spool" / "cron" / "crontabs"
+    spool.mkdir(parents=True)
+    (spool / "bob").write_text("0 3 * * * root backup\n")
+    result = root.akjob("import", "crontab", str(spool / "bob"), "--dry-run")
+    assert 'user = "bob"' in result.stdout
+    assert "read as" not in result.stderr
+
+
 def test_standard_input_is_a_user_s_crontab(root: Root) -> None:
     """crontab -l prints no other; one that looks like a system crontab is named, and --system says that it is one."""
     tab = "0 3 * * * root backup --all\n"

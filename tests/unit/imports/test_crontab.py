@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from akjob.config import Config
 from akjob.imports import Import
-from akjob.imports.crontab import is_system, name_of, read_crontab
+from akjob.imports.crontab import is_system, name_of, owner_of, read_crontab
 from akjob.instants import from_text, to_text
 from akjob.schedule import compile_schedule, next_slots
 from akjob.spec import parse_job
@@ -243,6 +243,40 @@ def test_a_system_crontab_has_users() -> None:
     assert (tables[1]["run"]["user"], tables[1]["run"]["group"]) == ("www", "web")
 
 
+def test_a_crontab_of_the_spool_is_its_owner_s() -> None:
+    """Imported by root it must not run as root."""
+    made = read_crontab("0 1 * * * cmd\n", file="bob", system=False, zone="UTC", home=home, owner="bob")
+    run = tomllib.loads(made.jobs[0].text)["run"]
+    assert (run["user"], run["cwd"]) == ("bob", "/home/bob")
+    assert owner_of("/var/spool/cron/crontabs/bob") == "bob"
+    assert owner_of("/mnt/var/spool/cron/bob") == "bob"
+    assert owner_of("/home/bob/tab") is None
+
+
+def test_a_user_that_cannot_be_said_disables_the_job() -> None:
+    """It would run as akjobd's own user, who is root in most places."""
+    made = read("0 1 * * * Ünal cmd\n", system=True)
+    assert tomllib.loads(made.jobs[0].text)["enabled"] is False
+
+
+@pytest.mark.parametrize(
+    ("command", "noted"),
+    [
+        ("sleep 60 && /opt/tunnel &", True),
+        ("nohup x >/dev/null 2>&1 &", True),
+        ("setsid -f x", True),
+        ("x %input &", False),
+        ("a & b; wait", False),
+        ("curl 'http://x/?a=1&'", False),
+        ("x 2>&1", False),
+        ("echo 'unclosed &", False),
+    ],
+)
+def test_what_runs_on_in_the_background_is_noted(command: str, noted: bool) -> None:
+    """cron lets it be; akjob ends with a run what the run left behind."""
+    assert any("in the background" in note for note in notes(read(f"@reboot {command}\n"))) is noted
+
+
 def test_an_unknown_home_is_said() -> None:
     """Where the folder is not known the job says so, and does not pretend."""
     made = read("0 1 * * * nobody cmd\n", system=True)
@@ -346,6 +380,7 @@ def test_windows_line_ends_are_taken_off() -> None:
         ("bash -c 'exit 0'", "bash"),
         ("sudo -u www php artisan schedule:run", "www"),
         ("find /tmp -delete", "find"),
+        ("if [ -x /x ] && [ $(date +%d) -le 7 ]; then /usr/share/mdadm/checkarray --cron; fi", "checkarray"),
         ("@#!", "job"),
         ("echo 'unclosed", "echo"),
         (": > /tmp/x", "job"),
