@@ -16,7 +16,8 @@ from akjob.errors import AkjobError
 from akjob.imports import Import, Imported, Note
 
 _ZONEINFO = "zoneinfo/"
-_UNIT_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+# where systemd looks for units, the first one wins
+_SYSTEM = [Path(root, "systemd/system") for root in ("/etc", "/run", "/usr/lib", "/lib")]
 
 
 @click.group(
@@ -83,8 +84,9 @@ def crontab(  # noqa: PLR0913 - the options of a command
 def systemd(timers: tuple[str, ...], output: Path | None, timezone: str | None, *, dry_run: bool, force: bool) -> None:
     """Write a job file for each systemd timer with its service.
 
-    TIMER is a .timer file, a folder of them, or the name of one in systemd's folders. The service is looked for beside
-    it, then in systemd's folders. Drop-ins (NAME.timer.d/*.conf) are read, too.
+    TIMER is a .timer file, a folder of them, or the name of one in systemd's folders; of a template, that of an
+    instance. The service is looked for beside it, then in systemd's folders. Drop-ins (NAME.timer.d/*.conf) are read,
+    too, from all of systemd's folders where the timer is in one of them.
     """
     from akjob.imports.systemd import parse_unit, read_timer, service_of
 
@@ -92,16 +94,19 @@ def systemd(timers: tuple[str, ...], output: Path | None, timezone: str | None, 
     jobs: list[Imported] = []
     notes: list[Note] = []
     for wanted in _timers(timers):
-        path = _unit_file(wanted if wanted.endswith(".timer") else f"{wanted}.timer")
+        timer = wanted if wanted.endswith(".timer") else f"{wanted}.timer"
+        path = _unit_file(timer, [Path(), *_SYSTEM])
         if path is None:
             hint = "Give the path of a .timer file, or of a folder of them."
             raise AkjobError(f"there is no timer {wanted}", hint=hint, exit_code=2)
-        name = path.name.removesuffix(".timer")
+        timer = Path(timer).name
+        name = timer.removesuffix(".timer")
         try:
-            unit = service_of(parse_unit(_unit_text(path)), name)
-            service = _unit_file(unit, beside=path.parent)
+            text = _unit_text(path, timer)
+            unit = service_of(parse_unit(text), name)
+            service = _unit_file(unit, _SYSTEM if path.parent in _SYSTEM else [path.parent, *_SYSTEM])
             made = read_timer(
-                _unit_text(path), None if service is None else _unit_text(service), name=name, timer_file=str(path),
+                text, None if service is None else _unit_text(service, unit), name=name, timer_file=str(path),
                 service_file=unit if service is None else str(service), zone=zone, home=_home,
             )  # fmt: skip
         except ValueError as error:
@@ -116,7 +121,7 @@ def _timers(wanted: Iterable[str]) -> Iterator[str]:
     """Yield what was named, and for a folder the timers in it."""
     for one in wanted:
         if Path(one).is_dir():
-            yield from (str(path) for path in sorted(Path(one).glob("*.timer")))
+            yield from (str(path) for path in sorted(Path(one).glob("*.timer")) if path.is_file())
         else:
             yield one
 
@@ -130,23 +135,28 @@ def _read(file: str) -> str:
         raise AkjobError(f"{file} is not there", hint="Name a crontab, or - for standard input.", exit_code=2) from None
 
 
-def _unit_file(name: str, beside: Path | None = None) -> Path | None:
-    """Find a unit: as a path, beside its timer, in systemd's folders; of an instance (x@a) also its template (x@)."""
-    stem, _, ending = name.rpartition(".")
-    names = [name]
-    if "@" in stem and not stem.endswith("@"):
-        names.append(f"{stem.partition('@')[0]}@.{ending}")
-    folders = [Path()] if beside is None else [beside]
-    for folder in (*folders, *map(Path, _UNIT_FOLDERS)):
-        for candidate in names:
-            if (folder / candidate).is_file():
-                return folder / candidate
+def _unit_file(name: str, folders: Iterable[Path]) -> Path | None:
+    """Find a unit in the first folder that has it; None also when it is masked there (a link to /dev/null)."""
+    for folder in folders:
+        for candidate in _names(name):
+            path = folder / candidate
+            if path.exists():
+                return path if path.is_file() else None
     return None
 
 
-def _unit_text(path: Path) -> str:
-    """Read a unit and its drop-ins, these in the order of their names."""
-    parts = [path, *sorted(path.with_name(path.name + ".d").glob("*.conf"))]
+def _names(unit: str) -> list[str]:
+    """Return a unit's name, and of an instance (x@a.timer) also its template's (x@.timer)."""
+    stem, _, ending = unit.rpartition(".")
+    return [unit, f"{stem.partition('@')[0]}@.{ending}"] if "@" in stem[:-1] else [unit]
+
+
+def _unit_text(path: Path, unit: str) -> str:
+    """Read a unit and its drop-ins, these in the order of their names; of one name the first folder's counts."""
+    folders = _SYSTEM if path.parent in _SYSTEM else [path.parent]
+    places = [folder / f"{name}.d" for folder in folders for name in _names(unit)]
+    found = {part.name: part for place in reversed(places) for part in place.glob("*.conf")}
+    parts = [path, *(found[name] for name in sorted(found))]
     return "\n".join(part.read_text("utf-8", "surrogateescape") for part in parts)
 
 

@@ -37,12 +37,12 @@ def parse_unit(text: str) -> tuple[Setting, ...]:
     """Read a unit file: sections, comments, lines that a backslash continues. Raises ValueError with the line."""
     settings: list[Setting] = []
     section, begun, start = "", "", 0
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate([*text.split("\n"), ""], 1):  # the last one ends what a backslash at the end began
         if begun and line.lstrip().startswith(("#", ";")):
             continue  # comments may stand inside of a continued line
         whole = begun + line.strip() if begun else line.strip()
         start = start if begun else number
-        if whole.endswith("\\"):
+        if (len(whole) - len(whole.rstrip("\\"))) % 2:  # an escaped backslash continues nothing
             begun = whole[:-1] + " "
             continue
         begun = ""
@@ -163,6 +163,10 @@ _SILENT = frozenset(
 )
 
 
+# in the order in which they run
+_COMMANDS = ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost")
+
+
 class _Translation:
     def __init__(self, draft: Draft, *, service: str, zone: str, home: Home) -> None:
         self.draft = draft
@@ -273,10 +277,10 @@ class _Translation:
                 self.draft.put("run", key, self._expand(setting, setting.value))
         self._folder(unit.last("WorkingDirectory"), None if user is None else user.value)
         self._environment(unit, variables)
-        for name, key in (("UMask", "umask"), ("Nice", "nice")):
-            setting = unit.last(name)
-            if setting is not None:
-                self.draft.put("run", key, setting.value.rjust(4, "0") if name == "UMask" else _int(setting.value))
+        umask, nice = unit.last("UMask"), unit.last("Nice")
+        self.draft.put("run", "umask", "0022" if umask is None else umask.value.rjust(4, "0"))
+        if nice is not None:
+            self.draft.put("run", "nice", _int(nice.value))
         self._resources(unit)
         success = [code for s in unit.take("SuccessExitStatus") for code in s.value.split()]
         if success:
@@ -309,9 +313,8 @@ class _Translation:
 
     def _command(self, unit: _Unit, variables: Mapping[str, str]) -> None:
         """One plain command is an argv; several, or with what only a shell can say, are a script."""
-        before = [s for key in ("ExecCondition", "ExecStartPre") for s in unit.take(key)]
-        main, after = unit.take("ExecStart"), unit.take("ExecStartPost")
-        steps = [step for setting in (*before, *main, *after) for step in self._steps(setting, variables)]
+        lines = [setting for key in _COMMANDS for setting in unit.take(key)]
+        steps = [step for setting in lines for step in self._steps(setting, variables)]
         if not steps:
             return
         if len(steps) == 1 and steps[0].argv is not None:
@@ -359,6 +362,8 @@ class _Translation:
         script = " ".join(shell)
         if "-" in prefix:
             return _Step(None, f"{{ {script} || true; }}", splits)
+        if setting.key == "ExecCondition":  # it leaves the rest out, which is no failure
+            return _Step(None, f"{{ {script} || exit 0; }}", splits)
         return _Step(None if argv is None else tuple(argv), script, splits)
 
     def _plain(self, setting: Setting, word: str, variables: Mapping[str, str]) -> list[str] | None:
@@ -384,7 +389,10 @@ class _Translation:
         """Replace systemd's specifiers where their value follows from the service's name; name the others."""
         expanded, unknown = _expand(text, self.specifiers)
         for letter in unknown:
-            self.draft.note(f"{setting.key}: the specifier %{letter} is kept as it is", setting.line)
+            self.draft.note(
+                f"{setting.key}: the specifier %{letter} is not known here, and kept as it is", setting.line
+            )
+            self.draft.put("", "enabled", value=False, comment="a part of it could not be translated")
         return expanded
 
     def _folder(self, setting: Setting | None, user: str | None) -> None:
@@ -395,6 +403,8 @@ class _Translation:
                 self.draft.note("WorkingDirectory=~: the home folder is not known here: set cwd")
                 return
             folder = home
+        elif setting is not None and setting.value.startswith("-"):
+            self.draft.note("WorkingDirectory=-: here the folder must exist", setting.line)
         self.draft.put("run", "cwd", folder, "" if setting else "where systemd starts a service")
 
     def _variables(self, unit: _Unit) -> dict[str, str]:
@@ -446,8 +456,8 @@ class _Translation:
     def _rest(self, unit: _Unit) -> None:
         """Name what was not taken so far and means something."""
         for key, settings in unit.by_key.items():
-            if key not in _SILENT:
-                for setting in settings:
+            for setting in settings:
+                if key not in _SILENT or re.match(r"(?:file|append|truncate):", setting.value):
                     self.draft.note(f"{key}={setting.value} is not translated", setting.line)
 
 
@@ -482,6 +492,8 @@ def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the m
     draft = Draft(timer_file, 1)
     draft.head = [f"Imported from {timer_file} and {service_file}"]
     job = slug(name.replace("@", "-"))
+    if name.endswith("@"):
+        return Import((), (Note(timer_file, 1, f"it is a template: name an instance of it, such as {name}NAME.timer"),))
     if service is None:
         return Import((), (Note(timer_file, 1, f"its service {service_file} was not found: put it beside the timer"),))
     settings = [parse_unit(timer), parse_unit(service)]
@@ -502,9 +514,10 @@ def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the m
     translation.timer(_Unit(settings[0], ("Timer",)))
     draft.file = service_file
     translation.service(_Unit(settings[1], ("Service",)))
-    for setting in settings[1]:
-        if setting.section == "Unit" and setting.key.startswith(("Condition", "Assert", "OnFailure", "OnSuccess")):
-            draft.note(f"{setting.key}={setting.value} is not translated", setting.line)
+    for draft.file, unit_settings in zip((timer_file, service_file), settings, strict=True):
+        for setting in unit_settings:
+            if setting.section == "Unit" and setting.key.startswith(("Condition", "Assert", "OnFailure", "OnSuccess")):
+                draft.note(f"{setting.key}={setting.value} is not translated", setting.line)
     draft.line = 1
     text = draft.finish(job)
     jobs = () if text is None else (Imported(job, text, 1),)

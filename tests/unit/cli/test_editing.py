@@ -241,6 +241,30 @@ def test_import_systemd_takes_a_folder(root: Root) -> None:
     assert [Path(line.removeprefix("wrote ")).name for line in result.stdout.splitlines()] == ["a.toml", "b.toml"]
 
 
+def test_import_systemd_finds_an_instance_of_a_template(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name, and the drop-ins of both in all of systemd's folders; what is masked or a template is no job."""
+    etc, lib = root.paths.root / "etc-units", root.paths.root / "lib-units"
+    monkeypatch.setattr("akjob.cli.import_._SYSTEM", [etc, lib])
+    for folder in (etc / "dump@.timer.d", etc / "dump@main.timer.d", lib / "dump@.timer.d"):
+        folder.mkdir(parents=True)
+    (lib / "dump@.timer").write_text("[Timer]\nOnCalendar=daily\n")
+    (lib / "dump@.service").write_text("[Service]\nType=oneshot\nExecStart=/usr/bin/dump %i\n")
+    (lib / "dump@.timer.d" / "a.conf").write_text("[Timer]\nOnCalendar=1:00\n")
+    (etc / "dump@.timer.d" / "a.conf").write_text("[Timer]\nOnCalendar=\nOnCalendar=2:00\n")
+    (etc / "dump@main.timer.d" / "b.conf").write_text("[Timer]\nRandomizedDelaySec=5m\n")
+    (lib / "off.timer").write_text("[Timer]\nOnCalendar=daily\n")
+    (etc / "off.timer").symlink_to("/dev/null")
+    result = root.akjob("import", "systemd", "dump@main")
+    assert result.exit_code == 0, result.output
+    table = tomllib.loads(text_of(root, "dump-main"))
+    assert table["command"] == ["/usr/bin/dump", "main"]
+    assert str(table["schedule"]["daily"]) == "02:00:00"
+    assert table["schedule"]["jitter"] == "5m"
+    assert root.akjob("import", "systemd", "off").exit_code == 2
+    assert root.akjob("import", "systemd", str(etc)).stderr == "0 jobs, 0 notes\n"
+    assert "is a template" in root.akjob("import", "systemd", "dump@").stderr
+
+
 def test_import_systemd_without_timer_or_service(root: Root) -> None:
     """Which file is missing is said."""
     assert root.akjob("import", "systemd", "nope").exit_code == 2

@@ -218,7 +218,7 @@ def test_a_service_s_settings() -> None:
 def test_a_service_without_settings_starts_in_the_root_folder_without_limit() -> None:
     """As systemd does: cwd is /, a oneshot may take for ever."""
     run = table(timer("OnCalendar=daily"))["run"]
-    assert (run["cwd"], run["timeout"]) == ("/", "none")
+    assert (run["cwd"], run["timeout"], run["umask"]) == ("/", "none", "0022")
     simple = table(timer("OnCalendar=daily"), "[Service]\nExecStart=/bin/x\nTimeoutStartSec=5\nRuntimeMaxSec=1h\n")
     assert simple["run"]["timeout"] == "1h"
 
@@ -409,6 +409,40 @@ def test_a_limit_that_akjob_refuses_takes_no_other_with_it() -> None:
     assert any(note.startswith("run.resources.memory is kept as a comment") for note in notes(made))
 
 
+def test_a_condition_that_is_not_met_is_no_failure() -> None:
+    """systemd leaves the rest out and calls the unit well."""
+    assert shell("ExecCondition=/bin/true", "ExecStart=/bin/echo on") == "on\n"
+    assert shell("ExecCondition=/bin/false", "ExecStart=/bin/echo on") == ""
+
+
+def test_specifiers_that_are_not_known_disable_the_job() -> None:
+    """A literal %h in a command or a path is something else."""
+    for line in ("ExecStart=/bin/x %h", "Environment=A=%H", "WorkingDirectory=%S/x", "User=%u"):
+        made = read(timer("OnCalendar=daily"), service("ExecStart=/bin/x", line))
+        assert tomllib.loads(made.jobs[0].text)["enabled"] is False
+        assert any("is not known here" in note for note in notes(made))
+
+
+def test_what_goes_to_a_file_and_what_the_timer_asks_is_noted() -> None:
+    """The output of a run is in the log, and whatever the timer's own conditions say."""
+    made = read(
+        "[Unit]\nConditionPathExists=/y\n" + timer("OnCalendar=daily"),
+        service("ExecStart=/x", "StandardOutput=append:/var/log/x", "StandardError=journal", "WorkingDirectory=-/w"),
+    )
+    assert [str(note) for note in made.notes] == [
+        "t.service:6: WorkingDirectory=-: here the folder must exist",
+        "t.service:4: StandardOutput=append:/var/log/x is not translated",
+        "t.timer:2: ConditionPathExists=/y is not translated",
+    ]
+
+
+def test_a_template_is_no_timer_yet() -> None:
+    """What its instance is called is not known."""
+    made = read(timer("OnCalendar=daily"), name="dump@")
+    assert not made.jobs
+    assert "name an instance of it, such as dump@NAME.timer" in notes(made)[0]
+
+
 def test_a_timer_without_its_service() -> None:
     """Nothing can be made of it, and it is said which file is missing."""
     made = read_timer(
@@ -438,6 +472,8 @@ def test_unit_files() -> None:
         ("ExecStart", "/bin/x  --y  --z", 4),
         ("User", "a", 9),
     ]
+    found = parse_unit("[Service]\nExecStart=/bin/x a\\\\\nUser=a\u2028b \\")
+    assert [(setting.value, setting.line) for setting in found] == [("/bin/x a\\\\", 2), ("a\u2028b", 3)]
     with pytest.raises(ValueError, match="line 2: 'nonsense'"):
         parse_unit("[Service]\nnonsense\n")
 
