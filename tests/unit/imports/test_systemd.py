@@ -503,6 +503,48 @@ def test_durations_are_written_as_they_are_read(milliseconds: int) -> None:
     assert parse_span(text.replace("ms", "msec")) == milliseconds * 1000
 
 
+_KEYS = (
+    *("OnCalendar", "OnBootSec", "OnUnitActiveSec", "OnUnitInactiveSec", "RandomizedDelaySec", "Unit", "Description"),
+    *("ExecStart", "ExecStartPre", "Type", "User", "Environment", "EnvironmentFile", "WorkingDirectory", "UMask"),
+    *("Nice", "TimeoutStartSec", "KillSignal", "MemoryMax", "LimitNOFILE", "SuccessExitStatus", "StandardOutput"),
+)
+_BITS = (
+    *(
+        "-",
+        "@",
+        ":",
+        "$A",
+        "${A}",
+        "$$",
+        "%i",
+        "%h",
+        "%",
+        "'",
+        '"',
+        "\\",
+        r"\x41",
+        ";",
+        "/bin/x",
+        "A=1",
+        "é",
+        " ",
+        "\x07",
+    ),
+    *("daily", "Mon", "*-*-1", "5:00", "1h", "077", "file:/x"),
+)
+_VALUES = st.lists(
+    st.sampled_from(_BITS) | st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=5), max_size=6
+).map("".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(_KEYS), _VALUES), max_size=8), st.sampled_from(["a", "a@b-c", "a@"]))
+def test_whatever_stands_in_it_what_comes_out_is_a_job(lines: list[tuple[str, str]], name: str) -> None:
+    """No value makes it raise, and no job comes out that akjob would refuse."""
+    body = "\n".join(f"{key}={value}" for key, value in lines)
+    read(f"[Timer]\n{body}", f"[Unit]\n{body}\n[Service]\nExecStart=/bin/x\n{body}", name=name)
+
+
 def test_the_slots_are_systemd_s() -> None:
     """The figures are those of `systemd-analyze calendar --iterations=3 "Sun *-*~7/1 03:00 UTC"`."""
     made = read(timer("OnCalendar=Sun *-*~7/1 03:00 UTC"))
