@@ -16,16 +16,15 @@ from akjob.toml.faults import dotted
 KeyPath = tuple[str, ...]
 
 
-_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\udc80-\udcff]")
 _SURROGATE = re.compile(r"[\udc80-\udcff]")
 
 
-def visible(text: str) -> str:
-    r"""Escape what a comment of a TOML file cannot hold, as ``\xe9``: control characters, bytes that are no UTF-8.
+def escaped(text: str) -> str:
+    r"""Write out what a comment of a TOML file cannot hold, as ``\xe9``: control characters, bytes that are no UTF-8.
 
     Such bytes are surrogates in a text that was decoded with ``surrogateescape``.
     """
-    return _UNFIT.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", text)
+    return _SURROGATE.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", visible(text))
 
 
 def is_utf8(text: str) -> bool:
@@ -42,7 +41,7 @@ class Note(Struct, frozen=True):
 
     def __str__(self) -> str:
         """``file:line: message``, always one line."""
-        return visible(f"{self.file}:{self.line}: {self.message}")
+        return escaped(f"{self.file}:{self.line}: {self.message}")
 
 
 class Imported(Struct, frozen=True):
@@ -162,7 +161,7 @@ class Draft:
 
 
 def _comment(text: str) -> str:
-    return f"# {visible(text)}".rstrip()
+    return f"# {escaped(text)}".rstrip()
 
 
 def _entry_lines(key: str, entry: _Entry) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from akjob.imports import Draft, Import, Imported, Names, Note, is_utf8, slug, visible
+from akjob.imports import Draft, Import, Imported, Names, Note, escaped, is_utf8, slug
 
 # user name -> home folder, or None when it is not known here; None asks for the crontab's owner
 Home = Callable[[str | None], str | None]
@@ -63,7 +63,7 @@ class _Reader:
             self.kept += self.comments
             self.comments = []
         elif text.startswith("#"):
-            self._comment(number, visible(text))
+            self._comment(number, escaped(text))
         elif not is_utf8(line):
             self._keep(number, text, "its bytes are no UTF-8, which a job file must be")
         elif match := _ENV.fullmatch(line):
