@@ -1,7 +1,7 @@
 """The keys of ``[schedule]`` and ``[limits]``, and how they become a :class:`~akjob.schedule.model.Schedule`."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -210,8 +210,12 @@ def one_or_some(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def any_case(names: Mapping[str, int]) -> dict[str, Any]:
     """Return the schema of these words in any case."""
-    spelled = "|".join("".join(f"[{sign}{sign.upper()}]" for sign in name) for name in names)
-    return {"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": f"^({spelled})$"}]}
+    return {"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": f"^({_spelled(names)})$"}]}
+
+
+def _spelled(names: Iterable[str]) -> str:
+    """Return the pattern of these words in any case."""
+    return "|".join("".join(f"[{sign}{sign.upper()}]" for sign in name) for name in names)
 
 
 def table_schema(members: Mapping[str, Key], required: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -236,7 +240,7 @@ def _property(key: Key) -> dict[str, Any]:
 _DAY_OF_MONTH = {"type": "integer", "anyOf": [{"minimum": 1, "maximum": 31}, {"minimum": -31, "maximum": -1}]}
 _NTH_DAY = {
     "type": "string",
-    "pattern": "^([Ff]irst|[Ss]econd|[Tt]hird|[Ff]ourth|[Ff]ifth|[Ll]ast) +[A-Za-z]+$",
+    "pattern": f"^({_spelled(NTHS)}) +[A-Za-z]+$",
     "examples": ["first mon", "last sun"],
 }
 _ZONE = {"type": "string", "minLength": 1, "examples": ["UTC", "Europe/Berlin", "+05:30"]}

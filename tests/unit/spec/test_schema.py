@@ -84,7 +84,7 @@ def test_defaults_of_the_schema_are_those_of_the_model() -> None:
 
 GOOD = [
     EXAMPLE,
-    'command = ["date", "-u"]\n[schedule]\nat = [2026-01-01T00:00:00Z, 2026-01-01T00:00:00]\nmonthly = [{ days = [1, -1, "last Sun"], at = [01:00:00] }]\n',
+    'command = ["date", "-u"]\n[schedule]\nat = [2026-01-01T00:00:00Z, 2026-01-01T00:00:00]\nmonthly = [{ days = [1, -1, "last Sun", "FIRST MON"], at = [01:00:00] }]\n',
     'command = "x"\n[schedule]\nevery = "PT90M"\njitter = "1h30m"\ncron = ["@daily"]\n[limits]\nmonths = [1, "FEB"]\nweekdays = ["Monday"]\n',
     'command = "x"\n[run]\ntimeout = "none"\numask = "0027"\nenv = { A = "1", B = { file = "/x" } }\nresources = { memory = "1GiB" }\n',
 ]
