@@ -88,11 +88,13 @@ def _limits(limits: Limits, zone: str) -> Iterator[str]:
 def _irregularity(schedule: Schedule, now_us: int) -> list[str]:
     """Return a line about the next change of a clock that a local time of the schedule falls into; none otherwise."""
     found: list[tuple[int, str]] = []
-    for trigger in compile_schedule(schedule).triggers:
+    plan = compile_schedule(schedule)
+    for trigger in plan.triggers:
         if isinstance(trigger, Calendar):
             found += _of_calendar(trigger, now_us)
     for moment in schedule.at:
-        found += _of_moment(moment, now_us)
+        if plan.limits.allows(instant_of(moment) // SECOND):
+            found += _of_moment(moment, now_us)
     return [min(found)[1]] if found else []
 
 

@@ -132,6 +132,14 @@ TABLE: dict[str, tuple[Schedule, list[str]]] = {
         ),
         ["once at 1 May 2026 14:00 Europe/Berlin", "only from 1 January 2026 to 31 December 2026"],
     ),
+    "an instant in a gap that the limits forbid": (
+        Schedule(zone=BERLIN, at=(local("2026-03-29T02:30:00"),), limits=Limits(zone=BERLIN, weekdays=(MON,))),
+        ["once at 29 March 2026 02:30 Europe/Berlin", "only on a Monday"],
+    ),
+    "an instant in a gap that the limits allow": (
+        Schedule(zone=BERLIN, at=(local("2026-03-29T02:30:00"),), limits=Limits(zone=BERLIN, weekdays=(SUN,))),
+        ["once at 29 March 2026 02:30 Europe/Berlin", "only on a Sunday", GAP],
+    ),
 }
 
 
