@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -39,9 +39,6 @@ from akjob.run.wards import Ended, Happening, Lost, NeverStarted, Started, Troub
 from akjob.timer import Alarm
 from akjob.toml.wire import from_json
 from akjob.worker import Worker
-
-if TYPE_CHECKING:
-    from akjob.spec.model import JobSpec
 
 Found = tuple[Change, list[Problem], tuple[Config, list[Problem]] | None]
 """What a look came to: what changed, what is wrong with watching, and the configuration if it is another one."""
@@ -104,7 +101,6 @@ class Daemon:
         )
         self._held: list[tuple[Effects, list[str]]] = []
         self._to_forget: list[str] = []
-        self._specs: dict[str, JobSpec] = {}
         self._open_before: list[ledger.OpenRun] = []
         self._unsure: list[Happening] = []
         self._unsure_us: int | None = None
@@ -130,6 +126,7 @@ class Daemon:
         self._look_us: int | None = None
         self._full = True
         self._jobset: JobSet | None = None
+        self._left_open = False  # what the last look found is judged at the next one only
         self._blamed: Revision | None = None
         self._blame_us: int | None = None
         self._prune_us = self.started_us + _PRUNE_PAUSE_US
@@ -366,6 +363,7 @@ class Daemon:
             return
         change, problems, config = found
         now = now_us()
+        self._left_open = change.look_again_us is not None
         if change.look_again_us is not None:
             self._look_us = change.look_again_us if self._look_us is None else min(self._look_us, change.look_again_us)
         if self._loader is not None and self._loader.links != self._links:
@@ -461,14 +459,14 @@ class Daemon:
     def _take_in(self, now: int) -> None:
         """Give the agenda what became of runs.
 
-        A run's row says which commit it started from. While git is being asked that is not known, and what happened to
-        the run waits, for a moment at most.
+        A run's row says which commit it started from. While git is being asked, or files have changed that have not
+        been judged yet, that is not known, and what happened to the run waits, for a moment at most.
         """
         if self._jobset is None:
             return
         revision = self._provenance.current() if self._wards.happened or self._unsure else None
         happened, self._wards.happened = self._wards.happened, []
-        if revision is not None and not revision.fresh and now < self._unsure_until(now):
+        if revision is not None and not self._is_sure(revision) and now < self._unsure_until(now):
             starting = {what.run for what in (*self._unsure, *happened) if isinstance(what, Started)}
             self._unsure += [what for what in happened if what.run in starting]
             happened = [what for what in happened if what.run not in starting]
@@ -477,6 +475,11 @@ class Daemon:
             self._unsure_us = None
         for what in happened:
             self._tell_agenda(what, revision, now)
+
+    def _is_sure(self, revision: Revision) -> bool:
+        """Say whether git's answer and the job set are of the same files."""
+        behind = self._quiet.due_us is not None or self._looking or self._left_open
+        return revision.fresh and not (behind and revision.commit is not None)
 
     def _unsure_until(self, now: int) -> int:
         if self._unsure_us is None:
@@ -500,14 +503,23 @@ class Daemon:
                 self._agenda.never_started(run, now, reason)
 
     def _start_known(self, run: str, pid: int, shim_pid: int, at_us: int, revision: Revision | None) -> None:
-        spec = self._specs.get(run)
-        if spec is None and self._jobset is not None:  # ordered by the akjobd before this one
-            row = self._agenda.run(run)
-            spec = None if row is None else self._jobset.jobs.get(row.job)
         commit = dirty = None
-        if revision is not None and spec is not None:
-            commit, dirty = revision.commit, revision.is_dirty(spec.sources)
+        known = self._agenda.run(run)
+        if revision is not None and revision.commit is not None and known is not None:
+            commit, dirty = revision.commit, self._differs(known.job, known.definition_sha256, revision)
         self._agenda.started(run, pid=pid, shim_pid=shim_pid, at_us=at_us, git_commit=commit, git_dirty=dirty)
+
+    def _differs(self, job: str, sha256: str | None, revision: Revision) -> bool | None:
+        """Say whether what a run was started with is something else than the commit has.
+
+        git answers for the files. Where they do not say what ran, because they were refused or changed since, what ran
+        is not the commit's either.
+        """
+        jobset = self._jobset
+        spec = None if jobset is None else jobset.jobs.get(job)
+        if jobset is None or spec is None or spec.sha256 != sha256 or job in jobset.broken or self._left_open:
+            return True
+        return revision.is_dirty(spec.sources)
 
     def _lose(self, run: str, reason: str, now: int) -> None:
         row = self._agenda.run(run)
@@ -559,7 +571,6 @@ class Daemon:
             for run in forget:
                 faultpoint.reached("ingested", run)
                 if not self._agenda.knows(run):
-                    self._specs.pop(run, None)
                     self._wards.forget(run)
             self._answer_waiting()
 
@@ -616,7 +627,6 @@ class Daemon:
             self._delete(path)
 
     def _order(self, start: Start) -> dict[str, Any]:
-        self._specs[start.run] = start.spec
         return order.make(
             start.spec,
             self.paths,

@@ -89,6 +89,7 @@ def running_of(run: Run) -> Running:
         pid=run.row.pid,
         shim_pid=run.shim_pid,
         started_us=run.row.started_us,
+        definition_sha256=run.row.definition_sha256,
     )
 
 

@@ -111,7 +111,7 @@ class Effects(Struct):
 
 
 class Running(Struct, frozen=True, kw_only=True):
-    """One run under way, for ``status``."""
+    """One run under way, and the definition that it has."""
 
     job: str
     run: str
@@ -121,6 +121,7 @@ class Running(Struct, frozen=True, kw_only=True):
     pid: int | None
     shim_pid: int | None
     started_us: int | None
+    definition_sha256: str | None
 
 
 class Run(Struct, kw_only=True, eq=False):

@@ -73,7 +73,7 @@ def _show_at(paths: Paths, job: str, run: str, *, as_json: bool) -> None:
 def _commit(row: Mapping[str, Any]) -> str:
     if row["git_commit"] is None:
         return ""
-    dirty = ", with changes that were not committed" if row["git_dirty"] else ""
+    dirty = ", from which it differed" if row["git_dirty"] else ""
     return f", commit {row['git_commit']}{dirty}"
 
 
@@ -112,17 +112,17 @@ def _lines(job: JobView, paths: Paths, *, colour: bool) -> list[str]:
     if spec is not None:
         limit = f" of {spec.runs}" if spec.runs is not None else ""
         facts.append(("started", f"{job.runs_started}{limit}"))
-        facts.append(("version", _version(spec, Provenance(paths).refresh_now())))
+        facts.append(("version", _version(job, spec, Provenance(paths).refresh_now())))
     lines += [f"  {label:<{_LABEL}}{text}" for label, text in facts]
     if spec is not None:
         lines += ["", *(f"  {visible(line)}".rstrip() for line in spec.definition.rstrip("\n").split("\n"))]
     return lines
 
 
-def _version(spec: JobSpec, revision: Revision) -> str:
+def _version(job: JobView, spec: JobSpec, revision: Revision) -> str:
     if revision.commit is None:
         return spec.sha256[:8]
-    dirty = ", with changes that are not committed" if revision.is_dirty(spec.sources) else ""
+    dirty = ", from which it differs" if job.broken is not None or revision.is_dirty(spec.sources) else ""
     return f"{spec.sha256[:8]}, commit {revision.commit[:8]}{dirty}"
 
 

@@ -337,4 +337,4 @@ def test_history_and_show_tell_the_versions_apart(deploy: Deploy) -> None:
         for number, run in enumerate(runs)
     ] == [True] * 3
     at = deploy.akjob("show", "one", "--at", runs[2]).stdout
-    assert f"commit {first}, with changes that were not committed" in at
+    assert f"commit {first}, from which it differed" in at

@@ -79,6 +79,36 @@ def test_a_broken_commit_never_stops_the_job(deploy: Deploy) -> None:
     assert len(set(slots)) == len(slots)
 
 
+def committed(deploy: Deploy) -> set[tuple[str, str]]:
+    """Return the commits that runs say they are from, without a difference, each with the definition that ran."""
+    found = "SELECT DISTINCT git_commit, definition_sha256 FROM runs WHERE job = 'tick' AND git_dirty = 0"
+    return {(row["git_commit"], row["definition_sha256"]) for row in deploy.sql(found)}
+
+
+def test_no_run_says_that_it_is_from_the_commit_that_broke_its_job(deploy: Deploy) -> None:
+    """The version before, which runs on, differs from that commit, whether it ever was committed or not."""
+    until(lambda: ticks(deploy, "", "one") and committed(deploy))
+    (first,) = committed(deploy)
+    broken = deploy.pull(tick=BROKEN)
+    differs = "SELECT 1 FROM runs WHERE state = 'succeeded' AND git_commit = ? AND git_dirty = 1"
+    until(lambda: deploy.sql(differs, broken))
+    deploy.restart()
+    goes_on(deploy)
+    assert committed(deploy) == {first}
+
+    deploy.write("jobs.d/tick.toml", GOOD % "two")
+    until(lambda: ticks(deploy, "", "two"))
+    deploy.write("jobs.d/tick.toml", BROKEN)
+    again = deploy.commit("broken again")
+    until(lambda: deploy.sql(differs, again))
+    assert committed(deploy) == {first}
+
+    deploy.write("jobs.d/tick.toml", GOOD % "three")
+    mended = deploy.commit("mended")
+    until(lambda: len(committed(deploy)) > 1)
+    assert {commit for commit, _ in committed(deploy)} == {first[0], mended}
+
+
 def test_every_second_has_its_row(deploy: Deploy) -> None:
     """No slot is lost to a broken file and a kill: from the first row to the last each second has exactly one."""
     until(lambda: ticks(deploy, "", "one"))

@@ -230,7 +230,15 @@ def test_show_knows_the_commit(root: Root) -> None:
     assert root.json("show", "tick")[0]["git_commit"] == commit
     assert f"commit {commit[:8]}\n" in root.akjob("show", "tick").stdout
     root.job("tick", HOURLY + "# changed\n")
-    assert "changes that are not committed" in root.akjob("show", "tick").stdout
+    assert f"commit {commit[:8]}, from which it differs\n" in root.akjob("show", "tick").stdout
+
+
+def test_show_does_not_say_that_the_last_good_version_is_from_the_commit_that_broke_it(root: Root) -> None:
+    """The files are as the commit has them, but what is in force is not what they say."""
+    load(root, "tick")
+    root.job("tick", "evry = 1\n")
+    commit = root.commit()
+    assert f"commit {commit[:8]}, from which it differs\n" in root.akjob("show", "tick").stdout
 
 
 def test_show_of_a_broken_job_says_what_runs_and_what_was_refused(root: Root) -> None:
@@ -313,9 +321,7 @@ def test_show_at_prints_the_definition_that_a_run_had(root: Root) -> None:
     assert old != new
     out = root.akjob("show", "tick", "--at", "r-o").stdout
     assert 'command = "x"' in out
-    assert out.startswith(
-        f"# tick as run r-old had it: {old}, commit {'c' * 40}, with changes that were not committed\n"
-    )
+    assert out.startswith(f"# tick as run r-old had it: {old}, commit {'c' * 40}, from which it differed\n")
     (found,) = root.json("show", "tick", "--at", "r-old")
     assert found["definition"]["command"] == "x"
     assert (found["run"], found["definition_sha256"], found["git_dirty"]) == ("r-old", old, True)
