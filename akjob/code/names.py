@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ _MAGIC = (
 )
 
 
+# A module that speaks of these may have modules looked for elsewhere too.
+_PATHS = re.compile(rb"\bsys\b.*\bpath\b|\baddsitedir\b")
+
+
 class Missing(Exception):  # noqa: N818 - a result, not a failure
     """A name that is certainly not there: what to say, and what was perhaps meant."""
 
@@ -36,6 +41,10 @@ class Missing(Exception):  # noqa: N818 - a result, not a failure
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class NoModule(Missing):
+    """A module that is not where it was looked for; it may be elsewhere."""
 
 
 class Unsure(Exception):  # noqa: N818 - as above
@@ -100,14 +109,14 @@ def _find_module(name: str, path: Sequence[str]) -> Module:
         full = ".".join(parts[:size])
         if folders is None:
             _unless_magic(module)
-            raise Missing(f"{full} cannot be there: {module.name if module else ''} is a module and no package")
+            raise NoModule(f"{full} cannot be there: {module.name if module else ''} is a module and no package")
         found = _look(full, folders, top=size == 1)
         if found is None:
             _unless_magic(module)
             where = ", ".join(folders) or "no folder"
             near = get_close_matches(parts[size - 1], _modules_in(folders), 1)
             hint = f"did you mean {'.'.join([*parts[: size - 1], near[0]])}?" if near else ""
-            raise Missing(f"there is no module {full}; looked in {where}", hint)
+            raise NoModule(f"there is no module {full}; looked in {where}", hint)
         if isinstance(found, ModuleSpec):
             inner = found.submodule_search_locations
             folders = None if inner is None else tuple(inner)
@@ -169,11 +178,15 @@ def _modules_in(folders: Sequence[str]) -> list[str]:
 
 
 class Namespace:
-    """What a module's source binds: each name with its binding, or None when there are several or it is unclear."""
+    """What a module's source binds: each name with its binding, or None when there are several or it is unclear.
 
-    def __init__(self, tree: ast.Module | None, *, magic: bool, fault: str = "") -> None:
+    ``moves_path`` says that its code may change where modules are looked for.
+    """
+
+    def __init__(self, tree: ast.Module | None, *, magic: bool, fault: str = "", moves_path: bool = False) -> None:
         self.fault = fault
         self.magic = magic or tree is None
+        self.moves_path = self.magic or moves_path
         self.bindings: dict[str, ast.AST | None] = {}
         self.stars: list[ast.ImportFrom] = []
         if tree is not None:
@@ -213,7 +226,8 @@ def _namespace(file: str, *_stamp: int) -> Namespace:
         return Namespace(None, magic=True, fault=fault)
     except (OSError, ValueError, RecursionError, MemoryError):
         return Namespace(None, magic=True)
-    return Namespace(tree, magic=any(word.encode() in source for word in _MAGIC))
+    magic = any(word.encode() in source for word in _MAGIC)
+    return Namespace(tree, magic=magic, moves_path=_PATHS.search(source) is not None)
 
 
 def bound(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.AST | None]]:
@@ -293,6 +307,17 @@ def find(target: str, path: Sequence[str]) -> Found:
                 raise Missing(missing.message, hint) from None
             raise
     raise first or Unsure
+
+
+def may_move_path(target: str, path: Sequence[str]) -> bool:
+    """Say whether calling a target may change where modules are looked for; not for one that is not there itself."""
+    try:
+        found = find(target, path)
+    except Missing:
+        return False
+    except (Unsure, RecursionError):
+        return True
+    return found.module.file is None or namespace(found.module.file).moves_path
 
 
 def _member(module: Module, names: Sequence[str], depth: int = 0) -> Found:

@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from akjob.code.arguments import Parameters, misfit
-from akjob.code.names import Found, Missing, Unsure, bound, find, plain, remembering
+from akjob.code.names import Found, Missing, NoModule, Unsure, bound, find, may_move_path, plain, remembering
 from akjob.code.pickles import examine_bytes
 from akjob.config import Config
 from akjob.errors import Severity
@@ -49,11 +49,14 @@ def check(spec: JobSpec, *, root: Path, config: Config) -> list[Finding]:
     path = search_path(str(root), cwd, config.pythonpath)
     findings: list[Finding] = []
     if here and "PYTHONPATH" not in spec.run.env and spec.run.env_file is None:
+        moved = ""
         for index, target in enumerate(spec.run.setup):
-            findings += check_callable(target, (), {}, path, key=("run", "setup", index))
+            findings += check_callable(target, (), {}, path, key=("run", "setup", index), moved=moved)
+            moved = moved or (target if may_move_path(target, path) else "")
         if isinstance(spec.code, DottedCallable):
             by_hand = not _has_trigger(spec)
-            findings += check_callable(spec.code.target, spec.args, spec.kwargs, path, more_arguments=by_hand)
+            given = spec.code.target, spec.args, spec.kwargs
+            findings += check_callable(*given, path, more_arguments=by_hand, moved=moved)
     if isinstance(spec.code, DillFile):
         findings += check_dill(os.path.join(root, os.path.dirname(spec.file)), spec.code, HERE if here else None)
     return findings
@@ -81,14 +84,21 @@ def check_callable(  # noqa: PLR0913 - two of them have defaults that nearly alw
     *,
     key: Key = ("callable",),
     more_arguments: bool = False,
+    moved: str = "",
 ) -> list[Finding]:
     """Return what is certainly wrong with a dotted callable and its arguments: at most one finding.
 
-    ``more_arguments``: a run by hand may bring keyword arguments of its own, so none is missing.
+    ``more_arguments``: a run by hand may bring keyword arguments of its own, so none is missing. ``moved``: a
+    target that is called before and may change the path, so that no module is certainly missing.
     """
     try:
         found = find(target, path)
         wrong = _judge(found, args, kwargs, more_arguments)
+    except NoModule as missing:
+        if not moved:
+            return [Finding(key, "error", "callable-not-found", missing.message, missing.hint)]
+        hint = f"{moved} is called before and may change where modules are looked for: only a run can tell"
+        return [Finding(key, "info", "callable-not-found", missing.message, hint)]
     except Missing as missing:
         return [Finding(key, "error", "callable-not-found", missing.message, missing.hint)]
     except (Unsure, RecursionError):

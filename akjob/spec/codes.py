@@ -253,6 +253,7 @@ _CODE = {
         "error",
         "The module or the name in it cannot be found; nothing is imported to find out.",
         "Modules are looked for in the root, `cwd`, `pythonpath` of `etc/akjob.toml`, then where Python looks.",
+        (("info", "for a module, after a `setup` that may change where Python looks"),),
     ),
     "dill-broken": Entry("error", "The dill file cannot be taken apart.", "Make it again with `akjob pack`."),
     "dill-changed": Entry(

@@ -127,6 +127,30 @@ def test_callable_is_found_without_importing(root: Root) -> None:
     assert root.problems() == [("jobs.d/b.toml", 2, 12, "error", "callable-not-found")]
 
 
+def test_a_setup_may_change_where_modules_are_looked_for(root: Root) -> None:
+    """After one that may, a missing module is no error; after others, and for other findings, all is as ever."""
+    root.write("paths.py", "import sys\ndef setup():\n    sys.path.insert(0, 'elsewhere')\n")
+    root.write("plain.py", "def setup(): ...\n")
+    root.write("mod.py", "def main(): ...\n")
+    for name, target, setup in (
+        ("a", "only.there:go", '"paths:setup", "also.there:go"'),
+        ("b", "only.there:go", '"plain:setup"'),
+        ("c", "mod:mian", '"paths:setup"'),
+        ("d", "mod:main", '"only.there:go", "paths:setup"'),
+    ):
+        root.write(f"jobs.d/{name}.toml", f'callable = "{target}"\n[run]\nsetup = [{setup}]\n')
+    assert root.problems() == [
+        ("jobs.d/a.toml", 1, 12, "info", "callable-not-found"),
+        ("jobs.d/a.toml", 3, 25, "info", "callable-not-found"),
+        ("jobs.d/b.toml", 1, 12, "error", "callable-not-found"),
+        ("jobs.d/c.toml", 1, 12, "error", "callable-not-found"),
+        ("jobs.d/d.toml", 3, 10, "error", "callable-not-found"),
+    ]
+    first = validate(root.paths, now_us=NOW_US)[0]
+    assert "no module only" in first.message
+    assert "paths:setup is called before and may change where modules are looked for" in first.hint
+
+
 def test_names(root: Root) -> None:
     """Bad names, and names that differ only in case, are problems."""
     root.write("jobs.d/Report.toml")
