@@ -20,7 +20,8 @@ from akjob.code.names import Found, Missing, NoModule, Unsure, bound, find, may_
 from akjob.code.pickles import examine_bytes
 from akjob.config import Config
 from akjob.errors import Severity
-from akjob.spec.model import DillFile, DottedCallable, JobSpec
+from akjob.spec import JobSpec, Rest
+from akjob.spec.model import DillFile, DottedCallable
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 EXAMINED = 64 * 1024 * 1024
@@ -39,16 +40,19 @@ class Finding(Struct, frozen=True):
     hint: str = ""
 
 
-def check(spec: JobSpec, *, root: Path, config: Config) -> list[Finding]:
+def check(job: Rest, *, root: Path, config: Config) -> list[Finding]:
     """Return what is wrong with the code of a job whose root is ``root``. Reads files, imports and runs nothing.
 
     With ``interpreter`` set, the path and the Python of the run are not known here: what depends on them is not judged.
+    Nor is what depends on keys of which nothing is known, for they are wrong.
     """
-    here = spec.run.interpreter is None
+    spec = job.spec
+    here = spec.run.interpreter is None and job.knows("run", "interpreter")
+    sure = here and all(job.knows("run", key) for key in ("cwd", "env", "env_file", "setup"))
     cwd = os.path.join(root, spec.run.cwd) if spec.run.cwd else str(root)
     path = search_path(str(root), cwd, config.pythonpath)
     findings: list[Finding] = []
-    if here and "PYTHONPATH" not in spec.run.env and spec.run.env_file is None:
+    if sure and "PYTHONPATH" not in spec.run.env and spec.run.env_file is None:
         moved = ""
         for index, target in enumerate(spec.run.setup):
             findings += check_callable(target, (), {}, path, key=("run", "setup", index), moved=moved)
@@ -59,6 +63,8 @@ def check(spec: JobSpec, *, root: Path, config: Config) -> list[Finding]:
             findings += check_callable(*given, path, more_arguments=by_hand, moved=moved)
     if isinstance(spec.code, DillFile):
         findings += check_dill(os.path.join(root, os.path.dirname(spec.file)), spec.code, HERE if here else None)
+    if not (job.knows("args") and job.knows("kwargs")):
+        findings = [one for one in findings if one.code != "arguments"]
     return findings
 
 

@@ -1,7 +1,16 @@
 """What a job is: TOML text to a frozen JobSpec or to all its Problems, and back."""
 
 from akjob.spec.model import JobSpec
-from akjob.spec.parse import Defaults, ParseResult, config_problems, load_definition, parse_defaults, parse_job
+from akjob.spec.parse import (
+    Defaults,
+    ParseResult,
+    Rest,
+    config_problems,
+    load_definition,
+    parse_defaults,
+    parse_job,
+    parse_rest,
+)
 from akjob.spec.schema import json_schema
 from akjob.spec.table import definition_table, job_table
 from akjob.spec.write import edit_file, to_toml, write_file
@@ -12,6 +21,7 @@ __all__ = [
     "JobSpec",
     "ParseResult",
     "Positions",
+    "Rest",
     "config_problems",
     "definition_table",
     "edit_file",
@@ -21,6 +31,7 @@ __all__ = [
     "locate",
     "parse_defaults",
     "parse_job",
+    "parse_rest",
     "to_toml",
     "write_file",
 ]

@@ -100,6 +100,7 @@ def unknown(name: str, path: Path, out: Reading, members: Keys) -> None:
         out.bad((*path, name), "unknown-key", message, f"write {synonym}", at_key=True)
     elif home is not None and len(path) < 2 and home != here.removeprefix("in ").replace("at the top", "the top"):  # noqa: PLR2004 - only the tables at the top have homes
         where = "above the first [table]" if home == "the top" else f"below {home}"
+        out.guessed.add(_at_home(synonym))
         message = f"unknown key `{name}` {here}; `{synonym}` belongs {where}"
         out.bad((*path, name), "unknown-key", message, f"move it {where}", at_key=True)
     else:
@@ -111,5 +112,12 @@ def unknown(name: str, path: Path, out: Reading, members: Keys) -> None:
             out.unknown_key((*path, name), members)
             return
         where = "above the first [table]" if _HOMES[elsewhere] == "the top" else f"below {_HOMES[elsewhere]}"
+        out.guessed.add(_at_home(elsewhere))
         message = f"unknown key `{name}` {here}; did you mean `{elsewhere}`, which belongs {where}?"
         out.bad((*path, name), "unknown-key", message, f"write {elsewhere} {where}", at_key=True)
+
+
+def _at_home(name: str) -> Path:
+    """Return the path of a key in the table that it belongs in."""
+    home = _HOMES[name]
+    return (name,) if home == "the top" else (home.strip("[]"), name)

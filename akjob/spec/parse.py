@@ -3,7 +3,7 @@
 import hashlib
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -22,9 +22,11 @@ from akjob.spec.values import Reading
 from akjob.spec.when import LIMITS, SCHEDULE, TRIGGERS, make_schedule
 from akjob.toml.faults import dotted
 from akjob.toml.read import read_table
+from akjob.toml.scan import Path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _NAME_HINT = "rename the file: letters, digits, `.`, `_` and `-`, the first one a letter or a digit"
+_ROUNDS = 4  # what is wrong shows something else that is, three times over at most
 _JOB_LIMITS = ("runs", "when_done")  # what [limits] says of the job and not of its instants
 _NO_TABLE: Mapping[str, Any] = {}
 
@@ -40,11 +42,32 @@ class Defaults(Struct, frozen=True, eq=False):
     """One ``_defaults.toml``, or the job defaults of ``etc/akjob.toml``: its table, valid but for ``problems``.
 
     ``file`` is its path below the root. Jobs below a file of defaults with errors are refused with those errors.
+    ``wrong`` has the paths of what is wrong in it, ``()`` when nothing of it could be read.
     """
 
     file: str
     table: Mapping[str, Any]
     problems: tuple[Problem, ...] = ()
+    wrong: frozenset[Path] = frozenset()
+
+
+class Rest(Struct, frozen=True):
+    """What is right of a refused file: the job that it would be, never to be run, and the paths of what is ``wrong``.
+
+    Among those are the keys that were perhaps meant: of no path there anything is known.
+    """
+
+    spec: JobSpec
+    wrong: frozenset[Path]
+
+    def knows(self, *path: str | int) -> bool:
+        """Say whether the value at a path is as the file means it."""
+        return not touches(self.wrong, path)
+
+
+def touches(wrong: Iterable[Path], path: Path) -> bool:
+    """Say whether something wrong is at a path, above or below it."""
+    return any(one[: len(path)] == path[: len(one)] for one in wrong)
 
 
 class _Base(Struct, frozen=True, eq=False):
@@ -94,6 +117,43 @@ def parse_job(  # noqa: PLR0913 - a file, and all that its meaning depends on
     if not out.found and not base.problems:
         return ParseResult(spec, ())
     return ParseResult(None if base.problems else spec, (*out.problems(file, text), *base.problems))
+
+
+def parse_rest(
+    name: str, file: str, text: str | bytes, *, defaults: Sequence[Defaults] = (), config: Config | None = None
+) -> Rest | None:
+    """Read what is right of a file that :func:`parse_job` refuses, for looking at what it names.
+
+    None when that cannot be told: the text, or that of its defaults, is no TOML.
+    """
+    table, _, problem = read_table(file, text)
+    chain = (_config_defaults(config or _CONFIG), *defaults)
+    wrong = frozenset(path for one in chain for path in one.wrong)
+    if problem is not None or () in wrong:
+        return None
+    base = _make_base([Defaults(one.file, _without(one.table, one.wrong)) for one in chain], ())
+    for _ in range(_ROUNDS):
+        out = Reading()
+        spec = _read_job(name, file, table, base, out, None, resolve=False)
+        if spec is not None:
+            return Rest(spec, wrong)
+        found = out.wrong - {()}
+        wrong |= found
+        table = _without(table, found)
+        if not any(key in table for key in CODE):
+            table["command"] = "true"  # for there is no job without; that it lacks is said already
+    return None
+
+
+def _without(table: Mapping[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
+    """Return a table without what stands at these paths; an item of an array takes the array along."""
+    left = dict(table)
+    for head in {path[0] for path in paths}:
+        below = [path[1:] for path in paths if path[0] == head]
+        value = left.pop(str(head), None)
+        if type(value) is dict and all(below):
+            left[str(head)] = _without(value, below)
+    return left
 
 
 def _read_job(  # noqa: PLR0913, PLR0917 - as above
@@ -292,7 +352,7 @@ def parse_defaults(file: str, text: str | bytes) -> Defaults:
     """Read one ``_defaults.toml``: any keys of a job but the code to run, triggers and ``limits.runs``."""
     table, text, problem = read_table(file, text)
     if problem is not None:
-        return Defaults(file, {}, (problem,))
+        return Defaults(file, {}, (problem,), frozenset({()}))
     out = Reading()
     allowed: dict[str, Any] = {}
     for key, value in table.items():
@@ -305,7 +365,8 @@ def parse_defaults(file: str, text: str | bytes) -> Defaults:
             TOP[key].read(value, (key,), out)
         else:
             allowed[key] = _read_default_table(key, value, out)
-    return Defaults(file, allowed, out.problems(file, text))
+    forbidden = {fault.path for fault in out.found if fault.code == "not-in-defaults"}
+    return Defaults(file, allowed, out.problems(file, text), out.wrong - forbidden)
 
 
 def _read_default(key: str, value: Any, out: Reading) -> None:
@@ -350,7 +411,7 @@ def _config_defaults(config: Config) -> Defaults:
     if config.run_defaults:
         fields(config.run_defaults, ("run",), out, RUN)
         table["run"] = config.run_defaults
-    return Defaults(config.file, table, out.problems(config.file, config.text))
+    return Defaults(config.file, table, out.problems(config.file, config.text), out.wrong)
 
 
 _CONFIG = Config()
@@ -365,14 +426,14 @@ def _base(defaults: Sequence[Defaults], config: Config) -> _Base:
     if base is None:
         if len(_bases) >= _MOST_BASES:
             _bases.clear()
-        base = _bases[key] = _make_base(defaults, config)
+        base = _bases[key] = _make_base((_config_defaults(config), *defaults), (config, *defaults))
     return base
 
 
-def _make_base(defaults: Sequence[Defaults], config: Config) -> _Base:
+def _make_base(chain: Sequence[Defaults], made_of: tuple[object, ...]) -> _Base:
+    """Merge the configuration's defaults and those of the folders."""
     top: dict[str, Any] = {}
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    chain = (_config_defaults(config), *defaults)
     for one in chain:
         for key, value in one.table.items():
             if key not in SECTIONS:
@@ -386,7 +447,7 @@ def _make_base(defaults: Sequence[Defaults], config: Config) -> _Base:
     out = Reading()
     policy = {} if problems else fields(sections["run"], ("run",), out, RUN)
     return _Base(
-        made_of=(config, *defaults),
+        made_of=made_of,
         top=top,
         read={} if problems else fields(top, (), out, TOP),
         schedule=sections["schedule"],
@@ -395,7 +456,7 @@ def _make_base(defaults: Sequence[Defaults], config: Config) -> _Base:
         sections=any(sections.values()),
         policy=policy,
         whole_policy=RunPolicy(**policy),
-        files=tuple(one.file for one in defaults),
+        files=tuple(one.file for one in chain[1:]),
         problems=problems,
     )
 

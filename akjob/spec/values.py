@@ -24,7 +24,12 @@ class Reading(Faults):
     def __init__(self, zone: str = "UTC") -> None:
         super().__init__()
         self.zone = zone
-        self.guessed: set[Path] = set()  # keys that are there under a misspelt name
+        self.guessed: set[Path] = set()  # keys that are there under a misspelt name, or in a wrong table
+
+    @property
+    def wrong(self) -> frozenset[Path]:
+        """Where there is an error, and the keys that were perhaps meant: of those nothing is known."""
+        return frozenset({fault.path for fault in self.found if fault.severity == "error"} | self.guessed)
 
 
 Reader = Callable[[Any, Path, Reading], Any]

@@ -14,7 +14,7 @@ from akjob.errors import AkjobError, Problem
 from akjob.jobset import scan, trust
 from akjob.jobset.loader import case_problem, without_collections
 from akjob.jobset.scan import DEFAULTS, SUFFIX
-from akjob.spec import Defaults, ParseResult, config_problems, parse_defaults, parse_job
+from akjob.spec import Defaults, ParseResult, Rest, config_problems, parse_defaults, parse_job, parse_rest
 from akjob.spec.model import Command, DillFile, DottedCallable, JobSpec
 from akjob.toml.faults import dotted
 from akjob.toml.read import read_table
@@ -275,15 +275,23 @@ class _Folder:
         result = self.parse(path, data, resolve=False)
         if result.problems:
             yield from result.problems
-        spec = result.spec
-        if spec is None:
+        job = self._rest(path, data) if result.spec is None else Rest(result.spec, frozenset())
+        if job is None:
             return
+        spec = job.spec
         findings = list(self._surroundings.findings(spec))
         if not isinstance(spec.code, Command) or spec.run.setup:
-            findings += check(spec, root=Path(self._root), config=self._config)
+            findings += check(job, root=Path(self._root), config=self._config)
             yield from self._code_trust(spec, path)
+        findings = [finding for finding in findings if job.knows(*finding.key)]
         if findings:
             yield from self._place_findings(path, findings)
+
+    def _rest(self, path: str, data: bytes) -> Rest | None:
+        """Read what is right of a refused file: what that names can be looked at all the same."""
+        chain = self._chain(path.rpartition("/")[0])
+        name = scan.printable(path.removesuffix(SUFFIX))
+        return parse_rest(name, self.file(path), data, defaults=chain, config=self._config)
 
     def parse(self, path: str, data: bytes | None = None, *, resolve: bool = True) -> ParseResult:
         """Parse one job file over its defaults, and read it before unless its ``data`` are given."""
@@ -336,7 +344,7 @@ class _Folder:
             if error.code == "not-a-file":
                 return None, ()  # the look at the folder warns of it, and akjobd passes it over
             problem = Problem(file=file, code=error.code, message=error.message, hint=error.hint)
-            return Defaults(file, {}, (problem,)), (problem,)
+            return Defaults(file, {}, (problem,), frozenset({()})), (problem,)
         defaults = parse_defaults(file, data)
         return defaults, defaults.problems
 

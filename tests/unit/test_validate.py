@@ -127,6 +127,53 @@ def test_callable_is_found_without_importing(root: Root) -> None:
     assert root.problems() == [("jobs.d/b.toml", 2, 12, "error", "callable-not-found")]
 
 
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ('callable = "mm:f7"\nfoo = 1\n[run]\ncwd = "nope"\n', ["callable-not-found", "unknown-key", "cwd-missing"]),
+        ('callable = "mod:mian"\n[schedule]\nevry = "1h"\n', ["callable-not-found", "unknown-key"]),
+        ('callable = "mod:main"\nargs = [1]\n[run]\ntimout = 1\n', ["arguments", "unknown-key"]),
+        ('callable = 1\n[run]\nsetup = ["mod:mian"]\n', ["wrong-type", "callable-not-found"]),
+        ('args = [1]\n[run]\ncwd = "nope"\n', ["no-code", "cwd-missing"]),
+        ('command = "x"\ncallable = "mod:main"\n[run]\ncwd = "nope"\n', ["several-codes", "cwd-missing"]),
+        ('callable = "mod:mian"\n[run]\nenv = { A = 1, B = { file = "none" } }\n', ["wrong-type", "secret-missing"]),
+        (
+            'dill = { file = "x.dill", sha256 = "0", python = "3.11" }\n[run]\nenv_file = "none"\n',
+            ["bad-dill", "env-file-missing"],
+        ),
+        ('command = "x"\n[schedule]\nmonthly = { days = [1] }\n[run]\ncwd = "nope"\n', ["missing-key", "cwd-missing"]),
+        # what is said follows from what is wrong, or may do so: nothing more is said
+        ('callable = "mod:takes"\nkwarg = { a = 1 }\n[schedule]\ndaily = 00:00:00\n', ["unknown-key"]),
+        ('callable = "mod:takes"\nargs = 1\n[schedule]\ndaily = 00:00:00\n', ["wrong-type"]),
+        ('callable = "mm:f7"\n[run]\ninterpretr = ".venv/bin/python"\n', ["unknown-key"]),
+        ('callable = "mm:f7"\ninterpreter = ".venv/bin/python"\n', ["unknown-key"]),
+        ('callable = "mm:f7"\n[run]\ncwd = 1\n', ["wrong-type"]),
+        ('callable = "mm:f7"\nrun = 1\n', ["wrong-type"]),
+        ('callable = "mm:f7"\n[run\n', ["toml-syntax"]),
+    ],
+)
+def test_what_is_right_of_a_refused_file_is_looked_at(root: Root, text: str, codes: list[str]) -> None:
+    """Code and surroundings are judged in the same go as the keys, as far as the keys concerned are right."""
+    root.write("mod.py", "def main(): ...\ndef takes(a): ...\n")
+    root.write("jobs.d/a.toml", text)
+    assert [code for *_, code in root.problems()] == codes
+
+
+def test_what_is_right_of_defaults_is_looked_at(root: Root) -> None:
+    """A mistake in shared files hides nothing of what the jobs below name, unless it may bring it about."""
+    root.write("jobs.d/_defaults.toml", 'command = "x"\n[run]\ntimout = 1\ncwd = "nope"\n')
+    root.write("jobs.d/a.toml", 'callable = "mm:f7"\n')
+    assert root.problems() == [
+        ("jobs.d/_defaults.toml", 1, 1, "error", "not-in-defaults"),
+        ("jobs.d/_defaults.toml", 3, 1, "error", "unknown-key"),
+        ("jobs.d/_defaults.toml", 4, 7, "error", "cwd-missing"),
+        ("jobs.d/a.toml", 1, 12, "error", "callable-not-found"),
+    ]
+    for text in ('[run]\ninterpreter = ""\n', "[run\n"):
+        root.write("jobs.d/_defaults.toml", text)
+        assert [file for file, *_ in root.problems()] == ["jobs.d/_defaults.toml"]
+
+
 def test_a_setup_may_change_where_modules_are_looked_for(root: Root) -> None:
     """After one that may, a missing module is no error; after others, and for other findings, all is as ever."""
     root.write("paths.py", "import sys\ndef setup():\n    sys.path.insert(0, 'elsewhere')\n")
@@ -184,20 +231,17 @@ def test_a_mistake_that_jobs_share_is_told_once(root: Root, monkeypatch: pytest.
     wrong = [
         ("etc/akjob.toml", 2, 8, "error", "out-of-range"),
         ("jobs.d/_defaults.toml", 2, 11, "error", "bad-duration"),
-    ]
-    assert root.problems() == wrong
-    assert [one.hint.partition("(")[2] for one in validate(root.paths, now_us=NOW_US)] == [
-        "6 jobs have it from here)"
-    ] * 2
-    root.write("jobs.d/_defaults.toml", '[run]\ntimeout = "5m"\n')
-    root.write("etc/akjob.toml", "")
-    wrong = [
         ("jobs.d/sub/_defaults.toml", 1, 8, "error", "arguments"),
         ("jobs.d/sub/_defaults.toml", 3, 10, "error", "callable-not-found"),
     ]
     assert root.problems() == wrong
     told = validate(root.paths, now_us=NOW_US)
-    assert all("(5 jobs have it from here)" in one.hint for one in told)
+    assert [one.hint[-26:] for one in told] == [f"({count} jobs have it from here)" for count in (6, 6, 5, 5)]
+    root.write("jobs.d/_defaults.toml", '[run]\ntimeout = "5m"\n')
+    root.write("etc/akjob.toml", "")
+    del wrong[:2]
+    assert root.problems() == wrong
+    told = validate(root.paths, now_us=NOW_US)
     monkeypatch.setattr("akjob.validate.split.WORTH_IT", 2)
     monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0, 1, 2})
     assert validate(root.paths, now_us=NOW_US) == told
