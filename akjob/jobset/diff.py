@@ -13,28 +13,33 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from akjob.config import Config, Paths, load_config
 from akjob.errors import Problem, visible
 from akjob.instants import to_datetime
 from akjob.jobset import git, scan
 from akjob.jobset.scan import DEFAULTS, SUFFIX
+from akjob.jobset.tree import Tree, Unseen
 from akjob.schedule import Memory, compile_schedule, get_zone, next_slots
 from akjob.spec import Defaults, JobSpec, config_problems, parse_defaults, parse_job
 from akjob.spec.canonical import value_text
 from akjob.spec.table import job_table
 
 SLOTS = 5
-_LINK = "120000"
 
 
 class Side(Struct, frozen=True, kw_only=True):
-    """The jobs of one side, and what of it is refused, by job. ``title`` is what the side is called."""
+    """The jobs of one side, and what of it is refused, by job. ``title`` is what the side is called.
+
+    ``unseen`` has the files and folders, below ``jobs.d``, of which nothing is known.
+    """
 
     title: str
     jobs: Mapping[str, JobSpec]
     refused: Mapping[str, tuple[Problem, ...]]
     problems: tuple[Problem, ...] = ()
+    unseen: Mapping[str, Problem] = {}
 
 
 class KeyChange(Struct, frozen=True):
@@ -65,18 +70,22 @@ class Rename(Struct, frozen=True):
 
 
 class Addition(Struct, frozen=True):
-    """A new job, and its next slots."""
+    """A job that was not there, or was refused, and its next slots."""
 
     job: str
     after: tuple[str, ...]
 
 
 class Refusal(Struct, frozen=True):
-    """A job that akjobd would refuse, and why. ``keeps`` says that the definition before would go on."""
+    """A job that akjobd would refuse, and why.
+
+    ``keeps`` says that the definition before would go on, ``before`` that it was refused before, for the same reasons.
+    """
 
     job: str
     keeps: bool
     problems: tuple[Problem, ...]
+    before: bool = False
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -85,6 +94,7 @@ class Difference(Struct, frozen=True, kw_only=True):
     old: str
     new: str
     added: tuple[Addition, ...]
+    repaired: tuple[Addition, ...]
     removed: tuple[str, ...]
     renamed: tuple[Rename, ...]
     changed: tuple[JobChange, ...]
@@ -94,7 +104,13 @@ class Difference(Struct, frozen=True, kw_only=True):
     @property
     def is_empty(self) -> bool:
         """Say whether nothing changes."""
-        return not (self.added or self.removed or self.renamed or self.changed or self.refused or self.problems)
+        news = any(not one.before for one in self.refused) or bool(self.problems)
+        return not (news or self.added or self.repaired or self.removed or self.renamed or self.changed)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Say whether something of the newer side would be refused, whether it was before or not."""
+        return bool(self.refused) or any(problem.severity == "error" for problem in self.problems)
 
 
 # reading a side
@@ -104,12 +120,19 @@ def at_revision(paths: Paths, revision: str) -> Side:
     """Return the jobs of a commit. Raises AkjobError (exit code 2) when there is no such revision."""
     root = str(paths.root)
     commit = git.commit_of(root, revision)
-    files = _contents(git.files_at(root, commit, "jobs.d"))
-    settings = _contents(git.files_at(root, commit, "etc")).get("akjob.toml")
-    config, problems = _config(settings)
+    tree = Tree(root, commit)
+    look = tree.look("jobs.d")
+    unseen = dict(look.unseen)
+    try:
+        config, problems = _config(tree.read(git.CONFIG))
+    except Unseen as error:
+        config, problems = load_config(paths.config_file)
+        message = f"{error.why}: the configuration is taken as it is now"
+        problem = Problem(file=git.CONFIG, severity="warning", code="not-in-commit", message=message, hint=error.hint)
+        problems.append(problem)
     short = commit[:10]
     title = short if commit.startswith(revision) else f"{revision} ({short})"
-    return read_side(title, files, config, problems)
+    return read_side(title, look.files, config, problems, unseen)
 
 
 def of_work_tree(paths: Paths) -> Side:
@@ -117,8 +140,8 @@ def of_work_tree(paths: Paths) -> Side:
     folder = str(paths.jobs_d)
     listing = scan.scan(folder)
     names = [*listing.files, *(f"{below}/{DEFAULTS}" if below else DEFAULTS for below in listing.defaults)]
-    files: dict[str, bytes] = {}
-    problems = list(listing.problems)
+    files: dict[str, bytes | Problem] = {}
+    unseen: dict[str, Problem] = {}
     for name in names:
         try:
             files[name], _ = scan.read(f"{folder}/{name}")
@@ -126,31 +149,59 @@ def of_work_tree(paths: Paths) -> Side:
             continue
         except scan.Unreadable as error:
             file = f"jobs.d/{scan.printable(name)}"
-            problems.append(Problem(file=file, code=error.code, message=error.message, hint=error.hint))
-    config, others = load_config(paths.config_file)
-    return read_side("the work tree", files, config, [*others, *problems])
+            files[name] = Problem(file=file, code=error.code, message=error.message, hint=error.hint)
+    for name, why in listing.unreadable.items():
+        is_file = scan.is_job_path(name) or posixpath.basename(name) == DEFAULTS
+        file = f"jobs.d/{scan.printable(name)}".rstrip("/")
+        hint = "mend the permissions, the link or the file system"
+        problem = Problem(file=file, code="unreadable", message=f"it cannot be looked at: {why}", hint=hint)
+        (files if is_file else unseen)[name] = problem
+    config, problems = load_config(paths.config_file)
+    return read_side("the work tree", files, config, [*problems, *listing.problems], unseen)
 
 
-def read_side(title: str, files: Mapping[str, bytes], config: Config, problems: list[Problem]) -> Side:
-    """Parse all job files of one side, by their path below ``jobs.d``, over their defaults."""
+def read_side(
+    title: str,
+    files: Mapping[str, bytes | Problem],
+    config: Config,
+    problems: list[Problem],
+    unseen: Mapping[str, Problem] | None = None,
+) -> Side:
+    """Parse all job files of one side, by their path below ``jobs.d``, over their defaults.
+
+    A Problem stands for a file that is there and cannot be read. ``unseen`` is as in :class:`~akjob.jobset.tree.Look`.
+    """
     defaults = {
-        posixpath.dirname(path): parse_defaults(f"jobs.d/{path}", data)
+        posixpath.dirname(path): _defaults(f"jobs.d/{scan.printable(path)}", data)
         for path, data in files.items()
         if posixpath.basename(path) == DEFAULTS and scan.is_job_path(posixpath.join(posixpath.dirname(path), "x.toml"))
     }
     jobs: dict[str, JobSpec] = {}
     refused: dict[str, tuple[Problem, ...]] = {}
-    for path in sorted(files):
+    for path, data in sorted(files.items()):
         if not scan.is_job_path(path):
             continue
         name = scan.printable(path.removesuffix(SUFFIX))
+        if isinstance(data, Problem):
+            refused[name] = (data,)
+            continue
         chain = tuple(_chain(posixpath.dirname(path), defaults))
-        result = parse_job(name, f"jobs.d/{scan.printable(path)}", files[path], defaults=chain, config=config)
+        result = parse_job(name, f"jobs.d/{scan.printable(path)}", data, defaults=chain, config=config)
         if result.spec is None:
             refused[name] = tuple(problem for problem in result.problems if problem.severity == "error")
         else:
             jobs[name] = result.spec
-    return Side(title=title, jobs=jobs, refused=refused, problems=(*problems, *config_problems(config)))
+    return Side(
+        title=title,
+        jobs=jobs,
+        refused=refused,
+        problems=(*problems, *config_problems(config)),
+        unseen={scan.printable(path): problem for path, problem in (unseen or {}).items()},
+    )
+
+
+def _defaults(shown: str, data: bytes | Problem) -> Defaults:
+    return Defaults(shown, {}, (data,), frozenset({()})) if isinstance(data, Problem) else parse_defaults(shown, data)
 
 
 def _chain(folder: str, defaults: Mapping[str, Defaults]) -> Iterator[Defaults]:
@@ -159,22 +210,6 @@ def _chain(folder: str, defaults: Mapping[str, Defaults]) -> Iterator[Defaults]:
         yield from _chain(posixpath.dirname(folder), defaults)
     if folder in defaults:
         yield defaults[folder]
-
-
-def _contents(files: Mapping[str, git.TreeFile]) -> dict[str, bytes]:
-    """Return the files' contents; a symlink's is that of the file that it leads to, if that is among them."""
-    found = {}
-    for name, file in files.items():
-        target, path = file, name
-        for _ in range(8):
-            if target.mode != _LINK:
-                found[name] = target.data
-                break
-            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), target.data.decode("utf-8", "replace")))
-            if path not in files:
-                break
-            target = files[path]
-    return found
 
 
 def _config(text: bytes | None) -> tuple[Config, list[Problem]]:
@@ -191,29 +226,55 @@ def _config(text: bytes | None) -> tuple[Config, list[Problem]]:
 
 
 def compare(old: Side, new: Side, now_us: int) -> Difference:
-    """Return what changes from ``old`` to ``new``; slots are those after ``now_us``."""
-    fresh = sorted(new.jobs.keys() - old.jobs.keys() - old.refused.keys())
-    gone = sorted(old.jobs.keys() - new.jobs.keys() - new.refused.keys())
-    renamed = _renamed([old.jobs[name] for name in gone], [new.jobs[name] for name in fresh])
+    """Return what changes from ``old`` to ``new``; slots are those after ``now_us``.
+
+    What one side does not show is left out on both, and said.
+    """
+    unseen = {**old.unseen, **new.unseen}
+    old, new = _shown_of(old, unseen), _shown_of(new, unseen)
+    names = old.jobs.keys() | old.refused.keys()
+    fresh, gone = sorted(new.jobs.keys() - names), sorted(names - new.jobs.keys() - new.refused.keys())
+    renamed = _renamed([old.jobs[name] for name in gone if name in old.jobs], [new.jobs[name] for name in fresh])
     before, after = {one.old for one in renamed}, {one.new for one in renamed}
     pairs = [(name, name) for name in old.jobs.keys() & new.jobs.keys()] + [(one.old, one.new) for one in renamed]
     changed = (_job_change(old.jobs[was], new.jobs[name], now_us) for was, name in sorted(pairs, key=itemgetter(1)))
-    mended = sorted(new.jobs.keys() & old.refused.keys())
-    added = sorted([*(name for name in fresh if name not in after), *mended])
     refused = [
-        Refusal(name, name in old.jobs, problems)
+        Refusal(name, name in old.jobs, problems, old.refused.get(name) == problems)
         for name, problems in sorted(new.refused.items())
-        if old.refused.get(name) != problems
     ]
+    errors = (one for one in new.problems if one.severity == "error" and one not in old.problems)
+    taken_as_now = (one for one in (*old.problems, *new.problems) if one.code == "not-in-commit")
     return Difference(
         old=old.title,
         new=new.title,
-        added=tuple(Addition(name, slot_texts(new.jobs[name], now_us)) for name in added),
+        added=tuple(Addition(name, slot_texts(new.jobs[name], now_us)) for name in fresh if name not in after),
+        repaired=tuple(
+            Addition(name, slot_texts(new.jobs[name], now_us)) for name in sorted(new.jobs.keys() & old.refused.keys())
+        ),
         removed=tuple(name for name in gone if name not in before),
         renamed=tuple(renamed),
         changed=tuple(change for change in changed if change is not None),
         refused=tuple(refused),
-        problems=tuple(one for one in new.problems if one.severity == "error" and one not in old.problems),
+        problems=tuple(dict.fromkeys([*errors, *taken_as_now, *unseen.values()])),
+    )
+
+
+def _shown_of(side: Side, unseen: Mapping[str, Problem]) -> Side:
+    """Return a side without the jobs whose files, or whose folders, are among what is not seen."""
+    if not unseen:
+        return side
+    hidden = {posixpath.dirname(place) if posixpath.basename(place) == DEFAULTS else place for place in unseen}
+
+    def is_shown(name: str) -> bool:
+        path = name + SUFFIX
+        while path and path not in hidden:
+            path = posixpath.dirname(path)
+        return path not in hidden
+
+    return replace(
+        side,
+        jobs={name: spec for name, spec in side.jobs.items() if is_shown(name)},
+        refused={name: problems for name, problems in side.refused.items() if is_shown(name)},
     )
 
 
@@ -315,6 +376,9 @@ def _text_lines(difference: Difference) -> Iterator[str]:
     for addition in difference.added:
         yield f"added    {addition.job}"
         yield from (f"    next   {slot}" for slot in addition.after)
+    for addition in difference.repaired:
+        yield f"repaired {addition.job}"
+        yield from (f"    next   {slot}" for slot in addition.after)
     for job in difference.removed:
         yield f"removed  {job}"
     for rename in difference.renamed:
@@ -322,11 +386,13 @@ def _text_lines(difference: Difference) -> Iterator[str]:
     for change in difference.changed:
         yield from _changed_text(change)
     for refusal, jobs in _by_problems(difference.refused):
-        yield f"refused  {', '.join(jobs)}{_keeps(refusal, jobs)}"
+        yield f"refused  {', '.join(jobs)}{_fate(refusal, jobs)}"
         for problem in refusal.problems:
             yield f"    {problem}"
             yield from ([f"      = {problem.hint}"] if problem.hint else [])
-    yield from (str(problem) for problem in difference.problems)
+    for problem in difference.problems:
+        yield str(problem)
+        yield from ([f"  = {problem.hint}"] if problem.hint else [])
 
 
 def _changed_text(change: JobChange) -> Iterator[str]:
@@ -339,13 +405,15 @@ def _changed_text(change: JobChange) -> Iterator[str]:
 
 def _by_problems(refused: tuple[Refusal, ...]) -> Iterator[tuple[Refusal, list[str]]]:
     """Yield what is refused for the same reasons once, with its jobs: a mistake in defaults may cost many."""
-    found: dict[tuple[bool, tuple[Problem, ...]], tuple[Refusal, list[str]]] = {}
+    found: dict[tuple[bool, bool, tuple[Problem, ...]], tuple[Refusal, list[str]]] = {}
     for refusal in refused:
-        found.setdefault((refusal.keeps, refusal.problems), (refusal, []))[1].append(refusal.job)
+        found.setdefault((refusal.keeps, refusal.before, refusal.problems), (refusal, []))[1].append(refusal.job)
     yield from found.values()
 
 
-def _keeps(refusal: Refusal, jobs: list[str]) -> str:
+def _fate(refusal: Refusal, jobs: list[str]) -> str:
+    if refusal.before:
+        return " (as before)"
     if not refusal.keeps:
         return ""
     return " (its last good definition goes on)" if len(jobs) == 1 else " (their last good definitions go on)"
@@ -373,6 +441,7 @@ def render_json(difference: Difference) -> Iterator[str]:
     """Yield one JSON object a change, with ``change`` and ``job`` first."""
     objects: list[dict[str, Any]] = [
         *({"change": "added", "job": one.job, "after": one.after} for one in difference.added),
+        *({"change": "repaired", "job": one.job, "after": one.after} for one in difference.repaired),
         *({"change": "removed", "job": job} for job in difference.removed),
         *({"change": "renamed", "job": one.new, "old": one.old} for one in difference.renamed),
         *(
@@ -380,7 +449,13 @@ def render_json(difference: Difference) -> Iterator[str]:
             for one in difference.changed
         ),
         *(
-            {"change": "refused", "job": one.job, "keeps_last_good": one.keeps, "problems": one.problems}
+            {
+                "change": "refused",
+                "job": one.job,
+                "keeps_last_good": one.keeps,
+                "before": one.before,
+                "problems": one.problems,
+            }
             for one in difference.refused
         ),
         *({"change": "problem", "job": None, "problem": problem} for problem in difference.problems),
@@ -395,11 +470,13 @@ def render_markdown(difference: Difference) -> Iterator[str]:
     yield ""
     if difference.is_empty:
         yield "No job changes."
-        return
+        if not difference.refused:
+            return
     counts = [
         f"{len(items)} {word}"
         for word, items in (
             ("added", difference.added),
+            ("repaired", difference.repaired),
             ("removed", difference.removed),
             ("renamed", difference.renamed),
             ("changed", difference.changed),
@@ -407,13 +484,16 @@ def render_markdown(difference: Difference) -> Iterator[str]:
         )
         if items
     ]
-    yield f"{', '.join(counts)}." if counts else "Problems of the configuration:"
+    yield f"{', '.join(counts)}." if counts else "Problems:"
     for refusal, jobs in _by_problems(difference.refused):
-        yield f"\n- ❌ **refused** {', '.join(map(_code, jobs))}{_keeps(refusal, jobs)}"
+        yield f"\n- ❌ **refused** {', '.join(map(_code, jobs))}{_fate(refusal, jobs)}"
         yield from (f"  - {_code(str(problem))} {_prose(problem.hint)}".rstrip() for problem in refusal.problems)
-    yield from (f"\n- ❌ {_code(str(problem))}" for problem in difference.problems)
-    for addition in difference.added:
-        yield f"\n- **added** {_code(addition.job)}, next: {', '.join(addition.after) or 'never by itself'}"
+    for problem in difference.problems:
+        sign = "❌" if problem.severity == "error" else "⚠️"
+        yield f"\n- {sign} {_code(str(problem))} {_prose(problem.hint)}".rstrip()
+    for word, additions in (("added", difference.added), ("repaired", difference.repaired)):
+        for addition in additions:
+            yield f"\n- **{word}** {_code(addition.job)}, next: {', '.join(addition.after) or 'never by itself'}"
     for job in difference.removed:
         yield f"\n- **removed** {_code(job)}"
     for rename in difference.renamed:

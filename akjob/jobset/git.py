@@ -7,7 +7,7 @@ a repository of another owner answers too. None of the caller's ``GIT_*`` variab
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from msgspec import Struct
@@ -315,37 +315,24 @@ def commit_of(folder: str, revision: str) -> str:
         raise AkjobError(f"{revision!r} is no revision", hint=hint, exit_code=2) from error
 
 
-class TreeFile(Struct, frozen=True):
-    """A file of a commit: its mode as git has it (``100644``, ``120000`` for a symlink) and its content."""
+def merge_base(folder: str, one: str, other: str) -> str:
+    """Return the last commit that two revisions have in common. Raises AkjobError (exit code 2)."""
+    commits = commit_of(folder, one), commit_of(folder, other)
+    try:
+        return run(["merge-base", *commits], folder).decode("ascii").strip()
+    except AkjobError as error:
+        message = f"{one} and {other} have no commit in common"
+        raise AkjobError(message, hint=f"compare the two themselves: {one}..{other}", exit_code=2) from error
 
-    mode: str
-    data: bytes
 
-
-def files_at(folder: str, commit: str, below: str) -> dict[str, TreeFile]:
-    """Return all files of a commit below ``below``, a path relative to ``folder``; nothing is checked out.
-
-    Raises AkjobError. The paths are relative to ``below``.
-    """
-    prefix = run(["rev-parse", "--show-prefix"], folder).decode("utf-8", "surrogateescape").strip("\n")
-    place = f"{prefix}{below}".rstrip("/")
-    listed = run(["ls-tree", "-r", "-z", "--full-tree", commit, "--", place], folder)
-    names: list[tuple[str, str]] = []
-    ids: list[bytes] = []
-    for line in listed.split(b"\0"):
-        if not line:
-            continue
-        facts, _, raw = line.partition(b"\t")
-        kind, what, oid = facts.split(b" ")
-        if what == b"blob":
-            names.append((os.fsdecode(raw).removeprefix(place).removeprefix("/"), kind.decode("ascii")))
-            ids.append(oid)
-    contents = run(["cat-file", "--batch"], folder, given=b"".join(oid + b"\n" for oid in ids)) if ids else b""
-    found = {}
+def contents(folder: str, oids: Sequence[str]) -> Iterator[bytes]:
+    """Yield the contents of these objects, in their order. Raises AkjobError."""
+    if not oids:
+        return
+    text = run(["cat-file", "--batch"], folder, given="".join(f"{oid}\n" for oid in oids).encode("ascii"))
     at = 0
-    for path, mode in names:
-        end = contents.index(b"\n", at)
-        size = int(contents[at:end].split(b" ")[2])
-        found[path] = TreeFile(mode, contents[end + 1 : end + 1 + size])
+    for _ in oids:
+        end = text.index(b"\n", at)
+        size = int(text[at:end].split(b" ")[2])
+        yield text[end + 1 : end + 1 + size]
         at = end + size + 2
-    return found

@@ -92,6 +92,11 @@ _FILES = {
         "The text is not TOML 1.0.",
         "The message says what stands there; `09:30` is written `09:30:00`, a text stands in quotes.",
     ),
+    "not-in-commit": Entry(
+        "warning",
+        "A symlink leads out of the repository, or a submodule is not checked out: git does not tell what is there.",
+        "`akjob diff` leaves out the jobs behind it; keep them in the repository, or check the submodule out.",
+    ),
     "unreadable": Entry(
         "error",
         "The file or folder cannot be read, or has gone between two looks.",

@@ -322,6 +322,25 @@ def test_diff_of_two_revisions(changed: Root) -> None:
     assert len(changed.json("diff", "HEAD~")) == 3
 
 
+def test_diff_since_the_last_common_commit(changed: Root) -> None:
+    """Three dots mean what they mean to `git diff`: what the second side changed since it left the first."""
+    changed.git("checkout", "-q", "-b", "topic")
+    changed.git("add", "jobs.d")
+    changed.git("commit", "-qm", "topic")
+    topic = changed.json("diff", "HEAD~", "HEAD")
+    changed.git("checkout", "-q", "-")
+    changed.job("elsewhere", 'command = "e"\n')
+    changed.git("add", "jobs.d")
+    changed.git("commit", "-qm", "elsewhere")
+    assert changed.json("diff", "HEAD...topic") == changed.json("diff", "...topic") == topic
+    assert len(changed.json("diff", "HEAD..topic")) == len(topic) + 1
+    changed.git("checkout", "-q", "--orphan", "unrelated")
+    changed.git("commit", "-qm", "unrelated")
+    result = changed.akjob("diff", "topic...")
+    assert result.exit_code == 2
+    assert "topic and HEAD have no commit in common" in result.stderr
+
+
 def test_the_workflow_s_commands_do_what_it_says(changed: Root) -> None:
     """Those of docs/github-workflow.yml, as GitHub would run them for a pull request."""
     changed.git("update-ref", "refs/remotes/origin/main", "HEAD")
@@ -345,5 +364,8 @@ def test_diff_of_a_broken_change_exits_with_1(changed: Root) -> None:
     result = changed.akjob("diff")
     assert result.exit_code == 1
     assert "refused  a" in result.stdout
+    changed.git("commit", "-qam", "broken")
+    assert changed.akjob("diff").exit_code == 1  # it would still be refused
+    assert changed.akjob("diff", "HEAD", "HEAD~").exit_code == 0
     assert changed.akjob("diff", "nope").exit_code == 2
     assert changed.akjob("diff", "a", "b", "c").exit_code == 2

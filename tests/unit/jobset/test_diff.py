@@ -109,7 +109,6 @@ def test_refused() -> None:
     assert [(one.job, one.keeps) for one in found.refused] == [("a", True), ("b", False)]
     assert found.refused[0].problems[0].line == 2
     assert found.removed == ()
-    assert diff(side(a="x = 1\n"), side(a="x = 1\n")).is_empty
 
 
 def test_what_one_mistake_costs_is_told_at_once() -> None:
@@ -126,9 +125,35 @@ def test_what_one_mistake_costs_is_told_at_once() -> None:
     assert len(list(render_json(found))) == 3
 
 
-def test_mended() -> None:
-    """A job that was refused and is right now is an addition."""
-    assert [one.job for one in diff(side(a="x = 1\n"), side(a=GOOD)).added] == ["a"]
+def test_refused_before() -> None:
+    """What was refused before, for the same reasons, is no change; it is told all the same, and is still wrong."""
+    found = diff(side(a="x = 1\n", b="x = 1\n"), side(a="x = 1\n", b="y = 1\n"))
+    assert [(one.job, one.before) for one in found.refused] == [("a", True), ("b", False)]
+    same = diff(side(a="x = 1\n"), side(a="x = 1\n"))
+    assert same.is_empty
+    assert same.is_wrong
+    assert list(render_text(same))[1:3] == ["no job changes", "refused  a (as before)"]
+    assert "**refused** `a` (as before)" in "\n".join(render_markdown(same))
+    [told] = [json.loads(line) for line in render_json(same)]
+    assert (told["change"], told["job"], told["before"]) == ("refused", "a", True)
+    assert not diff(side(a=GOOD), side(a=GOOD)).is_wrong
+
+
+def test_refused_and_removed() -> None:
+    """A file that is refused and is taken away ends the job, whose last good definition had gone on."""
+    found = diff(side(a="x = 1\n", b=GOOD), side(b=GOOD))
+    assert (found.removed, found.is_empty, found.is_wrong) == (("a",), False, False)
+
+
+def test_repaired() -> None:
+    """A job that was refused and is right now is not a new one."""
+    found = diff(side(a="x = 1\n"), side(a=GOOD + "[schedule]\ndaily = 09:30:00\n"))
+    assert (found.added, found.is_wrong) == ((), False)
+    assert [(one.job, one.after[0]) for one in found.repaired] == [("a", "Fri 2027-01-15 09:30:00+00:00")]
+    assert "repaired a" in list(render_text(found))
+    assert "- **repaired** `a`, next: Fri 2027-01-15" in "\n".join(render_markdown(found))
+    [told] = [json.loads(line) for line in render_json(found)]
+    assert (told["change"], told["job"], len(told["after"])) == ("repaired", "a", 5)
 
 
 @pytest.fixture
@@ -161,6 +186,81 @@ def test_work_tree(paths: Paths) -> None:
     found = diff(at_revision(paths, "HEAD"), of_work_tree(paths))
     assert [change.job for change in found.changed] == ["a"]
     assert found.new == "the work tree"
+
+
+def test_a_file_that_cannot_be_read_is_refused(paths: Paths) -> None:
+    """It is there, so its job is not gone: its last good definition goes on."""
+    git(paths.root, "commit", "-qam", "three")
+    write(paths.jobs_d / "a.toml", GOOD + "#" * 1024 * 1024)
+    (paths.jobs_d / "link.toml").unlink()
+    (paths.jobs_d / "link.toml").symlink_to("nothing")
+    found = diff(at_revision(paths, "HEAD"), of_work_tree(paths))
+    assert (found.removed, found.problems) == ((), ())
+    assert [(one.job, one.keeps, one.problems[0].code) for one in found.refused] == [
+        ("a", True, "too-large"),
+        ("link", True, "unreadable"),
+    ]
+    git(paths.root, "commit", "-qam", "four")
+    committed = diff(at_revision(paths, "HEAD~1"), at_revision(paths, "HEAD"))
+    assert [(one.job, one.keeps) for one in committed.refused] == [("a", True), ("link", True)]
+
+
+def test_defaults_that_cannot_be_read_refuse_the_jobs_below(paths: Paths) -> None:
+    """As akjobd does: nobody knows what they say."""
+    (paths.jobs_d / "_defaults.toml").symlink_to("nothing")
+    found = diff(at_revision(paths, "HEAD"), of_work_tree(paths))
+    assert [one.job for one in found.refused] == ["a", "b", "link"]
+    assert (found.removed, found.changed) == ((), ())
+
+
+def test_a_folder_that_cannot_be_looked_at_is_not_compared(paths: Paths) -> None:
+    """Nothing is known of the jobs below, so nothing is said of them, and it is a problem."""
+    write(paths.jobs_d / "sub" / "c.toml", GOOD)
+    git(paths.root, "add", ".")
+    git(paths.root, "commit", "-qm", "three")
+    (paths.jobs_d / "sub" / "c.toml").unlink()
+    (paths.jobs_d / "sub").rmdir()
+    (paths.jobs_d / "sub").symlink_to("sub")
+    found = diff(at_revision(paths, "HEAD"), of_work_tree(paths))
+    assert (found.removed, found.refused) == ((), ())
+    assert [(one.file, one.code) for one in found.problems] == [("jobs.d/sub", "unreadable")]
+    assert found.is_wrong
+
+
+def test_what_a_commit_does_not_tell_is_said_and_not_compared(paths: Paths, tmp_path: Path) -> None:
+    """Jobs behind a link out of the repository are neither added nor removed nor the same."""
+    git(paths.root, "commit", "-qam", "three")
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    write(outside / "c.toml", GOOD)
+    write(outside / "_defaults.toml", "[run]\nnice = 5\n")
+    (paths.jobs_d / "lnk").symlink_to(outside)
+    write(paths.jobs_d / "sub" / "d.toml", GOOD)
+    (paths.jobs_d / "sub" / "_defaults.toml").symlink_to(outside / "_defaults.toml")
+    git(paths.root, "add", ".")
+    git(paths.root, "commit", "-qm", "four")
+    write(paths.jobs_d / "b.toml", GOOD + "description = 'x'\n")
+    for new in (of_work_tree(paths), at_revision(paths, "HEAD")):
+        found = diff(at_revision(paths, "HEAD"), new)
+        assert (found.added, found.removed, found.refused) == ((), (), ())
+        assert {one.file for one in found.problems} == {"jobs.d/lnk", "jobs.d/sub/_defaults.toml"}
+        assert not found.is_wrong
+        assert not found.is_empty
+        assert "no job changes" not in list(render_text(found))
+        assert "jobs.d/lnk:1:1: warning[not-in-commit]" in "\n".join(render_markdown(found))
+        assert {json.loads(line)["change"] for line in render_json(found)} <= {"problem", "changed"}
+    assert [one.job for one in diff(at_revision(paths, "HEAD"), of_work_tree(paths)).changed] == ["b", "link"]
+
+
+def test_a_configuration_that_a_commit_does_not_tell(paths: Paths, tmp_path: Path) -> None:
+    """It is taken as it is now, for both sides, and that is said once."""
+    outside = tmp_path.parent / f"{tmp_path.name}-etc"
+    paths.config_file.parent.rename(outside)
+    paths.config_file.parent.symlink_to(outside)
+    git(paths.root, "add", "-A")
+    git(paths.root, "commit", "-qm", "three")
+    found = diff(at_revision(paths, "HEAD"), of_work_tree(paths))
+    assert [(one.file, one.code) for one in found.problems] == [("etc/akjob.toml", "not-in-commit")]
+    assert (found.changed, found.is_wrong) == ((), False)
 
 
 def test_configuration_of_the_revision(paths: Paths) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from akjob.config import Paths
 from akjob.errors import AkjobError
-from akjob.jobset.git import Provenance, Revision, commit_of, files_at, parse_status
+from akjob.jobset.git import Provenance, Revision, commit_of, parse_status
 from tests.support import until
 
 
@@ -253,23 +253,6 @@ def test_status_format() -> None:
         b"? jobs.d/d.toml\0! jobs.d/e/\0"
     )
     assert parse_status(text) == ("1234", ["jobs.d/a b.toml", "jobs.d/c.toml", "jobs.d/d.toml", "jobs.d/e/"])
-
-
-def test_files_of_a_commit(paths: Paths) -> None:
-    """Files of a commit are read from git, not from the work tree; a root below the repository's top works too."""
-    before = commit_of(str(paths.root), "HEAD")
-    write(paths.jobs_d / "a.toml", "changed = 1\n")
-    (paths.jobs_d / "link.toml").symlink_to("a.toml")
-    git(paths.root, "add", ".")
-    git(paths.root, "commit", "-qm", "two")
-    write(paths.jobs_d / "a.toml", "changed again\n")
-    assert {name: file.data for name, file in files_at(str(paths.root), before, "jobs.d").items()} == {
-        "a.toml": b'command = "true"\n',
-        "sub/b.toml": b'command = "true"\n',
-    }
-    after = files_at(str(paths.jobs_d), commit_of(str(paths.root), "main"), "")
-    assert after["a.toml"].data == b"changed = 1\n"
-    assert after["link.toml"].mode == "120000"
 
 
 @pytest.mark.parametrize("revision", ["nope", "--output=x", ""])
