@@ -350,7 +350,7 @@ class Wards:
             os.close(pidfd)
             return False
         ward.gone = False
-        job, started_us, bell = _note(where)
+        job, started_us, bell = _note(where, ward.run)
         self._watch(ward, pid, pidfd, bell)
         if started_us and not ward.started_us and not ward.ended:
             self._started(ward, job, started_us)
@@ -573,10 +573,18 @@ def _holder(where: str) -> int:
     return lock_holder(Path(where, folder.LOCK))
 
 
-def _note(where: str) -> tuple[int, int, int]:
-    """Return what the shim noted in its lock file, as :func:`folder.note` describes it."""
+def _note(where: str, run: str) -> tuple[int, int, int]:
+    """Return what the shim noted in its lock file, as :func:`folder.note` describes it.
+
+    It may hold the run's end already, which has no name yet: the disk had no room for that.
+    """
     try:
-        pid, started_us, *bell = map(int, Path(where, folder.LOCK).read_bytes()[: folder.NOTE].split())
+        text = Path(where, folder.LOCK).read_bytes()
+        if text.startswith(b"{"):
+            end = msgspec.json.decode(text)
+            ours = end.get("run") == run
+            return (end["pid"] or 0, end["started_us"] or 0, signal.SIGTERM) if ours else (0, 0, signal.SIGTERM)
+        pid, started_us, *bell = map(int, text[: folder.NOTE].split())
     except (OSError, ValueError):
         return 0, 0, signal.SIGTERM
     return pid, started_us, bell[0] if bell else signal.SIGTERM

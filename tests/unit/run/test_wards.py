@@ -2,6 +2,8 @@
 
 import json
 import selectors
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from akjob.config import Paths
 from akjob.run import folder
-from akjob.run.wards import Ended, Lost, Wards
+from akjob.run.wards import Ended, Lost, Started, Wards
 
 RUN, OTHER = "01m8a3j1v6cjhywa", "01m8a3j1v6cjhywb"
 
@@ -43,6 +45,27 @@ def test_an_end_is_taken(wards: Wards, root: Path) -> None:
     (what,) = wards.happened
     assert isinstance(what, Ended)
     assert what.end["state"] == "succeeded"
+
+
+@pytest.mark.parametrize(("whose", "known"), [(RUN, [(RUN, 17, 5_000)]), (OTHER, [])])
+def test_a_start_is_known_from_an_end_that_has_no_name_yet(
+    wards: Wards, root: Path, whose: str, known: list[tuple[str, int, int]]
+) -> None:
+    """Its shim lives and waits for room on the disk; until there is some the run counts as running."""
+    path = Paths(root).runs / RUN
+    path.mkdir()
+    lock = path / folder.LOCK
+    lock.write_bytes(json.dumps({"run": whose, "state": "succeeded", "pid": 17, "started_us": 5_000}).encode())
+    (path / f"{folder.RIGHT}0").hardlink_to(lock)
+    hold = f"import fcntl; f = open({str(lock)!r}, 'r+'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shim:
+        assert shim.stdin is not None
+        assert shim.stdout is not None
+        shim.stdout.readline()
+        wards.find(RUN, running=False)
+        started = [(what.run, what.pid, what.started_us) for what in wards.happened if isinstance(what, Started)]
+        shim.stdin.close()
+    assert started == known
 
 
 def test_an_end_of_another_run_is_none(wards: Wards, root: Path) -> None:
