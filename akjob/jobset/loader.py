@@ -370,10 +370,14 @@ class Loader:
         self._seeds = {}
         for path in [path for path in self._entries if path not in listing.files]:
             reason = _is_under(path, listing.unreadable)
-            if reason is None:
-                self._drop(path, turn)
-            else:
+            if reason is not None:
                 self._refuse_unseen(path, reason, turn)
+            elif path.rpartition("/")[0] in listing.folders and os.path.isfile(f"{self._folder}/{path}"):
+                # git takes a file away and writes it anew: a folder that is read meanwhile may show neither of the two.
+                self._listing = msgspec.structs.replace(listing, names={})
+                turn.again_us.append(turn.now_us + SETTLE_US)
+            else:
+                self._drop(path, turn)
         for path, why in listing.unreadable.items():
             if scan.is_job_path(path) and path not in self._entries:
                 self._refuse_unseen(path, (path, why), turn)

@@ -64,11 +64,16 @@ def test_a_checkout_of_hundreds_of_files(deploy: Deploy) -> None:
     deploy.fence()
     loads = deploy.events("jobs.loaded")
     assert len(loads) <= 1 + 6, loads  # the fence's, and one for each half second that the checkout took at most
-    assert sum(load["added"] for load in loads) == 50 + 1
-    assert sum(load["removed"] for load in loads) == 20
-    assert sum(load["changed"] for load in loads) == MANY - 20
+    # git takes a file away, makes it anew and fills it: where it is kept from going on in between, a look can see that.
+    between = sum(load["removed"] for load in loads) - 20
+    assert between in range(4)
+    assert sum(load["added"] for load in loads) == 50 + 1 + between
+    assert sum(load["changed"] for load in loads) == MANY - 20 - between
     assert loads[-1]["loaded"] == MANY + 30 + 1
-    assert deploy.events("job.broken", "jobs.problem") == []
+    broken = [event["job"] for event in deploy.events("job.broken")]
+    assert len(broken) in range(4)
+    assert broken == [event["job"] for event in deploy.events("job.repaired")]
+    assert deploy.events("jobs.problem") == []
 
 
 def test_the_folder_is_replaced_by_a_rename(deploy: Deploy) -> None:

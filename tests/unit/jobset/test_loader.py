@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -761,6 +763,33 @@ def test_too_large(root: Root) -> None:
     root.write("a.toml", "#" * (1024 * 1024 + 1))
     [broken] = root.load().broken
     assert broken.code == "too-large"
+
+
+def test_a_file_that_is_written_anew_is_not_gone(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is read while git replaces a file may not list it: its job is neither removed nor new."""
+    root.write("a.toml")
+    root.write("b.toml")
+    root.load()
+    root.write("a.toml", OTHER)
+    root.write("c.toml")
+    scandir = os.scandir
+
+    @contextmanager
+    def without_a(path: str) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with scandir(path) as entries:
+            yield iter([entry for entry in entries if entry.name != "a.toml"])
+
+    monkeypatch.setattr(os, "scandir", without_a)
+    change = root.load()
+    monkeypatch.undo()
+    assert (change.added, change.changed, change.removed) == (("c",), (), ())
+    assert change.look_again_us is not None
+    root.now_us = change.look_again_us
+    change = root.load()
+    assert [changed.job for changed in change.changed] == ["a"]
+    assert (change.added, change.removed) == ((), ())
+    (root.jobs / "a.toml").unlink()
+    assert root.load().removed == ("a",)
 
 
 def test_folder_that_cannot_be_read(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
