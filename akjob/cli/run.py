@@ -4,6 +4,7 @@ import select
 import sys
 import tomllib
 from collections.abc import Mapping
+from math import isfinite, nan
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -25,7 +26,7 @@ from akjob.log.render import is_output, render
 from akjob.toml.wire import to_json
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
 _LAST_LINES_S = 10.0  # how long the log's last lines are waited for once akjobd has said that the run ended
 _OPEN = frozenset({"queued", "running"})
@@ -169,7 +170,7 @@ class _Printer:
         self._colour = colours(sys.stderr)
         self._tint = self._colour and colours()  # on one terminal the two streams would look the same
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._unended: dict[str, list[str]] = {}  # by stream: what waits for its line's end, while there is a bar
 
     def __enter__(self) -> Self:
         return self
@@ -177,6 +178,10 @@ class _Printer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.stop()
+        for stream, pieces in self._unended.items():
+            out = sys.stderr if stream == "stderr" else sys.stdout
+            out.write(self._tinted(stream, "".join(pieces)))
+            out.flush()
 
     def line(self, line: Mapping[str, Any]) -> None:
         """Show one line of the log."""
@@ -185,27 +190,38 @@ class _Printer:
         elif line.get("event") == "run.progress":
             self._progress(line)
         elif line.get("source") == "job":
-            self._write(sys.stderr, render(dict(line), self._colour) + "\n")
+            text = render(dict(line), self._colour)
+            if self._bar is None:
+                sys.stderr.write(text + "\n")
+                sys.stderr.flush()
+            else:
+                self._above(text)
 
     def _output(self, line: Mapping[str, Any]) -> None:
         stream = line.get("stream", "stdout")
         out = sys.stderr if stream == "stderr" else sys.stdout
-        if "base64" in line:
+        if self._bar is not None and out.isatty():
+            self._unended.setdefault(stream, []).append(read.bytes_of(line).decode("utf-8", "replace"))
+            if line.get("eol") is not False:
+                self._above(self._tinted(stream, "".join(self._unended.pop(stream)).removesuffix("\n")))
+        elif "base64" in line:
             out.flush()
             out.buffer.write(read.bytes_of(line))
             out.buffer.flush()
-            return
-        end = "" if line.get("eol") is False else "\n"
-        self._write(out, paint(line.get("line", ""), "red", on=self._tint and stream == "stderr") + end)
+        else:
+            end = "" if line.get("eol") is False else "\n"
+            out.write(self._tinted(stream, line.get("line", "")) + end)
+            out.flush()
 
-    def _write(self, out: Any, text: str) -> None:
-        if self._bar is not None and out.isatty():
-            from rich.text import Text
+    def _tinted(self, stream: str, text: str) -> str:
+        return paint(text, "red", on=self._tint and stream == "stderr")
 
-            self._bar.console.print(Text.from_ansi(text), soft_wrap=True)  # above the bar
-            return
-        out.write(text)
-        out.flush()
+    def _above(self, text: str) -> None:
+        """Print a whole line above the bar. The bar would take the place of one without an end."""
+        from rich.text import Text
+
+        assert self._bar is not None  # noqa: S101 - asked before
+        self._bar.console.print(Text.from_ansi(text), soft_wrap=True)
 
     def _progress(self, line: Mapping[str, Any]) -> None:
         """Move the bar on a terminal; on a pipe progress is not shown."""
@@ -215,7 +231,11 @@ class _Printer:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.fields[amount]}", markup=False),
+            )
             self._bar = Progress(
                 *columns,
                 TimeElapsedColumn(),
@@ -224,11 +244,29 @@ class _Printer:
                 redirect_stdout=False,  # standard output may be a pipe, which must get what is its
                 redirect_stderr=False,
             )
-            self._task = self._bar.add_task("")
+            self._bar.add_task("", total=None, amount="")
             self._bar.start()
-        assert self._task is not None  # noqa: S101 - made with the bar
-        done, total = (one if isinstance(one, (int, float)) else None for one in (line.get("done"), line.get("total")))
-        self._bar.update(self._task, completed=done, total=total, description=str(line.get("message") or ""))
+        (task,) = self._bar.tasks
+        part, amount = _amount(line.get("done"), line.get("total"))
+        task.total = None if part is None else 1.0
+        self._bar.update(task.id, completed=part, amount=amount, description=visible(str(line.get("message") or "")))
+
+
+def _amount(done: Any, total: Any) -> tuple[float | None, str]:
+    """Return how much of the whole is done, None where that is not known, and what to write beside the bar.
+
+    A job may say anything: numbers that are none, infinite, negative, or a million digits long.
+    """
+    try:
+        done, total = (float(one) if isinstance(one, (int, float)) else nan for one in (done, total))
+    except OverflowError:
+        return None, ""
+    if not (isfinite(done) and done >= 0):
+        return None, ""
+    if not (isfinite(total) and total > 0):
+        return None, f"{done:.15g}"
+    part = round(min(done / total, 1.0), 6)
+    return part, f"{part * 100:>3.0f} %"
 
 
 def exit_code_of(end: Mapping[str, Any]) -> int:

@@ -246,15 +246,8 @@ def start(arguments: list[str], **options: Any) -> "subprocess.Popen[bytes]":
     )
 
 
-def test_a_terminal_gets_colours_and_a_bar(root: Root) -> None:
-    """Standard error in red, progress as a bar; the output's own lines stay what they are."""
-    lines = [
-        output("r1", 1, "plain"),
-        output("r1", 2, "alarm", stream="stderr"),
-        {**output("r1", 3, ""), "event": "run.progress", "done": 1, "total": 4, "message": "loading"},
-        output("r1", 4, "between"),
-        finished("r1", 5),
-    ]
+def on_a_terminal(root: Root, *lines: dict[str, Any]) -> str:
+    """Return what a terminal gets of `akjob run` while the run says ``lines`` and succeeds."""
 
     def answer(asked: dict[str, Any]) -> dict[str, Any]:
         if asked["op"] == "run":
@@ -276,14 +269,74 @@ def test_a_terminal_gets_colours_and_a_bar(root: Root) -> None:
             seen += piece
             if not piece:
                 break
-        assert process.wait(20) == 0
+        assert process.wait(20) == 0, seen.decode()
     os.close(terminal)
-    text = seen.decode()
+    return seen.decode()
+
+
+def progress(seq: int, **fields: Any) -> dict[str, Any]:
+    """Return a line that tells how far the run is."""
+    line = {**output("r1", seq, ""), "event": "run.progress", "source": "job", **fields}
+    return {key: value for key, value in line.items() if key not in ("line", "stream")}
+
+
+def test_a_terminal_gets_colours_and_a_bar(root: Root) -> None:
+    """Standard error in red, progress as a bar; the output's own lines stay what they are."""
+    lines = [
+        output("r1", 1, "plain"),
+        output("r1", 2, "alarm", stream="stderr"),
+        {**output("r1", 3, ""), "event": "run.progress", "done": 1, "total": 4, "message": "loading"},
+        output("r1", 4, "between"),
+        finished("r1", 5),
+    ]
+
+    text = on_a_terminal(root, *lines)
     assert "plain\r\n" in text
     assert "\x1b[31malarm\x1b[0m" in text
     assert "loading" in text
     assert "25 %" in text
     assert "between" in text
+
+
+def test_progress_may_say_anything(root: Root) -> None:
+    """What a job calls its progress is a text, not markup; numbers that mean nothing move no bar, and break nothing."""
+    odd: list[Any] = [None, "a", "Infinity", "NaN", -1, 10**400, 1e308, 5e-324, 0, True, [], {}]
+    values = [{"done": done, "total": total} for done in odd for total in odd]
+    said: list[dict[str, Any]] = [
+        {"message": "[red]hello[/nope]"},
+        {"message": "two\nlines\x1b[2J"},
+        {"done": 1, "total": 2, "message": 7},
+    ]
+    lines = [progress(seq, **fields) for seq, fields in enumerate([*values, *said, {"done": 3, "total": 4}], 1)]
+    text = on_a_terminal(root, *lines, finished("r1", 1000))
+    assert "\x1b[2J" not in text
+    assert " 75 %" in text
+
+
+def test_progress_without_a_total_is_no_share_of_anything(root: Root) -> None:
+    """`progress(3)` is three of nobody knows how many, also after a total was told."""
+    text = on_a_terminal(root, progress(1, done=1, total=2), progress(2, done=3), finished("r1", 3))
+    assert " 3 " in text
+    assert "3 %" not in text
+
+
+def test_a_bar_leaves_the_lines_as_they_are(root: Root) -> None:
+    """No line is followed by an empty one; what has no end yet gets none from the bar."""
+    lines = [
+        progress(1, done=1, total=4),
+        output("r1", 2, "one"),
+        output("r1", 3, "two"),
+        output("r1", 4, "begun, ", eol=False),
+        output("r1", 5, "ended"),
+        {**output("r1", 6, "", base64="/3g="), "line": ""},
+        output("r1", 7, "no end", eol=False),
+        finished("r1", 8),
+    ]
+    text = on_a_terminal(root, *lines)
+    for line in ("one", "two", "begun, ended", "\N{REPLACEMENT CHARACTER}x"):
+        assert f"{line}\r\n" in text
+        assert f"{line}\r\n\r\n" not in text
+    assert "no end\x1b[32msucceeded" in text
 
 
 def test_progress_on_a_pipe_is_not_shown(root: Root) -> None:
