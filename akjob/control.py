@@ -22,6 +22,8 @@ from akjob.jobset.model import Broken
 
 _LINE_BYTES = 4 << 20
 _CONNECT_S = 5.0
+ANSWER_S = 10.0
+_IN_GOOD_TIME = frozenset({"wait", "drain"})
 
 
 def refusal(broken: Broken, commit: str | None, *, dirty: bool | None) -> dict[str, Any]:
@@ -37,7 +39,11 @@ def refusal(broken: Broken, commit: str | None, *, dirty: bool | None) -> dict[s
 
 
 class Client:
-    """A connection to akjobd. Every method raises AkjobError with exit code 3 when akjobd cannot be reached."""
+    """A connection to akjobd. Every method raises AkjobError with exit code 3 when akjobd cannot be reached.
+
+    An akjobd that hangs does not keep a command for ever: it has ANSWER_S seconds for each answer, ``wait`` and
+    ``drain`` aside.
+    """
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
@@ -75,7 +81,7 @@ class Client:
                 hint="start it with `akjob up`, or look at it with `akjob status`",
                 exit_code=3,
             ) from error
-        sock.settimeout(None)
+        sock.settimeout(ANSWER_S)
         self._socket = sock
 
     def close(self) -> None:
@@ -95,6 +101,7 @@ class Client:
         """Send a question without waiting for its answer."""
         self.connect()
         assert self._socket is not None  # noqa: S101 - as above
+        self._socket.settimeout(None if op in _IN_GOOD_TIME else ANSWER_S)
         try:
             self._socket.sendall(msgspec.json.encode({"op": op, **values}) + b"\n")
         except OSError as error:
@@ -107,6 +114,8 @@ class Client:
         while b"\n" not in self._rest:
             try:
                 data = self._socket.recv(1 << 16)
+            except TimeoutError as error:
+                raise self.silent() from error
             except OSError as error:
                 raise self._gone() from error
             if not data:
@@ -126,6 +135,16 @@ class Client:
         """Ask and wait for the answer."""
         self.ask(op, **values)
         return self.answer()
+
+    def silent(self) -> AkjobError:
+        """Let go of an akjobd that did not answer in time; return the error that says so."""
+        self.close()
+        return AkjobError(
+            f"akjobd of {self._paths.root} does not answer",
+            hint="it hangs, is stopped, or waits for its disk: see var/log/akjobd.out, and try again; "
+            "`supervisorctl restart akjobd` restarts it, and leaves the runs alone",
+            exit_code=3,
+        )
 
     def _gone(self) -> AkjobError:
         self.close()

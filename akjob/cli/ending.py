@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from time import monotonic
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -16,7 +17,7 @@ from akjob.cli import complain
 from akjob.cli.common import now_us
 from akjob.cli.text import plural, span
 from akjob.config import Paths
-from akjob.control import Client
+from akjob.control import ANSWER_S, Client
 from akjob.errors import AkjobError
 from akjob.instants import from_text
 
@@ -82,7 +83,7 @@ def _drain(paths: Paths, signals: Signals, asking: ExitStack, shown: "Waiting") 
         drained, lister = (asking.enter_context(Client(paths)) for _ in range(2))
         drained.ask("drain", kill=shown.killing)
         lister.ask("running")
-        asked = True
+        asked_at: float | None = monotonic()
         while drained.fileno() not in (ready := signals.wait(*map(Client.fileno, (drained, lister)), timeout_s=1)):
             if signals.ends:
                 return False
@@ -91,10 +92,12 @@ def _drain(paths: Paths, signals: Signals, asking: ExitStack, shown: "Waiting") 
                 asking.enter_context(Client(paths)).ask("drain", kill=True)
             if lister.fileno() in ready:
                 shown.show(lister.answer()["running"])
-                asked = False
-            elif not asked:
+                asked_at = None
+            elif asked_at is None:
                 lister.ask("running")
-                asked = True
+                asked_at = monotonic()
+            elif monotonic() - asked_at > ANSWER_S:
+                raise lister.silent()
         drained.answer()
     except AkjobError as error:
         if error.exit_code != _NO_DAEMON:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import subprocess
 import sys
 from datetime import time
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from akjob.cli.run import exit_code_of, parse_arguments
+from akjob.control import Client, listen
 from akjob.errors import AkjobError
 from tests.unit.cli.root import Root, output
 
@@ -82,6 +84,34 @@ def test_without_akjobd_they_exit_with_3(root: Root, arguments: list[str]) -> No
     result = root.akjob(*arguments)
     assert result.exit_code == 3
     assert "akjob up" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["pause", "tick"], ["stop", "tick"], ["status"], ["run", "tick"]])
+def test_an_akjobd_that_hangs_is_not_waited_for(
+    root: Root, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """It has some seconds for an answer; then it is as if it were down, and the message says what to look at."""
+    monkeypatch.setattr("akjob.control.ANSWER_S", 0.05)
+    listener = listen(root.paths.control_socket)
+    try:
+        result = root.akjob(*arguments)
+    finally:
+        listener.close()
+    assert result.exit_code == 3
+    assert f"akjobd of {root.paths.root} does not answer\n  it hangs" in result.stderr
+
+
+@pytest.mark.parametrize("op", ["wait", "drain"])
+def test_what_takes_its_time_is_waited_for(root: Root, monkeypatch: pytest.MonkeyPatch, op: str) -> None:
+    """The end of a run, and of all of them, has no time limit."""
+    monkeypatch.setattr("akjob.control.ANSWER_S", 0.05)
+
+    def answer(_: dict[str, Any]) -> dict[str, Any]:
+        select.select([], [], [], 0.2)
+        return OK
+
+    with root.akjobd(answer), Client(root.paths) as client:
+        assert client.call(op) == OK
 
 
 def test_what_akjobd_refuses_is_passed_on(root: Root) -> None:

@@ -86,6 +86,20 @@ def test_an_akjobd_that_does_not_answer_is_not_waited_for(root: Path, capsys: py
     assert "the next akjobd takes them over" in capsys.readouterr().err
 
 
+def test_an_akjobd_that_hangs_is_not_waited_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The runs are waited for as long as they take, akjobd's word about them is not."""
+    monkeypatch.setattr("akjob.cli.ending.ANSWER_S", 0.0)
+    listener = listen(Paths(root).control_socket)
+    try:
+        with Signals() as signals, draining(Paths(root), signals, kill=False) as drained:
+            assert not drained
+    finally:
+        listener.close()
+    assert "does not answer" in capsys.readouterr().err
+
+
 def test_a_signal_cuts_the_wait_short(root: Path) -> None:
     """SIGTERM to `down` leaves akjobd waiting for its runs and returns."""
     listener = listen(Paths(root).control_socket)
