@@ -1,6 +1,8 @@
 """``akjob status``: whether all is well."""
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -50,11 +52,20 @@ def command(*, as_json: bool) -> None:
 
 def without_akjobd(paths: Paths, now: int) -> dict[str, Any]:
     """Return the status as far as it is known without akjobd: what would be loaded, and what ran when it went away."""
-    view = load(paths, settings(paths), now)
+    config = settings(paths)
+    try:
+        reader = Reader(paths.db)
+        view = load(paths, config, now, reader)
+        runs = [_as_akjobd_tells(row) for row in reader.open_runs() if row["state"] == "running"]
+    except AkjobError as error:
+        from akjob.cli import left
+
+        complain(error.message, error.hint)
+        view = load(paths, config, now, Reader(Path(os.devnull)))  # as where there is no ledger yet
+        runs = left.runs(paths)
     jobset = view.jobset
     revision = Provenance(paths).refresh_now()
     dirty = None if revision.commit is None else bool(revision.dirty)
-    runs = [row for row in Reader(paths.db).open_runs() if row["state"] == "running"]
     gone = {"pid": None, "since": None, "state": "stopped"}
     return {
         "root": str(paths.root),
@@ -66,11 +77,12 @@ def without_akjobd(paths: Paths, now: int) -> dict[str, Any]:
         "jobs": {"loaded": len(jobset.jobs), "broken": len(jobset.broken)},
         "revision": {"git_commit": revision.commit, "git_dirty": dirty, "loaded_at": None},
         "broken": [view.job(name).refusal for name in sorted(jobset.broken)],
-        "running": [
-            {"job": row["job"], "run": row["id"], "pid": row["pid"], "shim_pid": None, "started_at": row["started_at"]}
-            for row in runs
-        ],
+        "running": runs,
     }
+
+
+def _as_akjobd_tells(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"job": row["job"], "run": row["id"], "pid": row["pid"], "shim_pid": None, "started_at": row["started_at"]}
 
 
 def _ending(groups: Sequence[str] | None) -> str:

@@ -168,9 +168,9 @@ class JobView(Struct, frozen=True, kw_only=True):
         return self.spec.file if self.spec is not None else f"jobs.d/{self.name}.toml"
 
 
-def load(paths: Paths, config: Config, now_us: int) -> View:
-    """Read the folder and the ledger. Raises AkjobError where the ledger cannot be read."""
-    reader = Reader(paths.db)
+def load(paths: Paths, config: Config, now_us: int, reader: Reader | None = None) -> View:
+    """Read the folder and the ledger, the root's own or ``reader``'s. Raises AkjobError where that cannot be read."""
+    reader = Reader(paths.db) if reader is None else reader
     rows = reader.jobs()
     known = {name: row for name, row in rows.items() if row["removed_at"] is None or row["refused"] is not None}
     last_good = {name: _last_good(row) for name, row in known.items()}

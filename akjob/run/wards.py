@@ -350,7 +350,7 @@ class Wards:
             os.close(pidfd)
             return False
         ward.gone = False
-        job, started_us, bell = _note(where, ward.run)
+        job, started_us, bell = read_note(where, ward.run)
         self._watch(ward, pid, pidfd, bell)
         if started_us and not ward.started_us and not ward.ended:
             self._started(ward, job, started_us)
@@ -573,7 +573,7 @@ def _holder(where: str) -> int:
     return lock_holder(Path(where, folder.LOCK))
 
 
-def _note(where: str, run: str) -> tuple[int, int, int]:
+def read_note(where: str, run: str) -> tuple[int, int, int]:
     """Return what the shim noted in its lock file, as :func:`folder.note` describes it.
 
     It may hold the run's end already, which has no name yet: the disk had no room for that.

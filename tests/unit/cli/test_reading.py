@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -561,6 +562,29 @@ def test_status_without_akjobd_exits_with_3_and_shows_what_is_known(root: Root) 
     assert [(one["job"], one["file"], one["line"]) for one in found["broken"]] == [("bad", "jobs.d/bad.toml", 1)]
     assert set(found["broken"][0]) == set(BROKEN)
     assert found["running"] == [{"job": "tick", "run": "r1", "pid": 77, "shim_pid": None, "started_at": NOW}]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+@pytest.mark.parametrize("newer", [True, False])
+def test_status_without_akjobd_and_ledger_shows_what_is_known(root: Root, arguments: list[str], newer: bool) -> None:
+    """A ledger of a newer akjob, or what is none, costs what only the ledger knows; the folder is shown."""
+    load(root, "tick")
+    root.job("bad", "evry = 1\n")
+    if newer:
+        with closing(sqlite3.connect(root.paths.db)) as connection:
+            connection.execute("PRAGMA user_version = 1000")
+    else:
+        root.paths.db.write_bytes(b"no ledger" * 1000)
+    result = root.akjob("status", *arguments)
+    assert result.exit_code == 3
+    assert str(root.paths.db) in result.stderr
+    assert "cannot be reached" in result.stderr
+    if arguments:
+        found = msgspec.json.decode(result.stdout)
+        assert set(found) == set(STATUS)
+        assert found["jobs"] == {"loaded": 1, "broken": 1}
+    else:
+        assert "1 loaded, 1 broken" in result.stdout
 
 
 def test_status_finds_a_collector_that_runs_without_akjobd(root: Root) -> None:
