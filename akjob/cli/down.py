@@ -2,6 +2,7 @@
 
 import click
 
+from akjob.cli import left
 from akjob.cli.common import find_paths
 from akjob.cli.ending import Signals, draining
 from akjob.cli.supervision import pid, shut_down
@@ -21,11 +22,6 @@ def end(paths: Paths, signals: Signals, *, kill: bool) -> bool:
         return drained
 
 
-def said_of(*, drained: bool) -> str:
-    """Say how it ended."""
-    return "akjob is down." if drained else "akjob is down; runs that were left go on."
-
-
 @click.command(name="down")
 @click.option("--kill", is_flag=True, help="End the running jobs: SIGTERM, then SIGKILL.")
 def command(*, kill: bool) -> None:
@@ -35,12 +31,17 @@ def command(*, kill: bool) -> None:
     meanwhile are accounted for at the next start, as each job's `missed` says.
     """
     paths = find_paths()
-    if pid(paths) is None:
-        click.echo(f"akjob is not up in {paths.root}.")
-        return
     with Signals() as signals:
-        drained = end(paths, signals, kill=kill)
-        if signals.ends:
+        up = pid(paths) is not None
+        drained = up and end(paths, signals, kill=kill)
+        if up and signals.ends:
             message = "the wait was cut short by a signal; akjobd still waits for its runs"
             raise AkjobError(message, hint="`akjob down` waits again, `akjob down --kill` ends them.")
-    click.echo(said_of(drained=drained))
+        alone = [] if drained else left.end(paths, signals, "akjob down --kill") if kill else left.runs(paths)
+    state = "is down" if up else f"is not up in {paths.root}"
+    if alone:
+        names = ", ".join(f"{run['job']} {run['run']}" for run in alone)
+        message = f"akjob {state}, but runs of it go on: {names}"
+        hint = "`akjob down --kill` ends them; `akjob up` takes them over, and `akjob down` then waits for them."
+        raise AkjobError(message, hint=hint)
+    click.echo(f"akjob {state}.")

@@ -103,7 +103,9 @@ def _drain(paths: Paths, signals: Signals, asking: ExitStack, shown: "Waiting") 
         if error.exit_code != _NO_DAEMON:
             raise
         shown.clear()
-        complain(error.message, "Runs that still run go on, and the next akjobd takes them over.")
+        complain(
+            error.message, "" if shown.killing else "Runs that still run go on, and the next akjobd takes them over."
+        )
         return False
     return True
 

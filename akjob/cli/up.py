@@ -18,7 +18,7 @@ import click
 
 from akjob.cli import complain, supervision
 from akjob.cli.common import find_paths, now_us
-from akjob.cli.down import end, said_of
+from akjob.cli.down import end
 from akjob.cli.ending import Signals
 from akjob.cli.text import plural
 from akjob.config import Paths
@@ -148,7 +148,7 @@ def _watch(paths: Paths, signals: Signals, child: "subprocess.Popen[bytes]", wat
     click.echo("Ending: nothing more is started.")
     drained = end(paths, signals, kill=False)
     if not signals.ends:
-        click.echo(said_of(drained=drained))
+        click.echo("akjob is down." if drained else "akjob is down; runs that were left go on.")
 
 
 def _ended(paths: Paths, child: "subprocess.Popen[bytes]") -> None:

@@ -188,6 +188,26 @@ def test_down_kill_ends_running_jobs(site: Site) -> None:
     assert "told" in site.akjob("logs", "slow").stdout
 
 
+def test_down_sees_to_runs_that_nobody_looks_after(site: Site) -> None:
+    """When supervisord and akjobd are gone `down` names the runs that go on; with --kill it ends them itself."""
+    site.job("slow", SLOW)
+    site.up()
+    until(lambda: b"begun" in (site.paths.log.read_bytes() if site.paths.log.exists() else b""))
+    (run,) = site.json("history", "slow")
+    site.supervisorctl("shutdown")
+    until(lambda: not site.paths.supervisor_socket.exists())
+    left = site.akjob("down", check=False)
+    assert left.returncode == 1
+    assert left.stderr.startswith(f"akjob: akjob is not up in {site.root}, but runs of it go on: slow {run['id']}\n")
+    assert "akjob down --kill" in left.stderr
+    killed = site.akjob("down", "--kill")
+    assert "Ending 1 run: slow" in killed.stderr
+    assert site.akjob("down").stdout == f"akjob is not up in {site.root}.\n"
+    site.up()
+    (row,) = until(lambda: [row for row in site.json("history") if row["id"] == run["id"] and row["ended_at"]])
+    assert (row["state"], row["reason"]) == ("cancelled", "akjob down --kill")
+
+
 def test_down_starts_nothing_more(site: Site) -> None:
     """What waits behind a run that is ended stays where it is, up to akjobd's own end: nothing is left running."""
     site.job("queued", 'command = "sleep 60"\n[schedule]\nevery = "1s"\n[run]\noverlap = "queue"\n')
