@@ -51,6 +51,17 @@ def settings(paths: Paths) -> Config:
     return config
 
 
+def log_elsewhere(paths: Paths, config: Config) -> AkjobError | None:
+    """Return what to say where the log is not written to files, so that nobody waits for lines; None where it is."""
+    if config.log.to == "file":
+        return None
+    return AkjobError(
+        "the log goes to the collector's standard output, so it cannot be shown here",
+        hint=f'etc/akjob.toml has to = "stdout" in [log]: look where {paths.etc}/supervisord.conf sends it,\n'
+        'or write to = "file" and restart the collector: supervisorctl restart akjob-collector',
+    )
+
+
 def say_json(*objects: Mapping[str, Any]) -> None:
     """Print each object as one line of JSON."""
     say(msgspec.json.encode(thing).decode() for thing in objects)

@@ -8,7 +8,8 @@ from typing import Any
 import click
 import msgspec
 
-from akjob.cli.common import colours, examples, find_paths, json_option, moment, now_us
+from akjob.cli import complain
+from akjob.cli.common import colours, examples, find_paths, json_option, log_elsewhere, moment, now_us, settings
 from akjob.cli.view import known_job, unknown_job
 from akjob.config import Paths
 from akjob.errors import AkjobError
@@ -56,6 +57,11 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
         _check_pattern(grep)
     paths = find_paths()
     job, run = (None, None) if target is None else job_or_run(paths, target)
+    elsewhere = log_elsewhere(paths, settings(paths))
+    if elsewhere is not None:
+        if follow:
+            raise elsewhere
+        complain(f"{elsewhere.message}, but for what was logged before", elsewhere.hint)
     if raw:
         _raw(paths, run, stream)
         return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from akjob.cli import INTERRUPTED, complain
-from akjob.cli.common import colours, examples, find_paths, now_us, settings
+from akjob.cli.common import colours, examples, find_paths, log_elsewhere, now_us, settings
 from akjob.cli.history import cause
 from akjob.cli.text import STATE_COLOURS, paint, span
 from akjob.cli.view import load, user_name
@@ -53,6 +53,7 @@ def command(job: str, arguments: tuple[str, ...], *, here: bool) -> None:
     paths = find_paths()
     if here:
         raise SystemExit(_run_here(paths, job, values))
+    elsewhere = log_elsewhere(paths, settings(paths))
     with Client(paths) as client:
         from akjob.cli.control import job_name
 
@@ -61,8 +62,12 @@ def command(job: str, arguments: tuple[str, ...], *, here: bool) -> None:
         try:
             click.echo(f"run {run}", err=True)
             client.ask("wait", run=run)
-            with _Printer() as printer:
-                end = _follow(paths, client, run, printer)
+            if elsewhere is None:
+                with _Printer() as printer:
+                    end = _follow(paths, client, run, printer)
+            else:
+                complain(elsewhere.message, elsewhere.hint)
+                end = _End(paths, client, run, "Its end is waited for here all the same.").wait(None)
         except KeyboardInterrupt:
             hint = f"`akjob logs -f {run}` follows it, `akjob stop {run}` ends it."
             complain(f"let go of run {run}, which goes on", hint)
@@ -108,7 +113,8 @@ def _run_here(paths: Paths, job: str, values: Mapping[str, Any]) -> int:
 class _End:
     """Hears from akjobd that the run ended, or, when akjobd went away, from the ledger."""
 
-    def __init__(self, paths: Paths, client: Client, run: str) -> None:
+    def __init__(self, paths: Paths, client: Client, run: str, without_akjobd: str) -> None:
+        self._without_akjobd = without_akjobd
         self._reader = Reader(paths.db)
         self._client: Client | None = client
         self._run = run
@@ -138,7 +144,7 @@ class _End:
                 self._hear(self._client.answer())
             except AkjobError:
                 self._client = None
-                complain("akjobd went away; the run goes on", "Its output is followed here all the same.")
+                complain("akjobd went away; the run goes on", self._without_akjobd)
             return
         row = self._reader.find_run(self._run)
         if row is not None and row["state"] not in _OPEN:
@@ -153,14 +159,15 @@ class _End:
 
 def _follow(paths: Paths, client: Client, run: str, printer: "_Printer") -> Mapping[str, Any]:
     """Print the run's lines until its last one; return how it ended."""
-    end = _End(paths, client, run)
+    end = _End(paths, client, run, "Its output is followed here all the same.")
     last: Mapping[str, Any] | None = None
     for line in read.follow(paths, run=run, stop=end.overdue):
         printer.line(line)
         if line.get("event") == "run.finished" and line.get("source") != "job":
             last = line
             break
-    return {**end.wait(last), "duration_s": None if last is None else last.get("duration_s")}
+    ended = end.wait(last)
+    return ended if last is None else {**ended, "duration_s": last.get("duration_s")}
 
 
 class _Printer:

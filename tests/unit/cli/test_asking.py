@@ -245,6 +245,36 @@ def test_run_without_a_last_line_ends_by_the_ledger(root: Root, monkeypatch: pyt
     assert "lost: its shim was killed" in result.stderr
 
 
+def test_run_waits_for_the_end_alone_where_the_log_goes_elsewhere(root: Root) -> None:
+    """With `[log] to = "stdout"` there is nothing to follow: that is said at once, and the end is not waited past."""
+    root.paths.etc.mkdir()
+    root.paths.config_file.write_text('[log]\nto = "stdout"\n')
+    result = play(root, end={"state": "failed", "exit_code": 4}, lines=[])
+    assert result.exit_code == 4
+    assert result.stdout == ""
+    said = result.stderr.splitlines()
+    assert said[:2] == ["run r1", "akjob: the log goes to the collector's standard output, so it cannot be shown here"]
+    assert said[-1] == "failed: exit code 4"
+
+
+def test_run_waits_for_the_end_when_akjobd_goes_away_and_the_log_is_elsewhere(root: Root) -> None:
+    """The ledger has it; nobody says that the output is followed."""
+    root.paths.etc.mkdir()
+    root.paths.config_file.write_text('[log]\nto = "stdout"\n')
+
+    def answer(asked: dict[str, Any]) -> dict[str, Any] | None:
+        if asked["op"] == "run":
+            root.run("r1", "tick", 0, state="failed", exit_code=4)
+            return {**OK, "run": "r1"}
+        return None
+
+    with root.akjobd(answer):
+        result = root.akjob("run", "tick")
+    assert result.exit_code == 4
+    assert "followed" not in result.stderr
+    assert "Its end is waited for" in result.stderr
+
+
 def test_ctrl_c_lets_go(root: Root) -> None:
     """The run goes on, and it is said how it is followed and ended; nothing is asked but run and wait."""
     held: list[Any] = []

@@ -501,6 +501,21 @@ def test_follow_shows_the_past_then_what_is_added(logged: Root) -> None:
     watchdog.join()
 
 
+def test_logs_says_that_the_log_goes_elsewhere(root: Root) -> None:
+    """With `[log] to = "stdout"` nothing new can be shown: -f does not wait for it, and what there was is shown."""
+    root.paths.etc.mkdir()
+    root.paths.config_file.write_text('[log]\nto = "stdout"\n')
+    root.log(output("r1", 1, "before"))
+    follows = root.akjob("logs", "-f")
+    assert follows.exit_code == 1
+    assert "the collector's standard output" in follows.stderr
+    assert "supervisord.conf" in follows.stderr
+    result = root.akjob("logs")
+    assert result.exit_code == 0
+    assert "before" in result.stdout
+    assert "the collector's standard output" in result.stderr
+
+
 # -- status
 
 STATUS = {
