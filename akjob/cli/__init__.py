@@ -6,8 +6,11 @@ of them. A command's module exports ``command``, a click command.
 
 import os
 import sys
-from collections.abc import Sequence
+from codecs import register_error
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import IO, Any, NoReturn
 
 import click
@@ -54,6 +57,7 @@ Exit codes: 0 fine, 1 problems found, 2 wrong usage, 3 akjobd cannot be reached.
 Completion for bash:  eval "$(_AKJOB_COMPLETE=bash_source akjob)"   (or zsh_source, fish_source)"""
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_WRONG_USAGE = 2
 BROKEN_PIPE = 141  # 128 + SIGPIPE: what a C program ends with when its reader went away
 
 
@@ -90,45 +94,120 @@ class Program(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Understand the command line; ``--help`` is printed here."""
+        with _in_words():
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. What it raises becomes words on standard error and an exit code."""
         from akjob.errors import AkjobError
 
-        try:
+        with _in_words():
             try:
                 return super().invoke(ctx)
-            finally:  # here, and not by the interpreter at its end, a reader that went away can be dealt with
-                sys.stdout.flush()
-        except KeyboardInterrupt:
-            raise SystemExit(INTERRUPTED) from None
-        except AkjobError as error:
-            complain(error.message, error.hint)
-            raise SystemExit(error.exit_code) from None
-        except BrokenPipeError:
-            _drop(sys.stdout)
-            raise SystemExit(BROKEN_PIPE) from None
-        except OSError as error:
-            if error.filename is None:
-                raise
-            complain(f"{error.strerror}: {error.filename}")
-            raise SystemExit(1) from None
+            except AkjobError as error:
+                complain(error.message, error.hint)
+                raise SystemExit(error.exit_code) from None
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Make words and an exit code of what may be raised anywhere, also by writing what was said."""
+    try:
+        try:
+            yield
+        finally:  # here, and not by the interpreter at its end, a reader that went away can be dealt with
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:
+        _drop(sys.stdout)
+        _drop(sys.stderr)
+        raise SystemExit(BROKEN_PIPE) from None
+    except OSError as error:
+        complain(*_explained(error))
+        _drop(sys.stdout)
+        raise SystemExit(1) from None
+    except UnicodeEncodeError as error:  # Python's form of bytes that are no text
+        complain(f"{error.object!r} is no UTF-8 text", "Write it in UTF-8: names, arguments and reasons are texts.")
+        raise SystemExit(_WRONG_USAGE) from None
 
 
 def complain(message: str, hint: str = "") -> None:
-    """Say on standard error what is wrong and, below it, what to do."""
+    """Say on standard error what is wrong and, below it, what to do. Where that cannot be written it is lost."""
     from akjob.errors import visible
 
-    click.echo(f"akjob: {visible(message)}", err=True)
-    for line in hint.splitlines():
-        click.echo(f"  {visible(line)}", err=True)
+    try:
+        click.echo(f"akjob: {visible(message)}", err=True)
+        for line in hint.splitlines():
+            click.echo(f"  {visible(line)}", err=True)
+    except OSError:
+        _drop(sys.stderr)
+
+
+def _explained(error: OSError) -> tuple[str, str]:
+    """Return what is wrong, and what to do."""
+    if error.filename is not None:
+        return f"{error.strerror}: {error.filename}", ""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "the working folder was deleted", "Go into one that is there."
+    return error.strerror or str(error), ""
 
 
 def _drop(stream: IO[str]) -> None:
-    """Point a stream whose reader is gone at /dev/null, so that Python's flush at the exit does not complain."""
-    if stream is sys.__stdout__:
+    """Point a stream that does not take what it was given at /dev/null, so that the flush at the exit is quiet."""
+    try:
+        stream.flush()
+    except OSError:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
+
+
+class _Output(FileIO):
+    """Standard output whose errors say what they are of."""
+
+    def write(self, data: Any, /) -> int:
+        """Write what there is room for."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+def _complete_streams() -> None:
+    """Make /dev/null of standard streams that the caller has closed, and let standard output take any text.
+
+    Python has None for a closed one, and the next file that is opened gets its number, be it the ledger. What the
+    encoding lacks is escaped as JSON has it: there it means the same.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, number)
+            if null != number:
+                os.close(null)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
+    register_error("akjob.escape", _escape)
+    sys.stdout = TextIOWrapper(
+        BufferedWriter(_Output(1, "w", closefd=False)),
+        encoding=sys.stdout.encoding,
+        errors="akjob.escape",
+        line_buffering=sys.stdout.isatty() or getattr(sys.stdout, "write_through", False),
+    )
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)), error.end
 
 
 def _keep_root(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
@@ -168,5 +247,6 @@ click.version_option(__version__, "-V", "--version", prog_name="akjob", message=
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run ``akjob`` with ``arguments`` (default: the process's) and exit."""
+    _complete_streams()
     cli.main(args=arguments, prog_name="akjob")
     raise SystemExit(0)

@@ -40,7 +40,15 @@ def given_root() -> str | None:
 
 def find_paths() -> Paths:
     """Return where everything is. Raises AkjobError (exit code 2) where there is no root."""
-    return Paths(find_root(given_root(), os.environ, Path.cwd()))
+    return Paths(find_root(given_root(), os.environ, working_folder()))
+
+
+def working_folder() -> Path:
+    """Return where the command was called; of a folder that was deleted, what the kernel calls it: ``… (deleted)``."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/proc/self/cwd").readlink()
 
 
 def settings(paths: Paths) -> Config:

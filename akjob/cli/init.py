@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from akjob.cli.common import given_root
+from akjob.cli.common import given_root, working_folder
 from akjob.errors import AkjobError
 
 _WRONG_USAGE = 2
@@ -76,5 +76,5 @@ def command(folder: Path | None) -> None:
         click.echo(f"{what}  {root / path}")
     if ("kept", ".gitignore") in done and not _ignores_var((root / ".gitignore").read_text("utf-8", "replace")):
         click.echo("\nYour .gitignore does not name var/, where akjob keeps its ledger and log: add the line /var/")
-    go_there = "" if root.resolve() == Path.cwd() else f" --root {root}"
+    go_there = "" if root.resolve() == working_folder() else f" --root {root}"
     click.echo(f"\nStart it with `akjob up{go_there}`, or `akjob up --detach{go_there}` to have the terminal back.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from akjob.cli.common import WRONG_USAGE, examples, given_root, json_option, say_json
+from akjob.cli.common import WRONG_USAGE, examples, given_root, json_option, say_json, working_folder
 from akjob.errors import AkjobError
 
 _STDIN = "/dev/stdin"
@@ -76,11 +76,11 @@ def _path() -> list[str]:
     from akjob.config import Paths, find_root
 
     try:
-        paths = Paths(find_root(given_root(), os.environ, Path.cwd()))
+        paths = Paths(find_root(given_root(), os.environ, working_folder()))
     except AkjobError:
         if given_root() is not None:
             raise
-        return search_path(str(Path.cwd()), str(Path.cwd()), ())
+        return search_path(str(working_folder()), str(working_folder()), ())
     return search_path(str(paths.root), str(paths.root), settings(paths).pythonpath)
 
 

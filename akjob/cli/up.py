@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from akjob.cli import complain, supervision
-from akjob.cli.common import find_paths, now_us
+from akjob.cli.common import find_paths, now_us, working_folder
 from akjob.cli.down import end
 from akjob.cli.ending import Signals
 from akjob.cli.text import plural
@@ -225,7 +225,7 @@ def _tail(path: Path) -> str:
 def _typed(paths: Paths, words: str) -> str:
     """Return a command as the person at this terminal would have to type it."""
     ours = os.path.abspath(sys.argv[0])
-    program = "akjob" if shutil.which("akjob") == ours else os.path.relpath(ours)
-    elsewhere = Path.cwd() != paths.root and paths.root not in Path.cwd().parents
+    program = "akjob" if shutil.which("akjob") == ours else os.path.relpath(ours, working_folder())
+    elsewhere = paths.root not in ((here := working_folder()), *here.parents)
     root = f" --root {shlex.quote(str(paths.root))}" if elsewhere else ""
     return f"{program} {words}{root}"

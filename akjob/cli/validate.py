@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from akjob.cli.common import colours, examples, find_paths, given_root, now_us, say
+from akjob.cli.common import colours, examples, find_paths, given_root, now_us, say, working_folder
 from akjob.cli.text import paint, plural
 from akjob.config import Paths, find_root
 from akjob.errors import AkjobError, Problem
@@ -58,7 +58,7 @@ def command(targets: tuple[str, ...], form: str, *, as_json: bool, strict: bool)
 def _root_if_any() -> Paths | None:
     """Return the root that is named or that this folder lies in. Raises AkjobError for a named one that is none."""
     try:
-        return Paths(find_root(given_root(), os.environ, Path.cwd()))
+        return Paths(find_root(given_root(), os.environ, working_folder()))
     except AkjobError:
         if given_root() is not None:
             raise

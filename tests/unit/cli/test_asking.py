@@ -211,6 +211,20 @@ def test_arguments() -> None:
         assert caught.value.hint
 
 
+def test_what_is_no_text_is_not_asked(root: Root) -> None:
+    """Bytes that are no UTF-8 are wrong usage, wherever they stand."""
+    with root.akjobd(lambda _: OK) as asked:
+        for arguments in (
+            ["run", "tick", "--arg", "a=\udcff"],
+            ["pause", "tick", "--reason", "\udcff"],
+            ["stop", "\udcff"],
+        ):
+            result = root.akjob(*arguments)
+            assert result.exit_code == 2, result.output
+            assert "is no UTF-8 text" in result.stderr
+    assert not asked
+
+
 def test_run_goes_on_following_when_akjobd_goes_away(root: Root) -> None:
     """A restart of akjobd costs a follower nothing: the log says how the run ended."""
     calls: list[str] = []

@@ -165,3 +165,82 @@ def test_without_a_root_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
     result = CliRunner().invoke(cli, ["list"])
     assert result.exit_code == 2
     assert "akjob" in result.stderr
+
+
+def akjob(shell: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a line of shell in which ``akjob`` is the program."""
+    program = f"{sys.executable} -P -c 'from akjob.cli import main; main()'"
+    return subprocess.run(
+        ["bash", "-c", f'akjob() {{ {program} "$@"; }}; {shell}'],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**_environment(), **environment},
+    )
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Make a root with one job and a file that is broken."""
+    (tmp_path / "jobs.d").mkdir()
+    (tmp_path / "jobs.d" / "tick.toml").write_text('command = "date"\n')
+    (tmp_path / "jobs.d" / "bad.toml").write_text('evry = "ä\N{SNAKE}"\n')
+    return tmp_path
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["list --json", "schema", "--help", "list --help", "next"])
+def test_a_full_disk_is_said_so(small: Path, command: str, unbuffered: str) -> None:
+    """What cannot be written to standard output is a failure, and no traceback."""
+    done = akjob(f"akjob {command} > /dev/full", small, PYTHONUNBUFFERED=unbuffered)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "akjob: No space left on device: standard output"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["list --json", "logs", "schema", "--help"])
+def test_closed_streams_are_as_good_as_dev_null(small: Path, command: str) -> None:
+    """Nobody wanted to see anything; and no file that is opened gets their numbers."""
+    done = akjob(f"akjob {command} >&-", small)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    done = akjob(f"akjob {command} <&- 2>&-", small)
+    assert done.returncode == 0
+    assert done.stdout == akjob(f"akjob {command}", small).stdout
+
+
+def test_the_exit_code_does_not_hang_on_standard_error(small: Path) -> None:
+    """Where nothing can be said, the code still says it."""
+    assert akjob("akjob list --root /none 2>/dev/full", small).returncode == 2
+    assert akjob("akjob list --root /none 2>&-", small).returncode == 2
+
+
+def test_any_text_can_be_printed(small: Path) -> None:
+    """What the encoding of standard output lacks is escaped, as JSON has it."""
+    ascii_only = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    done = akjob("akjob validate", small, **ascii_only)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert 'evry = "\\u00e4\\ud83d\\udc0d"' in done.stdout
+    (small / "jobs.d" / "tick.toml").write_text('command = "date"\ndescription = "ä\N{SNAKE}"\n')
+    done = akjob("akjob show tick --json", small, **ascii_only)
+    assert json.loads(done.stdout)["description"] == "ä\N{SNAKE}"
+
+
+def test_what_is_no_text_is_wrong_usage(small: Path) -> None:
+    """Bytes that are no UTF-8 are neither a name nor an argument of anything."""
+    done = akjob("akjob logs $'\\377'", small)
+    assert done.returncode == 2
+    assert "is no UTF-8 text\n  Write it in UTF-8" in done.stderr
+
+
+def test_a_working_folder_that_was_deleted(small: Path) -> None:
+    """Who names the root does not need it, and above it there may be one still; else it is said."""
+    gone = f"mkdir {small}/gone; cd {small}/gone; rmdir {small}/gone; "
+    assert akjob(f"{gone} akjob list --root {small} --json", small).stdout.count("\n") == 2
+    assert akjob(f"{gone} akjob list --json", small).stdout.count("\n") == 2
+    assert akjob(f"{gone} akjob init {small}/new", small).returncode == 0
+    for command in ("validate x.toml", "next x.toml"):
+        done = akjob(f"{gone} akjob {command}", small)
+        assert done.returncode == 1
+        assert done.stderr.startswith("akjob: the working folder was deleted\n  Go into one that is there")
