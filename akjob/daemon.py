@@ -885,6 +885,7 @@ class Daemon:
             "running": self._running(),
             "control_groups": None if self._cgroups is None else sorted(self._cgroups.controllers),
             "held_back": sum(len(effects.starts) for effects, _ in self._held),
+            "draining": self._agenda.draining,
         }
 
     def _broken(self, one: Broken) -> dict[str, Any]:

@@ -53,6 +53,10 @@ def command(*, detach: bool) -> None:
 
 
 def _already(paths: Paths, number: int, *, detach: bool) -> None:
+    status = _status(paths)
+    if status is not None and status.get("draining"):
+        message = f"akjob is going down in {paths.root}: `akjob down` waits for {plural(len(status['running']), 'run')}"
+        raise AkjobError(message, hint=f"{_typed(paths, 'up')} when that has ended, or end the wait first")
     message = f"akjob is up in {paths.root} already: supervisord has pid {number}"
     if not detach:
         raise AkjobError(message, hint=f"{_typed(paths, 'status')}   what it does\n{_typed(paths, 'down')}     ends it")
@@ -65,11 +69,11 @@ def _detached(paths: Paths) -> None:
     started = subprocess.run(
         argv, env=supervision.environment(os.environ), stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
-    if started.returncode:
+    number = supervision.pid(paths)
+    if started.returncode and number is None:  # else another `akjob up` was quicker, and all is as it was to be
         said = (started.stderr + started.stdout).decode(errors="replace").strip()
         message = f"supervisord did not start (exit code {started.returncode}): {said}"
         raise AkjobError(message, hint=f"See {paths.etc}/supervisord.conf and {paths.log_dir}/supervisord.log")
-    number = supervision.pid(paths)
     if number is None:
         message = "supervisord ended as soon as it had started"
         raise AkjobError(message, hint=f"See {paths.log_dir}/supervisord.log")

@@ -162,6 +162,26 @@ def test_down_where_nothing_is_up_is_fine(site: Site) -> None:
     assert done.stdout == f"akjob is not up in {site.root}.\n"
 
 
+def test_several_that_start_it_at_once_all_find_it_up(site: Site) -> None:
+    """One supervisord comes of it, and nobody is told that it did not start."""
+    starters = [Command(site, "up", "--detach") for _ in range(4)]
+    assert [one.end() for one in starters] == [0] * 4
+
+
+def test_up_does_not_take_for_up_what_is_going_down(site: Site) -> None:
+    """While `down` waits for a run akjob is not up any more, and not yet down."""
+    site.job("gated", GATED)
+    site.up()
+    until(lambda: site.states("gated") == ["running"])
+    down = Command(site, "down")
+    until(lambda: "Waiting for 1 run: gated" in down.text())
+    up = site.akjob("up", "--detach", check=False)
+    assert up.returncode == 1
+    assert f"akjob is going down in {site.root}: `akjob down` waits for 1 run" in up.stderr
+    (site.root / "go").touch()
+    assert down.end() == 0, down.text()
+
+
 def test_down_waits_for_running_jobs(site: Site) -> None:
     """A run that ends by itself is waited for, is named meanwhile, and succeeded."""
     site.job("gated", GATED)
