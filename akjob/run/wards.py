@@ -350,7 +350,7 @@ class Wards:
             os.close(pidfd)
             return False
         ward.gone = False
-        job, started_us, bell = read_note(where, ward.run)
+        job, started_us, bell = read_note(where)
         self._watch(ward, pid, pidfd, bell)
         if started_us and not ward.started_us and not ward.ended:
             self._started(ward, job, started_us)
@@ -573,7 +573,7 @@ def _holder(where: str) -> int:
     return lock_holder(Path(where, folder.LOCK))
 
 
-def read_note(where: str, run: str) -> tuple[int, int, int]:
+def read_note(where: str) -> tuple[int, int, int]:
     """Return what the shim noted in its lock file, as :func:`folder.note` describes it.
 
     It may hold the run's end already, which has no name yet: the disk had no room for that.
@@ -582,7 +582,7 @@ def read_note(where: str, run: str) -> tuple[int, int, int]:
         text = Path(where, folder.LOCK).read_bytes()
         if text.startswith(b"{"):
             end = msgspec.json.decode(text)
-            ours = end.get("run") == run
+            ours = end.get("run") == os.path.basename(where)
             return (end["pid"] or 0, end["started_us"] or 0, signal.SIGTERM) if ours else (0, 0, signal.SIGTERM)
         pid, started_us, *bell = map(int, text[: folder.NOTE].split())
     except (OSError, ValueError):
