@@ -76,8 +76,8 @@ class Provenance:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopped = False
-        self._wanted = False
-        self._answer: _Answer | None = None
+        self._wanted = self._asked = 0  # the numbers of the last question, and of the last that git was asked
+        self._answer: tuple[int, _Answer] | None = None
         self._call = _Call()
         self._revision = Revision(fresh=False)
         self._watched: tuple[str, ...] = ()
@@ -104,7 +104,7 @@ class Provenance:
         """Ask git anew, in the background: files changed."""
         self._revision = replace(self._revision, fresh=False)
         with self._lock:
-            self._wanted = True
+            self._wanted += 1
             if self._thread is None and not self._stopped:
                 self._thread = threading.Thread(target=self._work, name="akjob-git", daemon=True)
                 self._thread.start()
@@ -112,10 +112,11 @@ class Provenance:
     def collect(self) -> None:
         """Take in git's answer, if there is a new one."""
         with self._lock:
-            answer, self._answer = self._answer, None
-            fresh = not self._wanted
-        if answer is not None:
-            self._take(answer, fresh=fresh)
+            answered, self._answer = self._answer, None
+            wanted = self._wanted
+        if answered is not None:
+            number, answer = answered
+            self._take(answer, fresh=number == wanted)
 
     def refresh_now(self) -> Revision:
         """Ask git and wait for the answer: for commands, which have no loop to hold up."""
@@ -142,13 +143,13 @@ class Provenance:
     def _work(self) -> None:
         while True:
             with self._lock:
-                if not self._wanted or self._stopped:
+                if self._asked == self._wanted or self._stopped:
                     self._thread = None
                     return
-                self._wanted = False
+                number = self._asked = self._wanted
             answer = _ask(self._jobs_d, self._shown, self._config, self._call)
             with self._lock:
-                self._answer = answer
+                self._answer = number, answer
             if not self._stopped:
                 self._notify()
 

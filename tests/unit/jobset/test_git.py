@@ -2,11 +2,14 @@
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import akjob.jobset.git
 from akjob.config import Paths
 from akjob.errors import AkjobError
 from akjob.jobset.git import Provenance, Revision, commit_of, parse_status
@@ -229,6 +232,31 @@ def test_no_git(paths: Paths, provenance: Provenance, monkeypatch: pytest.Monkey
     assert provenance.refresh_now().commit is None
     with pytest.raises(AkjobError, match="git cannot be run"):
         commit_of(str(paths.root), "HEAD")
+
+
+def test_an_answer_to_an_earlier_question_is_not_fresh(
+    paths: Paths, provenance: Provenance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while git has begun to look again: what it said before is of the files as they were."""
+    begun, go_on = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+    ask, turns = akjob.jobset.git._ask, iter(range(2))
+
+    def slowly(*arguments: Any) -> Any:
+        turn = next(turns)
+        begun[turn].set()
+        assert go_on[turn].wait(20)
+        return ask(*arguments)
+
+    monkeypatch.setattr("akjob.jobset.git._ask", slowly)
+    provenance.refresh()
+    assert begun[0].wait(20)
+    provenance.refresh()
+    go_on[0].set()
+    assert begun[1].wait(20)
+    provenance.collect()
+    assert not provenance._revision.fresh
+    go_on[1].set()
+    assert fresh(provenance).commit == git(paths.root, "rev-parse", "HEAD")
 
 
 def test_stop_ends_git(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
