@@ -288,7 +288,7 @@ class Wards:
         """Say what came of an order without an end: its shim lives, or is lost, or the order is never to be started."""
         where = self._folder(ward.run)
         try:
-            never = not _shim_has_right(where) and self._deny_right(where)
+            never = self._deny_right(where)
         except OSError as error:  # var/ is full or read-only: a shim may still come and take the right
             self._unsettled[ward.run] = why_never
             self._later(f"{where}: it cannot be settled who may start this run: {error.strerror}")
@@ -301,9 +301,15 @@ class Wards:
                 self._lose(ward)
 
     def _deny_right(self, where: str) -> bool:
-        """Say that the outstanding order is never to be started. False: a shim was first."""
+        """Say that the outstanding order is never to be started. False: a shim has the right to it, or was first.
+
+        What akjobd denies or withdraws is a link. The rights are read once: a shim may take one at any moment.
+        """
         folder.make(where)
-        return folder.deny_right(where, len(_rights(where)))
+        rights = _rights(where)
+        if rights and not os.path.islink(f"{where}/{rights[-1]}"):
+            return False
+        return folder.deny_right(where, len(rights))
 
     def _later(self, trouble: str) -> None:
         self.trouble = Trouble("runs.unwritable", trouble)
@@ -561,12 +567,6 @@ def _rights(where: str) -> list[str]:
         )
     except FileNotFoundError:
         return []
-
-
-def _shim_has_right(where: str) -> bool:
-    """Whether the last right to start was taken by a shim: what akjobd denies or withdraws is a link."""
-    rights = _rights(where)
-    return bool(rights) and not os.path.islink(f"{where}/{rights[-1]}")
 
 
 def _holder(where: str) -> int:

@@ -68,6 +68,24 @@ def test_a_start_is_known_from_an_end_that_has_no_name_yet(
     assert started == known
 
 
+def test_a_shim_that_takes_its_right_meanwhile_has_it(
+    wards: Wards, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order is denied by its own number, and not by the one that comes next when the shim was first."""
+    path = Paths(root).runs / RUN
+    make = folder.make
+
+    def slowly(*arguments: str) -> None:
+        make(*arguments)
+        (path / folder.LOCK).touch()
+        (path / f"{folder.RIGHT}0").hardlink_to(path / folder.LOCK)
+
+    monkeypatch.setattr(folder, "make", slowly)
+    wards.find(RUN, running=False)
+    assert sorted(one.name for one in path.iterdir()) == [folder.LOCK, f"{folder.RIGHT}0"]
+    assert [type(what) for what in wards.happened] == [Lost]
+
+
 def test_an_end_of_another_run_is_none(wards: Wards, root: Path) -> None:
     """A power cut can leave what the file held before: what came of this run is not known."""
     left(root, OTHER)
