@@ -404,11 +404,12 @@ class Agenda:
     def _look(self, job: Job) -> bool:
         """Decide about one job, and say when to look again; return whether a slot was due."""
         job.wake_us = None
+        starts, job.starts = job.starts, ()
         self._settle(job)
         spec, when = job.spec, job.when
         if spec is None or when is None or self._is_calm(job, spec, when):
             return False
-        overtaken = self._overtaken(job, spec)
+        overtaken = self._overtaken(job, spec, starts)
         decision = decide(spec, when, self._known(job, spec, overtaken), self._now)
         self._apply(job, spec, decision)
         if job.row.paused_at_us is not None and not job.paused_at(self._now):
@@ -421,12 +422,11 @@ class Agenda:
             self._wake_at(job, decision.wake_us)
         return bool(decision.verdicts)
 
-    def _overtaken(self, job: Job, spec: JobSpec) -> tuple[int, ...]:
+    def _overtaken(self, job: Job, spec: JobSpec, starts: tuple[int, ...]) -> tuple[int, ...]:
         """Return the start and the boot where the mark is ahead of them already, and make room for their run.
 
         A slot claimed ahead puts it there, or a clock that was ahead once. They are due all the same.
         """
-        starts, job.starts = job.starts, ()
         wanted = {
             *((job.start_us,) if spec.schedule.on_start else ()),
             *((self._boot_us,) if spec.schedule.on_boot else ()),

@@ -712,9 +712,10 @@ def test_a_claim_that_never_started_is_no_run(tmp_path: Path) -> None:
 def test_on_start_runs_at_each_start_and_never_on_reload(tmp_path: Path) -> None:
     """Also for a job that is seen for the first time as akjobd starts; the trigger is ``start``."""
     text = "[schedule]\non_start = true\n"
-    world = World(tmp_path, job("a", text), now=us("10:30:00"))
+    world = World(tmp_path, job("a", text), job("c", HOURLY), now=us("10:30:00"))
     world.until("10:31:00")
     world.edit("a", text + "[run]\nnice = 5\n")
+    world.edit("c", text)
     world.add(job("b", text))
     world.until("10:32:00")
     world.crash()
@@ -722,7 +723,7 @@ def test_on_start_runs_at_each_start_and_never_on_reload(tmp_path: Path) -> None
     world.boot()
     world.until("11:01:00")
     rows = [(row_["job"], row_["slot"][11:19], row_["trigger"]) for row_ in world.rows()]
-    assert sorted(rows) == [("a", "10:30:00", "start"), ("a", "11:00:00", "start"), ("b", "11:00:00", "start")]
+    assert sorted(rows) == [("a", "10:30:00", "start"), *((name, "11:00:00", "start") for name in "abc")]
 
 
 def test_on_start_runs_although_the_mark_is_ahead(tmp_path: Path) -> None:
