@@ -246,8 +246,8 @@ def test_a_reload_reads_what_has_changed_and_no_more(many: Place) -> None:
 
 def test_a_look_is_not_a_busy_wait(many: Place) -> None:
     """While the folder is looked at, the loop sleeps: a look at a thousand files turns it a few times only."""
-    pid = many.pid("akjobd")
-    settle(many)
+    pids = settle(many)
+    pid = pids[0]
     main = Path(f"/proc/{pid}/task/{pid}/status")
 
     def woken() -> int:
@@ -255,7 +255,7 @@ def test_a_look_is_not_a_busy_wait(many: Place) -> None:
 
     before = woken()
     many.ask("look")
-    settle(many)
+    calm(pids, 0.5)
     assert woken() - before <= 20
 
 
