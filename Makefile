@@ -67,8 +67,8 @@ schema: $(INSTALLED) ## write the JSON Schema of the job file anew
 	cp etc/job.schema.json akjob/data/job.schema.json
 
 lock: $(INSTALLED_DEV) ## write requirements.txt and requirements-dev.txt anew from pyproject.toml
-	$(BIN)/$(LOCK) --group pyproject.toml:build -o requirements.txt
-	$(BIN)/$(LOCK) --group pyproject.toml:build --group pyproject.toml:dev -c requirements.txt -o requirements-dev.txt
+	$(BIN)/$(LOCK) --extra all --group pyproject.toml:build -o requirements.txt
+	$(BIN)/$(LOCK) --extra all --group pyproject.toml:build --group pyproject.toml:dev -c requirements.txt -o requirements-dev.txt
 
 bench: $(INSTALLED_DEV) ## measure against the bare machine and the peers; BENCH="burst --docs" for some
 	$(BIN)/python -m benchmarks $(BENCH)
