@@ -32,10 +32,10 @@ from akjob.jobset.model import Broken, Change, JobSet
 from akjob.jobset.watch import Quiet, Watcher
 from akjob.journal import Journal
 from akjob.processes import die_with_supervisord, give_memory_back, lock_holder, started_us
-from akjob.run import cgroup, faultpoint, order
+from akjob.run import cgroup, failpoint, order
+from akjob.run.folder_recycler import FolderRecycler
 from akjob.run.ids import RunIds
-from akjob.run.remains import Remains
-from akjob.run.wards import Ended, Happening, Lost, NeverStarted, Started, Trouble, Wards
+from akjob.run.shims import Ended, Happening, Lost, NeverStarted, ShimManager, Started, Trouble
 from akjob.timer import Alarm
 from akjob.toml.wire import from_json
 from akjob.worker import Worker
@@ -86,10 +86,10 @@ class Daemon:
         self._journal_watched = (-1, 0)
         self._ledger = ledger.Ledger.open(paths.db)
         self._folders = Worker("folders", self._ring)
-        self._remains = Remains(
+        self._remains = FolderRecycler(
             paths, self._folders.give, lambda: self._sweep_within(_SPOOL_SWEEP_US), self._chore_failed
         )
-        self._wards = Wards(paths, self._selector, self._remains.add, now_us)
+        self._shims = ShimManager(paths, self._selector, self._remains.add, now_us)
         boot_us, booted = self._boot()
         self._agenda = Agenda(
             host=socket.gethostname(),
@@ -112,7 +112,7 @@ class Daemon:
         self._retry_us: int | None = None
         self._peers: set[control.Peer] = set()
         self._listener = control.listen(paths.control_socket)
-        self._cgroups = self._wards.groups = cgroup.find()
+        self._cgroups = self._shims.groups = cgroup.find()
         self._config_seen = _signature(paths.config_file)
         self._config_problems = problems
         self._looks = Worker("look", self._ring)
@@ -159,11 +159,11 @@ class Daemon:
         self._journal.say("info", "daemon.started", pid=os.getpid(), root=str(self.paths.root), version=__version__)
         for problem in self._config_problems:
             self._say_problem(problem)
-        self._wards.start()
+        self._shims.start()
         gc.disable()  # until what is loaded is frozen: thousands of rows and jobs, none of which can be garbage
         rows = self._ledger.jobs_state()
         self._open_before = self._ledger.open_runs()
-        self._agenda.restore(rows, self._open_before, now_us(), self._wards.folders())
+        self._agenda.restore(rows, self._open_before, now_us(), self._shims.folders())
         self._loader = Loader(self.paths, self.config, last_good(rows), remember_in=self.paths.var / "jobs.cache")
         for problem in self._watcher.start():
             self._say_problem(problem)
@@ -177,10 +177,10 @@ class Daemon:
         self._keep_near(now)
         self._heed_signals()
         self._look_if_due(now)
-        if self._wards.again_at_us is not None and now >= self._wards.again_at_us:
-            self._wards.again()
+        if self._shims.again_at_us is not None and now >= self._shims.again_at_us:
+            self._shims.again()
         if self._gather_until_us is not None and now >= self._gather_until_us:
-            self._wards.hear(at_once=True)
+            self._shims.hear(at_once=True)
         self._take_in(now)
         self._blame(now)
         if self._jobset is not None:
@@ -214,7 +214,7 @@ class Daemon:
         if self._jobset is not None:
             if self._agenda.wake_us is not None:
                 times.append(self._agenda.wake_us)
-            if self._wards.happened:  # heard of after this turn had taken in what happened
+            if self._shims.happened:  # heard of after this turn had taken in what happened
                 times.append(now)
         others = (
             self._sweep_us,
@@ -222,8 +222,8 @@ class Daemon:
             self._gather_until_us,
             self._remains.due_us,
             self._blame_us,
-            self._wards.start_at_us,
-            self._wards.again_at_us,
+            self._shims.start_at_us,
+            self._shims.again_at_us,
         )
         times += [at for at in others if at is not None]
         for deadline in (
@@ -286,7 +286,7 @@ class Daemon:
         self._looks.stop()
         self._chores.stop()
         self._folders.stop()
-        self._wards.close()
+        self._shims.close()
         self.paths.control_socket.unlink(missing_ok=True)
         self._ledger.close()
 
@@ -449,10 +449,10 @@ class Daemon:
 
     def _reconcile(self) -> None:
         """Find out what became of the runs that were open when the akjobd before this one ended."""
-        folders = self._wards.folders()
+        folders = self._shims.folders()
         for before in self._open_before:
             if before.row.state == "running" or before.row.id in folders:
-                self._wards.find(before.row.id, running=before.row.state == "running")
+                self._shims.find(before.row.id, running=before.row.state == "running")
         self._open_before = []
         self._sweep(now_us())
 
@@ -464,8 +464,8 @@ class Daemon:
         """
         if self._jobset is None:
             return
-        revision = self._provenance.current() if self._wards.happened or self._unsure else None
-        happened, self._wards.happened = self._wards.happened, []
+        revision = self._provenance.current() if self._shims.happened or self._unsure else None
+        happened, self._shims.happened = self._shims.happened, []
         if revision is not None and not self._is_sure(revision) and now < self._unsure_until(now):
             starting = {what.run for what in (*self._unsure, *happened) if isinstance(what, Started)}
             self._unsure += [what for what in happened if what.run in starting]
@@ -548,14 +548,14 @@ class Daemon:
         """
         gathers = self._may_gather(now)
         # In a burst they all speak at once, and each would be a turn of the loop.
-        self._wards.hear(at_once=self._gather_until_us is None or self._agenda.under_way < _BURST)
+        self._shims.hear(at_once=self._gather_until_us is None or self._agenda.under_way < _BURST)
         if gathers:
             return
         self._urgent = False
         effects = self._agenda.effects()
         stops, effects.stops = effects.stops, []
         for stop in stops:  # ends what runs already: nothing has to be written before
-            self._wards.stop(stop.run, stop.state, stop.reason)
+            self._shims.stop(stop.run, stop.state, stop.reason)
         forget, self._to_forget = self._to_forget, []
         if effects or forget:
             self._held.append((effects, forget))
@@ -569,9 +569,9 @@ class Daemon:
             del self._held[0]
             self._act(effects)
             for run in forget:
-                faultpoint.reached("ingested", run)
+                failpoint.reached("ingested", run)
                 if not self._agenda.knows(run):
-                    self._wards.forget(run)
+                    self._shims.forget(run)
             self._answer_waiting()
 
     def _may_gather(self, now: int) -> bool:
@@ -613,14 +613,14 @@ class Daemon:
 
     def _act(self, effects: Effects) -> None:
         for recall in effects.recalls:
-            self._wards.stop(recall.run, "recalled", "called back", kill=True)
+            self._shims.stop(recall.run, "recalled", "called back", kill=True)
         for start in effects.starts:
-            faultpoint.reached("claimed", start.run)
+            failpoint.reached("claimed", start.run)
         if effects.starts:
             self._sweep_within(_SWEEP_US)
-        self._wards.send([self._order(start) for start in effects.starts])
+        self._shims.send([self._order(start) for start in effects.starts])
         for start in effects.starts:
-            faultpoint.reached("ordered", start.run)
+            failpoint.reached("ordered", start.run)
         for event in effects.events:
             self._journal.say(event.pop("level"), event.pop("event"), **event)
         for path in effects.delete_files:
@@ -636,7 +636,7 @@ class Daemon:
             attempt=start.attempt,
             trigger=start.trigger,
             start_us=start.not_before_us,
-            token=self._wards.next_token(start.run),
+            token=self._shims.next_token(start.run),
             kwargs=start.kwargs,
             groups=self._cgroups,
         )
@@ -651,8 +651,8 @@ class Daemon:
     # -- what has to be done now and then -----------------------------------------------------------------------------
 
     def _upkeep(self, now: int) -> None:
-        if self._wards.start_at_us is not None and now >= self._wards.start_at_us:
-            self._wards.start()
+        if self._shims.start_at_us is not None and now >= self._shims.start_at_us:
+            self._shims.start()
         self._say_trouble(now)
         if self._sweep_us is not None and now >= self._sweep_us:
             self._sweep(now)
@@ -664,8 +664,8 @@ class Daemon:
     def _sweep(self, now: int) -> None:
         """Remove what runs left behind, again and again while there is anything; where nothing is nobody looks."""
         self._sweep_us = now + _SWEEP_US
-        self._wards.sweep(self._agenda.knows)
-        if not self._wards.folders() and (self._cgroups is None or not self._cgroups.names()):
+        self._shims.sweep(self._agenda.knows)
+        if not self._shims.folders() and (self._cgroups is None or not self._cgroups.names()):
             self._sweep_us = None
 
     def _sweep_within(self, wait_us: int) -> None:
@@ -682,11 +682,11 @@ class Daemon:
 
     def _say_trouble(self, now: int) -> None:
         """Say what troubles the runs; while it is tried again and again it is said once."""
-        trouble, self._wards.trouble = self._wards.trouble, Trouble()
+        trouble, self._shims.trouble = self._shims.trouble, Trouble()
         if trouble.event and trouble != self._told_trouble:
             self._journal.say("error", trouble.event, message=trouble.message)
             self._told_trouble = trouble
-        elif self._wards.settled(now):
+        elif self._shims.settled(now):
             self._told_trouble = Trouble()
 
     def _prune(self, now: int) -> None:
@@ -901,7 +901,7 @@ class Daemon:
 
         return {
             "akjobd": program(os.getpid(), self.started_us),
-            "zygote": program(self._wards.zygote_pid, self._wards.zygote_since_us),
+            "zygote": program(self._shims.zygote_pid, self._shims.zygote_since_us),
             "akjob-collector": program(lock_holder(self.paths.run_dir / "collector.lock"), None),
         }
 
@@ -910,7 +910,7 @@ class Daemon:
         for row in self._agenda.running():
             if row.state != "running":
                 continue  # ordered ahead of its slot: nothing of it runs yet
-            ward = self._wards.ward(row.run)
+            ward = self._shims.ward(row.run)
             found.append(
                 {
                     "job": row.job,

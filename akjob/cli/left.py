@@ -11,7 +11,7 @@ from akjob.config import Paths
 from akjob.instants import to_text
 from akjob.processes import lock_holder
 from akjob.run import folder
-from akjob.run.wards import read_note
+from akjob.run.shims import read_note
 
 _LOOK_S = 0.2
 

@@ -97,7 +97,7 @@ def parse_arguments(arguments: tuple[str, ...]) -> dict[str, Any]:
 
 def _run_here(paths: Paths, job: str, values: Mapping[str, Any]) -> int:
     from akjob.agenda.jobs import check_arguments
-    from akjob.run.here import run_here
+    from akjob.run.local import run_here
 
     config = settings(paths)
     view = load(paths, config, now_us()).find(job)

@@ -21,7 +21,7 @@ from _json import encode_basestring_ascii
 
 from akjob.log.sender import Sender
 from akjob.log.wrap import wrap
-from akjob.run import child, faultpoint, folder, linux, post, python
+from akjob.run import child, failpoint, folder, linux, order_socket, python
 from akjob.run.output import Stream, quote, timestamp
 
 TYPE_CHECKING = False
@@ -46,7 +46,7 @@ _LISTEN_S = 0.05
 _CROWDING_S = 0.2
 
 
-def main(order: dict[str, Any], control: _socket.socket, crowd: post.Crowd) -> NoReturn:
+def main(order: dict[str, Any], control: _socket.socket, crowd: order_socket.AdmissionLimit) -> NoReturn:
     """Look after one run, from its order to its end, and after others that wait then; never returns."""
     code = 0
     try:
@@ -54,7 +54,7 @@ def main(order: dict[str, Any], control: _socket.socket, crowd: post.Crowd) -> N
         os.setsid()
         linux.adopt_orphans()
         linux.precise_timers()
-        bell = Bell()
+        bell = Wakeup()
         notices = Notices(control, order["shims"])
         for left in range(_MOST_RUNS, 0, -1):  # there is no garbage collection here
             linux.set_title(f"akjob: shim of {order['job']} {order['run']}")
@@ -77,7 +77,7 @@ def main(order: dict[str, Any], control: _socket.socket, crowd: post.Crowd) -> N
         os._exit(code)
 
 
-class Bell:
+class Wakeup:
     """What wakes a shim: ``fd`` becomes readable when a signal has come, ``rung`` has its number.
 
     ``call`` is the signal that says that akjobd has left a word in the folder of the run that is looked after now.
@@ -171,7 +171,12 @@ class Shim:
     """One run. ``order`` is described in :mod:`akjob.run.order`; the others are the process's own."""
 
     def __init__(
-        self, order: dict[str, Any], control: _socket.socket, bell: Bell, notices: Notices, crowd: post.Crowd
+        self,
+        order: dict[str, Any],
+        control: _socket.socket,
+        bell: Wakeup,
+        notices: Notices,
+        crowd: order_socket.AdmissionLimit,
     ) -> None:
         self.order = order
         self.crowd = crowd
@@ -221,7 +226,7 @@ class Shim:
             raise SystemExit(0)
         self.lock = lock
         self._start()
-        faultpoint.reached("forked", self.run)
+        failpoint.reached("forked", self.run)
         self.sender = Sender(
             self.order["collector"], self._hello, self._first_seq(), spool=f"{self.folder}/{folder.SPOOL}"
         )
@@ -237,11 +242,11 @@ class Shim:
         self.sender.close()
         os.close(self.lock)
         try:
-            order = post.take(self.control, _socket.MSG_DONTWAIT)
+            order = order_socket.take(self.control, _socket.MSG_DONTWAIT)
         except OSError:  # none waits, or akjobd is gone
             return None
         if order is not None:
-            faultpoint.reached("taken", order["run"])
+            failpoint.reached("taken", order["run"])
             self.notices.waiting.clear()  # that it has left the run says as much
             self.bell.next_call()
             self._answer(order["run"])
@@ -253,7 +258,7 @@ class Shim:
             pidfd = os.pidfd_open(me)
         except OSError:  # no descriptors are left: akjobd will hear of the run's start
             return
-        post.answer(self.control, run, me, pidfd, self.bell.call, self.run)
+        order_socket.answer(self.control, run, me, pidfd, self.bell.call, self.run)
         os.close(pidfd)
 
     def _first_seq(self) -> int:
@@ -339,7 +344,7 @@ class Shim:
             self._say("warning", "run.warning", f',"message":{quote(text)}')
         # That this line is on disk can wait to be heard of: a short run is not worth waking up for.
         self.listens_at = time.monotonic() + _LISTEN_S
-        faultpoint.reached("running", self.run)
+        failpoint.reached("running", self.run)
 
     # -- the middle ---------------------------------------------------------------------------------------------------
 
@@ -651,7 +656,7 @@ class Shim:
 
     def _bury(self) -> None:
         """Say what came of the run, in the log and in ``end.json``, and stay until the lines are safe."""
-        faultpoint.reached("ending", self.run)
+        failpoint.reached("ending", self.run)
         self.listens_at = 0.0
         if not self.ended_us:
             self.ended_us, self.ended = time.time_ns() // 1000, time.monotonic()
@@ -668,7 +673,7 @@ class Shim:
             if not written:
                 written = self._write_end(data)
                 if written:
-                    faultpoint.reached("end written", self.run)
+                    failpoint.reached("end written", self.run)
                     self.notices.say(f"ended {self.run} {os.getpid()}" + (f" {text}" if len(text) < _TELLABLE else ""))
             if written and self._lines_are_safe(now):
                 return

@@ -3,7 +3,8 @@
 It is started as ``python -I -S -X utf8 … zygote`` with a socket on descriptor 3, has one thread, and has loaded what a
 shim and a job need and nothing else: what it has imported decides what every fork costs.
 
-What goes over the socket stands in :mod:`akjob.run.post`; the zygote forks a shim for each order that no shim took.
+What goes over the socket stands in :mod:`akjob.run.order_socket`; the zygote forks a shim for each order that no shim
+took.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import site
 
 from akjob.code import load
 from akjob.log import job as _job  # noqa: F401 - loaded here so that no run mixes versions after an upgrade
-from akjob.run import child, linux, post, rehearsal, shim
+from akjob.run import child, linux, order_socket, shim, warmup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def main(descriptor: int, rehearsed_in: str) -> None:
     """Serve the orders that come on a descriptor until akjobd is gone, which is the end of its socket.
 
-    ``rehearsed_in`` is a folder for :mod:`akjob.run.rehearsal`; empty: there is but one run, and it must begin soon.
+    ``rehearsed_in`` is a folder for :mod:`akjob.run.warmup`; empty: there is but one run, and it must begin soon.
     """
     control = _socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
@@ -38,7 +39,7 @@ def main(descriptor: int, rehearsed_in: str) -> None:
     site.setcopyright()
     site.sethelper()
     if rehearsed_in:
-        rehearsal.rehearse(rehearsed_in, known_site)
+        warmup.rehearse(rehearsed_in, known_site)
     linux.set_title("akjob: zygote")
     # Shims belong to nobody here: the kernel takes their exit status.
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
@@ -46,8 +47,8 @@ def main(descriptor: int, rehearsed_in: str) -> None:
         _signal.signal(number, _signal.SIG_IGN)
     gc.disable()
     gc.freeze()
-    crowd = post.Crowd()
-    while (order := post.take(control)) is not None:
+    crowd = order_socket.AdmissionLimit()
+    while (order := order_socket.take(control)) is not None:
         _fork(control, crowd, order)
         crowd.wait()
 
@@ -71,7 +72,7 @@ def _learn_site() -> load.Known | None:
     return None if found is None else load.Known(*found)
 
 
-def _fork(control: _socket.socket, crowd: post.Crowd, order: dict[str, Any]) -> None:
+def _fork(control: _socket.socket, crowd: order_socket.AdmissionLimit, order: dict[str, Any]) -> None:
     try:
         pid = os.fork()
     except OSError as error:
@@ -84,5 +85,5 @@ def _fork(control: _socket.socket, crowd: post.Crowd, order: dict[str, Any]) -> 
     except ProcessLookupError:  # it ended already, and the kernel has reaped it
         control.send(f"forked {order['run']} {pid} 0 ".encode())
         return
-    post.answer(control, order["run"], pid, pidfd, shim.BELLS[0], "")
+    order_socket.answer(control, order["run"], pid, pidfd, shim.BELLS[0], "")
     crowd.add(pid, pidfd)

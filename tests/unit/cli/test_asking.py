@@ -429,7 +429,7 @@ def test_run_here_takes_the_file_as_it_is(root: Root, monkeypatch: pytest.Monkey
         called.append((spec.name, paths.root, config.timezone, kwargs))
         return 7
 
-    monkeypatch.setattr("akjob.run.here.run_here", run_here)
+    monkeypatch.setattr("akjob.run.local.run_here", run_here)
     root.job("tick", 'command = "true"\n')
     root.job("bad", "command = 1\n")
     root.job("call", 'callable = "builtins:print"\n')

@@ -28,7 +28,7 @@ from akjob.config import socket_address
 from akjob.processes import lock_holder
 from akjob.run import cgroup, folder, order
 from akjob.run.ids import is_run_id
-from akjob.run.nursery import Forked, Nursery
+from akjob.run.zygote_client import Spawned, ZygoteClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -81,7 +81,7 @@ class Trouble(Struct, frozen=True):
     message: str = ""
 
 
-class Ward(Struct):
+class ShimHandle(Struct):
     """One run: ``pidfd`` of its shim (-1: not known), what the shim was told last, whether its end is known.
 
     ``gone`` says that the shim is not there any more, or not for this run; ``bell`` is the signal that it listens to.
@@ -103,7 +103,7 @@ class Ward(Struct):
     stop: bytes | None = None
 
 
-class Wards:
+class ShimManager:
     """All runs that are ordered or live.
 
     ``remove`` is told the runs whose folders are of no more use, but for a spool that the collector has to read in.
@@ -121,8 +121,8 @@ class Wards:
         self._selector = selector
         self._remove = remove
         self._now_us = now_us
-        self._wards: dict[str, Ward] = {}
-        self._nursery: Nursery | None = None
+        self._shims: dict[str, ShimHandle] = {}
+        self._zygote: ZygoteClient | None = None
         self._asked = 0
         self._hearing = True
         self.happened: list[Happening] = []
@@ -147,12 +147,12 @@ class Wards:
         """
         self.start_at_us = None
         try:
-            nursery = Nursery(self._paths)
+            nursery = ZygoteClient(self._paths)
         except OSError as error:
             self.trouble = Trouble("zygote.ended", f"it cannot be started: {error.strerror}")
             self.start_at_us = self._now_us() + _QUICK_US
             return
-        self._nursery = nursery
+        self._zygote = nursery
         self.zygote_since_us = self._now_us()
         self._mind_zygote()
         self._selector.register(nursery.pidfd, selectors.EVENT_READ, self._zygote_ended)
@@ -164,22 +164,22 @@ class Wards:
     @property
     def zygote_pid(self) -> int:
         """The zygote's process id, 0 when there is none."""
-        return 0 if self._nursery is None else self._nursery.pid
+        return 0 if self._zygote is None else self._zygote.pid
 
     def send(self, orders: Iterable[dict[str, Any]]) -> None:
         """Order runs; their claims are in the ledger."""
         encoded = []
         for one in orders:
-            ward = self._wards.setdefault(one["run"], Ward(one["run"]))
+            ward = self._shims.setdefault(one["run"], ShimHandle(one["run"]))
             self._unwatch(ward)  # a shim that came too late for the order before; it ends by itself
             ward.order, ward.token, ward.answered, ward.sent_us = one, one["token"], False, self._now_us()
             ward.ended = ward.gone = ward.forgotten = False
             ward.started_us, ward.stop = 0, None
             encoded.append(order.encode(one))
-        if self._nursery is None:
+        if self._zygote is None:
             self._backlog += encoded
         elif encoded:
-            self._nursery.send(encoded)
+            self._zygote.send(encoded)
             self._mind_zygote()
 
     def hear(self, *, at_once: bool) -> None:
@@ -191,7 +191,7 @@ class Wards:
 
     def _mind_zygote(self) -> None:
         """Have the selector wait for what there is to be read from the zygote, and for room for what is to be sent."""
-        nursery = self._nursery
+        nursery = self._zygote
         if nursery is None:
             return
         before, self._asked = (
@@ -208,18 +208,18 @@ class Wards:
             self._selector.unregister(nursery)
 
     def _zygote_speaks(self, mask: int) -> None:
-        nursery = self._nursery
+        nursery = self._zygote
         if nursery is None:
             return
         if mask & selectors.EVENT_WRITE:
             nursery.flush()
             self._mind_zygote()
         for answer in nursery.heard():
-            if not isinstance(answer, Forked):
+            if not isinstance(answer, Spawned):
                 self._notice(answer)
                 continue
             self._left(answer.left)
-            ward = self._wards.get(answer.run)
+            ward = self._shims.get(answer.run)
             if ward is None:
                 if answer.pidfd >= 0:
                     os.close(answer.pidfd)
@@ -235,18 +235,18 @@ class Wards:
 
     def _left(self, run: str) -> None:
         """Take down that a shim is done with a run and has taken another one."""
-        ward = self._wards.get(run)
+        ward = self._shims.get(run)
         if ward is not None:
             self._shim_ended(ward)
 
     def _zygote_ended(self, _mask: int) -> None:
-        nursery = self._nursery
+        nursery = self._zygote
         if nursery is None or not nursery.ended():
             return
         self._zygote_speaks(selectors.EVENT_READ)
         self._let_go(nursery)
         # What shims have said to it and was not read is lost with it; their folders have it all.
-        for ward in [ward for ward in self._wards.values() if ward.order is not None and not ward.ended]:
+        for ward in [ward for ward in self._shims.values() if ward.order is not None and not ward.ended]:
             self._find_out(ward)
         if self._now_us() - self.zygote_since_us < _QUICK_US:
             self.trouble = Trouble("zygote.ended", "it ended as soon as it was started: see var/log/runs.err")
@@ -255,12 +255,12 @@ class Wards:
             self.trouble = Trouble("zygote.ended", f"the zygote {nursery.pid} ended; another one is started")
             self.start()
 
-    def _let_go(self, nursery: Nursery) -> None:
+    def _let_go(self, nursery: ZygoteClient) -> None:
         if self._asked:
             self._selector.unregister(nursery)
         self._selector.unregister(nursery.pidfd)
         nursery.close()
-        self._nursery = None
+        self._zygote = None
         self._asked = 0
 
     # -- what a run's folder tells ------------------------------------------------------------------------------------
@@ -270,21 +270,21 @@ class Wards:
 
         ``running``: its start is in the ledger, so whatever its folder says, it cannot be started again.
         """
-        ward = self._wards.setdefault(run, Ward(run))
+        ward = self._shims.setdefault(run, ShimHandle(run))
         if running and not os.path.isdir(self._folder(run)):
             ward.ended = ward.gone = True
             self.happened.append(Lost(run, "its folder in var/runs is gone, and with it what became of it"))
             return
         self._find_out(ward)
 
-    def _find_out(self, ward: Ward) -> None:
+    def _find_out(self, ward: ShimHandle) -> None:
         ward.answered = True
         if self._take_end(ward):
             self._adopt(ward)  # it may still be waiting for its lines to be acknowledged
             return
         self._settle(ward, "its order was lost with the zygote or akjobd")
 
-    def _settle(self, ward: Ward, why_never: str) -> None:
+    def _settle(self, ward: ShimHandle, why_never: str) -> None:
         """Say what came of an order without an end: its shim lives, or is lost, or the order is never to be started."""
         where = self._folder(ward.run)
         try:
@@ -324,7 +324,7 @@ class Wards:
         self.again_at_us = None
         unsettled, self._unsettled = self._unsettled, {}
         for run, why in unsettled.items():
-            ward = self._wards.get(run)
+            ward = self._shims.get(run)
             if ward is not None and not ward.ended:
                 self._settle(ward, why)
                 if ward.gone and ward.forgotten:
@@ -334,7 +334,7 @@ class Wards:
             cgroup.end(group)
         unsaid, self._unsaid = self._unsaid, set()
         for run in unsaid:
-            ward = self._wards.get(run)
+            ward = self._shims.get(run)
             if ward is not None and not ward.ended:
                 self._signal(ward)
 
@@ -342,7 +342,7 @@ class Wards:
         """Return the number that the next order of a run has to have."""
         return len(_rights(self._folder(run)))
 
-    def _adopt(self, ward: Ward) -> bool:
+    def _adopt(self, ward: ShimHandle) -> bool:
         """Find the living shim by the lock it holds. False: nobody holds it."""
         where = self._folder(ward.run)
         pid = _holder(where)
@@ -362,7 +362,7 @@ class Wards:
             self._started(ward, job, started_us)
         return True
 
-    def _watch(self, ward: Ward, pid: int, pidfd: int, bell: int) -> None:
+    def _watch(self, ward: ShimHandle, pid: int, pidfd: int, bell: int) -> None:
         if ward.pidfd >= 0:
             os.close(pidfd)
             return
@@ -371,24 +371,24 @@ class Wards:
         if ward.stop is not None:
             self._signal(ward)
 
-    def _unwatch(self, ward: Ward) -> None:
+    def _unwatch(self, ward: ShimHandle) -> None:
         if ward.pidfd >= 0:
             self._selector.unregister(ward.pidfd)
             os.close(ward.pidfd)
             ward.pidfd = -1
 
-    def _shim_ended(self, ward: Ward) -> None:
+    def _shim_ended(self, ward: ShimHandle) -> None:
         self._unwatch(ward)
         self._shim_gone(ward)
 
-    def _shim_gone(self, ward: Ward) -> None:
+    def _shim_gone(self, ward: ShimHandle) -> None:
         ward.gone = True
         if not ward.ended and not self._take_end(ward):
             self._settle(ward, "its shim ended before it began")
         if ward.gone and ward.forgotten:
             self._clean(ward)
 
-    def _take_end(self, ward: Ward, told: str | None = None) -> bool:
+    def _take_end(self, ward: ShimHandle, told: str | None = None) -> bool:
         """Read ``end.json``, if it is there and was not read before; ``told`` is what it holds, from its writer."""
         if ward.ended:
             return True
@@ -415,15 +415,15 @@ class Wards:
         self.happened.append(Ended(ward.run, end))
         return True
 
-    def _read_end(self, ward: Ward) -> bytes:
+    def _read_end(self, ward: ShimHandle) -> bytes:
         with open(f"{self._folder(ward.run)}/{folder.END}", "rb") as file:
             return file.read()
 
-    def _never(self, ward: Ward, reason: str) -> None:
+    def _never(self, ward: ShimHandle, reason: str) -> None:
         ward.ended = ward.gone = True
         self.happened.append(NeverStarted(ward.run, reason))
 
-    def _lose(self, ward: Ward) -> None:
+    def _lose(self, ward: ShimHandle) -> None:
         ward.ended = ward.gone = True
         if self.groups is not None:
             cgroup.end(self.groups.of(ward.run))
@@ -435,7 +435,7 @@ class Wards:
             reason += f"; {leftovers} process{'es' if leftovers > 1 else ''} that it left were killed"
         self.happened.append(Lost(ward.run, reason, leftovers))
 
-    def _started(self, ward: Ward, pid: int, started_us: int) -> None:
+    def _started(self, ward: ShimHandle, pid: int, started_us: int) -> None:
         ward.pid, ward.started_us = pid, started_us
         self.happened.append(Started(ward.run, pid, ward.shim_pid, started_us))
 
@@ -463,7 +463,7 @@ class Wards:
 
     def _notice(self, data: bytes) -> None:
         kind, run, shim_pid, *rest = data.decode("utf-8", "replace").split(" ", 3)
-        ward = self._wards.get(run)
+        ward = self._shims.get(run)
         if ward is None or ward.ended or not shim_pid.isdigit():
             return
         ward.shim_pid = ward.shim_pid or int(shim_pid)
@@ -481,13 +481,13 @@ class Wards:
 
     def stop(self, run: str, state: str, reason: str, *, kill: bool = False) -> None:
         """Tell a run's shim to end it: the run then has ``state`` and ``reason``."""
-        ward = self._wards.get(run)
+        ward = self._shims.get(run)
         if ward is None or ward.ended:
             return
         ward.stop = folder.stop_text(state, reason, kill=kill)
         self._signal(ward)
 
-    def _signal(self, ward: Ward) -> None:
+    def _signal(self, ward: ShimHandle) -> None:
         """Leave the word in the folder, then call. Without a descriptor yet it is done when there is one."""
         if ward.pidfd < 0 or ward.stop is None:
             return
@@ -505,34 +505,34 @@ class Wards:
 
     def forget(self, run: str) -> None:
         """Let go of a run whose end is in the ledger: its folder goes when its shim is gone and its lines are safe."""
-        ward = self._wards.get(run)
+        ward = self._shims.get(run)
         if ward is None:
             return
         ward.forgotten = True
         if ward.gone or (ward.pidfd < 0 and not _holder(self._folder(run))):
             self._clean(ward)
 
-    def _clean(self, ward: Ward) -> None:
+    def _clean(self, ward: ShimHandle) -> None:
         self._remove(ward.run)
-        self._wards.pop(ward.run, None)
+        self._shims.pop(ward.run, None)
 
     def sweep(self, open_runs: Callable[[str], bool]) -> None:
         """Remove folders of runs that have ended, whose shims are gone and whose spools were read in."""
         self._miss_answers()
         for name in os.listdir(self._paths.runs):
-            if not is_run_id(name) or name in self._wards or open_runs(name) or _holder(self._folder(name)):
+            if not is_run_id(name) or name in self._shims or open_runs(name) or _holder(self._folder(name)):
                 continue
             self._remove(name)
         for name in [] if self.groups is None else self.groups.names():
-            if name not in self._wards and not open_runs(name) and self.groups is not None:
+            if name not in self._shims and not open_runs(name) and self.groups is not None:
                 cgroup.end(self.groups.of(name))
 
     def _miss_answers(self) -> None:
         """Find out about orders that were taken long ago by somebody who was killed before he said so."""
-        if self._nursery is None or self._nursery.unread:
+        if self._zygote is None or self._zygote.unread:
             return
         latest = self._now_us() - _ANSWER_US
-        for ward in list(self._wards.values()):
+        for ward in list(self._shims.values()):
             if ward.order is not None and not (ward.answered or ward.ended) and ward.sent_us < latest:
                 self._find_out(ward)
 
@@ -540,17 +540,17 @@ class Wards:
         """Return the runs that have a folder."""
         return set(os.listdir(self._paths.runs))
 
-    def ward(self, run: str) -> Ward | None:
+    def ward(self, run: str) -> ShimHandle | None:
         """Return what is known of a run."""
-        return self._wards.get(run)
+        return self._shims.get(run)
 
     def close(self) -> None:
         """Let go of everything; shims and jobs live on."""
         self._selector.unregister(self._notices)
         self._notices.close()
-        if self._nursery is not None:
-            self._let_go(self._nursery)
-        for ward in self._wards.values():
+        if self._zygote is not None:
+            self._let_go(self._zygote)
+        for ward in self._shims.values():
             if ward.pidfd >= 0:
                 self._selector.unregister(ward.pidfd)
                 os.close(ward.pidfd)

@@ -1,6 +1,6 @@
 """akjobd's end of the zygote: starting it, sending it orders, hearing which shim took each.
 
-What goes over the socket, and who else reads from it, stands in :mod:`akjob.run.post`.
+What goes over the socket, and who else reads from it, stands in :mod:`akjob.run.order_socket`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 import akjob
-from akjob.run import post
+from akjob.run import order_socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +38,7 @@ _BOOT = (
 )
 
 
-class Forked(Struct, frozen=True):
+class Spawned(Struct, frozen=True):
     """The answer to an order: ``pid`` and ``pidfd`` of the shim (-1: it has ended already), or why not.
 
     ``bell`` is the signal by which this run's shim is told that there is a word for it (:mod:`akjob.run.folder`);
@@ -53,7 +53,7 @@ class Forked(Struct, frozen=True):
     failed: str = ""
 
 
-class Nursery:
+class ZygoteClient:
     """One zygote. When it ends, :attr:`pidfd` becomes readable: :meth:`close` this one and make another."""
 
     def __init__(self, paths: Paths, *, rehearse: bool = True) -> None:
@@ -130,17 +130,17 @@ class Nursery:
             self._outbox.clear()
 
     def _send(self, data: bytes) -> None:
-        if len(data) <= post.LONGEST:
+        if len(data) <= order_socket.LONGEST:
             self._socket.send(data)
             return
         with open(os.memfd_create("order"), "r+b") as file:
             file.write(data)
             file.seek(0)
-            socket.send_fds(self._socket, [post.IN_A_FILE], [file.fileno()])
+            socket.send_fds(self._socket, [order_socket.IN_A_FILE], [file.fileno()])
 
-    def heard(self) -> list[Forked | bytes]:
+    def heard(self) -> list[Spawned | bytes]:
         """Return the answers to orders, and the notices of shims, that came since the last call."""
-        found: list[Forked | bytes] = []
+        found: list[Spawned | bytes] = []
         while True:
             try:
                 data, ancillary, _, _ = self._socket.recvmsg(_LONGEST_NOTICE, _BESIDE)
@@ -163,14 +163,14 @@ class Nursery:
         os.close(self.pidfd)
 
 
-def _answer(text: str, ancillary: list[tuple[int, int, bytes]]) -> Forked:
+def _answer(text: str, ancillary: list[tuple[int, int, bytes]]) -> Spawned:
     kind, run, rest = text.split(" ", 2)
     if kind == "failed":
-        return Forked(run, failed=rest)
+        return Spawned(run, failed=rest)
     pid, bell, left = rest.split(" ")
     pidfd = -1
     for level, kind_of, data in ancillary:
         if (level, kind_of) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             pidfd = array.array("i", data)[0]
             os.set_inheritable(pidfd, False)
-    return Forked(run, int(pid), pidfd, int(bell), left)
+    return Spawned(run, int(pid), pidfd, int(bell), left)

@@ -23,7 +23,7 @@ from akjob.errors import AkjobError
 from akjob.log.read import bytes_of
 from akjob.log.render import is_output, render
 from akjob.run import folder, order
-from akjob.run.nursery import Forked, Nursery
+from akjob.run.zygote_client import Spawned, ZygoteClient
 from akjob.spec.model import JobSpec
 
 _PATIENCE_S = 1.0  # so long is a reader waited for that takes nothing, once the run has to end without delay
@@ -45,7 +45,7 @@ def run_here(spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str, A
         collector = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         collector.bind(socket_address(stand_in.collector_socket))
         collector.listen(1)
-        nursery = Nursery(stand_in, rehearse=False)
+        nursery = ZygoteClient(stand_in, rehearse=False)
         stack.callback(nursery.close)
         instant = time.time_ns() // 1000
         run = f"here-{os.getpid()}"
@@ -91,11 +91,11 @@ def _address(path: Path) -> str:
     return socket_address(path).replace("/proc/self/", f"/proc/{os.getpid()}/", 1)
 
 
-def _shim(nursery: Nursery) -> Forked:
+def _shim(nursery: ZygoteClient) -> Spawned:
     while True:
         select.select([nursery.fileno(), nursery.pidfd], [], [])
         for answer in nursery.heard():
-            if not isinstance(answer, Forked):
+            if not isinstance(answer, Spawned):
                 continue
             if answer.failed or answer.pidfd < 0:
                 raise _unable(answer.failed or "its shim ended before it began")
@@ -111,7 +111,7 @@ def _unable(why: str) -> AkjobError:
 class _Follower:
     """Takes the shim's lines, as the collector would, until the shim has ended."""
 
-    def __init__(self, listener: socket.socket, shim: Forked, where: str, signals: int) -> None:
+    def __init__(self, listener: socket.socket, shim: Spawned, where: str, signals: int) -> None:
         self._listener = listener
         self._shim = shim.pidfd
         self._bell = shim.bell

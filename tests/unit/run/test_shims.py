@@ -12,19 +12,19 @@ import pytest
 
 from akjob.config import Paths
 from akjob.run import folder
-from akjob.run.wards import Ended, Lost, Started, Wards
+from akjob.run.shims import Ended, Lost, ShimManager, Started
 
 RUN, OTHER = "01m8a3j1v6cjhywa", "01m8a3j1v6cjhywb"
 
 
 @pytest.fixture
-def wards(root: Path) -> Iterator[Wards]:
+def wards(root: Path) -> Iterator[ShimManager]:
     """Yield the wards of an akjobd that has just started, without a zygote."""
     paths = Paths(root)
     paths.runs.mkdir(parents=True, exist_ok=True)
     with selectors.DefaultSelector() as selector:
         removed: list[str] = []
-        found = Wards(paths, selector, removed.append, lambda: time.time_ns() // 1000)
+        found = ShimManager(paths, selector, removed.append, lambda: time.time_ns() // 1000)
         yield found
         found.close()
 
@@ -38,7 +38,7 @@ def left(root: Path, run: str) -> None:
         (path / name).hardlink_to(path / folder.LOCK)
 
 
-def test_an_end_is_taken(wards: Wards, root: Path) -> None:
+def test_an_end_is_taken(wards: ShimManager, root: Path) -> None:
     """The run has ended while no akjobd was there."""
     left(root, RUN)
     wards.find(RUN, running=True)
@@ -49,7 +49,7 @@ def test_an_end_is_taken(wards: Wards, root: Path) -> None:
 
 @pytest.mark.parametrize(("whose", "known"), [(RUN, [(RUN, 17, 5_000)]), (OTHER, [])])
 def test_a_start_is_known_from_an_end_that_has_no_name_yet(
-    wards: Wards, root: Path, whose: str, known: list[tuple[str, int, int]]
+    wards: ShimManager, root: Path, whose: str, known: list[tuple[str, int, int]]
 ) -> None:
     """Its shim lives and waits for room on the disk; until there is some the run counts as running."""
     path = Paths(root).runs / RUN
@@ -69,7 +69,7 @@ def test_a_start_is_known_from_an_end_that_has_no_name_yet(
 
 
 def test_a_shim_that_takes_its_right_meanwhile_has_it(
-    wards: Wards, root: Path, monkeypatch: pytest.MonkeyPatch
+    wards: ShimManager, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An order is denied by its own number, and not by the one that comes next when the shim was first."""
     path = Paths(root).runs / RUN
@@ -86,7 +86,7 @@ def test_a_shim_that_takes_its_right_meanwhile_has_it(
     assert [type(what) for what in wards.happened] == [Lost]
 
 
-def test_an_end_of_another_run_is_none(wards: Wards, root: Path) -> None:
+def test_an_end_of_another_run_is_none(wards: ShimManager, root: Path) -> None:
     """A power cut can leave what the file held before: what came of this run is not known."""
     left(root, OTHER)
     wards.find(RUN, running=True)

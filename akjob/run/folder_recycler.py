@@ -25,7 +25,7 @@ _QUIET_US = 250_000
 _MOST = 2_000
 
 
-class Remains:
+class FolderRecycler:
     """The folders that nobody needs any more.
 
     ``give`` has work done off the loop, as a worker does, for a disk may take its time for each file; ``failed`` is

@@ -18,7 +18,7 @@ import os
 import select
 import sys
 
-from akjob.run import child, faultpoint, folder, post, shim
+from akjob.run import child, failpoint, folder, order_socket, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def rehearse(parent: str, known: load.Known | None) -> None:
     ``known`` is what Python finds by itself here; without it only shims are rehearsed: a job would have to find out.
     """
     place = f"{parent}/{_FOLDER}{os.getpid()}"
-    kept = faultpoint.address, sys.dont_write_bytecode
-    faultpoint.address, sys.dont_write_bytecode = None, True
+    kept = failpoint.address, sys.dont_write_bytecode
+    failpoint.address, sys.dont_write_bytecode = None, True
     _signal.signal(_signal.SIGALRM, _too_long)
     _signal.alarm(_MOST_S)
     try:
@@ -64,7 +64,7 @@ def rehearse(parent: str, known: load.Known | None) -> None:
     finally:
         _signal.alarm(0)
         _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
-        faultpoint.address, sys.dont_write_bytecode = kept
+        failpoint.address, sys.dont_write_bytecode = kept
         gc.disable()
         gc.collect()
 
@@ -80,8 +80,8 @@ def _too_long(_number: int, _frame: object) -> None:
 def _rehearse_shims(place: str) -> None:
     collector = _fork_collector(place)
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    bell = shim.Bell()
-    crowd = post.Crowd()
+    bell = shim.Wakeup()
+    crowd = order_socket.AdmissionLimit()
     try:
         order: dict[str, Any] | None = _order(place, 0)
         for turn in range(1, _TURNS + 1):

@@ -1,8 +1,8 @@
 """The socket on which orders go out and answers come back; akjobd has one end, the zygote and all its shims the other.
 
 Whoever reads first has the order: the zygote, which forks a shim for it, or a shim that is done with its run. So in a
-burst a shim looks after one run after another, and most of what a fork costs is paid once; :class:`Crowd` sees to it
-that there are not more of them than the processors have a use for. What is said back is one
+burst a shim looks after one run after another, and most of what a fork costs is paid once;
+:class:`AdmissionLimit` keeps their number to what the processors have a use for. What is said back is one
 packet: ``forked RUN PID BELL LEFT`` with a pidfd of the shim beside it, or ``failed RUN why``.
 
 Part of the zygote: it imports next to nothing.
@@ -59,7 +59,7 @@ def answer(control: _socket.socket, run: str, pid: int, pidfd: int, bell: int, l
         return  # the akjobd that sent the order is gone; the next one finds the shim by its lock
 
 
-class Crowd:
+class AdmissionLimit:
     """How many shims are busy: forked, not ended, and not yet waiting for a job that goes on.
 
     Without a bound a burst would be hundreds of processes that wait for a processor, each with its memory, and akjobd
