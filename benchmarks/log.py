@@ -19,7 +19,7 @@ from multiprocessing import Process, Queue
 from pathlib import Path
 
 from akjob.config import Paths, socket_address
-from akjob.log import read
+from akjob.log.reading import read
 
 BATCH = 800
 READ_BACK = 200_000
@@ -116,7 +116,7 @@ def collector(root: Path) -> subprocess.Popen[bytes]:
     """Start a collector and wait until it listens."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith("SUPERVISOR_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "akjob.log.collector"], env={**environment, "AKJOB_ROOT": str(root)}
+        [sys.executable, "-m", "akjob.log.collector.program"], env={**environment, "AKJOB_ROOT": str(root)}
     )
     while True:
         try:

@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from akjob.config import Paths
-from akjob.control import Client
+from akjob.control.server import Client
 from akjob.errors import AkjobError
 from benchmarks.machine import Cage, until
 
-_PROGRAMS = {"akjob-collector": "akjob.log.collector", "akjobd": "akjob.daemon"}
+_PROGRAMS = {"akjob-collector": "akjob.log.collector.program", "akjobd": "akjob.akjobd.daemon"}
 
 STAMP = '''\
 """What the measured jobs do: note the instant of their first instruction, and who they are."""

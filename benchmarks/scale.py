@@ -18,7 +18,7 @@ from pathlib import Path
 from akjob.instants import DAY, from_text, to_text
 from akjob.ledger import Ledger
 from akjob.log import archive, files, index
-from akjob.log.sink import FileSink
+from akjob.log.collector.sink import FileSink
 from benchmarks import burst, many
 from benchmarks.book import AKJOB, Book, quantile
 from benchmarks.machine import cpu_s, pss_bytes, until

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from akjob.log.sender import SILENCE_S
+from akjob.log.line.sender import SILENCE_S
 
 # Handed down to everything that a test starts: what has it and is still there afterwards was left over, whoever its
 # parent is by then.

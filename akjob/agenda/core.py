@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from akjob.agenda.books import Books
+from akjob.agenda.effects import EffectsBuilder
 from akjob.agenda.jobs import (
     Job,
     backoff_us,
@@ -31,7 +31,7 @@ from akjob.agenda.jobs import (
     unknown_row,
 )
 from akjob.agenda.life import CLOSE, RETRIED, UNDER_WAY, Effects, End, Run, Running, Start
-from akjob.agenda.places import Places
+from akjob.agenda.run_queue import RunQueue
 from akjob.due import EARLY_US, FEW, FOREVER, GRACE_US, Decision, Known, Timing, Verdict, decide, done, timing
 from akjob.errors import AkjobError
 from akjob.instants import HOUR, SECOND, to_text
@@ -76,7 +76,7 @@ class Agenda:
         self._runs: dict[str, Run] = {}
         self._broken: Mapping[str, Broken] = {}
         self._unblamed: set[str] = set()  # refused, and no commit is known that has the refused version
-        self._places = Places(max_running)
+        self._queue = RunQueue(max_running)
         self._wakes: list[tuple[int, str]] = []
         self._timed: list[tuple[int, int, Run]] = []
         self._stirred: dict[str, None] = {}
@@ -85,7 +85,7 @@ class Agenda:
         self._seq = 0
         self._loaded = False
         self.draining = False
-        self._books = Books()
+        self._effects = EffectsBuilder()
 
     # ------------------------------------------------------------------ what was before
 
@@ -131,7 +131,7 @@ class Agenda:
         job.runs[row.id] = run
         self._runs[row.id] = run
         if run.phase in UNDER_WAY:
-            self._places.hold(run, None)
+            self._queue.hold(run, None)
 
     # ------------------------------------------------------------------ the job set
 
@@ -161,7 +161,7 @@ class Agenda:
         loading = self._started_us - 1 if first else self._now
         if job is None:
             job = self._jobs[spec.name] = Job(row=new_row(spec, loading, self._now))
-            self._books.loaded(spec.name)
+            self._effects.loaded(spec.name)
         elif job.row.removed_us is not None or not job.row.definition:
             job.row = msgspec.structs.replace(
                 new_row(spec, max(loading, job.row.mark_us), self._now),
@@ -176,7 +176,7 @@ class Agenda:
                 pause_reason=job.row.pause_reason,
                 paused_by=job.row.paused_by,
             )
-            self._books.loaded(spec.name)
+            self._effects.loaded(spec.name)
         elif edited or spec.sha256 != job.row.definition_sha256:
             self._edit_job(job, spec, job.spec or old, loading, first=first)
         elif job.spec is not None:
@@ -187,7 +187,7 @@ class Agenda:
         if job.row.definition_sha256 != spec.sha256:
             job.row.definition, job.row.definition_sha256, job.row.file = spec.definition, spec.sha256, spec.file
             job.row.last_loaded_us = self._now
-            self._books.loaded(spec.name)
+            self._effects.loaded(spec.name)
         if first:
             job.start_us = self._started_us
             job.starts = (self._started_us,)
@@ -202,10 +202,10 @@ class Agenda:
         job.deleting = False
         for run in job.runs.values():
             if run.phase in UNDER_WAY and run.lock is None and spec.run.lock is not None and run.token == 0:
-                self._places.release(run)
-                self._places.hold(run, spec.run.lock)
+                self._queue.release(run)
+                self._queue.hold(run, spec.run.lock)
             if run.place == "locked":
-                self._places.join(run)  # the edit may have changed what it waits for
+                self._queue.join(run)  # the edit may have changed what it waits for
             if run.counted and not run.has_wait and run.token == 0:
                 run.not_before_us = run.row.slot_us + job.when.jitter_us
         self._wake_at(job, self._now)
@@ -226,7 +226,7 @@ class Agenda:
         ahead = {run.row.slot_us for run in job.runs.values() if run.counted and run.row.slot_us > loading}
         if old is None:  # nothing is known of the schedule before
             job.row.mark_us = max(job.row.mark_us, loading)
-        self._books.job(job.row.job)
+        self._effects.job(job.row.job)
         if not spec.enabled:
             self._drop_waiting(job, "the job is disabled")
             return
@@ -251,7 +251,7 @@ class Agenda:
         self._apply(job, spec, decision)
         job.row.mark_us = max(job.row.mark_us, loading)
         job.next_us = None
-        self._books.job(job.row.job)
+        self._effects.job(job.row.job)
         if job.spec is not None and not job.spec.enabled:
             self._drop_waiting(job, "the job is disabled")
 
@@ -276,7 +276,7 @@ class Agenda:
         self._drop_waiting(job, "the job was removed", manual=True)
         job.spec = job.when = job.next_us = job.wake_us = None
         job.row.removed_us = self._now
-        self._books.loaded(name)
+        self._effects.loaded(name)
         self._accept(name)
 
     def _refuse(self, broken: Broken) -> None:
@@ -290,7 +290,7 @@ class Agenda:
         row.refused, row.refused_us = broken.content, broken.since_us
         if row.refused_commit is None or row.refused_dirty:
             self._unblamed.add(broken.job)
-        self._books.loaded(broken.job)
+        self._effects.loaded(broken.job)
 
     def _accept(self, name: str) -> None:
         """Forget what was refused: the file is good again, or gone."""
@@ -299,7 +299,7 @@ class Agenda:
         if job is not None and job.row.refused is not None:
             row = job.row
             row.refused = row.refused_us = row.refused_commit = row.refused_dirty = None
-            self._books.loaded(name)
+            self._effects.loaded(name)
 
     @property
     def unblamed(self) -> bool:
@@ -319,7 +319,7 @@ class Agenda:
             row.refused_commit, row.refused_dirty = revision.commit, dirty
             if not dirty:
                 self._unblamed.discard(name)
-            self._books.loaded(name)
+            self._effects.loaded(name)
 
     def refused_by(self, name: str) -> tuple[str | None, bool | None]:
         """Return the commit that the refused version of a job is from, and whether it differs from it."""
@@ -354,7 +354,7 @@ class Agenda:
             if job.wake_us == wake:
                 left -= self._look(job)
                 self._promote_stirred()
-        for run in self._places.take():
+        for run in self._queue.take():
             self._order(run)
         self._make_places()
 
@@ -387,7 +387,7 @@ class Agenda:
         marks = [job.row.mark_us for job in self._jobs.values() if job.spec is not None]
         ahead = [mark for mark in marks if mark > self._now + _MARK_AHEAD_US]
         if ahead:
-            self._books.say(
+            self._effects.say(
                 "warning",
                 "jobs.ahead",
                 jobs=len(ahead),
@@ -455,7 +455,7 @@ class Agenda:
             upcoming = job.next_us = next_slot(when.plan, job.row.mark_us)
             if upcoming is None:
                 return True
-        wake = upcoming + when.jitter_us - (when.early_us if self._places.free(spec.run.lock) else 0)
+        wake = upcoming + when.jitter_us - (when.early_us if self._queue.free(spec.run.lock) else 0)
         if wake <= self._now:
             return False
         self._wake_at(job, wake)
@@ -481,7 +481,7 @@ class Agenda:
             pause_reason=pause_text(row),
             busy=busy(job),
             queued=any(run.behind and run.phase == "waiting" for run in job.runs.values()),
-            ahead=self._places.free(spec.run.lock),
+            ahead=self._queue.free(spec.run.lock),
             taken=job.taken,
             overtaken=overtaken,
         )
@@ -496,7 +496,7 @@ class Agenda:
                 self._claim(job, spec, verdict)
         if decision.mark_us != job.row.mark_us:
             job.row.mark_us = decision.mark_us
-            self._books.job(job.row.job)
+            self._effects.job(job.row.job)
 
     def _close_slots(self, job: Job, spec: JobSpec, verdict: Verdict) -> None:
         """Write down slots that start nothing: a row each, and when that goes on and on one row that grows."""
@@ -508,7 +508,7 @@ class Agenda:
                 tail.slot_last_us = verdict.slot_last_us
                 tail.count += verdict.count
                 tail.ended_us = self._now
-                self._books.change(tail)
+                self._effects.change(tail)
                 return
         else:
             job.tail_length = verdict.count
@@ -517,8 +517,8 @@ class Agenda:
         )
         row.slot_last_us, row.count = verdict.slot_last_us, verdict.count
         job.tail = row
-        self._books.claim(row)
-        self._books.say_of(f"run.{state}", row, slot_last=to_text(row.slot_last_us), count=row.count)
+        self._effects.claim(row)
+        self._effects.say_of(f"run.{state}", row, slot_last=to_text(row.slot_last_us), count=row.count)
 
     def _claim(self, job: Job, spec: JobSpec, verdict: Verdict) -> None:
         row = self._row(job, spec, verdict.slot_us, verdict.trigger)
@@ -531,9 +531,9 @@ class Agenda:
             counted=True,
         )
         job.row.runs_started += 1
-        self._books.job(job.row.job)
+        self._effects.job(job.row.job)
         if run.behind:
-            self._books.wait(run, Wait(run=row.id, behind=True))
+            self._effects.wait(run, Wait(run=row.id, behind=True))
         self._enter(job, run)
 
     def _row(self, job: Job, spec: JobSpec, slot_us: int, trigger: Trigger, **other: Any) -> RunRow:
@@ -555,7 +555,7 @@ class Agenda:
         job.next_us = None if counts_on(job) else job.next_us
         job.runs[run.row.id] = run
         self._runs[run.row.id] = run
-        self._books.claim(run.row)
+        self._effects.claim(run.row)
         self._offer(run)
 
     # ------------------------------------------------------------------ waiting, and the order
@@ -569,7 +569,7 @@ class Agenda:
             run.place = "timed"
             heapq.heappush(self._timed, (at, run.seq, run))
         elif not self._is_behind(job, run):
-            self._places.join(run)
+            self._queue.join(run)
         elif run.counted and not run.behind:
             self._meet(job, run)
         else:
@@ -588,7 +588,7 @@ class Agenda:
             return
         run.behind = True
         run.place = "behind"
-        self._books.wait(run, Wait(run=run.row.id, behind=True))
+        self._effects.wait(run, Wait(run=run.row.id, behind=True))
         if overlap == "replace":
             self._make_way(job, run.row.slot_us, besides=run)
 
@@ -631,7 +631,7 @@ class Agenda:
             name: run for name, run in self._ahead.items() if run.phase in UNDER_WAY and self._is_well_ahead(run)
         }
         ahead = [run for run in self._ahead.values() if run.phase == "ordered"]
-        wanted = self._places.wanted(self._now + EARLY_US) - (len(self._ahead) - len(ahead))
+        wanted = self._queue.wanted(self._now + EARLY_US) - (len(self._ahead) - len(ahead))
         for run in sorted(ahead, key=lambda one: one.not_before_us, reverse=True)[: max(0, wanted)]:
             run.held_until_us = run.not_before_us - EARLY_US
             self._recall(run)
@@ -644,15 +644,15 @@ class Agenda:
         """Send a run's order, unless its lock is held."""
         job = self._jobs[run.job]
         spec = job.spec
-        if spec is None or self._places.locked(run, spec.run.lock) or not run.step("order"):
+        if spec is None or self._queue.locked(run, spec.run.lock) or not run.step("order"):
             return
-        self._places.hold(run, spec.run.lock)
+        self._queue.hold(run, spec.run.lock)
         if self._is_well_ahead(run):
             self._ahead[run.row.id] = run
         row = run.row
         if row.definition_sha256 != spec.sha256:
             row.definition_sha256 = spec.sha256
-            self._books.change(row)
+            self._effects.change(row)
         run.token = max(run.token + 1, self._now)
         start = Start(
             run=row.id,
@@ -665,7 +665,7 @@ class Agenda:
             kwargs=run.kwargs,
             token=run.token,
         )
-        self._books.start(start, self._now)
+        self._effects.start(start, self._now)
 
     def _take_up(self, run: Run) -> None:
         """Decide about a claimed run that has not been started: in time, made up for by ``missed``, or missed."""
@@ -706,7 +706,7 @@ class Agenda:
         row = run.row
         row.state, row.pid, row.started_us = "running", pid, at_us
         row.git_commit, row.git_dirty = git_commit, git_dirty
-        self._books.change(row)
+        self._effects.change(row)
         if run.stop is not None:
             self._stop(run, run.stop)
 
@@ -722,7 +722,7 @@ class Agenda:
         run = self._runs.get(run_id)
         if run is None or not run.step(end.state):
             return
-        self._places.release(run)
+        self._queue.release(run)
         row = run.row
         row.state, row.reason, row.ended_us = end.state, end.reason, end.ended_us
         row.started_us = end.started_us if end.started_us is not None else row.started_us
@@ -734,7 +734,7 @@ class Agenda:
         job.row.last_run, job.row.last_state, job.row.last_ended_us = row.id, end.state, end.ended_us
         job.row.again_from_us = end.ended_us
         self._retry(job, run)
-        self._books.job(run.job)
+        self._effects.job(run.job)
 
     def lost(self, run_id: str, now_us: int, reason: str) -> None:
         """Take down that a run's shim is gone without an end."""
@@ -753,7 +753,7 @@ class Agenda:
         called_back, run.put_off = run.phase == "recalled", False
         if not run.step("unstarted"):
             return
-        self._places.release(run)
+        self._queue.release(run)
         self._stirred[run.job] = None
         if run.drop is not None:
             self._close(run, *run.drop)
@@ -762,7 +762,7 @@ class Agenda:
             run.tries += 1
             run.held_until_us = 0 if run.tries == 1 else now_us + min(SECOND << (run.tries - 2), _TRIES_UP_TO_US)
             run.row.reason = reason
-            self._books.change(run.row)
+            self._effects.change(run.row)
         if self.draining:
             run.place = "restored"
             self._restored.append(run)
@@ -779,11 +779,11 @@ class Agenda:
             run = self._runs.get(run_id)
             if run is not None:
                 if run.phase in UNDER_WAY:
-                    self._places.release(run)
+                    self._queue.release(run)
                 run.phase = "skipped"
                 self._uncount(run)
                 self._forget(run)
-                self._books.unchange(run_id)
+                self._effects.unchange(run_id)
 
     def _retry(self, job: Job, run: Run) -> None:
         """Claim the next attempt of a run that failed, if there is one."""
@@ -805,9 +805,9 @@ class Agenda:
             manual=run.manual,
             kwargs=run.kwargs,
         )
-        self._books.wait(following, Wait(run=again.id, not_before_us=at, manual=run.manual, kwargs=run.kwargs))
+        self._effects.wait(following, Wait(run=again.id, not_before_us=at, manual=run.manual, kwargs=run.kwargs))
         self._enter(job, following)
-        self._books.say_of(
+        self._effects.say_of(
             "run.retrying", again, attempts=spec.run.retry.attempts, not_before=to_text(at), previous=row.id
         )
 
@@ -822,9 +822,9 @@ class Agenda:
         self._uncount(run)
         self._forget(run)
         if state == "cancelled":
-            self._books.say_of("run.finished", row)
+            self._effects.say_of("run.finished", row)
         else:
-            self._books.say_of(f"run.{state}", row, slot_last=to_text(row.slot_last_us), count=row.count)
+            self._effects.say_of(f"run.{state}", row, slot_last=to_text(row.slot_last_us), count=row.count)
 
     def _drop(self, run: Run, state: State, reason: str) -> None:
         """End a run that has not started; one whose order is out is called back first."""
@@ -843,7 +843,7 @@ class Agenda:
         """Call an order back; one that has not been handed out yet is simply withdrawn."""
         if not run.step("recall"):
             return
-        if self._books.recall(run):
+        if self._effects.recall(run):
             self.never_started(run.row.id, self._now, "")
 
     def _stop(self, run: Run, reason: str) -> None:
@@ -852,7 +852,7 @@ class Agenda:
         if run.phase in ("waiting", "ordered", "recalled"):
             self._drop(run, "cancelled", reason)
         elif run.step("stop"):
-            self._books.stop(run, reason)
+            self._effects.stop(run, reason)
 
     def _make_way(self, job: Job, slot_us: int, besides: Run | None = None) -> None:
         """End the runs of a job for a later slot (``overlap = "replace"``)."""
@@ -870,15 +870,15 @@ class Agenda:
         if run.counted:
             job = self._jobs[run.job]
             job.row.runs_started = max(0, job.row.runs_started - 1)
-            self._books.job(run.job)
+            self._effects.job(run.job)
 
     def _forget(self, run: Run) -> Job:
         """Let go of a run that has ended."""
         job = self._jobs[run.job]
-        self._books.change(run.row)
+        self._effects.change(run.row)
         self._runs.pop(run.row.id, None)
         job.runs.pop(run.row.id, None)
-        self._books.waited(run)
+        self._effects.waited(run)
         if counts_on(job):
             job.next_us = None
         self._stirred[run.job] = None
@@ -887,7 +887,7 @@ class Agenda:
     def _delete_if_done(self, job: Job, spec: JobSpec) -> None:
         if spec.when_done == "delete" and not job.runs and not job.deleting:
             job.deleting = True
-            self._books.delete(spec.file)
+            self._effects.delete(spec.file)
 
     # ------------------------------------------------------------------ what people ask for
 
@@ -909,7 +909,7 @@ class Agenda:
         row = self._row(job, spec, slot, "manual")
         run = Run(row=row, job=name, seq=self._next_seq(), not_before_us=now_us, manual=True, kwargs=kwargs or None)
         if kwargs:
-            self._books.wait(run, Wait(run=row.id, manual=True, kwargs=kwargs))
+            self._effects.wait(run, Wait(run=row.id, manual=True, kwargs=kwargs))
         self._enter(job, run)
         return row.id
 
@@ -972,7 +972,7 @@ class Agenda:
         row = job.row
         row.paused_at_us, row.paused_until_us = now_us, until_us
         row.pause_reason, row.paused_by = reason or None, by
-        self._books.job(name)
+        self._effects.job(name)
         self._drop_waiting(job, pause_text(row))
         self._wake_at(job, now_us)
 
@@ -1001,12 +1001,12 @@ class Agenda:
             job.row.again_from_us = min(job.row.again_from_us, now_us)
         job.next_us = None
         job.deleting = False
-        self._books.job(name)
+        self._effects.job(name)
         self._wake_at(job, now_us)
 
     def set_max_running(self, max_running: int | None) -> None:
         """Let another bound hold from the next turn on; runs under way are left alone."""
-        self._places.max_running = max_running
+        self._queue.max_running = max_running
 
     def drain(self, now_us: int, *, kill: bool = False, reason: str = "akjob down --kill") -> None:
         """Start nothing more; with ``kill`` end what runs. What waits stays in the ledger for the next akjobd."""
@@ -1024,7 +1024,7 @@ class Agenda:
     def _unpause(self, job: Job) -> None:
         row = job.row
         row.paused_at_us = row.paused_until_us = row.pause_reason = row.paused_by = None
-        self._books.job(row.job)
+        self._effects.job(row.job)
 
     def _named(self, name: str) -> Job:
         job = self._jobs.get(name)
@@ -1049,16 +1049,16 @@ class Agenda:
     @property
     def pending(self) -> bool:
         """Whether :meth:`effects` has anything."""
-        return self._books.pending
+        return self._effects.pending
 
     @property
     def urgent(self) -> bool:
         """Whether a run waits for the effects; what is only to be written down may be gathered for a moment."""
-        return self._books.urgent
+        return self._effects.urgent
 
     def effects(self) -> Effects:
         """Return what is to be done, and begin to collect anew. The rows in it are copies."""
-        return self._books.take(lambda name: self._jobs[name].row)
+        return self._effects.take(lambda name: self._jobs[name].row)
 
     def running(self) -> list[Running]:
         """Return the runs whose orders are out, oldest first."""
@@ -1072,7 +1072,7 @@ class Agenda:
     @property
     def under_way(self) -> int:
         """How many runs have an order out; a drained agenda with none may end."""
-        return self._places.under_way
+        return self._queue.under_way
 
     def knows(self, run_id: str) -> bool:
         """Say whether this run is open."""

@@ -28,7 +28,7 @@ _ENDS: dict[str, Phase] = {
 # The life of a run: phase x event -> phase. What is not here cannot happen, and is ignored when it is reported: the
 # same news may come twice (by datagram and by file), and late. The ledger's `queued` is waiting, ordered and recalled,
 # its `running` is running and stopping.
-LIFE: Mapping[str, Mapping[str, Phase]] = {
+TRANSITIONS: Mapping[str, Mapping[str, Phase]] = {
     # claimed; waits for its time, for the run before it, for a lock, or for room below max_running
     "waiting": {"order": "ordered", "skip": "skipped", "miss": "missed", "cancel": "cancelled"},
     # the order is out; an end without a start is an end whose notice of the start was lost
@@ -155,7 +155,7 @@ class Run(Struct, kw_only=True, eq=False):
 
     def step(self, event: str) -> bool:
         """Take the run through one event of the table; return whether it had an entry for it."""
-        phase = LIFE.get(self.phase, {}).get(event)
+        phase = TRANSITIONS.get(self.phase, {}).get(event)
         if phase is None:
             return False
         self.phase = phase

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from akjob.cli.view import known_job, name_of_file
 from akjob.config import Paths
-from akjob.control import Client
+from akjob.control.server import Client
+from akjob.query.jobs import known_job, name_of_file
 
 
 def ask(paths: Paths, operation: str, **arguments: Any) -> dict[str, Any]:

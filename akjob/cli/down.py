@@ -2,9 +2,9 @@
 
 import click
 
-from akjob.cli import left
+from akjob.cli import orphans
 from akjob.cli.common import find_paths
-from akjob.cli.ending import Signals, draining
+from akjob.cli.draining import Signals, draining
 from akjob.cli.supervision import pid, shut_down
 from akjob.config import Paths
 from akjob.errors import AkjobError
@@ -37,7 +37,7 @@ def command(*, kill: bool) -> None:
         if up and signals.ends:
             message = "the wait was cut short by a signal; akjobd still waits for its runs"
             raise AkjobError(message, hint="`akjob down` waits again, `akjob down --kill` ends them.")
-        alone = [] if drained else left.end(paths, signals, "akjob down --kill") if kill else left.runs(paths)
+        alone = [] if drained else orphans.end(paths, signals, "akjob down --kill") if kill else orphans.runs(paths)
     state = "is down" if up else f"is not up in {paths.root}"
     if alone:
         names = ", ".join(f"{run['job']} {run['run']}" for run in alone)

@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from akjob.cli.common import find_paths
-from akjob.cli.view import has_file, names_meant, unknown_job
 from akjob.config import Paths
 from akjob.jobset.scan import is_job_path
+from akjob.query.jobs import has_file, names_meant, unknown_job
 
 
 def job_file(paths: Paths, wanted: str) -> Path:

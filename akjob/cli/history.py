@@ -7,9 +7,9 @@ import click
 
 from akjob.cli.common import colours, count_option, examples, find_paths, json_option, now_us, say, say_json
 from akjob.cli.text import Cell, relative, span, stamp, state_cell, table
-from akjob.cli.view import known_job, unknown_job
 from akjob.instants import from_text
 from akjob.ledger import Reader
+from akjob.query.jobs import known_job, unknown_job
 
 _SHORT_SHA = 8
 _LONGEST_WHY = 60

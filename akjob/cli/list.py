@@ -4,10 +4,10 @@ from fnmatch import fnmatchcase
 
 import click
 
-from akjob.cli import refusals
+from akjob.cli.broken import lines as broken_lines
 from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.text import Cell, plural, relative, stamp, state_cell, table
-from akjob.cli.view import JobView, load
+from akjob.query.jobs import JobView, load
 
 
 @click.command(
@@ -36,7 +36,7 @@ def command(patterns: tuple[str, ...], tags: tuple[str, ...], *, as_json: bool) 
     say(table(("JOB", "STATE", "NEXT", "", "LAST", ""), map(_row, jobs), colour=colours()))
     broken = [job.refusal for job in jobs if job.refusal is not None]
     if broken:
-        say(["", *refusals.lines(broken, view.now_us, colour=colours())])
+        say(["", *broken_lines(broken, view.now_us, colour=colours())])
         click.echo(f"\n{plural(len(broken), 'job')} broken: `akjob validate` says why.", err=True)
 
 

@@ -10,12 +10,12 @@ import msgspec
 
 from akjob.cli import complain
 from akjob.cli.common import colours, examples, find_paths, json_option, log_elsewhere, moment, now_us, settings
-from akjob.cli.view import known_job, unknown_job
 from akjob.config import Paths
 from akjob.errors import AkjobError
 from akjob.ledger import Reader
-from akjob.log import read
-from akjob.log.render import render
+from akjob.log.reading import read
+from akjob.log.reading.render import render
+from akjob.query.jobs import known_job, unknown_job
 
 _TAIL = 10  # so many lines of the past are shown before what is added, where nothing says since when
 _EXAMPLES = examples(

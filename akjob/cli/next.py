@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
-from akjob.cli import complain, refusals
+from akjob.cli import complain
+from akjob.cli.broken import lines as broken_lines
 from akjob.cli.common import (
     colours,
     count_option,
@@ -20,9 +21,9 @@ from akjob.cli.common import (
     settings,
 )
 from akjob.cli.text import plural, relative, stamp, table
-from akjob.cli.view import JobView, View, has_file, load, names_meant, slots_of
 from akjob.errors import AkjobError, visible
 from akjob.instants import to_datetime
+from akjob.query.jobs import JobView, View, has_file, load, names_meant, slots_of
 from akjob.schedule import get_zone
 from akjob.spec.model import JobSpec
 from akjob.validate import parse_file
@@ -107,7 +108,7 @@ class _Asker:
         view = self._loaded()
         jobs = [view.job(name) for name in view.names()]
         broken = [job.refusal for job in jobs if job.spec is None and job.refusal is not None]
-        for line in refusals.lines(broken, self._now, colour=colours(sys.stderr)):
+        for line in broken_lines(broken, self._now, colour=colours(sys.stderr)):
             click.echo(line, err=True)
         if broken:
             click.echo(f"{plural(len(broken), 'job')} broken: `akjob validate` says why.", err=True)

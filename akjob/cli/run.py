@@ -15,14 +15,14 @@ from akjob.cli import INTERRUPTED, complain
 from akjob.cli.common import colours, examples, find_paths, log_elsewhere, now_us, settings
 from akjob.cli.history import cause
 from akjob.cli.text import STATE_COLOURS, paint, span
-from akjob.cli.view import load, user_name
 from akjob.config import Paths
-from akjob.control import Client
+from akjob.control.server import Client
 from akjob.errors import AkjobError, visible
 from akjob.instants import SECOND
 from akjob.ledger import Reader
-from akjob.log import read
-from akjob.log.render import is_output, render
+from akjob.log.reading import read
+from akjob.log.reading.render import is_output, render
+from akjob.query.jobs import load, user_name
 from akjob.toml.wire import to_json
 
 if TYPE_CHECKING:

@@ -5,16 +5,16 @@ from typing import Any
 
 import click
 
+from akjob.cli.broken import origin
 from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.list import state_of
-from akjob.cli.refusals import origin
 from akjob.cli.text import paint, relative, stamp, state_cell
-from akjob.cli.view import JobView, load, names_meant
 from akjob.config import Paths
 from akjob.errors import AkjobError, visible
 from akjob.instants import from_text
 from akjob.jobset.git import Provenance, Revision
 from akjob.ledger import Reader
+from akjob.query.jobs import JobView, load, names_meant
 from akjob.schedule import describe, get_zone
 from akjob.spec import definition_table
 from akjob.spec.model import Command, DillFile, JobSpec

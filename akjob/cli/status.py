@@ -7,17 +7,17 @@ from typing import Any
 
 import click
 
-from akjob.cli import complain, refusals
+from akjob.cli import broken, complain
 from akjob.cli.common import NO_DAEMON, colours, examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.control import ask
 from akjob.cli.text import Cell, paint, plural, relative, stamp, table
-from akjob.cli.view import load
 from akjob.config import Paths
 from akjob.errors import AkjobError
 from akjob.instants import from_text, to_text
 from akjob.jobset.git import Provenance
 from akjob.ledger import Reader
 from akjob.processes import lock_holder, started_us
+from akjob.query.jobs import load
 
 _EXAMPLES = examples("akjob status", "akjob status --json | jq .broken", "akjob status > /dev/null || notify-someone")
 
@@ -58,11 +58,11 @@ def without_akjobd(paths: Paths, now: int) -> dict[str, Any]:
         view = load(paths, config, now, reader)
         runs = [_as_akjobd_tells(row) for row in reader.open_runs() if row["state"] == "running"]
     except AkjobError as error:
-        from akjob.cli import left
+        from akjob.cli import orphans
 
         complain(error.message, error.hint)
         view = load(paths, config, now, Reader(Path(os.devnull)))  # as where there is no ledger yet
-        runs = left.runs(paths)
+        runs = orphans.runs(paths)
     jobset = view.jobset
     revision = Provenance(paths).refresh_now()
     dirty = None if revision.commit is None else bool(revision.dirty)
@@ -111,7 +111,7 @@ def _lines(status: Mapping[str, Any], now: int, *, colour: bool) -> list[str]:
     lines.append("")
     lines += table(("PROGRAM", "STATE", "PID", "SINCE", ""), map(_program, *_programs(status, now)), colour=colour)
     if status["broken"]:
-        lines += ["", *refusals.lines(status["broken"], now, colour=colour)]
+        lines += ["", *broken.lines(status["broken"], now, colour=colour)]
     lines.append("")
     if not status["running"]:
         return [*lines, "Nothing runs."]

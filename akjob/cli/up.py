@@ -19,10 +19,10 @@ import click
 from akjob.cli import complain, supervision
 from akjob.cli.common import find_paths, now_us, working_folder
 from akjob.cli.down import end
-from akjob.cli.ending import Signals
+from akjob.cli.draining import Signals
 from akjob.cli.text import plural
 from akjob.config import Paths
-from akjob.control import Client
+from akjob.control.server import Client
 from akjob.errors import AkjobError
 from akjob.instants import to_text
 from akjob.run.linux import die_with_parent

@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from akjob.config import Config, Paths, load_config
 from akjob.errors import AkjobError, Problem
-from akjob.jobset import ahead, remember, scan, trust
+from akjob.jobset import cache, parallel_parse, scan, trust
 from akjob.jobset.model import Broken, Change, Changed, JobSet, LastGood, Refused
 from akjob.jobset.scan import DEFAULTS, RACY_US, SUFFIX, Folder, Listing, Signature
 from akjob.jobset.trust import Access
@@ -176,14 +176,14 @@ class Loader:
         self._root_seen: Folder | None = None
         self._trusted = trust.who(config.trust, own_uid=self._own_uid)
         self._remember_in = remember_in
-        self._remembered: dict[str, remember.Record] = {}
+        self._remembered: dict[str, cache.Record] = {}
         self._stamp = b""  # of what is remembered
         self._to_remember = False
         self._began_us = 0
         if remember_in is not None:
-            self._stamp = remember.fingerprint() + self._config_stamp
+            self._stamp = cache.fingerprint() + self._config_stamp
             with without_collections():
-                self._remembered = remember.load(remember_in, self._trusted, self._stamp)
+                self._remembered = cache.load(remember_in, self._trusted, self._stamp)
         self._said: frozenset[Problem] = frozenset()
         self._twins = _Twins(())
         self._case: tuple[Problem, ...] = ()
@@ -211,7 +211,7 @@ class Loader:
         """Take another ``etc/akjob.toml``: the next look must be a full one, and judges every job again."""
         self._config = config
         self._config_stamp = _stamp(config)
-        self._stamp = remember.fingerprint() + self._config_stamp
+        self._stamp = cache.fingerprint() + self._config_stamp
         self._remembered = {}
         self._listing = None
         self._contexts = {}
@@ -270,13 +270,13 @@ class Loader:
     def _visit_changed(self, listing: Listing, turn: _Turn) -> None:
         """Visit what may have changed; at a start with much to parse have a second process parse some of it."""
         unknown = 0 if self._entries or self._remember_in is None else len(listing.files) - len(self._remembered)
-        if not ahead.is_worth_it(unknown):
+        if not parallel_parse.is_worth_it(unknown):
             self._visit_files(listing.files.items(), turn)
             return
-        second = ahead.Ahead(self._root, self._own_uid, turn.now_us)
-        theirs = {path for path in listing.files if path not in self._remembered and ahead.is_theirs(path)}
+        second = parallel_parse.Ahead(self._root, self._own_uid, turn.now_us)
+        theirs = {path for path in listing.files if path not in self._remembered and parallel_parse.is_theirs(path)}
         self._visit_files((one for one in listing.files.items() if one[0] not in theirs), turn)
-        self._remembered.update(remember.decode(second.answer(), self._stamp))
+        self._remembered.update(cache.decode(second.answer(), self._stamp))
         self._visit_files(((path, listing.files[path]) for path in theirs), turn)
 
     def _visit_files(self, files: Iterable[tuple[str, Signature]], turn: _Turn) -> None:
@@ -289,7 +289,7 @@ class Loader:
             if entry is None or entry.signature != signature or entry.context is not context:
                 self._visit(path, signature, turn)
 
-    def _recall(self, record: remember.Record, path: str, signature: Signature, context: _Context, turn: _Turn) -> bool:
+    def _recall(self, record: cache.Record, path: str, signature: Signature, context: _Context, turn: _Turn) -> bool:
         """Take a job from what is remembered if its file need not even be read; return whether that was so."""
         spec = record.spec
         if not record.settled or record.signature != signature or record.stamp != context.stamp or context.errors:
@@ -318,7 +318,7 @@ class Loader:
         self._to_remember = False
         settled_ns = (self._began_us - RACY_US) * 1000
         records = (
-            remember.Record(
+            cache.Record(
                 path=entry.path,
                 signature=entry.signature,
                 settled=max(entry.signature[1], entry.signature[7]) < settled_ns,
@@ -334,19 +334,21 @@ class Loader:
             and entry.context is not None
             and entry.path.isascii()
         )
-        remember.save(self._remember_in, self._stamp, records)
+        cache.save(self._remember_in, self._stamp, records)
 
     def parse_some(self, now_us: int) -> bytes:
-        """Parse what :func:`akjob.jobset.ahead.is_theirs`, and return it as it is remembered. For a second process."""
+        """Return the second process's half of the folder, parsed, as the cache keeps it."""
         turn = _Turn(now_us=now_us)
         listing = scan.scan(self._folder, self._shown)
         self._contexts = self._contexts_of(listing, turn)
-        records = (self._parsed(path, turn) for path in listing.files if ahead.is_theirs(path) and path.isascii())
+        records = (
+            self._parsed(path, turn) for path in listing.files if parallel_parse.is_theirs(path) and path.isascii()
+        )
         with without_collections():
-            stamp = remember.fingerprint() + self._config_stamp
-            return remember.encode(stamp, (record for record in records if record is not None))
+            stamp = cache.fingerprint() + self._config_stamp
+            return cache.encode(stamp, (record for record in records if record is not None))
 
-    def _parsed(self, path: str, turn: _Turn) -> remember.Record | None:
+    def _parsed(self, path: str, turn: _Turn) -> cache.Record | None:
         try:
             data, signature = scan.read(f"{self._folder}/{path}")
         except (FileNotFoundError, scan.Unreadable):
@@ -357,7 +359,7 @@ class Loader:
         if spec is None or problems:
             return None
         settled = max(signature[1], signature[7]) < (turn.now_us - RACY_US) * 1000
-        return remember.Record(path, signature, settled, entry.digest, entry.context.stamp, spec)
+        return cache.Record(path, signature, settled, entry.digest, entry.context.stamp, spec)
 
     def _vanished(self, listing: Listing, turn: _Turn) -> None:
         """Take out what is gone, and keep what cannot be seen."""

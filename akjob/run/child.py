@@ -17,7 +17,7 @@ import sys
 import time
 
 from akjob.code import fresh, load
-from akjob.log import job
+from akjob.log.job import hooks
 from akjob.run import linux, python
 
 TYPE_CHECKING = False
@@ -83,7 +83,7 @@ def prepare(known_site: load.Known | None) -> None:
         known_site.settle()
     load.forget_folders(LIBRARY_PATH)
     fresh.install()
-    job.install()
+    hooks.install()
     # To change a value that is there is cheaper, just after a fork, than to make room for one.
     set_environment(dict.fromkeys(NAMES, ""))
     _own_streams()
@@ -355,8 +355,8 @@ def begin(order: dict[str, Any], channel: _socket.socket, environment: dict[str,
     gc.enable()
     load.prepare_path(order["root"], order["cwd"], order["pythonpath"], LIBRARY_PATH, _known_site, environment)
     sys.argv[:] = [order["code"][1]]
-    job.begin(channel.fileno(), order["names"])
-    return python.begin(order, channel, load, gated=gated, report=job.uncaught)
+    hooks.begin(channel.fileno(), order["names"])
+    return python.begin(order, channel, load, gated=gated, report=hooks.uncaught)
 
 
 def _exec(argv: list[str], order: dict[str, Any], channel: _socket.socket, *, gated: bool) -> int:

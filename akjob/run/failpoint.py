@@ -1,4 +1,4 @@
-"""Places where a test can hold a program still, to see what happens when something dies just there.
+"""RunQueue where a test can hold a program still, to see what happens when something dies just there.
 
 Nothing happens unless ``AKJOB_FAULTPOINTS`` names a Unix socket. Then a program that comes to a point says so there,
 and goes on when it is answered or the connection ends. Part of the zygote: it imports next to nothing.

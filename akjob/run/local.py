@@ -20,8 +20,8 @@ import msgspec
 
 from akjob.config import Config, Paths, socket_address
 from akjob.errors import AkjobError
-from akjob.log.read import bytes_of
-from akjob.log.render import is_output, render
+from akjob.log.reading.read import bytes_of
+from akjob.log.reading.render import is_output, render
 from akjob.run import folder, order
 from akjob.run.zygote_client import Spawned, ZygoteClient
 from akjob.spec.model import JobSpec

@@ -32,13 +32,13 @@ def main(order_fd: int, channel_fd: int) -> None:
         python.own_streams()
         sys.argv[:] = [order["code"][1]]
         try:
-            from akjob.log import job
+            from akjob.log.job import hooks
         except ImportError:
             report = _print
         else:
-            job.install()
-            job.begin(channel_fd, order["names"])
-            report = job.uncaught
+            hooks.install()
+            hooks.begin(channel_fd, order["names"])
+            report = hooks.uncaught
         code = python.begin(order, channel, load, gated=order["gated"], report=report)
     except load.CodeError as error:
         python.tell(channel, python.REFUSED, error.reason)

@@ -19,8 +19,8 @@ import select
 import time
 from _json import encode_basestring_ascii
 
-from akjob.log.sender import Sender
-from akjob.log.wrap import wrap
+from akjob.log.line.sender import Sender
+from akjob.log.line.wrap import wrap
 from akjob.run import child, failpoint, folder, linux, order_socket, python
 from akjob.run.output import Stream, quote, timestamp
 

@@ -17,7 +17,7 @@ import os
 import site
 
 from akjob.code import load
-from akjob.log import job as _job  # noqa: F401 - loaded here so that no run mixes versions after an upgrade
+from akjob.log.job import hooks as _job  # noqa: F401 - loaded here so that no run mixes versions after an upgrade
 from akjob.run import child, linux, order_socket, shim, warmup
 
 TYPE_CHECKING = False

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from akjob.config import Paths
-from akjob.control import Client
+from akjob.control.server import Client
 from akjob.errors import AkjobError
 from tests.support import until
 
-PROGRAMS = {"akjobd": "akjob.daemon", "akjob-collector": "akjob.log.collector"}
+PROGRAMS = {"akjobd": "akjob.akjobd.daemon", "akjob-collector": "akjob.log.collector.program"}
 
 
 class Place:

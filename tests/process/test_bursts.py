@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from akjob.log.read import lines
+from akjob.log.reading.read import lines
 from akjob.processes import lock_holder
 from tests.process.place import Place
 from tests.process.test_faults import Points

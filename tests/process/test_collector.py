@@ -17,12 +17,12 @@ import msgspec
 import pytest
 
 from akjob.config import Paths, socket_address
-from akjob.log import read
+from akjob.log.reading import read
 from tests.support import until
 from tests.unit.log.lines import line
 from tests.unit.log.schema import problems
 
-COLLECTOR = [sys.executable, "-m", "akjob.log.collector"]
+COLLECTOR = [sys.executable, "-m", "akjob.log.collector.program"]
 
 
 class Collector:

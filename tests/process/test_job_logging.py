@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from akjob.log.wrap import wrap
+from akjob.log.line.wrap import wrap
 
 PREFIX = b'"source":"job","job":"a/b","run":"r1","seq":1'
 SITE = str(Path(msgspec.__file__).parent.parent)
@@ -275,7 +275,7 @@ def test_uncaught_exceptions() -> None:
 def test_current_run() -> None:
     """The run knows itself; progress and its log are lines without structlog or logging."""
     done = run("""
-        from akjob.log.current import current_run
+        from akjob.log.job.current import current_run
         me = current_run()
         print(me.job, me.run, me.attempt, me.slot.isoformat())
         me.progress(3, 10, "third")
@@ -300,7 +300,7 @@ def test_current_run() -> None:
 
 def test_outside_of_a_run() -> None:
     """Where there is no run, asking for it says what to do."""
-    code = "from akjob.log.current import current_run; current_run()"
+    code = "from akjob.log.job.current import current_run; current_run()"
     environment = {name: text for name, text in os.environ.items() if not name.startswith("AKJOB_")}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
@@ -310,7 +310,7 @@ def test_outside_of_a_run() -> None:
 
 def test_a_program_that_a_job_starts_knows_its_run_by_the_environment() -> None:
     """Without a way to the shim, a run's program can still ask who it is; what it logs goes to standard error."""
-    code = "from akjob.log.current import current_run as c; print(c().job, c().attempt); c().progress(1)"
+    code = "from akjob.log.job.current import current_run as c; print(c().job, c().attempt); c().progress(1)"
     environment = dict(
         os.environ, AKJOB_JOB="a/b", AKJOB_RUN="r1", AKJOB_ATTEMPT="3", AKJOB_SLOT="2026-03-29T01:00:00.000000Z"
     )
@@ -325,7 +325,7 @@ def test_threads_and_forks_do_not_mix_their_lines() -> None:
     """Four forks with four threads each write long messages at once: every one arrives whole."""
     done = run("""
         import os, threading
-        from akjob.log.current import current_run
+        from akjob.log.job.current import current_run
         log = current_run().log
 
         def talk(who):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from akjob.log.read import bytes_of, lines, raw
+from akjob.log.reading.read import bytes_of, lines, raw
 from tests.process.place import Place
 from tests.support import until
 

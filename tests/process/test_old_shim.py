@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from akjob.instants import from_text
-from akjob.log.read import lines
+from akjob.log.reading.read import lines
 from tests.process.place import Place
 from tests.support import until
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from akjob.log.read import lines
+from akjob.log.reading.read import lines
 from tests.process.place import Place
 from tests.support import until
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from akjob.config import Paths
-from akjob.control import Client
+from akjob.control.server import Client
 from tests.process.place import Place
 from tests.support import until
 

@@ -9,7 +9,7 @@ import pytest
 
 from akjob.config import Paths
 from akjob.jobset.scan import scan
-from akjob.jobset.watch import Watcher
+from akjob.watching import Watcher
 from tests.support import until
 
 

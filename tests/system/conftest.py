@@ -17,7 +17,7 @@ import pytest
 
 from akjob.cli import supervision
 from akjob.config import Paths
-from akjob.control import Client
+from akjob.control.server import Client
 from akjob.errors import AkjobError
 from akjob.ledger import Reader
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from akjob.control import Client
+from akjob.control.server import Client
 from akjob.errors import AkjobError
 from akjob.processes import lock_holder
 from tests.process.place import Place

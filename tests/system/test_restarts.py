@@ -6,7 +6,7 @@ Under a real supervisord no line, no exit status and no slot is lost or doubled,
 import os
 import signal
 
-from akjob.control import Client
+from akjob.control.server import Client
 from tests.support import until
 from tests.system.conftest import Site
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from akjob import due
-from akjob.agenda import LIFE, Agenda, End, last_good
+from akjob.agenda import TRANSITIONS, Agenda, End, last_good
 from akjob.agenda.jobs import backoff_us
 from akjob.due import EARLY_US, GRACE_US
 from akjob.errors import AkjobError
@@ -35,15 +35,15 @@ def closed() -> Iterator[None]:
 
 def test_every_phase_of_the_table_leads_to_an_end() -> None:
     """No run can stay for ever in a phase: from each of the table's phases an end can be reached."""
-    leads: dict[str, set[str]] = {phase: set(events.values()) for phase, events in LIFE.items()}
-    ends = set().union(*leads.values()) - set(LIFE)
+    leads: dict[str, set[str]] = {phase: set(events.values()) for phase, events in TRANSITIONS.items()}
+    ends = set().union(*leads.values()) - set(TRANSITIONS)
     reached = set(ends)
     while True:
         more = {phase for phase, next_ones in leads.items() if reached & next_ones} - reached
         if not more:
             break
         reached |= more
-    assert set(LIFE) <= reached
+    assert set(TRANSITIONS) <= reached
     assert ends == {"succeeded", "failed", "timed_out", "cancelled", "lost", "skipped", "missed"}
 
 

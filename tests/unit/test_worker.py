@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from akjob.worker import Worker
+from akjob.akjobd.worker import Worker
 from tests.support import until
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from akjob.cli.run import exit_code_of, parse_arguments
-from akjob.control import Client, listen
+from akjob.control.server import Client, listen
 from akjob.errors import AkjobError
 from tests.unit.cli.root import Root, output
 
@@ -91,7 +91,7 @@ def test_an_akjobd_that_hangs_is_not_waited_for(
     root: Root, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     """It has some seconds for an answer; then it is as if it were down, and the message says what to look at."""
-    monkeypatch.setattr("akjob.control.ANSWER_S", 0.05)
+    monkeypatch.setattr("akjob.control.server.ANSWER_S", 0.05)
     listener = listen(root.paths.control_socket)
     try:
         result = root.akjob(*arguments)
@@ -104,7 +104,7 @@ def test_an_akjobd_that_hangs_is_not_waited_for(
 @pytest.mark.parametrize("op", ["wait", "drain"])
 def test_what_takes_its_time_is_waited_for(root: Root, monkeypatch: pytest.MonkeyPatch, op: str) -> None:
     """The end of a run, and of all of them, has no time limit."""
-    monkeypatch.setattr("akjob.control.ANSWER_S", 0.05)
+    monkeypatch.setattr("akjob.control.server.ANSWER_S", 0.05)
 
     def answer(_: dict[str, Any]) -> dict[str, Any]:
         select.select([], [], [], 0.2)

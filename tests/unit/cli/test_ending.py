@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from akjob.cli import supervision
-from akjob.cli.ending import Signals, Waiting, describe, draining
+from akjob.cli.draining import Signals, Waiting, describe, draining
 from akjob.config import Paths
-from akjob.control import accept, listen
+from akjob.control.server import accept, listen
 from akjob.errors import AkjobError
 from akjob.instants import MINUTE, SECOND, from_text, to_text
 
@@ -90,7 +90,7 @@ def test_an_akjobd_that_hangs_is_not_waited_for(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The runs are waited for as long as they take, akjobd's word about them is not."""
-    monkeypatch.setattr("akjob.cli.ending.ANSWER_S", 0.0)
+    monkeypatch.setattr("akjob.cli.draining.ANSWER_S", 0.0)
     listener = listen(Paths(root).control_socket)
     try:
         with Signals() as signals, draining(Paths(root), signals, kill=False) as drained:

@@ -530,7 +530,7 @@ def test_a_second_process_parses_some(root: Root, monkeypatch: pytest.MonkeyPatc
         return spec.parse_job(name, *args, **options)
 
     monkeypatch.setattr("akjob.jobset.loader.parse_job", parse)
-    monkeypatch.setattr("akjob.jobset.ahead.is_worth_it", lambda files: files > 100)
+    monkeypatch.setattr("akjob.jobset.parallel_parse.is_worth_it", lambda files: files > 100)
     both = _started(root, file).jobset
     assert both.jobs == alone.jobs
     assert set(both.broken) == {"broken"}
@@ -541,8 +541,8 @@ def test_a_second_process_parses_some(root: Root, monkeypatch: pytest.MonkeyPatc
 def test_a_second_process_that_fails_costs_time_only(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it does not bring is parsed here."""
     file = _many(root)
-    monkeypatch.setattr("akjob.jobset.ahead.is_worth_it", lambda files: files > 100)
-    monkeypatch.setattr("akjob.jobset.ahead._CODE", "print('no'); raise SystemExit(1)")
+    monkeypatch.setattr("akjob.jobset.parallel_parse.is_worth_it", lambda files: files > 100)
+    monkeypatch.setattr("akjob.jobset.parallel_parse._CODE", "print('no'); raise SystemExit(1)")
     assert len(_started(root, file).jobset.jobs) == 121
 
 

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from akjob.log import encode
-from akjob.log.failure import describe
-from akjob.log.sink import event_line
-from akjob.log.wrap import wrap
+from akjob.log.collector.sink import event_line
+from akjob.log.line import encode
+from akjob.log.line.failure import describe
+from akjob.log.line.wrap import wrap
 from tests.unit.log.lines import START_US, line
 from tests.unit.log.schema import DOCS, SCHEMA, fields_of, problems
 

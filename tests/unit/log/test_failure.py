@@ -6,9 +6,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from akjob.log import encode
-from akjob.log.failure import describe
-from akjob.log.failure_text import failure_text
+from akjob.log.line import encode
+from akjob.log.line.failure import describe
+from akjob.log.reading.failure_text import failure_text
 
 
 def plain() -> None:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from akjob.config import Paths
-from akjob.log import archive, files, index, read
-from akjob.log.sink import FileSink
+from akjob.log import archive, files, index
+from akjob.log.collector.sink import FileSink
+from akjob.log.reading import read
 from tests.unit.log.lines import START_US, line, make_root
 
 DAY_US = 86_400_000_000

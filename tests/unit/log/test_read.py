@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from akjob.config import Paths
-from akjob.log import archive, files, index, read
-from akjob.log.read import _Seen
-from akjob.log.sink import FileSink
+from akjob.log import archive, files, index
+from akjob.log.collector.sink import FileSink
+from akjob.log.reading import read
+from akjob.log.reading.read import _Seen
 from tests.unit.log.lines import START_US, line, make_root
 
 SECOND_US = 1_000_000

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from akjob.log.render import render
+from akjob.log.reading.render import render
 from akjob.schedule.zones import get_zone
 
 HEAD = {"timestamp": "2026-03-29T01:02:03.456789Z", "level": "info"}

@@ -11,7 +11,7 @@ import pytest
 from akjob import instants
 from akjob.config import Paths
 from akjob.log import index
-from akjob.log.sink import FileSink, next_midnight
+from akjob.log.collector.sink import FileSink, next_midnight
 from akjob.schedule.zones import get_zone
 from tests.unit.log.lines import START_US, line, make_root
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from akjob.log import encode
-from akjob.log.wrap import wrap
+from akjob.log.line import encode
+from akjob.log.line.wrap import wrap
 
 PREFIX = b'"source":"job","job":"a/b","run":"r1","seq":3'
 STAMP = "2026-03-29T00:00:00.000000Z"
@@ -138,10 +138,10 @@ def test_a_long_message_is_cut(fields: dict[str, object]) -> None:
 
 def test_the_shims_part_is_light() -> None:
     """Checking a message loads neither json nor re nor typing: the zygote has to stay small."""
-    code = "import sys; from akjob.log import wrap; print(*sorted(sys.modules))"
+    code = "import sys; from akjob.log.line import wrap; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     bare = subprocess.run(
         [sys.executable, "-I", "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True, check=True
     )
     loaded = set(done.stdout.split()) - set(bare.stdout.split())
-    assert loaded <= {"akjob", "akjob.log", "akjob.log.wrap", "_json", "__future__"}
+    assert loaded <= {"akjob", "akjob.log", "akjob.log.line", "akjob.log.line.wrap", "_json", "__future__"}

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from akjob.instants import to_text
-from akjob.log.sender import Sender
+from akjob.log.line.sender import Sender
 
 
-class Journal:
+class DaemonLog:
     """Says what akjobd does. Lines that the collector does not take wait in ``spool``, at once where there is none.
 
     ``now_us`` is the wall clock, ``monotonic`` the steady one in seconds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from akjob.log import channel
+from akjob.log.job import channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

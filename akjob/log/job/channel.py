@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from akjob.log import encode
+from akjob.log.line import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def with_failure(fields: dict[str, object]) -> dict[str, object]:
     elif isinstance(given, tuple):
         given = given[1]
     if isinstance(given, BaseException):
-        from akjob.log import failure  # noqa: PLC0415 - loaded by those that fail
+        from akjob.log.line import failure  # noqa: PLC0415 - loaded by those that fail
 
         put_aside(fields, "exception")
         try:

@@ -58,7 +58,7 @@ class Hints(Struct, frozen=True):
     paths: frozenset[str] | None = frozenset()
 
 
-class Quiet:
+class Debouncer:
     """Says when to look: a single change at once, a storm when it is over, and after 0.5 s at the latest.
 
     Instants are of any steady clock. ``due_us`` is the instant to look at, None while nothing happened.

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from akjob.errors import visible
-from akjob.log.failure_text import failure_text
+from akjob.log.reading.failure_text import failure_text
 
 _RESET, _DIM, _BOLD = "\x1b[0m", "\x1b[2m", "\x1b[1m"
 _COLOURS = {

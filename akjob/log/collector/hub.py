@@ -23,8 +23,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from akjob.log import index, spool
-from akjob.log.sink import Sink, event_line
+from akjob.log import index
+from akjob.log.collector import spool
+from akjob.log.collector.sink import Sink, event_line
 
 CHUNK = 256 << 10
 """Bytes taken in one turn, shared by the connections that have something, ..."""

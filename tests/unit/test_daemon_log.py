@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from akjob.journal import Journal
+from akjob.daemon_log import DaemonLog
 
 
-def collect(address: Path, journal: Journal) -> list[str]:
+def collect(address: Path, journal: DaemonLog) -> list[str]:
     """Be the collector for as long as it takes: have the journal send what it has, and return the events."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(address))
@@ -33,9 +33,9 @@ def address(root: Path) -> Path:
     return root / "collector.sock"
 
 
-def journal(address: Path) -> Journal:
+def journal(address: Path) -> DaemonLog:
     """Return a journal as akjobd's start makes it."""
-    return Journal(str(address), address.with_name("spool"), lambda: 0, lambda: 0.0)
+    return DaemonLog(str(address), address.with_name("spool"), lambda: 0, lambda: 0.0)
 
 
 def killed(address: Path, *events: str) -> None:

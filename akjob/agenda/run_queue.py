@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from akjob.agenda.life import Run
 
 
-class Places:
+class RunQueue:
     """A fair queue: whoever has the oldest slot is next, of all jobs and for every lock.
 
     ``max_running`` None means: no bound. A run that is given up while it waits is passed over when its turn comes.

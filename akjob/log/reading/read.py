@@ -21,8 +21,8 @@ from akjob import instants
 from akjob.config import Paths
 from akjob.log import archive, files, index
 from akjob.log.index import Extent
-from akjob.log.render import is_output, render
-from akjob.log.watch import Watch
+from akjob.log.reading.render import is_output, render
+from akjob.log.reading.watch import Watch
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
@@ -48,8 +48,8 @@ def lines(  # noqa: PLR0913 - the options of `akjob logs`
     """Yield the lines that fit all that is given, oldest first, each once.
 
     ``level`` is the lowest one shown (a key of LEVELS), ``grep`` a regular expression that is searched for in the
-    line as :func:`akjob.log.render.render` shows it. Torn lines are left out. Raises KeyError and re.error for a bad
-    level or pattern.
+    line as :func:`akjob.log.reading.render.render` shows it. Torn lines are left out. Raises KeyError and re.error
+    for a bad level or pattern.
     """
     wanted = _Filter(job=job, run=run, since_us=since_us, level=level, grep=grep)
     return _history(str(paths.log_dir), wanted)

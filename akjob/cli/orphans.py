@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from akjob.cli.ending import Signals, Waiting
+from akjob.cli.draining import Signals, Waiting
 from akjob.config import Paths
 from akjob.instants import to_text
 from akjob.processes import lock_holder

@@ -10,7 +10,7 @@ Failure = dict[str, Any]
 
 
 def failure_text(failure: Failure) -> str:
-    """Return what Python would print, without a newline at the end, of what :mod:`akjob.log.failure` made."""
+    """Return what Python would print, without a newline at the end, of what :mod:`akjob.log.line.failure` made."""
     return "\n".join(_chain(failure, 0))
 
 

@@ -13,7 +13,7 @@ _UNKNOWN = dict.fromkeys(
 )  # what `run.finished` tells of a run that never started
 
 
-class Books:
+class EffectsBuilder:
     """Collects effects. However often a row changes in a turn, it is written once, as it stands at the end."""
 
     def __init__(self) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from akjob import config
 from akjob.errors import AkjobError
-from akjob.log.hub import BACKLOG, Hub, now_us, raise_open_files, report
-from akjob.log.sink import FileSink, Sink, StdoutSink, local_date
+from akjob.log.collector.hub import BACKLOG, Hub, now_us, raise_open_files, report
+from akjob.log.collector.sink import FileSink, Sink, StdoutSink, local_date
 from akjob.processes import die_with_supervisord
 from akjob.schedule.zones import get_zone
 

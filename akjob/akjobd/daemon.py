@@ -21,16 +21,17 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from akjob import __version__, control, ledger
+from akjob import __version__, ledger
 from akjob.agenda import Agenda, Effects, End, Start, last_good
+from akjob.akjobd.worker import Worker
 from akjob.config import Config, Paths, find_root, load_config, socket_address
+from akjob.control import server
+from akjob.daemon_log import DaemonLog
 from akjob.errors import AkjobError, Problem
 from akjob.instants import from_text, to_text
 from akjob.jobset.git import Provenance, Revision
 from akjob.jobset.loader import Loader
 from akjob.jobset.model import Broken, Change, JobSet
-from akjob.jobset.watch import Quiet, Watcher
-from akjob.journal import Journal
 from akjob.processes import die_with_supervisord, give_memory_back, lock_holder, started_us
 from akjob.run import cgroup, failpoint, order
 from akjob.run.folder_recycler import FolderRecycler
@@ -38,7 +39,7 @@ from akjob.run.ids import RunIds
 from akjob.run.shims import Ended, Happening, Lost, NeverStarted, ShimManager, Started, Trouble
 from akjob.timer import Alarm
 from akjob.toml.wire import from_json
-from akjob.worker import Worker
+from akjob.watching import Debouncer, Watcher
 
 Found = tuple[Change, list[Problem], tuple[Config, list[Problem]] | None]
 """What a look came to: what changed, what is wrong with watching, and the configuration if it is another one."""
@@ -80,10 +81,10 @@ class Daemon:
         self._bell_out, self._bell = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._signals: set[int] = set()
         self._alarm = Alarm()
-        self._journal = Journal(
+        self._log = DaemonLog(
             socket_address(paths.collector_socket), paths.run_dir / "akjobd.spool", now_us, time.monotonic
         )
-        self._journal_watched = (-1, 0)
+        self._log_watched = (-1, 0)
         self._ledger = ledger.Ledger.open(paths.db)
         self._folders = Worker("folders", self._ring)
         self._remains = FolderRecycler(
@@ -108,17 +109,17 @@ class Daemon:
         self._gather_until_us: int | None = None
         self._urgent = False
         self._commits = _CHECKPOINT_COMMITS
-        self._answers: list[tuple[control.Peer, dict[str, Any]]] = []
+        self._answers: list[tuple[server.Peer, dict[str, Any]]] = []
         self._retry_us: int | None = None
-        self._peers: set[control.Peer] = set()
-        self._listener = control.listen(paths.control_socket)
+        self._peers: set[server.Peer] = set()
+        self._listener = server.listen(paths.control_socket)
         self._cgroups = self._shims.groups = cgroup.find()
         self._config_seen = _signature(paths.config_file)
         self._config_problems = problems
         self._looks = Worker("look", self._ring)
         self._chores = Worker("chores", self._ring)
         self._watcher = Watcher(paths, self._ring)
-        self._quiet = Quiet()
+        self._debouncer = Debouncer()
         self._provenance = Provenance(paths, self._ring)
         self._loader: Loader | None = None
         self._looking = False
@@ -131,7 +132,7 @@ class Daemon:
         self._blame_us: int | None = None
         self._prune_us = self.started_us + _PRUNE_PAUSE_US
         self._sweep_us: int | None = None
-        self._draining: dict[control.Peer, bool] = {}
+        self._draining: dict[server.Peer, bool] = {}
         self._told_trouble = Trouble()
         self._stopping = False
 
@@ -156,7 +157,7 @@ class Daemon:
             (self._listener.fileno(), self._accept),
         ):
             self._selector.register(fd, selectors.EVENT_READ, callback)
-        self._journal.say("info", "daemon.started", pid=os.getpid(), root=str(self.paths.root), version=__version__)
+        self._log.say("info", "daemon.started", pid=os.getpid(), root=str(self.paths.root), version=__version__)
         for problem in self._config_problems:
             self._say_problem(problem)
         self._shims.start()
@@ -188,8 +189,8 @@ class Daemon:
         self._effects(now)
         self._answer_asked()
         self._upkeep(now)
-        self._journal.sender.step(time.monotonic())
-        self._mind_journal()
+        self._log.sender.step(time.monotonic())
+        self._mind_log()
 
     def _keep_near(self, now: int) -> None:
         """Keep what comes again and again from waiting for hours, when the wall clock was set back by so much."""
@@ -227,8 +228,8 @@ class Daemon:
         )
         times += [at for at in others if at is not None]
         for deadline in (
-            self._journal.sender.deadline(steady),
-            None if self._quiet.due_us is None or self._looking else self._quiet.due_us / 1e6,
+            self._log.sender.deadline(steady),
+            None if self._debouncer.due_us is None or self._looking else self._debouncer.due_us / 1e6,
         ):
             if deadline is not None:
                 times.append(now + max(0, int((deadline - steady) * 1e6)))
@@ -250,11 +251,11 @@ class Daemon:
         self._looks.collect()
         self._chores.collect()
         self._folders.collect()
-        self._quiet.note(int(time.monotonic() * 1e6), self._watcher.seen())
+        self._debouncer.note(int(time.monotonic() * 1e6), self._watcher.seen())
 
     def _clock_rang(self, _mask: int) -> None:
         if self._alarm.clock_was_set():
-            self._journal.say("warning", "daemon.clock_set", message="the wall clock was set; the schedule follows it")
+            self._log.say("warning", "daemon.clock_set", message="the wall clock was set; the schedule follows it")
 
     # -- signals, beginning and end -----------------------------------------------------------------------------------
 
@@ -273,14 +274,14 @@ class Daemon:
 
     def _leave(self) -> None:
         """Say goodbye within half a second, whatever the collector does."""
-        self._journal.say("info", "daemon.stopping", running=self._agenda.under_way)
+        self._log.say("info", "daemon.stopping", running=self._agenda.under_way)
         end = time.monotonic() + _GOODBYE_S
-        while not self._journal.sender.idle and time.monotonic() < end:
-            self._journal.sender.step(time.monotonic())
-            self._mind_journal()
+        while not self._log.sender.idle and time.monotonic() < end:
+            self._log.sender.step(time.monotonic())
+            self._mind_log()
             self._selector.select(0.01)
         with contextlib.suppress(OSError):  # a full disk: these last lines are lost
-            self._journal.close()
+            self._log.close()
         self._watcher.stop()
         self._provenance.stop()
         self._looks.stop()
@@ -300,7 +301,7 @@ class Daemon:
     def _look_if_due(self, now: int) -> None:
         if self._looking:
             return
-        due = self._quiet.due_us
+        due = self._debouncer.due_us
         wanted = self._look_us is not None and now >= self._look_us
         if wanted or (due is not None and time.monotonic() * 1e6 >= due):
             self._full = self._full or wanted
@@ -311,7 +312,7 @@ class Daemon:
         self._looking = True
         self._look_us = None
         full, self._full = self._full, False
-        self._quiet.reset()
+        self._debouncer.reset()
         self._looks.give(lambda: self._look_now(full=full), self._looked, self._looked_in_vain)
 
     def _look_now(self, *, full: bool) -> Found | None:
@@ -352,7 +353,7 @@ class Daemon:
         self._look_failed(error)
 
     def _look_failed(self, error: Exception) -> None:
-        self._journal.say("error", "jobs.look_failed", message=f"{type(error).__name__}: {error}")
+        self._log.say("error", "jobs.look_failed", message=f"{type(error).__name__}: {error}")
 
     def _looked(self, found: Found | None) -> None:
         self._looking = False
@@ -405,7 +406,7 @@ class Daemon:
             self._agenda.blame(revision)
 
     def _say_change(self, change: Change) -> None:
-        say = self._journal.say
+        say = self._log.say
         for problem in change.problems:
             self._say_problem(problem)
         for job in change.added:
@@ -434,7 +435,7 @@ class Daemon:
 
     def _say_problem(self, problem: Problem) -> None:
         level = {"error": "error", "warning": "warning", "info": "info"}[problem.severity]
-        self._journal.say(
+        self._log.say(
             level,
             "jobs.problem",
             file=problem.file,
@@ -478,7 +479,7 @@ class Daemon:
 
     def _is_sure(self, revision: Revision) -> bool:
         """Say whether git's answer and the job set are of the same files."""
-        behind = self._quiet.due_us is not None or self._looking or self._left_open
+        behind = self._debouncer.due_us is not None or self._looking or self._left_open
         return revision.fresh and not (behind and revision.commit is not None)
 
     def _unsure_until(self, now: int) -> int:
@@ -525,7 +526,7 @@ class Daemon:
         row = self._agenda.run(run)
         self._agenda.lost(run, now, reason)
         if row is not None:
-            self._journal.say(
+            self._log.say(
                 "error",
                 "run.finished",
                 job=row.job,
@@ -593,16 +594,16 @@ class Daemon:
             self._retry_us = now + _HELD_RETRY_US
             if self._held_since_us is None:
                 self._held_since_us = now
-                self._journal.say("error", "ledger.unwritable", message=error.message, hint=error.hint)
+                self._log.say("error", "ledger.unwritable", message=error.message, hint=error.hint)
             return False
         self._commits += 1
         if self._held_since_us is not None:
-            self._journal.say("warning", "ledger.writable", held_s=(now - self._held_since_us) / 1e6)
+            self._log.say("warning", "ledger.writable", held_s=(now - self._held_since_us) / 1e6)
             self._held_since_us = None
         self._agenda.refused(refused)
         for start in [start for start in effects.starts if start.run in refused]:
             effects.starts.remove(start)
-            self._journal.say(
+            self._log.say(
                 "error",
                 "run.refused",
                 job=start.job,
@@ -622,7 +623,7 @@ class Daemon:
         for start in effects.starts:
             failpoint.reached("ordered", start.run)
         for event in effects.events:
-            self._journal.say(event.pop("level"), event.pop("event"), **event)
+            self._log.say(event.pop("level"), event.pop("event"), **event)
         for path in effects.delete_files:
             self._delete(path)
 
@@ -646,7 +647,7 @@ class Daemon:
         try:
             (self.paths.root / file).unlink(missing_ok=True)
         except OSError as error:
-            self._journal.say("error", "job.not_deleted", file=file, message=f"cannot delete it: {error.strerror}")
+            self._log.say("error", "job.not_deleted", file=file, message=f"cannot delete it: {error.strerror}")
 
     # -- what has to be done now and then -----------------------------------------------------------------------------
 
@@ -684,7 +685,7 @@ class Daemon:
         """Say what troubles the runs; while it is tried again and again it is said once."""
         trouble, self._shims.trouble = self._shims.trouble, Trouble()
         if trouble.event and trouble != self._told_trouble:
-            self._journal.say("error", trouble.event, message=trouble.message)
+            self._log.say("error", trouble.event, message=trouble.message)
             self._told_trouble = trouble
         elif self._shims.settled(now):
             self._told_trouble = Trouble()
@@ -699,14 +700,14 @@ class Daemon:
 
     def _chore_failed(self, error: Exception) -> None:
         if not isinstance(error, ledger.LedgerBusyError):
-            self._journal.say("warning", "ledger.checkpoint_failed", message=str(error))
+            self._log.say("warning", "ledger.checkpoint_failed", message=str(error))
 
-    def _mind_journal(self) -> None:
+    def _mind_log(self) -> None:
         """Keep the loop's interest in the collector's connection up to date."""
-        sender = self._journal.sender
+        sender = self._log.sender
         fd = sender.fileno()
         mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if sender.wants_write else 0)
-        known, known_mask = self._journal_watched
+        known, known_mask = self._log_watched
         if (fd, mask) == (known, known_mask):
             return
         if known >= 0:
@@ -714,17 +715,17 @@ class Daemon:
                 self._selector.unregister(known)
         if fd >= 0:
             self._selector.register(fd, mask, lambda _mask: None)  # every turn ends with a step of the sender
-        self._journal_watched = (fd, mask)
+        self._log_watched = (fd, mask)
 
     # -- what the commands ask ----------------------------------------------------------------------------------------
 
     def _accept(self, _mask: int) -> None:
-        peer = control.accept(self._listener)
+        peer = server.accept(self._listener)
         if peer is not None:
             self._peers.add(peer)
             self._selector.register(peer.socket, selectors.EVENT_READ, lambda mask: self._hear(peer, mask))
 
-    def _hear(self, peer: control.Peer, mask: int) -> None:
+    def _hear(self, peer: server.Peer, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
             peer.flush()
         if mask & selectors.EVENT_READ:
@@ -736,13 +737,13 @@ class Daemon:
                 self._serve(peer, request)
         self._mind_peer(peer)
 
-    def _mind_peer(self, peer: control.Peer) -> None:
+    def _mind_peer(self, peer: server.Peer) -> None:
         """Keep the loop's interest in a command's connection up to date."""
         if peer in self._peers:
             mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.wants_write else 0)
             self._selector.modify(peer.socket, mask, lambda mask: self._hear(peer, mask))
 
-    def _hang_up(self, peer: control.Peer) -> None:
+    def _hang_up(self, peer: server.Peer) -> None:
         self._peers.discard(peer)
         self._selector.unregister(peer.socket)
         peer.socket.close()
@@ -751,7 +752,7 @@ class Daemon:
             if not self._draining:
                 self._agenda.draining = False
 
-    def _serve(self, peer: control.Peer, request: dict[str, Any]) -> None:
+    def _serve(self, peer: server.Peer, request: dict[str, Any]) -> None:
         op = request.get("op")
         serve = _OPERATIONS.get(str(op), Daemon._unknown)
         try:
@@ -801,36 +802,36 @@ class Daemon:
         keys = ("state", "exit_code", "signal", "reason")
         return {"ok": True, "run": run, **{key: row[key] for key in keys}}
 
-    def _unknown(self, _peer: control.Peer, request: dict[str, Any]) -> dict[str, Any]:
+    def _unknown(self, _peer: server.Peer, request: dict[str, Any]) -> dict[str, Any]:
         raise AkjobError(
             f"akjobd does not know the request {request.get('op')!r}", hint="restart akjobd after an upgrade"
         )
 
-    def _op_status(self, _peer: control.Peer, _request: dict[str, Any]) -> dict[str, Any]:
+    def _op_status(self, _peer: server.Peer, _request: dict[str, Any]) -> dict[str, Any]:
         return {"ok": True, **self.status()}
 
-    def _op_running(self, _peer: control.Peer, _request: dict[str, Any]) -> dict[str, Any]:
+    def _op_running(self, _peer: server.Peer, _request: dict[str, Any]) -> dict[str, Any]:
         return {"ok": True, "running": self._running()}
 
-    def _op_run(self, _peer: control.Peer, request: dict[str, Any]) -> dict[str, Any]:
+    def _op_run(self, _peer: server.Peer, request: dict[str, Any]) -> dict[str, Any]:
         self._must_be_ready()
         kwargs = {key: from_json(value) for key, value in (request.get("args") or {}).items()}
         run = self._agenda.ask_run(str(request["job"]), kwargs, now_us())
         return {"ok": True, "run": run}
 
-    def _op_wait(self, peer: control.Peer, request: dict[str, Any]) -> dict[str, Any] | None:
+    def _op_wait(self, peer: server.Peer, request: dict[str, Any]) -> dict[str, Any] | None:
         run = str(request["run"])
         if self._is_open(run):
             peer.waits_for = run
             return None
         return self._outcome(run)
 
-    def _op_stop(self, _peer: control.Peer, request: dict[str, Any]) -> dict[str, Any]:
+    def _op_stop(self, _peer: server.Peer, request: dict[str, Any]) -> dict[str, Any]:
         self._must_be_ready()
         stopped = self._agenda.ask_stop(str(request["target"]), str(request.get("by", "")), now_us())
         return {"ok": True, "stopped": stopped}
 
-    def _op_pause(self, _peer: control.Peer, request: dict[str, Any]) -> dict[str, Any]:
+    def _op_pause(self, _peer: server.Peer, request: dict[str, Any]) -> dict[str, Any]:
         self._must_be_ready()
         until = request.get("until")
         until_us = None if until is None else from_text(str(until))
@@ -838,23 +839,23 @@ class Daemon:
         self._agenda.pause(str(request["job"]), until_us, reason, by, now_us())
         return {"ok": True}
 
-    def _op_resume(self, _peer: control.Peer, request: dict[str, Any]) -> dict[str, Any]:
+    def _op_resume(self, _peer: server.Peer, request: dict[str, Any]) -> dict[str, Any]:
         self._must_be_ready()
         self._agenda.resume(str(request["job"]), now_us())
         return {"ok": True}
 
-    def _op_reset(self, _peer: control.Peer, request: dict[str, Any]) -> dict[str, Any]:
+    def _op_reset(self, _peer: server.Peer, request: dict[str, Any]) -> dict[str, Any]:
         self._must_be_ready()
         self._agenda.reset(str(request["job"]), now_us())
         return {"ok": True}
 
-    def _op_drain(self, peer: control.Peer, request: dict[str, Any]) -> dict[str, Any] | None:
+    def _op_drain(self, peer: server.Peer, request: dict[str, Any]) -> dict[str, Any] | None:
         self._agenda.drain(now_us(), kill=bool(request.get("kill")))
         waits = bool(self._agenda.under_way or self._held)
         self._draining[peer] = waits
         return None if waits else {"ok": True}
 
-    def _op_look(self, _peer: control.Peer, _request: dict[str, Any]) -> dict[str, Any]:
+    def _op_look(self, _peer: server.Peer, _request: dict[str, Any]) -> dict[str, Any]:
         self._full = True
         self._look_us = now_us()
         return {"ok": True}
@@ -890,7 +891,7 @@ class Daemon:
 
     def _broken(self, one: Broken) -> dict[str, Any]:
         commit, dirty = self._agenda.refused_by(one.job)
-        return control.refusal(one, commit, dirty=dirty)
+        return server.refusal(one, commit, dirty=dirty)
 
     def _programs(self) -> dict[str, dict[str, Any]]:
         def program(pid: int, since_us: int | None) -> dict[str, Any]:
@@ -924,7 +925,7 @@ class Daemon:
 
 
 # What a request's `op` means; the methods are private to everybody but this table.
-_OPERATIONS: dict[str, Callable[[Daemon, control.Peer, dict[str, Any]], dict[str, Any] | None]] = {
+_OPERATIONS: dict[str, Callable[[Daemon, server.Peer, dict[str, Any]], dict[str, Any] | None]] = {
     "status": Daemon._op_status,  # noqa: SLF001
     "running": Daemon._op_running,  # noqa: SLF001
     "run": Daemon._op_run,  # noqa: SLF001

@@ -1,18 +1,18 @@
 """When to look: a single change at once, a storm when it is over, and not too late."""
 
-from akjob.jobset.watch import LONGEST_US, SINGLE_US, SOFT_US, STORM_US, Quiet, Seen
+from akjob.watching import LONGEST_US, SINGLE_US, SOFT_US, STORM_US, Debouncer, Seen
 
 
 def test_nothing() -> None:
     """While nothing is seen there is nothing to look at."""
-    quiet = Quiet()
+    quiet = Debouncer()
     quiet.note(1000, Seen())
     assert quiet.due_us is None
 
 
 def test_single_change() -> None:
     """A single change is looked at within milliseconds."""
-    quiet = Quiet()
+    quiet = Debouncer()
     quiet.note(1_000_000, Seen(2))
     assert quiet.due_us == 1_000_000 + SINGLE_US
     quiet.note(1_001_000, Seen(2))
@@ -21,7 +21,7 @@ def test_single_change() -> None:
 
 def test_storm() -> None:
     """Each event of a storm moves the look on, but no further than half a second from the first."""
-    quiet = Quiet()
+    quiet = Debouncer()
     now_us = 1_000_000
     for count in range(1, 200):
         quiet.note(now_us, Seen(count * 20))
@@ -31,7 +31,7 @@ def test_storm() -> None:
 
 def test_writer_that_goes_on() -> None:
     """A file that is written and not closed is waited for; its closing is looked at at once."""
-    quiet = Quiet()
+    quiet = Debouncer()
     quiet.note(1_000_000, Seen(1, 1))
     assert quiet.due_us == 1_000_000 + SOFT_US
     quiet.note(1_050_000, Seen(2, 1))
@@ -40,7 +40,7 @@ def test_writer_that_goes_on() -> None:
 
 def test_reset() -> None:
     """After a look the next change counts from itself."""
-    quiet = Quiet()
+    quiet = Debouncer()
     quiet.note(1_000_000, Seen(500))
     quiet.reset()
     assert quiet.due_us is None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from akjob import control
 from akjob.config import Config, Paths
+from akjob.control import server
 from akjob.errors import AkjobError
 from akjob.instants import from_text, to_text
 from akjob.jobset.loader import Loader
@@ -91,7 +91,7 @@ class JobView(Struct, frozen=True, kw_only=True):
     def refusal(self) -> dict[str, Any] | None:
         """What was refused, as ``status`` tells it; None for a job that is not broken."""
         commit, dirty = self.origin
-        return None if self.broken is None else control.refusal(self.broken, commit, dirty=dirty)
+        return None if self.broken is None else server.refusal(self.broken, commit, dirty=dirty)
 
     @property
     def pause(self) -> Pause | None:
@@ -191,7 +191,7 @@ def _origins(
     paths: Paths, broken: Mapping[str, Broken], rows: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, tuple[str | None, bool | None]]:
     """Return which commits the refused versions are from: as akjobd noted it, else the one that is checked out."""
-    from akjob.jobset.git import Provenance
+    from akjob.jobset.git import Provenance  # noqa: PLC0415 - git is asked for broken files only
 
     found: dict[str, tuple[str | None, bool | None]] = {}
     revision: Revision | None = None
@@ -288,7 +288,7 @@ def known_job(paths: Paths, wanted: str) -> str | None:
 
 def unknown_job(wanted: str, names: Sequence[str]) -> AkjobError:
     """Return the error for a name that no job has, with the nearest ones."""
-    from difflib import get_close_matches
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a name that nobody has
 
     near = get_close_matches(wanted, names, n=3, cutoff=0.5)
     near += [name for name in names if name.rpartition("/")[2] == wanted and name not in near]

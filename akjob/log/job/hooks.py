@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import sys
 
-from akjob.log import channel, current, encode
+from akjob.log.job import channel, current
+from akjob.log.line import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from akjob.cli import complain
 from akjob.cli.common import now_us
 from akjob.cli.text import plural, span
 from akjob.config import Paths
-from akjob.control import ANSWER_S, Client
+from akjob.control.server import ANSWER_S, Client
 from akjob.errors import AkjobError
 from akjob.instants import from_text
 

@@ -1,0 +1,1 @@
+"""``var/run/akjobd.sock``: what commands and the page ask of akjobd."""

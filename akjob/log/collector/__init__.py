@@ -1,0 +1,1 @@
+"""akjob-collector: the one process that writes the log stream."""

@@ -1,0 +1,1 @@
+"""The log inside a run: what a job's own logging calls become."""

@@ -1,0 +1,1 @@
+"""Reading the log stream back: for the commands and the page."""
