@@ -1,6 +1,7 @@
 """Imports go one way: the rooms of akjob, in the order in which the data takes its way through them."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,42 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# A module imports from its own room and from those above it, in function bodies too.
-ROOMS = (
-    "instants",
-    "processes",
-    "errors",
-    "units",
-    "toml",
-    "config",
-    "schedule",
-    "spec",
-    "ledger",
-    "due",
-    "timer",
-    "log",
-    "code",
-    "imports",
-    "jobset",
-    "watching",
-    "run",
-    "agenda",
-    "simulate",
-    "sources",
-    "control",
-    "query",
-    "diff",
-    "validate",
-    "models",
-    "daemon_log",
-    "program",
-    "akjobd",
-    "notify",
-    "web",
-    "remote",
-    "testing",
-    "cli",
-)
+# A module imports from its own room and from those above it, in function bodies too. The map for people is the list.
+MAP = (ROOT / "docs" / "architecture.md").read_text()
+ROOMS = tuple(re.findall(r"^\| `(\w+)` \|", MAP.split("<!-- rooms -->")[1].split("<!-- /rooms -->")[0], re.MULTILINE))
 LEVEL = {room: level for level, room in enumerate(ROOMS)}
 MODULES = sorted((ROOT / "akjob").rglob("*.py"))
 
@@ -112,7 +80,7 @@ def test_imports_go_one_way(path: Path) -> None:
         at_import = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
         assert not at_import, "akjob/__init__.py imports something: whoever imports a room would pay for it"
         return
-    assert room_of(module) in LEVEL, f"{module} is in no room: name it in ROOMS, in its place"
+    assert room_of(module) in LEVEL, f"{module} is in no room: name it in docs/architecture.md, in its place"
     assert wrong(path.read_text(), module, package=package) == []
 
 
@@ -147,3 +115,12 @@ def test_an_import_that_goes_up_is_found(source: str) -> None:
 def test_an_import_that_goes_down_is_fine(source: str) -> None:
     """A module may use its own room and what stands above it."""
     assert wrong(source, "akjob.spec.model") == []
+
+
+def test_every_room_of_the_map_exists_or_is_listed_once() -> None:
+    """The map names each room once, and at least all that there are."""
+    there = {
+        path.stem for path in (ROOT / "akjob").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert len(ROOMS) == len(set(ROOMS))
+    assert there - {"__init__"} <= set(ROOMS)
