@@ -27,14 +27,14 @@ AT_MOST_ALL = 100  # slots that `missed = "all"` makes up for at once
 FEW = 10  # so many slots of a stretch have a row each; a longer one is one row
 FOREVER = 1 << 62  # a pause without an end
 
-Action = Literal["start", "behind", "queue", "replace", "skipped", "missed"]
+Action = Literal["start", "after_previous", "queue", "replace", "skipped", "missed"]
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
     """What becomes of a slot, or of the ``count`` slots from ``slot_us`` to ``slot_last_us`` (skipped and missed only).
 
-    ``start`` starts at ``not_before_us``; ``behind`` waits until no run of the job is left (``missed = "all"``);
-    ``queue`` is the one slot that ``overlap = "queue"`` lets wait; ``replace`` ends the runs of the job first.
+    ``start`` starts at ``not_before_us``; ``after_previous`` waits until no run of the job is left
+    (``missed = "all"``); ``queue`` is the one slot that ``overlap = "queue"`` lets wait; ``replace`` ends the runs of the job first.
     """
 
     action: Action
@@ -49,14 +49,14 @@ class Verdict(Struct, frozen=True, kw_only=True):
 class Known(Struct, frozen=True, kw_only=True):
     """What is known of a job beside its definition.
 
-    ``mark_us`` is the last slot accounted for; ``next_us`` the slot after it if that is known already (else None);
+    ``watermark_us`` is the last slot accounted for; ``next_us`` the slot after it if that is known already (else None);
     ``started`` how many scheduled slots were started; a start before ``paused_until_us`` is paused (None: not paused).
     ``busy`` says what keeps the job busy (``"run R still runs"``), or is empty; ``queued`` that a slot is queued
-    already; ``ahead`` that an order may go out before its slot; ``taken`` are slots after the mark that have a row,
-    ``overtaken`` instants of a start or boot that are due although the mark is after them.
+    already; ``ahead`` that an order may go out before its slot; ``claimed`` are slots after the watermark that have a
+    row, ``passed_starts`` instants of a start or boot that are due although the watermark is after them.
     """
 
-    mark_us: int
+    watermark_us: int
     memory: Memory
     next_us: int | None = None
     started: int = 0
@@ -65,15 +65,15 @@ class Known(Struct, frozen=True, kw_only=True):
     busy: str = ""
     queued: bool = False
     ahead: bool = True
-    taken: frozenset[int] = frozenset()
-    overtaken: tuple[int, ...] = ()
+    claimed: frozenset[int] = frozenset()
+    passed_starts: tuple[int, ...] = ()
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """``verdicts`` in the order of their slots, the new mark, the next slot, and when to decide again (None: never)."""
+    """``verdicts`` in the order of their slots, the new watermark, the next slot, and when to decide again (or None)."""
 
     verdicts: tuple[Verdict, ...]
-    mark_us: int
+    watermark_us: int
     next_us: int | None
     wake_us: int | None
 
@@ -81,13 +81,13 @@ class Decision(Struct, frozen=True, kw_only=True):
 class Timing(Struct, frozen=True, kw_only=True):
     """A job's schedule, ready to be asked.
 
-    ``grid`` has the triggers that follow from the calendar alone, ``told`` those that need a Memory; either is None
+    ``calendar`` has the triggers that follow from the calendar alone, ``stateful`` those that need a Memory; either is None
     where there are none. ``plan`` has both.
     """
 
     plan: Plan
-    grid: Plan | None
-    told: Plan | None
+    calendar: Plan | None
+    stateful: Plan | None
     jitter_us: int
     early_us: int
 
@@ -96,21 +96,21 @@ def timing(spec: JobSpec) -> Timing:
     """Make the Timing of a job. Cheap: plans are compiled when first asked."""
     schedule = spec.schedule
     plan = compile_schedule(schedule)
-    grid: Plan | None = plan
-    told = None
+    calendar: Plan | None = plan
+    stateful = None
     if schedule.on_start or schedule.on_boot or schedule.again_after_us is not None:
         bare = msgspec.structs.replace(schedule, again_after_us=None, on_start=False, on_boot=False)
-        grid = compile_schedule(bare) if has_grid(spec) else None
-        told = compile_schedule(
+        calendar = compile_schedule(bare) if has_calendar(spec) else None
+        stateful = compile_schedule(
             msgspec.structs.replace(schedule, at=(), every=None, daily=None, weekly=(), monthly=(), cron=())
         )
     jitter = jitter_us(schedule, spec.name) if schedule.jitter_us else 0
     # A lock is given in the order of slots: a lead of seconds would hold it against slots that come before.
     early = EARLY_US if spec.run.lock is not None else max(EARLY_US, spec.run.lead_us)
-    return Timing(plan=plan, grid=grid, told=told, jitter_us=jitter, early_us=early)
+    return Timing(plan=plan, calendar=calendar, stateful=stateful, jitter_us=jitter, early_us=early)
 
 
-def has_grid(spec: JobSpec) -> bool:
+def has_calendar(spec: JobSpec) -> bool:
     """Say whether a trigger follows from the calendar alone."""
     schedule = spec.schedule
     return bool(schedule.at or schedule.every or schedule.daily or schedule.weekly or schedule.monthly or schedule.cron)
@@ -122,25 +122,27 @@ def done(spec: JobSpec, started: int) -> bool:
 
 
 def decide(spec: JobSpec, when: Timing, known: Known, now_us: int, until_us: int | None = None) -> Decision:
-    """Decide about every slot after the mark whose start has come, and about the one that is ordered ahead.
+    """Decide about every slot after the watermark whose start has come, and about the one that is ordered ahead.
 
     With ``until_us`` decide about every nominal slot up to there instead, whether its start has come or not, and order
     nothing ahead: an edited schedule accounts for its slots up to the loading.
     """
     if not spec.enabled or done(spec, known.started):
-        return Decision(verdicts=(), mark_us=known.mark_us, next_us=None, wake_us=None)
+        return Decision(verdicts=(), watermark_us=known.watermark_us, next_us=None, wake_us=None)
     judge = _Judge(spec, when, known, now_us)
-    judge.overtaken()
+    judge.passed_starts()
     limit = now_us - when.jitter_us if until_us is None else until_us
     upcoming = known.next_us
     if upcoming is None:
-        upcoming = next_slot(when.plan, known.mark_us, known.memory)
+        upcoming = next_slot(when.plan, known.watermark_us, known.memory)
     if upcoming is not None and upcoming <= limit:
         judge.account(upcoming, limit)
-        upcoming = next_slot(when.plan, judge.mark, known.memory)
+        upcoming = next_slot(when.plan, judge.watermark, known.memory)
     if until_us is None:
         upcoming = judge.order_ahead(upcoming)
-    return Decision(verdicts=tuple(judge.verdicts), mark_us=judge.mark, next_us=upcoming, wake_us=judge.wake(upcoming))
+    return Decision(
+        verdicts=tuple(judge.verdicts), watermark_us=judge.watermark, next_us=upcoming, wake_us=judge.wake(upcoming)
+    )
 
 
 class _Judge:
@@ -152,14 +154,14 @@ class _Judge:
         self.known = known
         self.now = now_us
         self.verdicts: list[Verdict] = []
-        self.mark = known.mark_us
+        self.watermark = known.watermark_us
         self.busy = known.busy
         self.queued = known.queued
         self.left = None if spec.runs is None else spec.runs - known.started
 
-    def overtaken(self) -> None:
-        """Decide about starts that the mark has passed already."""
-        for slot in self.known.overtaken:
+    def passed_starts(self) -> None:
+        """Decide about starts that the watermark has passed already."""
+        for slot in self.known.passed_starts:
             if not self.when.plan.limits.allows(slot // SECOND):
                 continue
             if slot <= self._pause_end():
@@ -168,23 +170,23 @@ class _Judge:
                 self._on_time(slot, "start")
 
     def account(self, first: int, limit: int) -> None:
-        """Decide about all slots after the mark up to ``limit``, the first of which is known."""
+        """Decide about all slots after the watermark up to ``limit``, the first of which is known."""
         late_until = self.now - self.when.jitter_us - GRACE_US - 1
         if first > self._pause_end() and first > late_until and limit - first < SECOND:
             self._on_time(first, self._trigger(first))  # what happens nearly always: one slot, on time
             return
         self._paused(min(limit, self._pause_end()))
-        starts, again = self._told(limit)
-        on_time = self._slots(max(self.mark, late_until), limit, again) + [s for s in starts if s > self.mark]
+        starts, again = self._stateful(limit)
+        on_time = self._slots(max(self.watermark, late_until), limit, again) + [s for s in starts if s > self.watermark]
         late = [slot for slot in again if slot <= late_until]
         regular_on_time = any(slot > late_until for slot in on_time if slot not in starts)
         self._late(min(limit, late_until), late, stood_for=regular_on_time)
         for slot in sorted(set(on_time)):
             self._on_time(slot, self._trigger(slot))
-        self.mark = max([self.mark, *on_time])
+        self.watermark = max([self.watermark, *on_time])
         if self.spec.schedule.again_after_us is not None:
-            self.mark = max(
-                self.mark, limit
+            self.watermark = max(
+                self.watermark, limit
             )  # `again_after` counts on from here: a downtime has one such slot, not many
 
     def order_ahead(self, upcoming: int | None) -> int | None:
@@ -193,7 +195,7 @@ class _Judge:
             if upcoming + self.when.jitter_us - self.when.early_us > self.now:
                 break
             self._on_time(upcoming, self._trigger(upcoming))
-            upcoming = next_slot(self.when.plan, self.mark, self.known.memory)
+            upcoming = next_slot(self.when.plan, self.watermark, self.known.memory)
         return upcoming
 
     def wake(self, upcoming: int | None) -> int | None:
@@ -218,16 +220,16 @@ class _Judge:
         return -1 if until is None else until - self.when.jitter_us - 1
 
     def _paused(self, until: int) -> None:
-        if until > self.mark:
-            starts, again = self._told(until)
+        if until > self.watermark:
+            starts, again = self._stateful(until)
             self._stretch("skipped", until, [*starts, *again], self.known.pause_reason)
 
-    def _told(self, limit: int) -> tuple[list[int], list[int]]:
-        """Return the slots after the mark that need the memory: of on_start and on_boot, and of again_after."""
+    def _stateful(self, limit: int) -> tuple[list[int], list[int]]:
+        """Return the slots after the watermark that need the memory: of on_start and on_boot, and of again_after."""
         starts: list[int] = []
         again: list[int] = []
-        if self.when.told is not None:
-            for slot in slots_between(self.when.told, self.mark, limit, 3, self.known.memory):
+        if self.when.stateful is not None:
+            for slot in slots_between(self.when.stateful, self.watermark, limit, 3, self.known.memory):
                 (starts if self._is_start(slot) else again).append(slot)
         return starts, again
 
@@ -241,32 +243,32 @@ class _Judge:
     def _slots(self, after: int, until: int, again: list[int], limit: int = 1_000) -> list[int]:
         """Return the slots of the calendar and of again_after, ``limit`` at most."""
         own = [slot for slot in again if after < slot <= until]
-        if self.when.grid is not None and until > after:
-            own += slots_between(self.when.grid, after, until, limit)
+        if self.when.calendar is not None and until > after:
+            own += slots_between(self.when.calendar, after, until, limit)
         return sorted(set(own))[:limit]
 
     def _few(self, until: int, extra: list[int]) -> list[int] | None:
-        """Return the slots after the mark up to ``until`` if they are few, which is cheaper than to count them."""
-        slots = self._slots(self.mark, until, extra, FEW + 1)
+        """Return the slots after the watermark up to ``until`` if they are few, which is cheaper than to count them."""
+        slots = self._slots(self.watermark, until, extra, FEW + 1)
         return slots if len(slots) <= FEW else None
 
     def _count(self, until: int, extra: list[int]) -> tuple[int, int, int]:
-        """Count the slots after the mark up to ``until``: how many, the first, the last (0, 0, 0 if none)."""
+        """Count the slots after the watermark up to ``until``: how many, the first, the last (0, 0, 0 if none)."""
         count, first, last = 0, 0, 0
-        if self.when.grid is not None and until > self.mark:
-            found, head, tail = count_between(self.when.grid, self.mark, until)
+        if self.when.calendar is not None and until > self.watermark:
+            found, head, tail = count_between(self.when.calendar, self.watermark, until)
             if head is not None and tail is not None:
                 count, first, last = found, head, tail
         for slot in extra:
-            if not self.mark < slot <= until or (
-                self.when.grid is not None and slots_between(self.when.grid, slot - 1, slot, 1)
+            if not self.watermark < slot <= until or (
+                self.when.calendar is not None and slots_between(self.when.calendar, slot - 1, slot, 1)
             ):
                 continue
             first, last, count = min(first, slot) if count else slot, max(last, slot), count + 1
         return count, first, last
 
     def _stretch(self, action: Literal["skipped", "missed"], until: int, extra: list[int], reason: str) -> None:
-        """Close all slots after the mark up to ``until``: one by one if they are few, else with one verdict."""
+        """Close all slots after the watermark up to ``until``: one by one if they are few, else with one verdict."""
         few = self._few(until, extra)
         if few is None:
             count, first, last = self._count(until, extra)
@@ -279,18 +281,18 @@ class _Judge:
         self.verdicts.append(
             Verdict(action=action, slot_us=first, slot_last_us=last, count=count, trigger=trigger, reason=reason)
         )
-        self.mark = max(self.mark, last)
+        self.watermark = max(self.watermark, last)
 
     def _late(self, until: int, extra: list[int], *, stood_for: bool) -> None:
         """Close or make up for the late slots, by ``missed`` and ``missed_within``."""
         policy = self.spec.run.missed
-        if until <= self.mark:
+        if until <= self.watermark:
             return
         if policy == "skip":
             self._stretch("missed", until, extra, "akjobd came too late to it, and missed is skip")
             return
         oldest = self.now - self.when.jitter_us - self.spec.run.missed_within_us
-        if oldest > self.mark:
+        if oldest > self.watermark:
             within = format_duration(self.spec.run.missed_within_us)
             reason = f"akjobd came to it later than missed_within ({within})"
             self._stretch("missed", min(until, oldest - 1), extra, reason)
@@ -309,11 +311,11 @@ class _Judge:
             self._on_time(last, "missed")
 
     def _late_all(self, until: int, extra: list[int]) -> None:
-        for slot in self._slots(self.mark, until, extra, AT_MOST_ALL):
+        for slot in self._slots(self.watermark, until, extra, AT_MOST_ALL):
             if self.left is not None and self.left <= 0:
                 return
             idle = not self.busy
-            self._begin("start" if idle else "behind", slot, "missed")
+            self._begin("start" if idle else "after_previous", slot, "missed")
             self.busy = self.busy or "an earlier slot is made up for"
         if self.left is None or self.left > 0:
             self._stretch("missed", until, extra, f"more than {AT_MOST_ALL} slots were missed")
@@ -322,8 +324,8 @@ class _Judge:
         """Start a slot, unless it meets a run of its job: then ``overlap`` decides."""
         if self.left is not None and self.left <= 0:
             return  # the job has had its `runs`: from here on it has no slots
-        if slot in self.known.taken or (slot <= self.mark and trigger != "start"):
-            self.mark = max(self.mark, slot)
+        if slot in self.known.claimed or (slot <= self.watermark and trigger != "start"):
+            self.watermark = max(self.watermark, slot)
             return
         overlap = self.spec.run.overlap
         if not self.busy or overlap == "allow":
@@ -348,6 +350,6 @@ class _Judge:
                 not_before_us=slot + self.when.jitter_us,
             )
         )
-        self.mark = max(self.mark, slot)
+        self.watermark = max(self.watermark, slot)
         if self.left is not None:
             self.left -= 1

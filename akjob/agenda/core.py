@@ -75,7 +75,7 @@ class Agenda:
         self._jobs: dict[str, Job] = {}
         self._runs: dict[str, Run] = {}
         self._broken: Mapping[str, Broken] = {}
-        self._unblamed: set[str] = set()  # refused, and no commit is known that has the refused version
+        self._unattributed: set[str] = set()  # refused, and no commit is known that has the refused version
         self._queue = RunQueue(max_running)
         self._wakes: list[tuple[int, str]] = []
         self._timed: list[tuple[int, int, Run]] = []
@@ -100,7 +100,7 @@ class Agenda:
         for row in job_rows:
             self._jobs[row.job] = Job(row=row)
             if row.refused is not None and (row.refused_commit is None or row.refused_dirty):
-                self._unblamed.add(row.job)
+                self._unattributed.add(row.job)
         for open_run in open_runs:
             self._restore_run(open_run, ordered)
 
@@ -111,9 +111,9 @@ class Agenda:
             job=row.job,
             seq=self._next_seq(),
             not_before_us=wait.not_before_us or row.slot_us,
-            behind=wait.behind,
+            after_previous=wait.after_previous,
             manual=wait.manual or row.trigger == "manual",
-            counted=row.trigger in _SCHEDULED,
+            counts_toward_runs=row.trigger in _SCHEDULED,
             kwargs=wait.kwargs,
             has_wait=open_run.wait is not None,
         )
@@ -164,7 +164,7 @@ class Agenda:
             self._effects.loaded(spec.name)
         elif job.row.removed_us is not None or not job.row.definition:
             job.row = msgspec.structs.replace(
-                new_row(spec, max(loading, job.row.mark_us), self._now),
+                new_row(spec, max(loading, job.row.watermark_us), self._now),
                 first_loaded_us=job.row.first_loaded_us,
                 runs_started=job.row.runs_started,
                 again_from_us=job.row.again_from_us,
@@ -206,7 +206,7 @@ class Agenda:
                 self._queue.hold(run, spec.run.lock)
             if run.place == "locked":
                 self._queue.join(run)  # the edit may have changed what it waits for
-            if run.counted and not run.has_wait and run.token == 0:
+            if run.counts_toward_runs and not run.has_wait and run.token == 0:
                 run.not_before_us = run.row.slot_us + job.when.jitter_us
         self._wake_at(job, self._now)
 
@@ -222,34 +222,34 @@ class Agenda:
             if job.before is None:
                 job.before = (hybrid, loading)
             if not first:
-                self._settle(job)
-        ahead = {run.row.slot_us for run in job.runs.values() if run.counted and run.row.slot_us > loading}
+                self._account_for(job)
+        ahead = {run.row.slot_us for run in job.runs.values() if run.counts_toward_runs and run.row.slot_us > loading}
         if old is None:  # nothing is known of the schedule before
-            job.row.mark_us = max(job.row.mark_us, loading)
+            job.row.watermark_us = max(job.row.watermark_us, loading)
         self._effects.job(job.row.job)
         if not spec.enabled:
             self._drop_waiting(job, "the job is disabled")
             return
         kept = frozenset(slot for slot in ahead if is_slot(spec, slot))
         for run in list(job.runs.values()):
-            if run.counted and run.row.slot_us in ahead - kept:
+            if run.counts_toward_runs and run.row.slot_us in ahead - kept:
                 self._drop(run, "skipped", "the schedule was changed before the slot")
-        job.taken = kept
+        job.claimed = kept
         self._prepare_anew(job)
 
-    def _settle(self, job: Job) -> None:
+    def _account_for(self, job: Job) -> None:
         """Let the schedule before an edit account for its slots up to the loading."""
         if job.before is None:
             return
         spec, loading = job.before
         job.before = None
-        ahead = {run.row.slot_us for run in job.runs.values() if run.counted and run.row.slot_us > loading}
-        if job.row.mark_us in ahead:
-            job.row.mark_us = loading
+        ahead = {run.row.slot_us for run in job.runs.values() if run.counts_toward_runs and run.row.slot_us > loading}
+        if job.row.watermark_us in ahead:
+            job.row.watermark_us = loading
             return
         decision = decide(spec, timing(spec), self._known(job, spec), self._now, loading)
         self._apply(job, spec, decision)
-        job.row.mark_us = max(job.row.mark_us, loading)
+        job.row.watermark_us = max(job.row.watermark_us, loading)
         job.next_us = None
         self._effects.job(job.row.job)
         if job.spec is not None and not job.spec.enabled:
@@ -270,9 +270,9 @@ class Agenda:
             with contextlib.suppress(AkjobError):  # written by another version of akjob: nothing is known of its slots
                 spec = load_definition(name, job.row.file, job.row.definition)
         if spec is not None:
-            self._settle(job)
+            self._account_for(job)
             job.before = (spec, self._started_us - 1 if first else self._now)
-            self._settle(job)
+            self._account_for(job)
         self._drop_waiting(job, "the job was removed", manual=True)
         job.spec = job.when = job.next_us = job.wake_us = None
         job.row.removed_us = self._now
@@ -289,12 +289,12 @@ class Agenda:
             row.refused_commit = row.refused_dirty = None
         row.refused, row.refused_us = broken.content, broken.since_us
         if row.refused_commit is None or row.refused_dirty:
-            self._unblamed.add(broken.job)
+            self._unattributed.add(broken.job)
         self._effects.loaded(broken.job)
 
     def _accept(self, name: str) -> None:
         """Forget what was refused: the file is good again, or gone."""
-        self._unblamed.discard(name)
+        self._unattributed.discard(name)
         job = self._jobs.get(name)
         if job is not None and job.row.refused is not None:
             row = job.row
@@ -302,23 +302,23 @@ class Agenda:
             self._effects.loaded(name)
 
     @property
-    def unblamed(self) -> bool:
+    def unattributed(self) -> bool:
         """Whether something was refused of which no commit is known that has it."""
-        return bool(self._unblamed)
+        return bool(self._unattributed)
 
-    def blame(self, revision: Revision) -> None:
+    def attribute(self, revision: Revision) -> None:
         """Take in which commit is checked out: what was refused is from it.
 
         A version that differs from the first commit that was seen with it is followed until a commit has it: then the
         mistake is in that one. A pull writes the files first, and only then says of which commit they are.
         """
-        for name in [name for name in self._unblamed if name in self._broken]:
+        for name in [name for name in self._unattributed if name in self._broken]:
             row, dirty = self._jobs[name].row, revision.is_dirty(self._broken[name].sources)
             if dirty is None or (dirty and row.refused_commit is not None):
                 continue
             row.refused_commit, row.refused_dirty = revision.commit, dirty
             if not dirty:
-                self._unblamed.discard(name)
+                self._unattributed.discard(name)
             self._effects.loaded(name)
 
     def refused_by(self, name: str) -> tuple[str | None, bool | None]:
@@ -375,16 +375,16 @@ class Agenda:
     def _step_back(self, by_us: int) -> None:
         """Follow a clock that was set back: retries wait as long as they were to, not until the old clock's instant."""
         for run in self._runs.values():
-            if run.phase == "waiting" and (run.row.trigger == "retry" or run.held_until_us):
+            if run.phase == "waiting" and (run.row.trigger == "retry" or run.backoff_until_us):
                 run.not_before_us -= by_us if run.row.trigger == "retry" else 0
-                run.held_until_us = max(0, run.held_until_us - by_us)
+                run.backoff_until_us = max(0, run.backoff_until_us - by_us)
                 if run.place == "timed":
                     self._offer(run)
         self._warn_of_marks()
 
     def _warn_of_marks(self) -> None:
         """Say that jobs wait for the clock to get past slots that have been: a clock was wrong, or is."""
-        marks = [job.row.mark_us for job in self._jobs.values() if job.spec is not None]
+        marks = [job.row.watermark_us for job in self._jobs.values() if job.spec is not None]
         ahead = [mark for mark in marks if mark > self._now + _MARK_AHEAD_US]
         if ahead:
             self._effects.say(
@@ -405,12 +405,12 @@ class Agenda:
         """Decide about one job, and say when to look again; return whether a slot was due."""
         job.wake_us = None
         starts, job.starts = job.starts, ()
-        self._settle(job)
+        self._account_for(job)
         spec, when = job.spec, job.when
         if spec is None or when is None or self._is_calm(job, spec, when):
             return False
-        overtaken = self._overtaken(job, spec, starts)
-        decision = decide(spec, when, self._known(job, spec, overtaken), self._now)
+        passed_starts = self._passed_starts(job, spec, starts)
+        decision = decide(spec, when, self._known(job, spec, passed_starts), self._now)
         self._apply(job, spec, decision)
         if job.row.paused_at_us is not None and not job.paused_at(self._now):
             self._unpause(job)
@@ -422,8 +422,8 @@ class Agenda:
             self._wake_at(job, decision.wake_us)
         return bool(decision.verdicts)
 
-    def _overtaken(self, job: Job, spec: JobSpec, starts: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the start and the boot where the mark is ahead of them already, and make room for their run.
+    def _passed_starts(self, job: Job, spec: JobSpec, starts: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the start and the boot where the watermark is ahead of them already, and make room for their run.
 
         A slot claimed ahead puts it there, or a clock that was ahead once. They are due all the same.
         """
@@ -431,10 +431,10 @@ class Agenda:
             *((job.start_us,) if spec.schedule.on_start else ()),
             *((self._boot_us,) if spec.schedule.on_boot else ()),
         }
-        overtaken = tuple(slot for slot in starts if slot in wanted and slot <= job.row.mark_us)
-        if overtaken:
-            self._put_off(job)
-        return overtaken
+        passed_starts = tuple(slot for slot in starts if slot in wanted and slot <= job.row.watermark_us)
+        if passed_starts:
+            self._defer(job)
+        return passed_starts
 
     def _is_calm(self, job: Job, spec: JobSpec, when: Timing) -> bool:
         """Say whether nothing is to be decided but when to look again, and do that: as it is with most jobs at a start.
@@ -444,15 +444,15 @@ class Agenda:
         if (
             not spec.enabled
             or spec.runs is not None
-            or when.told is not None
+            or when.stateful is not None
             or job.runs
-            or job.taken
+            or job.claimed
             or job.row.paused_at_us is not None
         ):
             return False
         upcoming = job.next_us
         if upcoming is None:
-            upcoming = job.next_us = next_slot(when.plan, job.row.mark_us)
+            upcoming = job.next_us = next_slot(when.plan, job.row.watermark_us)
             if upcoming is None:
                 return True
         wake = upcoming + when.jitter_us - (when.early_us if self._queue.free(spec.run.lock) else 0)
@@ -461,13 +461,13 @@ class Agenda:
         self._wake_at(job, wake)
         return True
 
-    def _known(self, job: Job, spec: JobSpec, overtaken: tuple[int, ...] = ()) -> Known:
+    def _known(self, job: Job, spec: JobSpec, passed_starts: tuple[int, ...] = ()) -> Known:
         row = job.row
         until = None
         if row.paused_at_us is not None:
             until = FOREVER if row.paused_until_us is None else row.paused_until_us
         return Known(
-            mark_us=row.mark_us,
+            watermark_us=row.watermark_us,
             memory=Memory(
                 loaded_us=row.first_loaded_us,
                 last_end_us=row.again_from_us,
@@ -480,10 +480,10 @@ class Agenda:
             paused_until_us=until,
             pause_reason=pause_text(row),
             busy=busy(job),
-            queued=any(run.behind and run.phase == "waiting" for run in job.runs.values()),
+            queued=any(run.after_previous and run.phase == "waiting" for run in job.runs.values()),
             ahead=self._queue.free(spec.run.lock),
-            taken=job.taken,
-            overtaken=overtaken,
+            claimed=job.claimed,
+            passed_starts=passed_starts,
         )
 
     def _apply(self, job: Job, spec: JobSpec, decision: Decision) -> None:
@@ -494,8 +494,8 @@ class Agenda:
                 if verdict.action == "replace":
                     self._make_way(job, verdict.slot_us)
                 self._claim(job, spec, verdict)
-        if decision.mark_us != job.row.mark_us:
-            job.row.mark_us = decision.mark_us
+        if decision.watermark_us != job.row.watermark_us:
+            job.row.watermark_us = decision.watermark_us
             self._effects.job(job.row.job)
 
     def _close_slots(self, job: Job, spec: JobSpec, verdict: Verdict) -> None:
@@ -527,13 +527,13 @@ class Agenda:
             job=job.row.job,
             seq=self._next_seq(),
             not_before_us=verdict.not_before_us,
-            behind=verdict.action != "start",
-            counted=True,
+            after_previous=verdict.action != "start",
+            counts_toward_runs=True,
         )
         job.row.runs_started += 1
         self._effects.job(job.row.job)
-        if run.behind:
-            self._effects.wait(run, Wait(run=row.id, behind=True))
+        if run.after_previous:
+            self._effects.wait(run, Wait(run=row.id, after_previous=True))
         self._enter(job, run)
 
     def _row(self, job: Job, spec: JobSpec, slot_us: int, trigger: Trigger, **other: Any) -> RunRow:
@@ -564,16 +564,16 @@ class Agenda:
         """Let a waiting run go on to the next thing it has to wait for."""
         job = self._jobs[run.job]
         early = job.when.early_us if job.when is not None else 0
-        at = max(run.not_before_us - early, run.held_until_us)
+        at = max(run.not_before_us - early, run.backoff_until_us)
         if at > self._now:
             run.place = "timed"
             heapq.heappush(self._timed, (at, run.seq, run))
-        elif not self._is_behind(job, run):
+        elif not self._is_after_previous(job, run):
             self._queue.join(run)
-        elif run.counted and not run.behind:
+        elif run.counts_toward_runs and not run.after_previous:
             self._meet(job, run)
         else:
-            run.place = "behind"
+            run.place = "after_previous"
 
     def _meet(self, job: Job, run: Run) -> None:
         """Let a claimed slot meet a run of its job that came between: ``overlap`` decides, when the slot has come."""
@@ -583,18 +583,20 @@ class Agenda:
             return
         overlap = "skip" if job.spec is None else job.spec.run.overlap
         others = [other for other in job.runs.values() if other is not run]
-        if overlap == "skip" or (overlap == "queue" and any(one.behind and one.phase == "waiting" for one in others)):
+        if overlap == "skip" or (
+            overlap == "queue" and any(one.after_previous and one.phase == "waiting" for one in others)
+        ):
             self._close(run, "skipped", busy_with(others[0]) if overlap == "skip" else "a slot is queued already")
             return
-        run.behind = True
-        run.place = "behind"
-        self._effects.wait(run, Wait(run=run.row.id, behind=True))
+        run.after_previous = True
+        run.place = "after_previous"
+        self._effects.wait(run, Wait(run=run.row.id, after_previous=True))
         if overlap == "replace":
             self._make_way(job, run.row.slot_us, besides=run)
 
-    def _is_behind(self, job: Job, run: Run) -> bool:
+    def _is_after_previous(self, job: Job, run: Run) -> bool:
         """Say whether a run has to wait for another one of its job."""
-        if not run.behind and job.spec is not None and job.spec.run.overlap == "allow":
+        if not run.after_previous and job.spec is not None and job.spec.run.overlap == "allow":
             return False
         return any(
             other is not run
@@ -603,7 +605,7 @@ class Agenda:
                 or other.place in ("ready", "locked")
                 or (other.place == "timed" and other.row.trigger == "retry" and not run.manual)
             )
-            and not (other.put_off and run.not_before_us < other.not_before_us)  # for this one, see _put_off
+            and not (other.deferred and run.not_before_us < other.not_before_us)  # for this one, see _defer
             for other in job.runs.values()
         )
 
@@ -613,10 +615,10 @@ class Agenda:
             name = next(iter(self._stirred))
             del self._stirred[name]
             job = self._jobs[name]
-            waiting = [run for run in job.runs.values() if run.place == "behind" and run.phase == "waiting"]
+            waiting = [run for run in job.runs.values() if run.place == "after_previous" and run.phase == "waiting"]
             for run in sorted(waiting, key=lambda one: (one.row.slot_us, one.seq)):
                 self._offer(run)
-                if run.behind and run.place != "behind":
+                if run.after_previous and run.place != "after_previous":
                     break
             self._wake_at(job, self._now)
 
@@ -633,7 +635,7 @@ class Agenda:
         ahead = [run for run in self._ahead.values() if run.phase == "ordered"]
         wanted = self._queue.wanted(self._now + EARLY_US) - (len(self._ahead) - len(ahead))
         for run in sorted(ahead, key=lambda one: one.not_before_us, reverse=True)[: max(0, wanted)]:
-            run.held_until_us = run.not_before_us - EARLY_US
+            run.backoff_until_us = run.not_before_us - EARLY_US
             self._recall(run)
 
     def _is_well_ahead(self, run: Run) -> bool:
@@ -644,7 +646,7 @@ class Agenda:
         """Send a run's order, unless its lock is held."""
         job = self._jobs[run.job]
         spec = job.spec
-        if spec is None or self._queue.locked(run, spec.run.lock) or not run.step("order"):
+        if spec is None or self._queue.locked(run, spec.run.lock) or not run.advance("order"):
             return
         self._queue.hold(run, spec.run.lock)
         if self._is_well_ahead(run):
@@ -676,7 +678,7 @@ class Agenda:
             return
         late = self._now - run.not_before_us
         policy = job.spec.run
-        if not run.counted or run.behind or late <= GRACE_US:
+        if not run.counts_toward_runs or run.after_previous or late <= GRACE_US:
             self._offer(run)
         elif policy.missed == "skip" or late > policy.missed_within_us:
             self._close(run, "missed", "it was claimed, but could not be started in time")
@@ -700,9 +702,9 @@ class Agenda:
         if run is None:
             return
         run.shim_pid = shim_pid if shim_pid is not None else run.shim_pid
-        if not run.step("started"):
+        if not run.advance("started"):
             return
-        run.put_off = False
+        run.deferred = False
         row = run.row
         row.state, row.pid, row.started_us = "running", pid, at_us
         row.git_commit, row.git_dirty = git_commit, git_dirty
@@ -720,7 +722,7 @@ class Agenda:
         """Take down a run's end; a retry is claimed in the same commit. News that comes twice is ignored."""
         self._now = now_us
         run = self._runs.get(run_id)
-        if run is None or not run.step(end.state):
+        if run is None or not run.advance(end.state):
             return
         self._queue.release(run)
         row = run.row
@@ -750,8 +752,8 @@ class Agenda:
         run = self._runs.get(run_id)
         if run is None or (token is not None and run.token not in (0, token)):
             return
-        called_back, run.put_off = run.phase == "recalled", False
-        if not run.step("unstarted"):
+        called_back, run.deferred = run.phase == "recalled", False
+        if not run.advance("unstarted"):
             return
         self._queue.release(run)
         self._stirred[run.job] = None
@@ -760,7 +762,7 @@ class Agenda:
             return
         if not called_back:
             run.tries += 1
-            run.held_until_us = 0 if run.tries == 1 else now_us + min(SECOND << (run.tries - 2), _TRIES_UP_TO_US)
+            run.backoff_until_us = 0 if run.tries == 1 else now_us + min(SECOND << (run.tries - 2), _TRIES_UP_TO_US)
             run.row.reason = reason
             self._effects.change(run.row)
         if self.draining:
@@ -815,7 +817,7 @@ class Agenda:
 
     def _close(self, run: Run, state: State, reason: str) -> None:
         """End a run that waits."""
-        if not run.step(CLOSE[state]):
+        if not run.advance(CLOSE[state]):
             return
         row = run.row
         row.state, row.reason, row.ended_us = state, reason, self._now
@@ -841,7 +843,7 @@ class Agenda:
 
     def _recall(self, run: Run) -> None:
         """Call an order back; one that has not been handed out yet is simply withdrawn."""
-        if not run.step("recall"):
+        if not run.advance("recall"):
             return
         if self._effects.recall(run):
             self.never_started(run.row.id, self._now, "")
@@ -851,7 +853,7 @@ class Agenda:
         run.stop = reason
         if run.phase in ("waiting", "ordered", "recalled"):
             self._drop(run, "cancelled", reason)
-        elif run.step("stop"):
+        elif run.advance("stop"):
             self._effects.stop(run, reason)
 
     def _make_way(self, job: Job, slot_us: int, besides: Run | None = None) -> None:
@@ -867,7 +869,7 @@ class Agenda:
                 self._stop(run, reason)
 
     def _uncount(self, run: Run) -> None:
-        if run.counted:
+        if run.counts_toward_runs:
             job = self._jobs[run.job]
             job.row.runs_started = max(0, job.row.runs_started - 1)
             self._effects.job(run.job)
@@ -918,21 +920,21 @@ class Agenda:
         for run in job.runs.values():
             if self._is_well_ahead(run):
                 continue
-            if run.phase in UNDER_WAY or run.place in ("ready", "locked", "behind"):
+            if run.phase in UNDER_WAY or run.place in ("ready", "locked", "after_previous"):
                 name = job.row.job
                 raise AkjobError(
                     f"{name} is busy: {busy_with(run)}",
                     hint=f'`akjob stop {name}` ends it; overlap = "allow" in the job file lets two run at once',
                 )
-        self._put_off(job)
+        self._defer(job)
 
-    def _put_off(self, job: Job) -> None:
+    def _defer(self, job: Job) -> None:
         """Have what is prepared well ahead of its slot decided anew there, for something comes before it."""
         for run in list(job.runs.values()):
             if not self._is_well_ahead(run):
                 continue
-            run.put_off = run.phase == "ordered"
-            if run.put_off:
+            run.deferred = run.phase == "ordered"
+            if run.deferred:
                 self._recall(run)
             elif run.phase == "waiting" and run.place in ("ready", "locked"):
                 run.place = "timed"
@@ -992,9 +994,9 @@ class Agenda:
         self._now = now_us
         job = self._named(name)
         was_done = job.spec is not None and done(job.spec, job.row.runs_started)
-        ahead = any(run.counted and run.row.slot_us > now_us for run in job.runs.values())
-        if was_done or (job.row.mark_us > now_us and not ahead):
-            job.row.mark_us = now_us
+        ahead = any(run.counts_toward_runs and run.row.slot_us > now_us for run in job.runs.values())
+        if was_done or (job.row.watermark_us > now_us and not ahead):
+            job.row.watermark_us = now_us
         job.row.runs_started = 0
         job.row.first_loaded_us = min(job.row.first_loaded_us, now_us)  # `again_after` counts from one of these
         if job.row.again_from_us is not None:

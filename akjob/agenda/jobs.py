@@ -21,9 +21,9 @@ _LONGEST_DELAY_US = 3650 * DAY  # a factor without max_delay gets out of the cal
 class Job(Struct, kw_only=True, eq=False):
     """A job: its row, its definition while it is loaded, its open runs, and when it is to be looked at.
 
-    ``before`` is a schedule that still has to account for its slots, up to the instant given; ``taken`` are slots
-    after the mark that have a row; ``starts`` are the instants of akjobd's start and the machine's boot while nothing
-    is decided about them; ``tail`` is the row that further skipped slots of the same kind are added to.
+    ``before`` is a schedule that still has to account for its slots, up to the instant given; ``claimed`` are slots
+    after the watermark that have a row; ``starts`` are the instants of akjobd's start and the machine's boot while
+    nothing is decided about them; ``tail`` is the row that further skipped slots of the same kind are added to.
     """
 
     row: JobRow
@@ -33,7 +33,7 @@ class Job(Struct, kw_only=True, eq=False):
     wake_us: int | None = None
     runs: dict[str, Run] = msgspec.field(default_factory=dict)
     before: tuple[JobSpec, int] | None = None
-    taken: frozenset[int] = frozenset()
+    claimed: frozenset[int] = frozenset()
     tail: RunRow | None = None
     tail_length: int = 0
     asked_us: int = 0
@@ -93,11 +93,11 @@ def running_of(run: Run) -> Running:
     )
 
 
-def new_row(spec: JobSpec, mark_us: int, now_us: int) -> JobRow:
+def new_row(spec: JobSpec, watermark_us: int, now_us: int) -> JobRow:
     """Return the row of a job that is loaded for the first time, or anew after its file had gone."""
     return JobRow(
         job=spec.name,
-        mark_us=mark_us,
+        watermark_us=watermark_us,
         first_loaded_us=now_us,
         last_loaded_us=now_us,
         file=spec.file,
@@ -110,7 +110,7 @@ def unknown_row(name: str, now_us: int) -> JobRow:
     """Return a row for a job that was never loaded: it has a run in the ledger, or its first version was refused."""
     return JobRow(
         job=name,
-        mark_us=now_us,
+        watermark_us=now_us,
         first_loaded_us=now_us,
         last_loaded_us=now_us,
         removed_us=now_us,
@@ -144,7 +144,7 @@ def pause_text(row: JobRow) -> str:
 def busy(job: Job) -> str:
     """Say what keeps a job busy, or return an empty text. A run whose time is still to come keeps nobody waiting."""
     for run in job.runs.values():
-        if run.put_off:
+        if run.deferred:
             continue
         if run.place != "timed" or run.tries or run.row.trigger == "retry":
             return busy_with(run)

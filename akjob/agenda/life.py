@@ -127,10 +127,10 @@ class Running(Struct, frozen=True, kw_only=True):
 class Run(Struct, kw_only=True, eq=False):
     """A run that has not ended. ``place`` says where a waiting one stands.
 
-    ``held_until_us`` keeps an order that failed from being tried in a tight loop; ``behind`` waits until its job is
-    idle; ``put_off`` has its order called back for a run that comes before its slot; ``counted`` is one of the job's
-    ``runs``; ``drop`` says how it ends if its order can be called back; ``stop`` why it is to be stopped as soon as it
-    has started.
+    ``backoff_until_us`` keeps an order that failed from being tried in a tight loop; a run ``after_previous`` waits
+    until its job is idle; ``deferred`` has its order called back for a run that comes before its slot;
+    ``counts_toward_runs`` makes it one of the job's ``runs``; ``drop`` says how it ends if its order can be called
+    back; ``stop`` why it is to be stopped as soon as it has started.
     """
 
     row: RunRow
@@ -138,12 +138,12 @@ class Run(Struct, kw_only=True, eq=False):
     seq: int
     not_before_us: int
     phase: Phase = "waiting"
-    place: Literal["", "timed", "behind", "ready", "locked", "restored"] = ""
-    held_until_us: int = 0
-    behind: bool = False
-    put_off: bool = False
+    place: Literal["", "timed", "after_previous", "ready", "locked", "restored"] = ""
+    backoff_until_us: int = 0
+    after_previous: bool = False
+    deferred: bool = False
     manual: bool = False
-    counted: bool = False
+    counts_toward_runs: bool = False
     kwargs: Mapping[str, Any] | None = None
     has_wait: bool = False
     token: int = 0
@@ -153,7 +153,7 @@ class Run(Struct, kw_only=True, eq=False):
     stop: str | None = None
     shim_pid: int | None = None
 
-    def step(self, event: str) -> bool:
+    def advance(self, event: str) -> bool:
         """Take the run through one event of the table; return whether it had an entry for it."""
         phase = TRANSITIONS.get(self.phase, {}).get(event)
         if phase is None:

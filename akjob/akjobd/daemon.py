@@ -398,12 +398,12 @@ class Daemon:
         """Note which commit what was refused is from, as soon as git has answered, and again when a pull is over."""
         if self._blame_us is not None and now >= self._blame_us:
             self._blame_us = None
-        if self._jobset is None or not self._agenda.unblamed:
+        if self._jobset is None or not self._agenda.unattributed:
             return
         revision = self._provenance.current()
         if revision.fresh and revision is not self._blamed:
             self._blamed = revision
-            self._agenda.blame(revision)
+            self._agenda.attribute(revision)
 
     def _say_change(self, change: Change) -> None:
         say = self._log.say

@@ -45,7 +45,7 @@ class RunRow(Struct, kw_only=True):
 class JobRow(Struct, kw_only=True):
     """One row of ``jobs``: what akjobd must know of a job after a restart. Changed by the agenda alone.
 
-    ``mark_us`` is the last slot that was accounted for; ``runs_started`` counts the scheduled slots started (for
+    ``watermark_us`` is the last slot that was accounted for; ``runs_started`` counts the scheduled slots started (for
     ``runs``); a job is paused when ``paused_at_us`` is set, for good when ``paused_until_us`` is None then;
     ``again_from_us`` is the end from which ``again_after`` counts; ``removed_us`` is set while there is no file;
     ``refused`` identifies the content of a later version of the file that cannot be loaded, since ``refused_us``;
@@ -54,7 +54,7 @@ class JobRow(Struct, kw_only=True):
     """
 
     job: str
-    mark_us: int
+    watermark_us: int
     runs_started: int = 0
     paused_at_us: int | None = None
     paused_until_us: int | None = None
@@ -81,7 +81,7 @@ class Wait(Struct, frozen=True, kw_only=True):
 
     run: str
     not_before_us: int | None = None
-    behind: bool = False
+    after_previous: bool = False
     manual: bool = False
     kwargs: Mapping[str, Any] | None = None
 

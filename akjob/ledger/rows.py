@@ -100,7 +100,7 @@ def loaded_values(row: JobRow) -> tuple[Any, ...]:
 def job_values(row: JobRow) -> tuple[Any, ...]:
     """Return the values of ``JOB``."""
     return (
-        to_text(row.mark_us), row.runs_started, text(row.paused_at_us), text(row.paused_until_us),
+        to_text(row.watermark_us), row.runs_started, text(row.paused_at_us), text(row.paused_until_us),
         clean(row.pause_reason), clean(row.paused_by), text(row.again_from_us), row.last_run, row.last_state,
         text(row.last_ended_us), row.job,
     )  # fmt: skip
@@ -109,7 +109,7 @@ def job_values(row: JobRow) -> tuple[Any, ...]:
 def wait_values(wait: Wait) -> tuple[Any, ...]:
     """Return the values of a row of ``waits``."""
     kwargs = None if wait.kwargs is None else json.dumps({key: to_json(value) for key, value in wait.kwargs.items()})
-    return wait.run, text(wait.not_before_us), wait.behind, wait.manual, kwargs
+    return wait.run, text(wait.not_before_us), wait.after_previous, wait.manual, kwargs
 
 
 def run_row(values: tuple[Any, ...]) -> RunRow:
@@ -131,7 +131,7 @@ def job_row(values: tuple[Any, ...]) -> JobRow:
     ) = values  # fmt: skip
     row = JobRow(
         job=job,
-        mark_us=_shared_instant(mark),
+        watermark_us=_shared_instant(mark),
         runs_started=runs_started,
         last_run=last_run,
         last_state=last_state,
@@ -165,7 +165,7 @@ def open_run(values: tuple[Any, ...]) -> OpenRun:
     wait = Wait(
         run=run,
         not_before_us=instant(not_before),
-        behind=bool(behind),
+        after_previous=bool(behind),
         manual=bool(manual),
         kwargs=None if kwargs is None else {key: from_json(value) for key, value in json.loads(kwargs).items()},
     )

@@ -238,9 +238,9 @@ def slots_of(spec: JobSpec, row: Mapping[str, Any] | None, after_us: int, count:
         return []
     again_us, from_us = spec.schedule.again_after_us, after_us
     if again_us is not None and row is not None:
-        from_us, mark_us = from_text(row["again_from"] or row["first_loaded_at"]), from_text(row["mark"])
-        if from_us + again_us <= mark_us:  # that slot came to no run: akjobd counts from it
-            from_us = mark_us
+        from_us, watermark_us = from_text(row["again_from"] or row["first_loaded_at"]), from_text(row["mark"])
+        if from_us + again_us <= watermark_us:  # that slot came to no run: akjobd counts from it
+            from_us = watermark_us
         from_us += max(0, (after_us - from_us) // again_us) * again_us  # the last end, had each run ended at once
     memory = Memory(loaded_us=from_us, last_end_us=from_us)
     return next_slots(compile_schedule(spec.schedule), after_us, count, memory)

@@ -1184,7 +1184,7 @@ def test_a_lost_run_is_an_end(tmp_path: Path) -> None:
 
 
 def test_a_run_that_goes_on_over_a_restart_is_adopted(tmp_path: Path) -> None:
-    """It keeps its row, its job stays busy, and its end is taken down by the new akjobd."""
+    """It keeps its row, its job stays busy, and its end is claimed down by the new akjobd."""
     world = World(tmp_path, job("a", MINUTELY), now=us("10:00:30"))
     world.go("10:01:00")
     run = world.only()
@@ -1302,24 +1302,24 @@ def test_which_commit_was_refused(tmp_path: Path) -> None:
     """The one that is checked out then: it stays, whatever is checked out later, until something else is refused."""
     world = World(tmp_path, job("a", HOURLY), now=us("10:30:00"))
     refuse(world, broken_job("a"))
-    assert world.agenda.unblamed
-    world.agenda.blame(Revision(commit=None))
+    assert world.agenda.unattributed
+    world.agenda.attribute(Revision(commit=None))
     assert world.agenda.refused_by("a") == (None, None)
-    world.agenda.blame(Revision(commit="first"))
-    assert not world.agenda.unblamed
-    world.agenda.blame(Revision(commit="second"))
+    world.agenda.attribute(Revision(commit="first"))
+    assert not world.agenda.unattributed
+    world.agenda.attribute(Revision(commit="second"))
     world.turn()
     (row,) = world.ledger.jobs_state()
     assert (row.refused_commit, row.refused_dirty) == ("first", False)
     refuse(world, broken_job("a", content="other"))
-    world.agenda.blame(Revision(commit="third"))
+    world.agenda.attribute(Revision(commit="third"))
     assert world.agenda.refused_by("a") == ("third", False)
     refuse(world)
     assert world.agenda.refused_by("a") == (None, None)
     (row,) = world.ledger.jobs_state()
     assert (row.refused, row.refused_us, row.refused_commit, row.refused_dirty) == (None, None, None, None)
     refuse(world, broken_job("a", since_us=9))
-    world.agenda.blame(Revision(commit="fourth"))
+    world.agenda.attribute(Revision(commit="fourth"))
     assert world.agenda.refused_by("a") == ("fourth", False)
 
 
@@ -1328,16 +1328,16 @@ def test_an_uncommitted_mistake_is_followed_until_a_commit_has_it(tmp_path: Path
     world = World(tmp_path, job("a", HOURLY), now=us("10:30:00"))
     refuse(world, broken_job("a"))
     dirty = frozenset({"jobs.d/a.toml"})
-    world.agenda.blame(Revision(commit="first", dirty=dirty))
-    world.agenda.blame(Revision(commit="second", dirty=dirty))
+    world.agenda.attribute(Revision(commit="first", dirty=dirty))
+    world.agenda.attribute(Revision(commit="second", dirty=dirty))
     assert world.agenda.refused_by("a") == ("first", True)
     world.turn()
     world.crash()
     world.boot(broken={"a": broken_job("a")})
     assert world.agenda.refused_by("a") == ("first", True)
-    world.agenda.blame(Revision(commit="third", dirty=dirty))
+    world.agenda.attribute(Revision(commit="third", dirty=dirty))
     assert world.agenda.refused_by("a") == ("first", True)
-    world.agenda.blame(Revision(commit="fourth"))
+    world.agenda.attribute(Revision(commit="fourth"))
     assert world.agenda.refused_by("a") == ("fourth", False)
 
 

@@ -20,7 +20,7 @@ def asked(text: str | JobSpec, mark: str, now: str, until: str | None = None, **
     """Decide about a job whose mark and time of day are given."""
     spec = job("a", text) if isinstance(text, str) else text
     memory = known.pop("memory", Memory(loaded_us=us(mark)))
-    facts = Known(mark_us=us(mark), memory=memory, **known)
+    facts = Known(watermark_us=us(mark), memory=memory, **known)
     return decide(spec, timing(spec), facts, us(now), None if until is None else us(until))
 
 
@@ -36,7 +36,7 @@ def test_nothing_is_due_between_two_slots() -> None:
     """Before the next slot there is no verdict, the mark stays, and the wake is just ahead of the slot."""
     decision = asked(HOURLY, "10:00:00", "10:30:00")
     assert decision.verdicts == ()
-    assert decision.mark_us == us("10:00:00")
+    assert decision.watermark_us == us("10:00:00")
     assert decision.next_us == us("11:00:00")
     assert decision.wake_us == us("11:00:00") - EARLY_US
 
@@ -46,14 +46,14 @@ def test_a_slot_starts_when_its_time_comes() -> None:
     decision = asked(HOURLY, "10:00:00", "11:00:00")
     assert told(decision) == [("start", "11:00:00", "schedule")]
     assert decision.verdicts[0].not_before_us == us("11:00:00")
-    assert decision.mark_us == us("11:00:00")
+    assert decision.watermark_us == us("11:00:00")
     assert decision.next_us == us("12:00:00")
 
 
 def test_an_order_goes_out_ahead_of_its_slot() -> None:
     """20 ms before the slot it is claimed, to start on the slot; a moment earlier it is not."""
     spec = job("a", HOURLY)
-    known = Known(mark_us=us("10:00:00"), memory=Memory())
+    known = Known(watermark_us=us("10:00:00"), memory=Memory())
     at = us("11:00:00") - EARLY_US
     assert decide(spec, timing(spec), known, at - 1).verdicts == ()
     (verdict,) = decide(spec, timing(spec), known, at).verdicts
@@ -105,7 +105,7 @@ def test_overlap(overlap: str, queued: bool, action: str, reason: str | None) ->
     decision = asked(text, "10:00:00", "11:00:00", busy="run R still runs", queued=queued)
     (verdict,) = decision.verdicts
     assert (verdict.action, verdict.reason) == (action, reason)
-    assert decision.mark_us == us("11:00:00")
+    assert decision.watermark_us == us("11:00:00")
 
 
 def test_two_slots_within_the_grace_meet_each_other() -> None:
@@ -117,7 +117,7 @@ def test_two_slots_within_the_grace_meet_each_other() -> None:
 def test_the_grace_is_two_seconds() -> None:
     """A start that has passed by 2 s exactly is on time; by more it is late."""
     spec = job("a", HOURLY)
-    known = Known(mark_us=us("10:00:00"), memory=Memory())
+    known = Known(watermark_us=us("10:00:00"), memory=Memory())
     on_time = decide(spec, timing(spec), known, us("11:00:00") + GRACE_US)
     late = decide(spec, timing(spec), known, us("11:00:00") + GRACE_US + 1)
     assert [one.trigger for one in (*on_time.verdicts, *late.verdicts)] == ["schedule", "missed"]
@@ -137,11 +137,19 @@ def test_the_grace_is_two_seconds() -> None:
         ),
         (
             'missed = "all"\nmissed_within = "6h"',
-            [("start", "11:00:00", "missed"), ("behind", "12:00:00", "missed"), ("behind", "13:00:00", "missed")],
+            [
+                ("start", "11:00:00", "missed"),
+                ("after_previous", "12:00:00", "missed"),
+                ("after_previous", "13:00:00", "missed"),
+            ],
         ),
         (
             'missed = "all"\nmissed_within = "100m"',
-            [("missed", "11:00:00", "schedule"), ("start", "12:00:00", "missed"), ("behind", "13:00:00", "missed")],
+            [
+                ("missed", "11:00:00", "schedule"),
+                ("start", "12:00:00", "missed"),
+                ("after_previous", "13:00:00", "missed"),
+            ],
         ),
     ],
 )
@@ -149,14 +157,14 @@ def test_missed(policy: str, expected: list[tuple[str, str, str]]) -> None:
     """After a downtime from 10:30 to 13:30, each policy accounts for the three slots in its own way."""
     decision = asked(HOURLY + f"[run]\n{policy}\n", "10:00:00", "13:30:00")
     assert told(decision) == expected
-    assert decision.mark_us == us("13:00:00")
+    assert decision.watermark_us == us("13:00:00")
     assert decision.next_us == us("14:00:00")
 
 
 def test_missed_within_includes_its_bound() -> None:
     """A slot of exactly that age is made up for, one that is older by a microsecond is not."""
     spec = job("a", HOURLY + '[run]\nmissed_within = "10m"\n')
-    known = Known(mark_us=us("10:00:00"), memory=Memory())
+    known = Known(watermark_us=us("10:00:00"), memory=Memory())
     for late, action in ((0, "start"), (1, "missed")):
         (verdict,) = decide(spec, timing(spec), known, us("11:10:00") + late).verdicts
         assert (verdict.action, verdict.slot_us) == (action, us("11:00:00"))
@@ -176,9 +184,9 @@ def test_all_makes_up_for_a_hundred_slots_at_most() -> None:
     """The oldest hundred run, one after another; what is left is one missed row."""
     decision = asked(MINUTELY + '[run]\nmissed = "all"\nmissed_within = "1d"\n', "10:00:00", "13:00:30")
     actions = [one.action for one in decision.verdicts]
-    assert actions == ["start", *["behind"] * (AT_MOST_ALL - 1), "missed"]
+    assert actions == ["start", *["after_previous"] * (AT_MOST_ALL - 1), "missed"]
     assert decision.verdicts[-1].count == 180 - AT_MOST_ALL
-    assert decision.mark_us == us("13:00:00")
+    assert decision.watermark_us == us("13:00:00")
 
 
 def test_a_short_stretch_is_rows_and_a_long_one_is_one() -> None:
@@ -230,7 +238,7 @@ def test_jitter_moves_the_start_and_not_the_slot() -> None:
     spec = job("a", '[schedule]\ncron = "0 * * * *"\njitter = "10m"\n')
     offset = jitter_us(spec.schedule, "a")
     assert 0 < offset < 10 * MINUTE
-    known = Known(mark_us=us("10:00:00"), memory=Memory())
+    known = Known(watermark_us=us("10:00:00"), memory=Memory())
     before = decide(spec, timing(spec), known, us("11:00:00") + offset - EARLY_US - 1)
     assert (before.verdicts, before.wake_us) == ((), us("11:00:00") + offset - EARLY_US)
     (verdict,) = decide(spec, timing(spec), known, us("11:00:00") + offset + GRACE_US).verdicts
@@ -242,8 +250,8 @@ def test_a_pause_meets_the_start_not_the_slot() -> None:
     """With jitter a slot before the pause whose start is in it is skipped."""
     spec = job("a", '[schedule]\ncron = "0 * * * *"\njitter = "10m"\n')
     start = us("11:00:00") + jitter_us(spec.schedule, "a")
-    paused = Known(mark_us=us("10:00:00"), memory=Memory(), paused_until_us=start + 1)
-    open_ = Known(mark_us=us("10:00:00"), memory=Memory(), paused_until_us=start)
+    paused = Known(watermark_us=us("10:00:00"), memory=Memory(), paused_until_us=start + 1)
+    open_ = Known(watermark_us=us("10:00:00"), memory=Memory(), paused_until_us=start)
     assert [one.action for one in decide(spec, timing(spec), paused, start).verdicts] == ["skipped"]
     assert [one.action for one in decide(spec, timing(spec), open_, start).verdicts] == ["start"]
 
@@ -251,7 +259,7 @@ def test_a_pause_meets_the_start_not_the_slot() -> None:
 def test_a_disabled_job_has_no_slots() -> None:
     """Nothing is due, skipped or missed, and nobody is woken."""
     assert asked("enabled = false\n" + HOURLY, "10:00:00", "13:00:00") == Decision(
-        verdicts=(), mark_us=us("10:00:00"), next_us=None, wake_us=None
+        verdicts=(), watermark_us=us("10:00:00"), next_us=None, wake_us=None
     )
 
 
@@ -278,7 +286,7 @@ def test_skipped_and_missed_slots_do_not_count_as_runs() -> None:
 def test_a_clock_that_steps_back_starts_nothing() -> None:
     """Before the mark nothing is due, however often it is asked."""
     decision = asked(HOURLY, "11:00:00", "10:00:00")
-    assert (decision.verdicts, decision.mark_us) == ((), us("11:00:00"))
+    assert (decision.verdicts, decision.watermark_us) == ((), us("11:00:00"))
     assert decision.next_us == us("12:00:00")
 
 
@@ -307,7 +315,7 @@ def test_on_start_among_missed_slots() -> None:
         ("missed", "10:01:00", "schedule"),
         ("start", "10:00:30", "start"),
     ]
-    assert decision.mark_us == us("10:01:00")
+    assert decision.watermark_us == us("10:01:00")
 
 
 def test_a_paused_on_start_is_skipped() -> None:
@@ -345,8 +353,8 @@ def test_an_edited_schedule_accounts_up_to_the_loading() -> None:
 
 def test_a_taken_slot_is_passed_over() -> None:
     """A slot after the mark that has a row of its own is not decided again."""
-    decision = asked(HOURLY, "10:00:00", "11:00:00", taken=frozenset({us("11:00:00")}))
-    assert (decision.verdicts, decision.mark_us) == ((), us("11:00:00"))
+    decision = asked(HOURLY, "10:00:00", "11:00:00", claimed=frozenset({us("11:00:00")}))
+    assert (decision.verdicts, decision.watermark_us) == ((), us("11:00:00"))
 
 
 POLICIES = st.sampled_from(["skip", "latest", "all"])
@@ -377,7 +385,7 @@ def test_every_slot_gets_one_verdict(  # noqa: PLR0913, PLR0917 - all that a dec
     for step in steps:
         now += step
         known = Known(
-            mark_us=mark,
+            watermark_us=mark,
             memory=Memory(),
             paused_until_us=None if paused is None else begin + paused,
             busy="run R still runs" if busy else "",
@@ -388,7 +396,7 @@ def test_every_slot_gets_one_verdict(  # noqa: PLR0913, PLR0917 - all that a dec
             assert verdict.count == len(slots_between(when.plan, last, verdict.slot_last_us, 10_000))
             last = verdict.slot_last_us
             counted += verdict.count
-        mark = decision.mark_us
+        mark = decision.watermark_us
         assert decision.wake_us is not None
         assert decision.wake_us > now
     assert counted == len(slots_between(when.plan, begin, mark, 100_000))

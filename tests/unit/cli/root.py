@@ -73,7 +73,7 @@ class Root:
         """Put a job into the ledger, as akjobd does when it loads it; ``values`` are those of its row."""
         row = JobRow(
             job=spec.name,
-            mark_us=NOW_US,
+            watermark_us=NOW_US,
             first_loaded_us=NOW_US,
             last_loaded_us=NOW_US,
             file=spec.file,

@@ -81,12 +81,12 @@ def test_next_in_list_is_what_will_start(root: Root, text: str, values: dict[str
 
 def test_next_in_list_knows_what_was_accounted_for(root: Root) -> None:
     """Slots up to the mark do not start again; one whose order is out already is the next one."""
-    load(root, "behind", HOURLY, mark_us=NOW_US + 150 * MINUTE_US)
-    load(root, "claimed", HOURLY, mark_us=NOW_US + 60 * MINUTE_US)
+    load(root, "behind", HOURLY, watermark_us=NOW_US + 150 * MINUTE_US)
+    load(root, "claimed", HOURLY, watermark_us=NOW_US + 60 * MINUTE_US)
     root.run("r1", "claimed", 60, state="queued", trigger="schedule")
     again = 'command = "x"\n[schedule]\nagain_after = "40m"\n'
-    load(root, "missed", again, first_loaded_us=NOW_US - 200 * MINUTE_US, mark_us=NOW_US - 10 * MINUTE_US)
-    load(root, "ran", again, again_from_us=NOW_US - 5 * MINUTE_US, mark_us=NOW_US - 10 * MINUTE_US)
+    load(root, "missed", again, first_loaded_us=NOW_US - 200 * MINUTE_US, watermark_us=NOW_US - 10 * MINUTE_US)
+    load(root, "ran", again, again_from_us=NOW_US - 5 * MINUTE_US, watermark_us=NOW_US - 10 * MINUTE_US)
     found = {line["job"]: line["next"][11:16] for line in root.json("list")}
     assert found == {"behind": "15:00", "claimed": "13:00", "missed": "12:30", "ran": "12:35"}
 

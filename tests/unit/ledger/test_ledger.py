@@ -53,7 +53,7 @@ def job_row(name: str = "a", **other: Any) -> JobRow:
     """Make a row of ``jobs``."""
     values: dict[str, Any] = {
         "job": name,
-        "mark_us": 0,
+        "watermark_us": 0,
         "first_loaded_us": 0,
         "last_loaded_us": 0,
         "file": f"jobs.d/{name}.toml",
@@ -97,7 +97,7 @@ def test_rows_come_back_as_they_were(ledger: Ledger) -> None:
     jobs = [
         job_row(),
         job_row(
-            "b", mark_us=us("10:00:00"), runs_started=3, paused_at_us=5, paused_until_us=us("11:00:00"),
+            "b", watermark_us=us("10:00:00"), runs_started=3, paused_at_us=5, paused_until_us=us("11:00:00"),
             pause_reason="disk", paused_by="ann", again_from_us=7, last_run="r", last_state="failed", last_ended_us=8,
             removed_us=9, refused="x", refused_us=10, refused_commit="c0ffee", refused_dirty=True,
         ),
@@ -111,7 +111,8 @@ def test_rows_come_back_as_they_were(ledger: Ledger) -> None:
         "d": {"on": date(2026, 1, 2)},
         "$toml": {"$toml": "x"},
     }
-    wait = Wait(run="02", not_before_us=us("12:00:00"), behind=True, manual=True, kwargs={**kwargs, "at": time(9, 30)})
+    arguments = {**kwargs, "at": time(9, 30)}
+    wait = Wait(run="02", not_before_us=us("12:00:00"), after_previous=True, manual=True, kwargs=arguments)
     ledger.commit(Writes(claims=[full_row(), open_row, running], loaded=jobs, waits=[wait]))
     assert sorted(ledger.jobs_state(), key=lambda one: one.job) == jobs
     first, second = ledger.open_runs()
@@ -124,9 +125,9 @@ def test_rows_come_back_as_they_were(ledger: Ledger) -> None:
 def test_a_job_row_that_changes_keeps_what_was_loaded(ledger: Ledger, path: Path) -> None:
     """``jobs`` writes what changes as the job runs, ``loaded`` all."""
     ledger.commit(Writes(loaded=[job_row()]))
-    ledger.commit(Writes(jobs=[job_row(mark_us=us("10:00:00"), runs_started=1, definition="other")]))
+    ledger.commit(Writes(jobs=[job_row(watermark_us=us("10:00:00"), runs_started=1, definition="other")]))
     (read,) = ledger.jobs_state()
-    assert (read.mark_us, read.runs_started, read.definition) == (us("10:00:00"), 1, 'command = ["true"]\n')
+    assert (read.watermark_us, read.runs_started, read.definition) == (us("10:00:00"), 1, 'command = ["true"]\n')
     read_by_name = Reader(path).job("a")
     assert read_by_name is not None
     assert read_by_name["mark"] == "2026-03-02T10:00:00.000000Z"
@@ -161,7 +162,7 @@ def test_what_is_no_utf8_does_not_stop_a_commit(ledger: Ledger, path: Path) -> N
 
 def test_a_failed_commit_writes_nothing(ledger: Ledger, path: Path) -> None:
     """All or nothing, and the same writes can be tried again."""
-    bad = Writes(claims=[row("1", slot_us=1)], jobs=[job_row(mark_us=1 << 62)])
+    bad = Writes(claims=[row("1", slot_us=1)], jobs=[job_row(watermark_us=1 << 62)])
     with pytest.raises(OverflowError):
         ledger.commit(bad)
     assert Reader(path).history() == []
