@@ -34,7 +34,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """What becomes of a slot, or of the ``count`` slots from ``slot_us`` to ``slot_last_us`` (skipped and missed only).
 
     ``start`` starts at ``not_before_us``; ``after_previous`` waits until no run of the job is left
-    (``missed = "all"``); ``queue`` is the one slot that ``overlap = "queue"`` lets wait; ``replace`` ends the runs of the job first.
+    (``missed = "all"``); ``queue`` is the one slot that ``overlap = "queue"`` lets wait; ``replace`` ends the
+    job's runs first.
     """
 
     action: Action
@@ -70,7 +71,7 @@ class Known(Struct, frozen=True, kw_only=True):
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """``verdicts`` in the order of their slots, the new watermark, the next slot, and when to decide again (or None)."""
+    """``verdicts`` in the order of their slots, the watermark, the next slot, and when to decide again (or None)."""
 
     verdicts: tuple[Verdict, ...]
     watermark_us: int
@@ -81,8 +82,8 @@ class Decision(Struct, frozen=True, kw_only=True):
 class Timing(Struct, frozen=True, kw_only=True):
     """A job's schedule, ready to be asked.
 
-    ``calendar`` has the triggers that follow from the calendar alone, ``stateful`` those that need a Memory; either is None
-    where there are none. ``plan`` has both.
+    ``calendar`` has the triggers that follow from the calendar alone, ``stateful`` those that need a Memory; either
+    is None where there are none. ``plan`` has both.
     """
 
     plan: Plan
