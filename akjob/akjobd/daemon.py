@@ -6,25 +6,22 @@ acted on: while the ledger cannot be written, decisions are held back in order a
 """
 
 import contextlib
-import fcntl
 import gc
 import os
 import selectors
 import signal
 import socket
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
-from akjob import __version__, ledger
+from akjob import __version__, ledger, program
 from akjob.agenda import Agenda, Effects, End, Start, last_good
 from akjob.akjobd.worker import Worker
-from akjob.config import Config, Paths, find_root, load_config, socket_address
+from akjob.config import Config, Paths, load_config, socket_address
 from akjob.control import server
 from akjob.daemon_log import DaemonLog
 from akjob.errors import AkjobError, Problem
@@ -32,7 +29,8 @@ from akjob.instants import from_text, to_text
 from akjob.jobset.git import Provenance, Revision
 from akjob.jobset.loader import Loader
 from akjob.jobset.model import Broken, Change, JobSet
-from akjob.processes import die_with_supervisord, give_memory_back, lock_holder, started_us
+from akjob.processes import give_memory_back
+from akjob.program import Program
 from akjob.run import cgroup, failpoint, order
 from akjob.run.folder_recycler import FolderRecycler
 from akjob.run.ids import RunIds
@@ -48,8 +46,6 @@ SECOND_LOOK_S = 30.0
 """The folder is looked at again after this long, whatever was or was not heard of it."""
 
 _HELD_RETRY_US = 500_000
-_OTHER_DAEMON_S = 5.0
-_FATAL_S = 5.0
 _GOODBYE_S = 0.5
 _PRUNE_EVERY_US = 3_600_000_000
 _PRUNE_PAUSE_US = 50_000
@@ -112,7 +108,7 @@ class Daemon:
         self._answers: list[tuple[server.Peer, dict[str, Any]]] = []
         self._retry_us: int | None = None
         self._peers: set[server.Peer] = set()
-        self._listener = server.listen(paths.control_socket)
+        self._listener = program.listen(paths.control_socket)
         self._cgroups = self._shims.groups = cgroup.find()
         self._config_seen = _signature(paths.config_file)
         self._config_problems = problems
@@ -894,16 +890,17 @@ class Daemon:
         return server.refusal(one, commit, dirty=dirty)
 
     def _programs(self) -> dict[str, dict[str, Any]]:
-        def program(pid: int, since_us: int | None) -> dict[str, Any]:
-            since = since_us if since_us is not None else started_us(pid, now_us())
-            if not pid or since is None:
+        def describe(found: tuple[int, int] | None) -> dict[str, Any]:
+            if found is None:
                 return {"pid": None, "since": None, "state": "stopped"}
-            return {"pid": pid, "since": to_text(since), "state": "running"}
+            return {"pid": found[0], "since": to_text(found[1]), "state": "running"}
+
+        zygote = self._shims.zygote_pid
 
         return {
-            "akjobd": program(os.getpid(), self.started_us),
-            "zygote": program(self._shims.zygote_pid, self._shims.zygote_since_us),
-            "akjob-collector": program(lock_holder(self.paths.run_dir / "collector.lock"), None),
+            "akjobd": describe((os.getpid(), self.started_us)),
+            "zygote": describe((zygote, self._shims.zygote_since_us) if zygote else None),
+            "akjob-collector": describe(program.find(self.paths, "akjob-collector", now_us())),
         }
 
     def _running(self) -> list[dict[str, Any]]:
@@ -942,66 +939,16 @@ _WRITING = ("run", "stop", "pause", "resume", "reset")
 
 
 def main() -> NoReturn:
-    """Run akjobd of the root that ``--root``, ``$AKJOB_ROOT`` or the working folder tells."""
-    die_with_supervisord(os.environ)
-    given = None
-    if len(sys.argv) == 3 and sys.argv[1] == "--root":  # noqa: PLR2004
-        given = sys.argv[2]
-    elif len(sys.argv) > 1:
-        _fail(f"unknown arguments {sys.argv[1:]}; usage: akjobd [--root DIR]", 2)
-    try:
-        paths = Paths(find_root(given, os.environ, Path.cwd()))
-        _make_folders(paths)
-        lock = _take_lock(paths.run_dir / "akjobd.lock")
-        config, problems = load_config(paths.config_file)
-        daemon = Daemon(paths, config, problems)
-    except AkjobError as error:
-        _fail(f"{error.message}: {error.hint}" if error.hint else error.message, error.exit_code)
-    except OSError as error:
-        _fail(f"{error.filename or ''}: {error.strerror or error}; akjobd must be able to write its var/ folder", 1)
-    except Exception:  # noqa: BLE001 - whatever it is, it will be there at the next start too
-        _fail(f"cannot start:\n{traceback.format_exc()}", 1)
-    try:
-        daemon.run()
-    except Exception:  # noqa: BLE001 - a restart goes on where this ends; it must not spin
-        _fail(f"ended by an error of its own; runs are not affected:\n{traceback.format_exc()}", 70, wait_s=1.0)
-    os.close(lock)
-    sys.exit(0)
+    """Run akjobd of the root that ``--root``, ``$AKJOB_ROOT`` or the working folder names."""
+    program.run("akjobd", build)
 
 
-def _fail(message: str, code: int, *, wait_s: float = _FATAL_S) -> NoReturn:
-    """Say why akjobd cannot start, and wait: supervisord starts it again at once, and nothing may spin."""
-    print(f"akjobd: {message}", file=sys.stderr, flush=True)  # noqa: T201 - the collector may not be there
-    time.sleep(wait_s)  # noqa: TID251
-    sys.exit(code)
-
-
-def _make_folders(paths: Paths) -> None:
-    paths.var.mkdir(mode=0o700, exist_ok=True)
-    paths.var.chmod(0o700)
-    for place in (paths.run_dir, paths.runs, paths.spares, paths.log_dir):
-        place.mkdir(mode=0o700, exist_ok=True)
-
-
-def _take_lock(path: Path) -> int:
-    """Take the lock that says: this root's akjobd. Waits a while for a predecessor that is just ending."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    end = time.monotonic() + _OTHER_DAEMON_S
-    while True:
-        try:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() < end:
-                time.sleep(0.05)  # noqa: TID251
-                continue
-            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
-            os.close(fd)
-            raise AkjobError(
-                f"process {holder} is the akjobd of this root already", hint="stop it first, or leave it alone"
-            ) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-        return fd
+def build(frame: Program) -> Callable[[], None]:
+    """Build the daemon of a root; return what works until SIGTERM."""
+    paths = frame.paths
+    for folder in (paths.runs, paths.spares, paths.log_dir):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return Daemon(paths, frame.config, list(frame.problems)).run
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

@@ -6,11 +6,8 @@ questions, but for ``wait`` and ``drain``, which are answered when what they wai
 should ask nothing else.
 """
 
-import os
 import socket
-import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Self
 
 import msgspec
@@ -19,6 +16,7 @@ from akjob.config import Paths, socket_address
 from akjob.errors import AkjobError
 from akjob.instants import to_text
 from akjob.jobset.model import Broken
+from akjob.program import is_own_user
 
 _LINE_BYTES = 4 << 20
 _CONNECT_S = 5.0
@@ -203,31 +201,14 @@ class Peer:
         return bool(self._outbox)
 
 
-def listen(path: Path) -> socket.socket:
-    """Make the listening socket, for the owner alone. Who is told apart by :func:`accept`. Raises OSError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
-        sock.bind(socket_address(path))
-    finally:
-        os.umask(mask)
-    sock.listen(128)
-    sock.setblocking(False)
-    return sock
-
-
 def accept(listener: socket.socket) -> Peer | None:
     """Take a connection; None when there is none, or when it is neither root's nor our own user's."""
     try:
         connection, _ = listener.accept()
     except OSError:
         return None
-    # unix(7), SO_PEERCRED: the kernel's word on who connected.
-    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     peer = Peer(connection)
-    if uid in (0, os.geteuid()):
+    if is_own_user(connection):
         return peer
     peer.send({"ok": False, "message": "akjobd answers its own user and root alone", "exit_code": 3})
     connection.close()

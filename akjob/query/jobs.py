@@ -17,6 +17,7 @@ from akjob.jobset.loader import Loader
 from akjob.jobset.model import Broken, JobSet, LastGood, Refused
 from akjob.jobset.scan import SUFFIX, is_job_path
 from akjob.ledger import Reader
+from akjob.program import own_uid
 from akjob.schedule import Memory, compile_schedule, next_slots
 from akjob.spec.model import JobSpec
 
@@ -174,7 +175,7 @@ def load(paths: Paths, config: Config, now_us: int, reader: Reader | None = None
     rows = reader.jobs()
     known = {name: row for name, row in rows.items() if row["removed_at"] is None or row["refused"] is not None}
     last_good = {name: _last_good(row) for name, row in known.items()}
-    jobset = Loader(paths, config, last_good, own_uid=_daemon_uid(paths), settle_us=0).load(now_us).jobset
+    jobset = Loader(paths, config, last_good, own_uid=own_uid(paths), settle_us=0).load(now_us).jobset
     jobset = replace(jobset, broken={name: _dated(paths, one, rows.get(name)) for name, one in jobset.broken.items()})
     open_runs = reader.open_runs()
     running = Counter(row["job"] for row in open_runs if row["state"] == "running")
@@ -222,14 +223,6 @@ def _dated(paths: Paths, broken: Broken, row: Mapping[str, Any] | None) -> Broke
     except OSError:
         return broken
     return replace(broken, since_us=min(written_us, broken.since_us))
-
-
-def _daemon_uid(paths: Paths) -> int:
-    """Return the user that akjobd runs as here, whose files are trusted: the owner of ``var/``, else this one."""
-    try:
-        return paths.var.stat().st_uid
-    except OSError:
-        return os.geteuid()
 
 
 def slots_of(spec: JobSpec, row: Mapping[str, Any] | None, after_us: int, count: int) -> list[int]:

@@ -14,6 +14,7 @@ from akjob.errors import AkjobError, Problem
 from akjob.jobset import scan, trust
 from akjob.jobset.loader import case_problem, without_collections
 from akjob.jobset.scan import DEFAULTS, SUFFIX
+from akjob.program import own_uid
 from akjob.spec import Defaults, ParseResult, Rest, config_problems, parse_defaults, parse_job, parse_rest
 from akjob.spec.model import Command, DillFile, DottedCallable, JobSpec
 from akjob.toml.faults import dotted
@@ -178,7 +179,7 @@ class _Folder:
         self._chains: dict[str, tuple[Defaults, ...]] = {}
         self._defaults: dict[str, tuple[Defaults | None, tuple[Problem, ...]]] = {}
         self.names = _Names(root)
-        self._trusted = trust.who(self._config.trust, own_uid=_daemon_uid(root))
+        self._trusted = trust.who(self._config.trust, own_uid=own_uid(Paths(Path(root))))
         self._access: dict[str, tuple[Problem | None, trust.Access | None]] = {}
         self._safe: dict[str, bool] = {}
         self._modules: dict[str, tuple[str, ...]] = {}
@@ -429,14 +430,6 @@ class _Folder:
             except (Missing, Unsure):
                 self._modules[key] = ()
         return self._modules[key]
-
-
-def _daemon_uid(root: str) -> int:
-    """Return the user that akjobd runs as in this root, which owns ``var/``; where there is none, this one."""
-    try:
-        return os.stat(os.path.join(root, "var")).st_uid
-    except OSError:
-        return os.geteuid()
 
 
 def _table(file: str, place: str) -> tuple[dict[str, object], str]:

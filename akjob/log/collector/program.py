@@ -1,55 +1,33 @@
 """``akjob-collector``: the one process that writes the log stream."""
 
-import contextlib
-import fcntl
 import json
 import os
 import select
-import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import tzinfo
-from pathlib import Path
+from typing import NoReturn
 
-from akjob import config
-from akjob.errors import AkjobError
+from akjob import program
+from akjob.config import Paths
 from akjob.log.collector.hub import BACKLOG, Hub, now_us, raise_open_files, report
 from akjob.log.collector.sink import FileSink, Sink, StdoutSink, local_date
-from akjob.processes import die_with_supervisord
+from akjob.program import Program
 from akjob.schedule.zones import get_zone
 
-_OTHER_COLLECTOR_S = 5.0
-_FATAL_S = 5.0
+
+def main() -> NoReturn:
+    """Run the collector of the root that ``--root``, ``$AKJOB_ROOT`` or the working folder names."""
+    program.run("akjob-collector", build)
 
 
-def main() -> None:
-    """Run the collector of the root that ``--root``, ``$AKJOB_ROOT`` or the working directory tells."""
-    die_with_supervisord(os.environ)
-    arguments = sys.argv[1:]
-    given = None
-    if len(arguments) == 2 and arguments[0] == "--root":  # noqa: PLR2004
-        given = arguments[1]
-    elif arguments:
-        report(f"unknown arguments {arguments}; usage: akjob-collector [--root DIR]")
-        leave(2)
-    try:
-        root = config.find_root(given, os.environ, Path.cwd())
-        paths = config.Paths(root)
-        settings, problems = config.load_config(paths.config_file)
-    except AkjobError as error:
-        report(f"{error.message} {error.hint}".strip())
-        leave(error.exit_code)
-    for problem in problems:
-        report(str(problem))
-    serve(paths, settings)
-
-
-def serve(paths: config.Paths, settings: config.Config) -> None:
-    """Work until SIGTERM. Ends the process with 1 when another collector serves this root."""
-    os.makedirs(paths.var, mode=0o700, exist_ok=True)
-    os.makedirs(paths.run_dir, mode=0o700, exist_ok=True)
-    os.makedirs(paths.log_dir, mode=0o750, exist_ok=True)
-    lock = take_lock(str(paths.run_dir / "collector.lock"))
+def build(frame: Program) -> Callable[[], None]:
+    """Open the log and listen; return what works until SIGTERM."""
+    for problem in frame.problems:
+        frame.say(str(problem))
+    paths, settings = frame.paths, frame.config
+    paths.log_dir.mkdir(mode=0o750, exist_ok=True)
     raise_open_files()
     zone = get_zone(settings.timezone)
     sink: Sink = StdoutSink()
@@ -59,49 +37,19 @@ def serve(paths: config.Paths, settings: config.Config) -> None:
     else:
         keeper.enabled = False
     open_sink(sink)
-    hub = Hub(listen(config.socket_address(paths.collector_socket)), sink, str(paths.runs), keeper)
+    hub = Hub(program.listen(paths.collector_socket, BACKLOG), sink, str(paths.runs), keeper)
     keeper.hub = hub
     hub.catch_signals()
-    hub.note("info", "collector.started", pid=os.getpid(), to=settings.log.to)
+    return lambda: work(paths, hub, keeper, settings.log.to)
+
+
+def work(paths: Paths, hub: Hub, keeper: "Upkeep", to: str) -> None:
+    """Take lines until SIGTERM."""
+    hub.note("info", "collector.started", pid=os.getpid(), to=to)
     keeper.start()
     hub.run()
-    with contextlib.suppress(OSError):
-        paths.collector_socket.unlink()
+    paths.collector_socket.unlink(missing_ok=True)
     keeper.stop()
-    os.close(lock)
-
-
-def take_lock(path: str) -> int:
-    """Take the lock of this root's collector. Waits a while for one that is just ending; else exits with 1."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    for attempt in range(int(_OTHER_COLLECTOR_S * 10)):
-        try:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if not attempt:
-                report(f"another collector holds {path}; waiting {_OTHER_COLLECTOR_S:.0f} s for its end")
-            select.select([], [], [], 0.1)
-        else:
-            os.ftruncate(fd, 0)
-            os.write(fd, b"%d\n" % os.getpid())
-            return fd
-    holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
-    report(f"process {holder} is the collector of this root already: stop it, or leave this one out")
-    sys.exit(1)
-
-
-def listen(address: str) -> socket.socket:
-    """Listen at the address, for this user only. Whoever holds the lock may replace a socket that was left behind."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(address)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
-        listener.bind(address)
-    finally:
-        os.umask(mask)
-    listener.listen(BACKLOG)
-    return listener
 
 
 def open_sink(sink: Sink) -> None:
@@ -181,13 +129,6 @@ class Upkeep:
         if self._child is not None:
             self._child.kill()
             self._child.wait()
-
-
-def leave(code: int) -> None:
-    """Exit, but not at once: whoever starts this again must not spin on a reason that stays."""
-    if "SUPERVISOR_ENABLED" in os.environ:
-        select.select([], [], [], _FATAL_S)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from akjob.cli.run import exit_code_of, parse_arguments
-from akjob.control.server import Client, listen
+from akjob.control.server import Client
 from akjob.errors import AkjobError
+from akjob.program import listen
 from tests.unit.cli.root import Root, output
 
 OK = {"ok": True}

@@ -12,9 +12,10 @@ import pytest
 from akjob.cli import supervision
 from akjob.cli.draining import Signals, Waiting, describe, draining
 from akjob.config import Paths
-from akjob.control.server import accept, listen
+from akjob.control.server import accept
 from akjob.errors import AkjobError
 from akjob.instants import MINUTE, SECOND, from_text, to_text
+from akjob.program import listen
 
 NOW = from_text("2026-03-30T07:30:00Z")
 RUNS = [

@@ -1,0 +1,203 @@
+"""The frame of every program of a root: its arguments, its lock, its private socket, and how it ends.
+
+A program is a function that builds what it needs and returns the function that works until it is told to stop::
+
+    def main() -> NoReturn:
+        program.run("akjob-web", build)
+
+
+    def build(program: Program) -> Callable[[], None]:
+        server = Server(program.paths, program.config)
+        return server.run
+"""
+
+import fcntl
+import os
+import socket
+import struct
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from msgspec import Struct
+
+from akjob.config import Config, Paths, find_root, load_config, socket_address
+from akjob.errors import AkjobError, Problem
+from akjob.processes import die_with_supervisord, lock_holder, started_us
+
+_PATIENCE_S = 5.0  # the program before this one may be ending just now
+_LEAST_S = 5.0  # a supervisor starts a program again at once: one that cannot start must not spin
+_CRASHED_S = 1.0
+_CRASHED = 70  # sysexits(3), EX_SOFTWARE
+
+
+class Lock:
+    """The record lock that makes this the one program of its kind in its root; its file names the process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+
+    def take(self, patience_s: float = _PATIENCE_S) -> None:
+        """Take the lock; wait so long for a program that is just ending. Raises AkjobError, OSError."""
+        end = time.monotonic() + patience_s
+        while not self._try():
+            if time.monotonic() >= end:
+                raise AkjobError(
+                    f"process {lock_holder(self.path)} is the {self.path.stem} of this root already",
+                    hint="stop it first, or do not start another one",
+                )
+            time.sleep(0.05)  # noqa: TID251 - nothing works yet
+
+    def close(self) -> None:
+        """Give the lock up."""
+        os.close(self._fd)
+        self._fd = -1
+
+    def is_in_place(self) -> bool:
+        """Return whether the file at the path is the one that is locked."""
+        try:
+            found, ours = os.stat(self.path), os.fstat(self._fd)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
+
+    def _try(self) -> bool:
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            return False
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        before, self._fd = self._fd, fd
+        if before >= 0:
+            os.close(before)
+        return True
+
+
+class Program(Struct, frozen=True):
+    """What a program is given: its name, its root, the settings with what is wrong in them, and the lock it holds."""
+
+    name: str
+    paths: Paths
+    config: Config
+    problems: tuple[Problem, ...]
+    lock: Lock
+
+    def say(self, text: str) -> None:
+        """Write a line to standard error: supervisord keeps it, and the collector need not be there."""
+        print(f"{self.name}: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+Build = Callable[[Program], Callable[[], None]]
+"""Builds what a program needs; returns the function that works until the program is told to stop."""
+
+
+def run(name: str, build: Build) -> NoReturn:
+    """Run a program of the root that ``--root``, ``$AKJOB_ROOT`` or the working folder names; never returns.
+
+    A program that cannot start says why and waits before it exits, so that whatever starts it again does not spin.
+    One that breaks down at work exits with 70.
+    """
+    began = time.monotonic()
+    die_with_supervisord(os.environ)
+    try:
+        work = build(_prepare(name, sys.argv[1:]))
+    except AkjobError as error:
+        _leave(name, f"{error.message}: {error.hint}" if error.hint else error.message, error.exit_code, began)
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        _leave(name, f"{where}{error.strerror or error}; {name} must be able to write the var/ folder", 1, began)
+    except Exception:  # noqa: BLE001 - whatever it is, it is there at the next start too
+        _leave(name, f"cannot start:\n{traceback.format_exc()}", 1, began)
+    try:
+        work()
+    except Exception:  # noqa: BLE001 - a restart goes on where this ends; it must not spin
+        message = f"ended by a fault of its own; runs are not affected:\n{traceback.format_exc()}"
+        _leave(name, message, _CRASHED, time.monotonic() + _CRASHED_S - _LEAST_S)
+    sys.exit(0)
+
+
+def lock_file(paths: Paths, name: str) -> Path:
+    """Return the file that the program of this name keeps locked while it runs."""
+    return paths.run_dir / f"{name.removeprefix('akjob-')}.lock"
+
+
+def find(paths: Paths, name: str, now_us: int) -> tuple[int, int] | None:
+    """Return the process id and the start of the program that runs under this name in the root, or None.
+
+    A program must not ask for itself: closing any descriptor of a locked file ends the lock (fcntl(2)).
+    """
+    pid = lock_holder(lock_file(paths, name))
+    since_us = started_us(pid, now_us) if pid else None
+    return None if since_us is None else (pid, since_us)
+
+
+def own_uid(paths: Paths) -> int:
+    """Return the user that this root's programs run as: the owner of ``var/``, else the user of this process."""
+    try:
+        return paths.var.stat().st_uid
+    except OSError:
+        return os.geteuid()
+
+
+def listen(path: Path, backlog: int = 128) -> socket.socket:
+    """Return a socket that listens at a path, for its owner alone, in place of one that was left there.
+
+    The program's lock is what allows that. Raises OSError.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(socket_address(path))
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(mask)
+    listener.listen(backlog)
+    listener.setblocking(False)
+    return listener
+
+
+def is_own_user(connection: socket.socket) -> bool:
+    """Return whether root or this process's user is at the other end: unix(7), SO_PEERCRED."""
+    size = struct.calcsize("3i")
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return uid in (0, os.geteuid())
+
+
+def _prepare(name: str, arguments: Sequence[str]) -> Program:
+    """Find the root, make the folders that every program needs, take the lock and read the settings."""
+    paths = Paths(find_root(_root_in(name, arguments), os.environ, Path.cwd()))
+    paths.var.mkdir(mode=0o700, exist_ok=True)
+    paths.var.chmod(0o700)
+    paths.run_dir.mkdir(mode=0o700, exist_ok=True)
+    lock = Lock(lock_file(paths, name))
+    lock.take()
+    config, problems = load_config(paths.config_file)
+    return Program(name, paths, config, tuple(problems), lock)
+
+
+def _root_in(name: str, arguments: Sequence[str]) -> str | None:
+    match list(arguments):
+        case []:
+            return None
+        case ["--root", root]:
+            return root
+    raise AkjobError(f"unknown arguments {list(arguments)}", hint=f"usage: {name} [--root DIR]", exit_code=2)
+
+
+def _leave(name: str, message: str, code: int, began: float) -> NoReturn:
+    """Say why a program ends, and exit some seconds after it began; at once where a person looks on."""
+    print(f"{name}: {message}", file=sys.stderr, flush=True)  # noqa: T201 - the collector may not be there
+    if not sys.stderr.isatty():
+        time.sleep(max(0.0, began + _LEAST_S - time.monotonic()))  # noqa: TID251
+    sys.exit(code)

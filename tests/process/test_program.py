@@ -1,0 +1,125 @@
+"""The frame of every program: what it is given, how it refuses to start, and how it ends when it breaks down."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from akjob import program
+from akjob.config import Paths
+from akjob.errors import AkjobError
+from akjob.processes import lock_holder
+from tests.support import until
+
+HEAD = "from akjob import program\n"
+
+
+def start(root: Path, build: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a program of that name whose function ``build`` is given as source."""
+    code = f"{HEAD}{build}\nprogram.run('akjob-toy', build)"
+    environment = {**os.environ, "AKJOB_ROOT": str(root)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Wait for its end; return its exit code, and what it wrote."""
+    out, said = process.communicate(timeout=30)
+    return process.returncode, out, said
+
+
+def test_it_works_until_it_returns(root: Path) -> None:
+    """It has its name, its root, the settings with what is wrong in them, and its lock; then it ends with 0."""
+    (root / "etc").mkdir(exist_ok=True)
+    (root / "etc" / "akjob.toml").write_text("max_running = 0\n")
+    build = "def build(p): return lambda: print(p.name, p.paths.root, p.problems[0].code, p.lock.is_in_place())"
+    assert end(start(root, build)) == (0, f"akjob-toy {root} out-of-range True\n", "")
+    assert (root / "var").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_one_names_the_first(root: Path) -> None:
+    """One program of a name in a root; who asks is told its process."""
+    first = start(root, "def build(p): return lambda: (print('works', flush=True), input())")
+    assert first.stdout is not None
+    assert first.stdout.readline() == "works\n"
+    assert lock_holder(program.lock_file(Paths(root), "akjob-toy")) == first.pid
+    found = program.find(Paths(root), "akjob-toy", time.time_ns() // 1000)
+    assert found is not None
+    assert found[0] == first.pid
+    with pytest.raises(AkjobError, match=f"process {first.pid} is the toy of this root already"):
+        program.Lock(program.lock_file(Paths(root), "akjob-toy")).take(0.1)
+    first.communicate("\n", timeout=30)
+    assert program.find(Paths(root), "akjob-toy", time.time_ns() // 1000) is None
+
+
+@pytest.mark.parametrize(
+    ("build", "arguments", "code", "said"),
+    [
+        ("def build(p): 1 / 0", (), 1, "akjob-toy: cannot start:\nTraceback"),
+        ("def build(p): open('/nowhere/file')", (), 1, "akjob-toy: /nowhere/file: No such file or directory; "),
+        ("def build(p): return print", ("--rot", "x"), 2, "usage: akjob-toy [--root DIR]"),
+        ("def build(p): return print", ("--root", "/nowhere"), 2, "/nowhere is not a folder"),
+    ],
+)
+def test_what_cannot_start_says_why_and_waits(
+    root: Path, build: str, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    """It lives some seconds, so that whatever starts it again does not spin."""
+    began = time.monotonic()
+    ended = end(start(root, build, *arguments))
+    assert ended[0] == code
+    assert said in ended[2]
+    assert time.monotonic() - began > 4
+
+
+def test_a_fault_at_work_is_told(root: Path) -> None:
+    """A program that breaks down at work leaves its traceback, and exit code 70."""
+    code, _, said = end(start(root, "def build(p): return lambda: 1 / 0"))
+    assert code == 70
+    assert "ended by a fault of its own" in said
+    assert "ZeroDivisionError" in said
+
+
+def test_a_lock_whose_file_was_removed_is_noticed(tmp_path: Path) -> None:
+    """What is locked is the file that was at the path; one that took its place can be locked as well."""
+    lock = program.Lock(tmp_path / "toy.lock")
+    lock.take(0)
+    assert lock.is_in_place()
+    lock.path.unlink()
+    assert not lock.is_in_place()
+    lock.take(0)
+    assert lock.is_in_place()
+    assert lock.path.read_text() == f"{os.getpid()}\n"
+    lock.close()
+
+
+def test_the_socket_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """One that was left there is replaced, the folder is made, and whoever connects is known by the kernel's word."""
+    path = tmp_path / "run" / "toy.sock"
+    for _ in range(2):
+        with program.listen(path) as listener:
+            assert path.stat().st_mode & 0o777 == 0o600
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(str(path))
+                accepted, _ = until(listener.accept)
+                with accepted:
+                    assert program.is_own_user(accepted)
+
+
+def test_the_owner_of_var_is_the_user_of_the_programs(tmp_path: Path) -> None:
+    """Where there is no ``var/`` yet it is whoever asks."""
+    assert program.own_uid(Paths(tmp_path)) == os.geteuid()
+    (tmp_path / "var").mkdir()
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "var", 4321, -1)
+        assert program.own_uid(Paths(tmp_path)) == 4321
