@@ -24,7 +24,7 @@ from akjob.spec.model import JobSpec
 
 _MAGIC = b"akjob jobs 2\n"
 _SCALARS = (str, int, float, bool)
-_PARSING = ("spec", "schedule", "toml", "units.py", "config.py", "errors.py", "instants.py")
+_PARSING = ("spec", "schedule", "toml", "units.py", "config", "errors.py", "instants.py")
 
 
 class Record(Struct, array_like=True, frozen=True, gc=False):

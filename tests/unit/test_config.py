@@ -67,6 +67,7 @@ def test_every_place_is_below_the_root() -> None:
         "log_dir": "var/log",
         "archive": "var/log/archive",
         "db": "var/akjob.db",
+        "web_db": "var/web.db",
         "control_socket": "var/run/akjobd.sock",
         "collector_socket": "var/run/collector.sock",
         "shims_socket": "var/run/shims.sock",

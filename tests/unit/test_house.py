@@ -119,7 +119,7 @@ def test_the_commented_settings_are_the_defaults(tmp_path: Path) -> None:
     text = (ROOT / "etc" / "akjob.toml").read_text()
     as_it_stands, problems = load_config(ROOT / "etc" / "akjob.toml")
     assert problems == []
-    examples = ("pythonpath", "max_running", "owners")
+    examples = ("pythonpath", "max_running", "owners", "public_url")
     lines = []
     for line in text.splitlines():
         setting = re.fullmatch(r"# (([a-z_]+) = .*)", line)
@@ -129,7 +129,7 @@ def test_the_commented_settings_are_the_defaults(tmp_path: Path) -> None:
     written_out, problems = load_config(uncommented)
     assert problems == []
     plain = Config()
-    for name in ("timezone", "pythonpath", "max_running", "log", "ledger", "trust"):
+    for name in ("timezone", "pythonpath", "max_running", "log", "ledger", "trust", "web"):
         assert getattr(as_it_stands, name) == getattr(plain, name), name
         assert getattr(written_out, name) == getattr(plain, name), name
 

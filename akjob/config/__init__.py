@@ -1,13 +1,15 @@
 """Where everything is, and what ``etc/akjob.toml`` says."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from msgspec import Struct
 
+from akjob.config.readers import Reader, read_count, read_flag, read_string, read_strings, read_table_keys
+from akjob.config.web import WebConfig, read_web
 from akjob.errors import AkjobError, Problem
 from akjob.toml.faults import Faults, dotted
 from akjob.toml.read import read_table
@@ -76,6 +78,11 @@ class Paths(Struct, frozen=True, dict=True):
     def db(self) -> Path:
         """The ledger."""
         return self.root / "var" / "akjob.db"
+
+    @cached_property
+    def web_db(self) -> Path:
+        """The logins, the tokens and the audit of akjob-web."""
+        return self.root / "var" / "web.db"
 
     @cached_property
     def control_socket(self) -> Path:
@@ -179,6 +186,7 @@ class Config(Struct, frozen=True, kw_only=True):
     log: LogConfig = LogConfig()
     ledger: LedgerConfig = LedgerConfig()
     trust: TrustConfig = TrustConfig()
+    web: WebConfig = WebConfig()
     run_defaults: Mapping[str, Any] = {}
     file: str = "etc/akjob.toml"
     text: str = ""
@@ -203,7 +211,7 @@ def load_config(path: Path) -> tuple[Config, list[Problem]]:
     if problem is not None:
         return Config(file=file), [problem]
     out = Faults()
-    found = _read(table, (), out, _TOP)
+    found = read_table_keys(table, (), out, _TOP)
     table_types: dict[str, type[Struct]] = {"log": LogConfig, "ledger": LedgerConfig, "trust": TrustConfig}
     log = found.get("log", {})
     if "max_total" in log:  # the current file is part of the total
@@ -212,62 +220,6 @@ def load_config(path: Path) -> tuple[Config, list[Problem]]:
         if name in found:
             found[name] = table_type(**found[name])
     return Config(file=file, text=text, **found), list(out.problems(file, text))
-
-
-_Reader = Callable[[Any, tuple[str, ...], Faults], Any]
-
-
-def _read(table: Any, path: tuple[str, ...], out: Faults, members: Mapping[str, tuple[str, _Reader]]) -> dict[str, Any]:
-    """Return field to value of what is right in a table; note the rest."""
-    found: dict[str, Any] = {}
-    if type(table) is not dict:
-        out.wrong_type(path, "a table", table, f"write [{dotted(path)}] on a line of its own")
-        return found
-    for name, value in table.items():
-        if name not in members:
-            out.unknown_key((*path, name), members)
-            continue
-        field, read = members[name]
-        read_value = read(value, (*path, name), out)
-        if read_value is not None:
-            found[field] = read_value
-    return found
-
-
-def _text(value: Any, path: tuple[str, ...], out: Faults) -> str | None:
-    if type(value) is str and value.strip():
-        return value
-    if type(value) is str:
-        out.bad(path, "empty-text", f"`{dotted(path)}` is empty", "write something, or take the key away")
-    else:
-        out.wrong_type(path, "a text", value)
-    return None
-
-
-def _texts(value: Any, path: tuple[str, ...], out: Faults) -> tuple[str, ...] | None:
-    if type(value) is not list or not all(type(item) is str and item.strip() for item in value):
-        out.wrong_type(path, "an array of texts", value, 'write ["…"]')
-        return None
-    return tuple(value)
-
-
-def _flag(value: Any, path: tuple[str, ...], out: Faults) -> bool | None:
-    if type(value) is bool:
-        return value
-    out.wrong_type(path, "true or false", value)
-    return None
-
-
-def _count(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
-    if type(value) is not int:
-        out.wrong_type(path, "an integer", value)
-        return None
-    if value < 1:
-        out.bad(
-            path, "out-of-range", f"`{dotted(path)}` is {value}; it must be 1 or more", "take the key away for no limit"
-        )
-        return None
-    return value
 
 
 def _size(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
@@ -326,20 +278,24 @@ def _run(value: Any, path: tuple[str, ...], out: Faults) -> dict[str, Any] | Non
     return None
 
 
-_LOG: Mapping[str, tuple[str, _Reader]] = {
+_LOG: Mapping[str, tuple[str, Reader]] = {
     "to": ("to", _target),
     "keep": ("keep_days", _days),
     "max_size": ("max_size", _size),
     "max_total": ("max_total", _size),
 }
-_LEDGER: Mapping[str, tuple[str, _Reader]] = {"keep": ("keep_us", _duration)}
-_TRUST: Mapping[str, tuple[str, _Reader]] = {"owners": ("owners", _texts), "group_writable": ("group_writable", _flag)}
-_TOP: Mapping[str, tuple[str, _Reader]] = {
-    "timezone": ("timezone", _text),
-    "pythonpath": ("pythonpath", _texts),
-    "max_running": ("max_running", _count),
-    "log": ("log", lambda value, path, out: _read(value, path, out, _LOG)),
-    "ledger": ("ledger", lambda value, path, out: _read(value, path, out, _LEDGER)),
-    "trust": ("trust", lambda value, path, out: _read(value, path, out, _TRUST)),
+_LEDGER: Mapping[str, tuple[str, Reader]] = {"keep": ("keep_us", _duration)}
+_TRUST: Mapping[str, tuple[str, Reader]] = {
+    "owners": ("owners", read_strings),
+    "group_writable": ("group_writable", read_flag),
+}
+_TOP: Mapping[str, tuple[str, Reader]] = {
+    "timezone": ("timezone", read_string),
+    "pythonpath": ("pythonpath", read_strings),
+    "max_running": ("max_running", read_count),
+    "log": ("log", lambda value, path, out: read_table_keys(value, path, out, _LOG)),
+    "ledger": ("ledger", lambda value, path, out: read_table_keys(value, path, out, _LEDGER)),
+    "trust": ("trust", lambda value, path, out: read_table_keys(value, path, out, _TRUST)),
+    "web": ("web", read_web),
     "run": ("run_defaults", _run),
 }
