@@ -377,7 +377,7 @@ def _exec_interpreter(order: dict[str, Any], channel: _socket.socket, *, gated: 
     os.write(fd, marshal.dumps({**order, "gated": gated}, 4))
     os.lseek(fd, 0, os.SEEK_SET)
     os.set_inheritable(channel.fileno(), True)
-    argv = [order["interpreter"], f"{__file__.rpartition('/')[0]}/foreign.py", str(fd), str(channel.fileno())]
+    argv = [order["interpreter"], f"{__file__.rpartition('/')[0]}/other_python.py", str(fd), str(channel.fileno())]
     for number in _PYTHONS_OWN:
         _signal.signal(number, _signal.SIG_DFL)
     try:

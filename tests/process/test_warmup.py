@@ -11,7 +11,7 @@ CODE = """
 import sys
 sys.path.insert(0, {home!r})
 from akjob.code import load
-from akjob.run import child, rehearsal
+from akjob.run import child, warmup
 del sys.path[0]
 import _signal, json, os
 
@@ -31,7 +31,7 @@ def state():
     }}
 
 before = state()
-rehearsal.rehearse({place!r}, known)
+warmup.warm_up({place!r}, known)
 after = state()
 os.write(1, json.dumps([before, after, os.listdir({place!r}), known.lines]).encode())
 """
@@ -55,11 +55,11 @@ def test_it_has_happened(tmp_path: Path) -> None:
     code = (
         CODE.format(home=str(HOME), line="", place=str(tmp_path)).replace(
             "before = state()",
-            "ends = []\nlive = rehearsal.shim.Shim.live\n"
+            "ends = []\nlive = warmup.shim.Shim.live\n"
             "def watched(self):\n    live(self)\n    ends.append([self.state, self.sender.idle, self.childless])\n"
-            "rehearsal.shim.Shim.live = watched\njobs = []\nrun = rehearsal.child.begin\n"
+            "warmup.shim.Shim.live = watched\njobs = []\nrun = warmup.child.begin\n"
             "def seen(*given, **named):\n    jobs.append(run(*given, **named))\n    return jobs[-1]\n"
-            "rehearsal.child.begin = seen\nbefore = state()",
+            "warmup.child.begin = seen\nbefore = state()",
         )
         + "os.write(1, b'\\n' + json.dumps([ends, jobs]).encode())\n"
     )
