@@ -908,13 +908,13 @@ class Daemon:
         for row in self._agenda.running():
             if row.state != "running":
                 continue  # ordered ahead of its slot: nothing of it runs yet
-            ward = self._shims.ward(row.run)
+            handle = self._shims.handle(row.run)
             found.append(
                 {
                     "job": row.job,
                     "run": row.run,
                     "pid": row.pid,
-                    "shim_pid": row.shim_pid if ward is None else ward.shim_pid or row.shim_pid,
+                    "shim_pid": row.shim_pid if handle is None else handle.shim_pid or row.shim_pid,
                     "started_at": None if row.started_us is None else to_text(row.started_us),
                 }
             )
@@ -946,7 +946,7 @@ def main() -> NoReturn:
 def build(frame: Program) -> Callable[[], None]:
     """Build the daemon of a root; return what works until SIGTERM."""
     paths = frame.paths
-    for folder in (paths.runs, paths.spares, paths.log_dir):
+    for folder in (paths.runs, paths.folder_pool, paths.log_dir):
         folder.mkdir(mode=0o700, exist_ok=True)
     return Daemon(paths, frame.config, list(frame.problems)).run
 

@@ -61,9 +61,9 @@ def _tell(where: Path, shim: int, reason: str) -> None:
         try:
             if lock_holder(where / folder.LOCK) != shim:  # the number may be another's by now
                 return
-            _, _, bell = read_note(str(where))
+            _, _, call_signal = read_note(str(where))
             folder.write(str(where), folder.STOP, folder.stop_text("cancelled", reason, kill=False))
-            signal.pidfd_send_signal(pidfd, bell)
+            signal.pidfd_send_signal(pidfd, call_signal)
         finally:
             os.close(pidfd)
 

@@ -55,9 +55,9 @@ class Paths(Struct, frozen=True, dict=True):
         return self.root / "var" / "run"
 
     @cached_property
-    def spares(self) -> Path:
+    def folder_pool(self) -> Path:
         """Folders of runs that are accounted for, for the runs to come."""
-        return self.root / "var" / "run" / "spares"
+        return self.root / "var" / "run" / "pool"
 
     @cached_property
     def log_dir(self) -> Path:

@@ -44,17 +44,24 @@ class RefusedError(Exception):
 
 
 def main(  # noqa: PLR0913, PLR0917 - all that the shim hands over
-    order: dict[str, Any], channel: _socket.socket, out: int, err: int, shim: int, bells: Sequence[int], *, gated: bool
+    order: dict[str, Any],
+    channel: _socket.socket,
+    out: int,
+    err: int,
+    shim: int,
+    call_signals: Sequence[int],
+    *,
+    gated: bool,
 ) -> NoReturn:
     """Become the job.
 
-    ``out`` and ``err`` are the pipes' writing ends, ``shim`` is the pid that must be the parent, ``bells`` are the
-    real-time signals that it has used.
+    ``out`` and ``err`` are the pipes' writing ends, ``shim`` is the pid that must be the parent, and ``call_signals``
+    are the real-time signals that it has used.
     """
     code = 127
     try:
         try:
-            environment = _surroundings(order, out, err, shim, bells)
+            environment = _surroundings(order, out, err, shim, call_signals)
             code = begin(order, channel, environment, gated=gated)
         except RefusedError as refused:
             python.tell(channel, python.REFUSED, str(refused))
@@ -105,13 +112,13 @@ def _own_streams() -> None:
 # -- the surroundings -------------------------------------------------------------------------------------------------
 
 
-def _surroundings(order: dict[str, Any], out: int, err: int, shim: int, bells: Sequence[int]) -> dict[str, str]:
+def _surroundings(order: dict[str, Any], out: int, err: int, shim: int, call_signals: Sequence[int]) -> dict[str, str]:
     """Make this process the job's; return what its environment has beyond akjobd's."""
     os.setsid()
     for fd, number in ((out, 1), (err, 2)):
         os.dup2(fd, number)
         os.close(fd)
-    _reset_signals(bells)
+    _reset_signals(call_signals)
     user = _user(order)
     environment = environment_of(order, user)  # secrets are read as the daemon
     if order["umask"] is not None:
@@ -156,9 +163,9 @@ def _why(error: BaseException) -> str:
     return str(error)
 
 
-def _reset_signals(bells: Sequence[int]) -> None:
+def _reset_signals(call_signals: Sequence[int]) -> None:
     """Give back the dispositions that a Python program has at its start; :func:`prepare` did the others."""
-    for number in (*_ZYGOTES_AND_SHIMS, *bells):
+    for number in (*_ZYGOTES_AND_SHIMS, *call_signals):
         _signal.signal(number, _signal.SIG_DFL)
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     _signal.set_wakeup_fd(-1)

@@ -1,13 +1,13 @@
 """RunQueue where a test can hold a program still, to see what happens when something dies just there.
 
-Nothing happens unless ``AKJOB_FAULTPOINTS`` names a Unix socket. Then a program that comes to a point says so there,
+Nothing happens unless ``AKJOB_FAILPOINTS`` names a Unix socket. Then a program that comes to a point says so there,
 and goes on when it is answered or the connection ends. Part of the zygote: it imports next to nothing.
 """
 
 import _socket
 import os
 
-address = os.environ.get("AKJOB_FAULTPOINTS")
+address = os.environ.get("AKJOB_FAILPOINTS")
 
 
 def reached(step: str, run: str) -> None:

@@ -3,13 +3,13 @@
 | file | written by | meaning |
 |---|---|---|
 | ``lock`` | shim | a record lock that only the shim holds, as long as it looks after this run; text: see :func:`note` |
-| ``right.N`` | whoever is first | to start order N: the lock once more, or akjobd's symlink: nobody does (any more) |
+| ``fence.N`` | shim, akjobd | who may start order N, first wins: the shim (a link to the lock) or none (a symlink) |
 | ``stop`` | akjobd | why the run is to end: state, ``term`` or ``kill``, reason; the shim is then sent its signal |
-| ``end.json`` | shim | what came of the run: the lock once more, with this for its text |
+| ``end.json`` | shim | what came of the run: a link to the lock, whose text is this now |
 | ``spool`` | shim | log lines that the collector has not acknowledged |
 
-``lock``, ``right.N`` and ``end.json`` are one file under three names: to make a file costs some file systems a tenth of
-a millisecond, a name next to nothing.
+``lock``, ``fence.N`` and ``end.json`` are one file under three names: to make a file costs some file systems a tenth of
+a millisecond, a name next to nothing. Shims of version 1 call the fence ``right.N``; akjobd honours both names.
 
 Part of the zygote: it imports next to nothing.
 """
@@ -21,8 +21,9 @@ import fcntl
 import os
 
 LOCK = "lock"
-RIGHT = "right."
-NOBODY = "akjobd"
+FENCE = "fence."
+FENCE_VERSION_1 = "right."
+NO_SHIM = "akjobd"
 STOP = "stop"
 END = "end.json"
 SPOOL = "spool"
@@ -31,12 +32,12 @@ NOTE = 64
 """Bytes of the lock that are its note; what follows is of a run before."""
 
 
-def make(folder: str, spares: str = "") -> None:
-    """Make the folder, for its owner alone; it may be there already. One of ``spares`` is taken if there is any."""
+def make(folder: str, pool: str = "") -> None:
+    """Make the folder, for its owner alone; it may be there already. One from ``pool`` is taken if there is any."""
     try:
-        for name in os.listdir(spares) if spares else ():
+        for name in os.listdir(pool) if pool else ():
             try:
-                os.rename(f"{spares}/{name}", folder)
+                os.rename(f"{pool}/{name}", folder)
             except FileNotFoundError:  # another one was quicker
                 continue
             return
@@ -66,21 +67,21 @@ def write(folder: str, name: str, data: bytes) -> None:
         raise
 
 
-def begin(folder: str, order: int, bell: int) -> int | None:
-    """Take the shim's lock until the descriptor is closed, and the right to start this order; return the descriptor.
+def begin(folder: str, order: int, call_signal: int) -> int | None:
+    """Take the shim's lock until the descriptor is closed, and the fence of this order; return the descriptor.
 
-    None: somebody was first with the right. What the shim of another order has written is left alone then: it may be
-    the run's end. Raises OSError, also when another shim has the lock.
+    None: another was first. What the shim of another order has written is left alone then: it may be the run's end.
+    Raises OSError, also when another shim has the lock.
     """
     fd = os.open(f"{folder}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fresh = not os.fstat(fd).st_size
         if fresh:
-            note(fd, 0, 0, bell)  # a full disk must be found now, not when the job runs
-        if _take_right(folder, order):
+            note(fd, 0, 0, call_signal)  # a full disk must be found now, not when the job runs
+        if _take_fence(folder, order):
             if not fresh:
-                _note_or_give_back(fd, bell, f"{folder}/{RIGHT}{order}")
+                _note_or_give_back(fd, call_signal, f"{folder}/{FENCE}{order}")
             return fd
     except OSError:
         os.close(fd)
@@ -89,48 +90,48 @@ def begin(folder: str, order: int, bell: int) -> int | None:
     return None
 
 
-def _take_right(folder: str, order: int) -> bool:
+def _take_fence(folder: str, order: int) -> bool:
     try:
-        os.link(f"{folder}/{LOCK}", f"{folder}/{RIGHT}{order}")
+        os.link(f"{folder}/{LOCK}", f"{folder}/{FENCE}{order}")
     except FileExistsError:
         return False
     return True
 
 
-def _note_or_give_back(lock: int, bell: int, right: str) -> None:
+def _note_or_give_back(lock: int, call_signal: int, fence: str) -> None:
     try:
-        note(lock, 0, 0, bell)
+        note(lock, 0, 0, call_signal)
     except OSError:  # some file systems need room for what is written over as well
-        os.unlink(right)
+        os.unlink(fence)
         raise
 
 
-def note(lock: int, pid: int, started_us: int, bell: int) -> None:
+def note(lock: int, pid: int, started_us: int, call_signal: int) -> None:
     """Note the job's pid, when it began (µs, 0 before) and the signal that makes the shim look for ``stop``.
 
     A shim of a version before has no third number: its signal is SIGTERM.
     """
-    os.pwrite(lock, (b"%d %d %d" % (pid, started_us, bell)).ljust(NOTE - 1) + b"\n", 0)
+    os.pwrite(lock, (b"%d %d %d" % (pid, started_us, call_signal)).ljust(NOTE - 1) + b"\n", 0)
 
 
-def put_by(folder: str, spare: str) -> None:
-    """Make the folder of a run that is over, and its lock, a spare one. Raises OSError when that is not to be.
+def recycle(folder: str, pooled: str) -> None:
+    """Move the folder of a run that is over, with its lock, into the pool. Raises OSError when it does not fit there.
 
-    That is for runs whose first order was taken and came to an end. After any other a shim may still come for an order
-    that was denied, and must find that it was; and the lock of one that was lost has a note that looks like a true one.
+    Only runs whose first order was taken and came to an end fit. After any other a shim may still come for an order
+    that was denied, and must find that it was; and the lock of a lost run has a note that looks like a true one.
     """
     names = os.listdir(folder)
     if SPOOL in names:
         raise OSError(errno.EBUSY, "its spool is still to be read in", folder)
-    if END not in names or f"{RIGHT}0" not in names or f"{RIGHT}1" in names:
+    if END not in names or fences(names) != [f"{FENCE}0"]:
         raise OSError(errno.EINVAL, "it was not simply begun and ended", folder)
-    for name in (f"{RIGHT}0", END):
+    for name in (f"{FENCE}0", END):
         if not os.path.samefile(f"{folder}/{name}", f"{folder}/{LOCK}"):
             raise OSError(errno.EINVAL, "its end is not in its lock", folder)
     for name in names:
         if name != LOCK:
             os.unlink(f"{folder}/{name}")
-    os.rename(folder, spare)
+    os.rename(folder, pooled)
 
 
 def remove(folder: str) -> bool:
@@ -144,22 +145,46 @@ def remove(folder: str) -> bool:
     return True
 
 
-def deny_right(folder: str, order: int) -> bool:
-    """Say that this order is never to be started. False: a shim was first. Raises OSError: it is not said."""
+def fences(names: list[str]) -> list[str]:
+    """Return those of a folder's names that are fences."""
+    return [name for name in names if name.startswith((FENCE, FENCE_VERSION_1))]
+
+
+def last_order(folder: str) -> tuple[int, bool]:
+    """Return the number of the last order that has a fence (-1: none), and whether a shim has made it.
+
+    What akjobd denies or withdraws is a link. The folder is read once: a shim may make a fence at any moment.
+    """
     try:
-        os.symlink(NOBODY, f"{folder}/{RIGHT}{order}")
-    except FileExistsError:
-        return False
+        found = fences(os.listdir(folder))
+    except FileNotFoundError:
+        found = []
+    last = max([int(name.rpartition(".")[2]) for name in found], default=-1)
+    return last, any(name.endswith(f".{last}") and not os.path.islink(f"{folder}/{name}") for name in found)
+
+
+def deny(folder: str, order: int) -> bool:
+    """Make the fence so that no shim may ever start this order. False: a shim was first. Raises OSError: not made.
+
+    An order may be with a shim of version 1 still, which knows one of the two names alone.
+    """
+    for name in (FENCE, FENCE_VERSION_1):
+        try:
+            os.symlink(NO_SHIM, f"{folder}/{name}{order}")
+        except FileExistsError:
+            if not os.path.islink(f"{folder}/{name}{order}"):
+                return False
     return True
 
 
-def withdraw_right(folder: str, order: int) -> None:
-    """Take back the right from a shim that was called back and is gone: the next order has the next number."""
-    temporary = f"{folder}/.{RIGHT}{order}"
-    if os.path.lexists(temporary):
-        os.unlink(temporary)
-    os.symlink(NOBODY, temporary)
-    os.rename(temporary, f"{folder}/{RIGHT}{order}")
+def withdraw(folder: str, order: int) -> None:
+    """Take the fence from a shim that was called back and is gone: the next order has the next number."""
+    for name in (FENCE, FENCE_VERSION_1):
+        temporary = f"{folder}/.{name}{order}"
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        os.symlink(NO_SHIM, temporary)
+        os.rename(temporary, f"{folder}/{name}{order}")
 
 
 def write_end(folder: str, lock: int, data: bytes) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Give = Callable[[Callable[[], Any], Callable[[Any], None], Callable[[Exception], None]], None]
 
-SPARES = 64
+POOL_SIZE = 64
 """So many folders are put by at most: more than there are between two runs' ends and beginnings in a burst."""
 
 _QUIET_US = 250_000
@@ -53,7 +53,7 @@ class FolderRecycler:
         """Have done what is to be done now; call it at :attr:`due_us` again."""
         if self._over:
             runs, self._over = self._over, []
-            self._give(lambda: _put_by(self._paths, runs), self._left, self._failed)
+            self._give(lambda: _recycle(self._paths, runs), self._left, self._failed)
             self._quiet_from_us = now_us + _QUIET_US
         if self._rubbish:
             # In a burst disk and processors have better to do. A clock that was set back makes nobody wait.
@@ -78,17 +78,17 @@ class FolderRecycler:
                 sock.send(b'{"v":1,"spool":"%b"}\n' % run.encode())
 
 
-def _put_by(paths: Paths, runs: list[str]) -> list[str]:
+def _recycle(paths: Paths, runs: list[str]) -> list[str]:
     """Put folders of runs by for others, as far as some are wanted; return those that are left to be removed."""
     try:
-        os.makedirs(paths.spares, 0o700, exist_ok=True)
-        wanted = max(0, SPARES - len(os.listdir(paths.spares)))
+        os.makedirs(paths.folder_pool, 0o700, exist_ok=True)
+        wanted = max(0, POOL_SIZE - len(os.listdir(paths.folder_pool)))
     except OSError:
         return runs
     left = runs[wanted:]
     for run in runs[:wanted]:
         try:
-            folder.put_by(f"{paths.runs}/{run}", f"{paths.spares}/{run}")
+            folder.recycle(f"{paths.runs}/{run}", f"{paths.folder_pool}/{run}")
         except OSError:  # var/runs is on another file system, or the folder is not fit for it
             left.append(run)
     return left

@@ -45,21 +45,21 @@ def run_here(spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str, A
         collector = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         collector.bind(socket_address(stand_in.collector_socket))
         collector.listen(1)
-        nursery = ZygoteClient(stand_in, rehearse=False)
-        stack.callback(nursery.close)
+        zygote = ZygoteClient(stand_in, warm_up=False)
+        stack.callback(zygote.close)
         instant = time.time_ns() // 1000
         run = f"here-{os.getpid()}"
         one_order = order.make(
             spec, paths, config, run=run, slot_us=instant, attempt=1, trigger="manual", kwargs=kwargs
         ) | {
             "folder": str(stand_in.runs / run),
-            "spares": "",
+            "pool": "",
             "shims": _address(stand_in.shims_socket),
             "collector": _address(stand_in.collector_socket),
         }
         folder.make(one_order["folder"])  # there may be a word for the shim before it comes to that
-        nursery.send([order.encode(one_order)])
-        shim = _shim(nursery)
+        zygote.send([order.encode(one_order)])
+        shim = _shim(zygote)
         stack.callback(os.close, shim.pidfd)
         follower = _Follower(collector, shim, str(stand_in.runs / run), signals)
         end = follower.follow()
@@ -91,16 +91,16 @@ def _address(path: Path) -> str:
     return socket_address(path).replace("/proc/self/", f"/proc/{os.getpid()}/", 1)
 
 
-def _shim(nursery: ZygoteClient) -> Spawned:
+def _shim(zygote: ZygoteClient) -> Spawned:
     while True:
-        select.select([nursery.fileno(), nursery.pidfd], [], [])
-        for answer in nursery.heard():
+        select.select([zygote.fileno(), zygote.pidfd], [], [])
+        for answer in zygote.heard():
             if not isinstance(answer, Spawned):
                 continue
             if answer.failed or answer.pidfd < 0:
                 raise _unable(answer.failed or "its shim ended before it began")
             return answer
-        if nursery.ended():
+        if zygote.ended():
             raise _unable("the process that forks could not be started")
 
 
@@ -114,7 +114,7 @@ class _Follower:
     def __init__(self, listener: socket.socket, shim: Spawned, where: str, signals: int) -> None:
         self._listener = listener
         self._shim = shim.pidfd
-        self._bell = shim.bell
+        self._call_signal = shim.call_signal
         self._where = where
         self._signals = signals
         self._asked = False
@@ -202,7 +202,7 @@ class _Follower:
         with suppress(OSError):  # a full disk: the shim ends the run all the same, and cannot say why
             folder.write(self._where, folder.STOP, folder.stop_text("cancelled", reason, kill=kill))
         with suppress(ProcessLookupError):  # it has just ended
-            signal.pidfd_send_signal(self._shim, self._bell)
+            signal.pidfd_send_signal(self._shim, self._call_signal)
 
     def _show(self, line: dict[str, Any]) -> None:
         """Print a line where it belongs. What cannot be written ends the run: nobody would see what it does."""

@@ -9,7 +9,7 @@ An order is a dictionary of plain types (``marshal`` carries it), so that the re
 | ``token`` | which order of this run: a run whose order was lost gets another one, with the next number |
 | ``start_us`` | the gate: not before this wall-clock instant (µs); 0 is at once |
 | ``import_ahead``, ``lead_us`` | whether the code is imported before the gate |
-| ``folder``, ``spares`` | the run's folder; where there may be one to be taken for it |
+| ``folder``, ``pool`` | the run's folder; where there may be one to be taken for it |
 | ``shims``, ``collector`` | where to send notices and lines |
 | ``root``, ``cwd``, ``pythonpath``, ``interpreter``, ``setup`` | where code is looked for, and by which Python |
 | ``code``, ``args``, ``kwargs`` | ``("callable", target)``, ``("dill", path, sha256, python)``, ``("command", argv)`` |
@@ -78,7 +78,7 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "import_ahead": policy.lead_us > 0 and not isinstance(spec.code, Command),
         "lead_us": policy.lead_us,
         "folder": f"{paths.runs}/{run}",
-        "spares": str(paths.spares),
+        "pool": str(paths.folder_pool),
         "shims": socket_address(paths.shims_socket),
         "collector": socket_address(paths.collector_socket),
         "root": root,

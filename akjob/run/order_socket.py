@@ -3,7 +3,7 @@
 Whoever reads first has the order: the zygote, which forks a shim for it, or a shim that is done with its run. So in a
 burst a shim looks after one run after another, and most of what a fork costs is paid once;
 :class:`AdmissionLimit` keeps their number to what the processors have a use for. What is said back is one
-packet: ``forked RUN PID BELL LEFT`` with a pidfd of the shim beside it, or ``failed RUN why``.
+packet: ``forked RUN PID CALL LEFT`` with a pidfd of the shim beside it, or ``failed RUN why``.
 
 Part of the zygote: it imports next to nothing.
 """
@@ -50,11 +50,11 @@ def take(control: _socket.socket, flags: int = 0) -> dict[str, Any] | None:
     return order
 
 
-def answer(control: _socket.socket, run: str, pid: int, pidfd: int, bell: int, left: str) -> None:  # noqa: PLR0913, PLR0917
+def answer(control: _socket.socket, run: str, pid: int, pidfd: int, call_signal: int, left: str) -> None:  # noqa: PLR0913, PLR0917
     """Tell akjobd which shim has a run. It may be gone."""
     beside = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pidfd.to_bytes(_INT, sys.byteorder))
     try:
-        control.sendmsg([f"forked {run} {pid} {bell} {left}".encode()], [beside])
+        control.sendmsg([f"forked {run} {pid} {call_signal} {left}".encode()], [beside])
     except OSError:
         return  # the akjobd that sent the order is gone; the next one finds the shim by its lock
 

@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-BELLS = tuple(range(_signal.SIGRTMIN, min(_signal.SIGRTMIN + 28, _signal.SIGRTMAX + 1)))
+CALL_SIGNALS = tuple(range(_signal.SIGRTMIN, min(_signal.SIGRTMIN + 28, _signal.SIGRTMAX + 1)))
 """Real-time signals. Each run of a shim has the next one: what was meant for a run before cannot reach this one."""
 
 END_VERSION = 1
@@ -43,14 +43,14 @@ _MOST_RUNS = 64
 _TELLABLE = 1 << 14
 _SETTLE_S = 0.02
 _LISTEN_S = 0.05
-_CROWDING_S = 0.2
+_BUSY_S = 0.2
 
 
-def main(order: dict[str, Any], control: _socket.socket, crowd: order_socket.AdmissionLimit) -> NoReturn:
+def main(order: dict[str, Any], control: _socket.socket, admission: order_socket.AdmissionLimit) -> NoReturn:
     """Look after one run, from its order to its end, and after others that wait then; never returns."""
     code = 0
     try:
-        crowd.enter()
+        admission.enter()
         os.setsid()
         linux.adopt_orphans()
         linux.precise_timers()
@@ -58,7 +58,7 @@ def main(order: dict[str, Any], control: _socket.socket, crowd: order_socket.Adm
         notices = Notices(control, order["shims"])
         for left in range(_MOST_RUNS, 0, -1):  # there is no garbage collection here
             linux.set_title(f"akjob: shim of {order['job']} {order['run']}")
-            shim = Shim(order, control, bell, notices, crowd)
+            shim = Shim(order, control, bell, notices, admission)
             shim.live()
             following = shim.next_order() if left > 1 else None
             if following is None:
@@ -86,7 +86,7 @@ class Wakeup:
     def __init__(self) -> None:
         self.fd, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.rung: set[int] = set()
-        self.call = BELLS[0]
+        self.call = CALL_SIGNALS[0]
         self.used = [self.call]
         for number in (_signal.SIGCHLD, _signal.SIGTERM, self.call):
             self._listen(number)
@@ -111,7 +111,7 @@ class Wakeup:
 
     def next_call(self) -> None:
         """Go on to the signal of the next run; the one before is not heard any more."""
-        before, self.call = self.call, BELLS[(BELLS.index(self.call) + 1) % len(BELLS)]
+        before, self.call = self.call, CALL_SIGNALS[(CALL_SIGNALS.index(self.call) + 1) % len(CALL_SIGNALS)]
         self._listen(self.call)
         if self.call not in self.used:
             self.used.append(self.call)
@@ -176,10 +176,10 @@ class Shim:
         control: _socket.socket,
         bell: Wakeup,
         notices: Notices,
-        crowd: order_socket.AdmissionLimit,
+        admission: order_socket.AdmissionLimit,
     ) -> None:
         self.order = order
-        self.crowd = crowd
+        self.admission = admission
         self.looked_after_at = self.settles_at = self.listens_at = 0.0
         self.control = control
         self.bell = bell
@@ -216,7 +216,7 @@ class Shim:
     def live(self) -> None:
         """Run the whole life. SystemExit when another already has the right to this order."""
         try:
-            folder.make(self.folder, self.order["spares"])
+            folder.make(self.folder, self.order["pool"])
             lock = folder.begin(self.folder, self.order["token"], self.bell.call)
         except OSError as error:
             why = f"{error.strerror or error}: {error.filename or self.folder}"
@@ -302,7 +302,7 @@ class Shim:
                     os.close(fd)
                 for one in (self.control, self.notices, self.channel):
                     one.close()
-                self.crowd.leave()
+                self.admission.leave()
                 child.main(self.order, job_end, out_end, err_end, me, self.bell.used, gated=self.gated)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGTERM,))
         job_end.close()
@@ -406,13 +406,13 @@ class Shim:
 
         Neither counts for long: a collector that is away, a job that never sleeps must not keep others from starting.
         """
-        if not self.crowd.counted or now < self.settles_at:
+        if not self.admission.counted or now < self.settles_at:
             return
         soon = not self.pid or linux.is_runnable(self.pid)
-        if soon and now < self.looked_after_at + _CROWDING_S:
+        if soon and now < self.looked_after_at + _BUSY_S:
             self.settles_at = now + _SETTLE_S
         else:
-            self.crowd.settle()
+            self.admission.settle()
 
     def _told_to_stop(self, now: float) -> None:
         if not self.released and self.pid:
@@ -464,7 +464,7 @@ class Shim:
 
     def _timeout(self, now: float) -> float | None:
         """Return how long nothing needs to be done unless something happens, seconds."""
-        times = [self.settles_at] if self.crowd.counted else []
+        times = [self.settles_at] if self.admission.counted else []
         if self._at_gate():
             # The wall clock can be set while this waits, so a long wait is looked at now and then.
             left = (self.order["start_us"] - time.time_ns() // 1000) / 1e6
@@ -681,7 +681,7 @@ class Shim:
             self.last = self.last or _signal.SIGTERM in self.bell.rung
             self.bell.rung.clear()  # the run is over, whatever is wanted of it
             deadlines = [moment for moment in (self.sender.deadline(now),) if moment is not None]
-            if self.crowd.counted:
+            if self.admission.counted:
                 deadlines.append(self.settles_at)
             if not written or self.sender.silent(now):
                 deadlines.append(now + _RETRY_S)

@@ -6,9 +6,9 @@ Nothing here decides anything. Each run that was ordered sooner or later becomes
 | what is found | what it means |
 |---|---|
 | ``end.json`` | the run has ended |
-| no end, a shim has the right to start, its lock is held | it runs; its shim is adopted |
-| no end, a shim has the right, the lock is free | lost: the shim was killed, and the kernel killed the job with it |
-| no shim has the right | never started: akjobd takes the right itself, so that it stays so |
+| no end, a shim has made the fence, its lock is held | it runs; its shim is adopted |
+| no end, a shim has made the fence, the lock is free | lost: the shim was killed, and its job with it |
+| no shim has made the fence | never started: akjobd makes the fence itself, so that it stays so |
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ class Trouble(Struct, frozen=True):
 class ShimHandle(Struct):
     """One run: ``pidfd`` of its shim (-1: not known), what the shim was told last, whether its end is known.
 
-    ``gone`` says that the shim is not there any more, or not for this run; ``bell`` is the signal that it listens to.
+    ``gone``: the shim is not there any more, or not for this run. ``call_signal`` is the signal that it listens to.
     """
 
     run: str
     order: dict[str, Any] | None = None
     shim_pid: int = 0
     pidfd: int = -1
-    bell: int = signal.SIGTERM
+    call_signal: int = signal.SIGTERM
     pid: int = 0
     started_us: int = 0
     token: int = 0
@@ -147,18 +147,18 @@ class ShimManager:
         """
         self.start_at_us = None
         try:
-            nursery = ZygoteClient(self._paths)
+            zygote = ZygoteClient(self._paths)
         except OSError as error:
             self.trouble = Trouble("zygote.ended", f"it cannot be started: {error.strerror}")
             self.start_at_us = self._now_us() + _QUICK_US
             return
-        self._zygote = nursery
+        self._zygote = zygote
         self.zygote_since_us = self._now_us()
         self._mind_zygote()
-        self._selector.register(nursery.pidfd, selectors.EVENT_READ, self._zygote_ended)
+        self._selector.register(zygote.pidfd, selectors.EVENT_READ, self._zygote_ended)
         backlog, self._backlog = self._backlog, []
         if backlog:
-            nursery.send(backlog)
+            zygote.send(backlog)
             self._mind_zygote()
 
     @property
@@ -170,11 +170,11 @@ class ShimManager:
         """Order runs; their claims are in the ledger."""
         encoded = []
         for one in orders:
-            ward = self._shims.setdefault(one["run"], ShimHandle(one["run"]))
-            self._unwatch(ward)  # a shim that came too late for the order before; it ends by itself
-            ward.order, ward.token, ward.answered, ward.sent_us = one, one["token"], False, self._now_us()
-            ward.ended = ward.gone = ward.forgotten = False
-            ward.started_us, ward.stop = 0, None
+            handle = self._shims.setdefault(one["run"], ShimHandle(one["run"]))
+            self._unwatch(handle)  # a shim that came too late for the order before; it ends by itself
+            handle.order, handle.token, handle.answered, handle.sent_us = one, one["token"], False, self._now_us()
+            handle.ended = handle.gone = handle.forgotten = False
+            handle.started_us, handle.stop = 0, None
             encoded.append(order.encode(one))
         if self._zygote is None:
             self._backlog += encoded
@@ -191,75 +191,75 @@ class ShimManager:
 
     def _mind_zygote(self) -> None:
         """Have the selector wait for what there is to be read from the zygote, and for room for what is to be sent."""
-        nursery = self._zygote
-        if nursery is None:
+        zygote = self._zygote
+        if zygote is None:
             return
         before, self._asked = (
             self._asked,
-            (selectors.EVENT_READ * self._hearing | selectors.EVENT_WRITE * nursery.wants_write),
+            (selectors.EVENT_READ * self._hearing | selectors.EVENT_WRITE * zygote.wants_write),
         )
         if before == self._asked:
             return
         if not before:
-            self._selector.register(nursery, self._asked, self._zygote_speaks)
+            self._selector.register(zygote, self._asked, self._zygote_speaks)
         elif self._asked:
-            self._selector.modify(nursery, self._asked, self._zygote_speaks)
+            self._selector.modify(zygote, self._asked, self._zygote_speaks)
         else:
-            self._selector.unregister(nursery)
+            self._selector.unregister(zygote)
 
     def _zygote_speaks(self, mask: int) -> None:
-        nursery = self._zygote
-        if nursery is None:
+        zygote = self._zygote
+        if zygote is None:
             return
         if mask & selectors.EVENT_WRITE:
-            nursery.flush()
+            zygote.flush()
             self._mind_zygote()
-        for answer in nursery.heard():
+        for answer in zygote.heard():
             if not isinstance(answer, Spawned):
                 self._notice(answer)
                 continue
             self._left(answer.left)
-            ward = self._shims.get(answer.run)
-            if ward is None:
+            handle = self._shims.get(answer.run)
+            if handle is None:
                 if answer.pidfd >= 0:
                     os.close(answer.pidfd)
                 continue
-            ward.answered = True
+            handle.answered = True
             if answer.failed:
-                self._never(ward, f"the zygote could not fork: {answer.failed}")
+                self._never(handle, f"the zygote could not fork: {answer.failed}")
             elif answer.pidfd < 0:
-                ward.shim_pid = answer.pid
-                self._shim_gone(ward)
+                handle.shim_pid = answer.pid
+                self._shim_gone(handle)
             else:
-                self._watch(ward, answer.pid, answer.pidfd, answer.bell)
+                self._watch(handle, answer.pid, answer.pidfd, answer.call_signal)
 
     def _left(self, run: str) -> None:
         """Take down that a shim is done with a run and has taken another one."""
-        ward = self._shims.get(run)
-        if ward is not None:
-            self._shim_ended(ward)
+        handle = self._shims.get(run)
+        if handle is not None:
+            self._shim_ended(handle)
 
     def _zygote_ended(self, _mask: int) -> None:
-        nursery = self._zygote
-        if nursery is None or not nursery.ended():
+        zygote = self._zygote
+        if zygote is None or not zygote.ended():
             return
         self._zygote_speaks(selectors.EVENT_READ)
-        self._let_go(nursery)
+        self._let_go(zygote)
         # What shims have said to it and was not read is lost with it; their folders have it all.
-        for ward in [ward for ward in self._shims.values() if ward.order is not None and not ward.ended]:
-            self._find_out(ward)
+        for handle in [handle for handle in self._shims.values() if handle.order is not None and not handle.ended]:
+            self._find_out(handle)
         if self._now_us() - self.zygote_since_us < _QUICK_US:
             self.trouble = Trouble("zygote.ended", "it ended as soon as it was started: see var/log/runs.err")
             self.start_at_us = self._now_us() + _QUICK_US
         else:
-            self.trouble = Trouble("zygote.ended", f"the zygote {nursery.pid} ended; another one is started")
+            self.trouble = Trouble("zygote.ended", f"the zygote {zygote.pid} ended; another one is started")
             self.start()
 
-    def _let_go(self, nursery: ZygoteClient) -> None:
+    def _let_go(self, zygote: ZygoteClient) -> None:
         if self._asked:
-            self._selector.unregister(nursery)
-        self._selector.unregister(nursery.pidfd)
-        nursery.close()
+            self._selector.unregister(zygote)
+        self._selector.unregister(zygote.pidfd)
+        zygote.close()
         self._zygote = None
         self._asked = 0
 
@@ -270,46 +270,41 @@ class ShimManager:
 
         ``running``: its start is in the ledger, so whatever its folder says, it cannot be started again.
         """
-        ward = self._shims.setdefault(run, ShimHandle(run))
+        handle = self._shims.setdefault(run, ShimHandle(run))
         if running and not os.path.isdir(self._folder(run)):
-            ward.ended = ward.gone = True
+            handle.ended = handle.gone = True
             self.happened.append(Lost(run, "its folder in var/runs is gone, and with it what became of it"))
             return
-        self._find_out(ward)
+        self._find_out(handle)
 
-    def _find_out(self, ward: ShimHandle) -> None:
-        ward.answered = True
-        if self._take_end(ward):
-            self._adopt(ward)  # it may still be waiting for its lines to be acknowledged
+    def _find_out(self, handle: ShimHandle) -> None:
+        handle.answered = True
+        if self._take_end(handle):
+            self._adopt(handle)  # it may still be waiting for its lines to be acknowledged
             return
-        self._settle(ward, "its order was lost with the zygote or akjobd")
+        self._settle(handle, "its order was lost with the zygote or akjobd")
 
-    def _settle(self, ward: ShimHandle, why_never: str) -> None:
+    def _settle(self, handle: ShimHandle, why_never: str) -> None:
         """Say what came of an order without an end: its shim lives, or is lost, or the order is never to be started."""
-        where = self._folder(ward.run)
+        where = self._folder(handle.run)
         try:
-            never = self._deny_right(where)
-        except OSError as error:  # var/ is full or read-only: a shim may still come and take the right
-            self._unsettled[ward.run] = why_never
+            never = self._deny(where)
+        except OSError as error:  # var/ is full or read-only: a shim may still come and make the fence
+            self._unsettled[handle.run] = why_never
             self._later(f"{where}: it cannot be settled who may start this run: {error.strerror}")
             return
         if never:
-            self._never(ward, why_never)
-        elif not self._adopt(ward):
-            ward.gone = True
-            if not self._take_end(ward):
-                self._lose(ward)
+            self._never(handle, why_never)
+        elif not self._adopt(handle):
+            handle.gone = True
+            if not self._take_end(handle):
+                self._lose(handle)
 
-    def _deny_right(self, where: str) -> bool:
-        """Say that the outstanding order is never to be started. False: a shim has the right to it, or was first.
-
-        What akjobd denies or withdraws is a link. The rights are read once: a shim may take one at any moment.
-        """
+    def _deny(self, where: str) -> bool:
+        """Deny the outstanding order for good. False: a shim has it, or was first."""
         folder.make(where)
-        rights = _rights(where)
-        if rights and not os.path.islink(f"{where}/{rights[-1]}"):
-            return False
-        return folder.deny_right(where, len(rights))
+        last, taken = folder.last_order(where)
+        return not taken and folder.deny(where, last + 1)
 
     def _later(self, trouble: str) -> None:
         self.trouble = Trouble("runs.unwritable", trouble)
@@ -324,27 +319,27 @@ class ShimManager:
         self.again_at_us = None
         unsettled, self._unsettled = self._unsettled, {}
         for run, why in unsettled.items():
-            ward = self._shims.get(run)
-            if ward is not None and not ward.ended:
-                self._settle(ward, why)
-                if ward.gone and ward.forgotten:
-                    self._clean(ward)
+            handle = self._shims.get(run)
+            if handle is not None and not handle.ended:
+                self._settle(handle, why)
+                if handle.gone and handle.forgotten:
+                    self._clean(handle)
         dying, self._dying = self._dying, set()
         for group in dying:
             cgroup.end(group)
         unsaid, self._unsaid = self._unsaid, set()
         for run in unsaid:
-            ward = self._shims.get(run)
-            if ward is not None and not ward.ended:
-                self._signal(ward)
+            handle = self._shims.get(run)
+            if handle is not None and not handle.ended:
+                self._signal(handle)
 
     def next_token(self, run: str) -> int:
         """Return the number that the next order of a run has to have."""
-        return len(_rights(self._folder(run)))
+        return folder.last_order(self._folder(run))[0] + 1
 
-    def _adopt(self, ward: ShimHandle) -> bool:
+    def _adopt(self, handle: ShimHandle) -> bool:
         """Find the living shim by the lock it holds. False: nobody holds it."""
-        where = self._folder(ward.run)
+        where = self._folder(handle.run)
         pid = _holder(where)
         if not pid:
             return False
@@ -355,89 +350,89 @@ class ShimManager:
         if _holder(where) != pid:  # it ended in between; the number may be another's by now
             os.close(pidfd)
             return False
-        ward.gone = False
-        job, started_us, bell = read_note(where)
-        self._watch(ward, pid, pidfd, bell)
-        if started_us and not ward.started_us and not ward.ended:
-            self._started(ward, job, started_us)
+        handle.gone = False
+        job, started_us, call_signal = read_note(where)
+        self._watch(handle, pid, pidfd, call_signal)
+        if started_us and not handle.started_us and not handle.ended:
+            self._started(handle, job, started_us)
         return True
 
-    def _watch(self, ward: ShimHandle, pid: int, pidfd: int, bell: int) -> None:
-        if ward.pidfd >= 0:
+    def _watch(self, handle: ShimHandle, pid: int, pidfd: int, call_signal: int) -> None:
+        if handle.pidfd >= 0:
             os.close(pidfd)
             return
-        ward.shim_pid, ward.pidfd, ward.bell = pid, pidfd, bell
-        self._selector.register(pidfd, selectors.EVENT_READ, lambda _mask: self._shim_ended(ward))
-        if ward.stop is not None:
-            self._signal(ward)
+        handle.shim_pid, handle.pidfd, handle.call_signal = pid, pidfd, call_signal
+        self._selector.register(pidfd, selectors.EVENT_READ, lambda _mask: self._shim_ended(handle))
+        if handle.stop is not None:
+            self._signal(handle)
 
-    def _unwatch(self, ward: ShimHandle) -> None:
-        if ward.pidfd >= 0:
-            self._selector.unregister(ward.pidfd)
-            os.close(ward.pidfd)
-            ward.pidfd = -1
+    def _unwatch(self, handle: ShimHandle) -> None:
+        if handle.pidfd >= 0:
+            self._selector.unregister(handle.pidfd)
+            os.close(handle.pidfd)
+            handle.pidfd = -1
 
-    def _shim_ended(self, ward: ShimHandle) -> None:
-        self._unwatch(ward)
-        self._shim_gone(ward)
+    def _shim_ended(self, handle: ShimHandle) -> None:
+        self._unwatch(handle)
+        self._shim_gone(handle)
 
-    def _shim_gone(self, ward: ShimHandle) -> None:
-        ward.gone = True
-        if not ward.ended and not self._take_end(ward):
-            self._settle(ward, "its shim ended before it began")
-        if ward.gone and ward.forgotten:
-            self._clean(ward)
+    def _shim_gone(self, handle: ShimHandle) -> None:
+        handle.gone = True
+        if not handle.ended and not self._take_end(handle):
+            self._settle(handle, "its shim ended before it began")
+        if handle.gone and handle.forgotten:
+            self._clean(handle)
 
-    def _take_end(self, ward: ShimHandle, told: str | None = None) -> bool:
+    def _take_end(self, handle: ShimHandle, told: str | None = None) -> bool:
         """Read ``end.json``, if it is there and was not read before; ``told`` is what it holds, from its writer."""
-        if ward.ended:
+        if handle.ended:
             return True
         try:
-            end = msgspec.json.decode(self._read_end(ward) if told is None else told)
+            end = msgspec.json.decode(self._read_end(handle) if told is None else told)
         except FileNotFoundError:
             return False
         except (OSError, msgspec.DecodeError):
             return False  # torn by a power cut: as if it had never been written
-        if end.get("run") != ward.run:
+        if end.get("run") != handle.run:
             return False  # a power cut has left what its file held for a run before
         if end.get("state") == "recalled":
-            if not ward.gone:
+            if not handle.gone:
                 return False  # the next order of this run needs the lock that this shim holds
-            where = self._folder(ward.run)
+            where = self._folder(handle.run)
             try:
-                folder.withdraw_right(where, len(_rights(where)) - 1)
+                folder.withdraw(where, folder.last_order(where)[0])
                 folder.put_away(where)
             except OSError as error:
-                self._unsettled[ward.run] = "called back"
+                self._unsettled[handle.run] = "called back"
                 self._later(f"{where}: what was called back cannot be put away: {error.strerror}")
                 return True
-        ward.ended = True
-        self.happened.append(Ended(ward.run, end))
+        handle.ended = True
+        self.happened.append(Ended(handle.run, end))
         return True
 
-    def _read_end(self, ward: ShimHandle) -> bytes:
-        with open(f"{self._folder(ward.run)}/{folder.END}", "rb") as file:
+    def _read_end(self, handle: ShimHandle) -> bytes:
+        with open(f"{self._folder(handle.run)}/{folder.END}", "rb") as file:
             return file.read()
 
-    def _never(self, ward: ShimHandle, reason: str) -> None:
-        ward.ended = ward.gone = True
-        self.happened.append(NeverStarted(ward.run, reason))
+    def _never(self, handle: ShimHandle, reason: str) -> None:
+        handle.ended = handle.gone = True
+        self.happened.append(NeverStarted(handle.run, reason))
 
-    def _lose(self, ward: ShimHandle) -> None:
-        ward.ended = ward.gone = True
+    def _lose(self, handle: ShimHandle) -> None:
+        handle.ended = handle.gone = True
         if self.groups is not None:
-            cgroup.end(self.groups.of(ward.run))
-            self._dying.add(self.groups.of(ward.run))
+            cgroup.end(self.groups.of(handle.run))
+            self._dying.add(self.groups.of(handle.run))
             self.again_at_us = self._now_us() + _QUICK_US
-        leftovers = end_leftovers(ward.run)
+        leftovers = end_leftovers(handle.run)
         reason = "its shim was killed, and with it what it knew of the run"
         if leftovers:
             reason += f"; {leftovers} process{'es' if leftovers > 1 else ''} that it left were killed"
-        self.happened.append(Lost(ward.run, reason, leftovers))
+        self.happened.append(Lost(handle.run, reason, leftovers))
 
-    def _started(self, ward: ShimHandle, pid: int, started_us: int) -> None:
-        ward.pid, ward.started_us = pid, started_us
-        self.happened.append(Started(ward.run, pid, ward.shim_pid, started_us))
+    def _started(self, handle: ShimHandle, pid: int, started_us: int) -> None:
+        handle.pid, handle.started_us = pid, started_us
+        self.happened.append(Started(handle.run, pid, handle.shim_pid, started_us))
 
     # -- notices ------------------------------------------------------------------------------------------------------
 
@@ -463,58 +458,58 @@ class ShimManager:
 
     def _notice(self, data: bytes) -> None:
         kind, run, shim_pid, *rest = data.decode("utf-8", "replace").split(" ", 3)
-        ward = self._shims.get(run)
-        if ward is None or ward.ended or not shim_pid.isdigit():
+        handle = self._shims.get(run)
+        if handle is None or handle.ended or not shim_pid.isdigit():
             return
-        ward.shim_pid = ward.shim_pid or int(shim_pid)
-        if kind == "started" and not ward.started_us:
+        handle.shim_pid = handle.shim_pid or int(shim_pid)
+        if kind == "started" and not handle.started_us:
             pid, _, started_us = rest[0].partition(" ")
-            self._started(ward, int(pid), int(started_us))
+            self._started(handle, int(pid), int(started_us))
         elif kind == "ended":
-            self._take_end(ward, rest[0] if rest else None)
+            self._take_end(handle, rest[0] if rest else None)
         elif kind == "unable":
             token, _, why = rest[0].partition(" ")
-            if int(token) == ward.token:
-                self._settle(ward, f"its shim could not begin: {why}")
+            if int(token) == handle.token:
+                self._settle(handle, f"its shim could not begin: {why}")
 
     # -- what akjobd tells --------------------------------------------------------------------------------------------
 
     def stop(self, run: str, state: str, reason: str, *, kill: bool = False) -> None:
         """Tell a run's shim to end it: the run then has ``state`` and ``reason``."""
-        ward = self._shims.get(run)
-        if ward is None or ward.ended:
+        handle = self._shims.get(run)
+        if handle is None or handle.ended:
             return
-        ward.stop = folder.stop_text(state, reason, kill=kill)
-        self._signal(ward)
+        handle.stop = folder.stop_text(state, reason, kill=kill)
+        self._signal(handle)
 
-    def _signal(self, ward: ShimHandle) -> None:
+    def _signal(self, handle: ShimHandle) -> None:
         """Leave the word in the folder, then call. Without a descriptor yet it is done when there is one."""
-        if ward.pidfd < 0 or ward.stop is None:
+        if handle.pidfd < 0 or handle.stop is None:
             return
-        where = self._folder(ward.run)
+        where = self._folder(handle.run)
         try:
             folder.make(where)  # the shim may just be being born
-            folder.write(where, folder.STOP, ward.stop)
+            folder.write(where, folder.STOP, handle.stop)
         except OSError as error:
-            if ward.stop.startswith(b"recalled"):  # without the word it would end as cancelled
-                self._unsaid.add(ward.run)
+            if handle.stop.startswith(b"recalled"):  # without the word it would end as cancelled
+                self._unsaid.add(handle.run)
                 self._later(f"{where}: the run cannot be called back: {error.strerror}")
                 return
         with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(ward.pidfd, ward.bell)
+            signal.pidfd_send_signal(handle.pidfd, handle.call_signal)
 
     def forget(self, run: str) -> None:
         """Let go of a run whose end is in the ledger: its folder goes when its shim is gone and its lines are safe."""
-        ward = self._shims.get(run)
-        if ward is None:
+        handle = self._shims.get(run)
+        if handle is None:
             return
-        ward.forgotten = True
-        if ward.gone or (ward.pidfd < 0 and not _holder(self._folder(run))):
-            self._clean(ward)
+        handle.forgotten = True
+        if handle.gone or (handle.pidfd < 0 and not _holder(self._folder(run))):
+            self._clean(handle)
 
-    def _clean(self, ward: ShimHandle) -> None:
-        self._remove(ward.run)
-        self._shims.pop(ward.run, None)
+    def _clean(self, handle: ShimHandle) -> None:
+        self._remove(handle.run)
+        self._shims.pop(handle.run, None)
 
     def sweep(self, open_runs: Callable[[str], bool]) -> None:
         """Remove folders of runs that have ended, whose shims are gone and whose spools were read in."""
@@ -532,15 +527,15 @@ class ShimManager:
         if self._zygote is None or self._zygote.unread:
             return
         latest = self._now_us() - _ANSWER_US
-        for ward in list(self._shims.values()):
-            if ward.order is not None and not (ward.answered or ward.ended) and ward.sent_us < latest:
-                self._find_out(ward)
+        for handle in list(self._shims.values()):
+            if handle.order is not None and not (handle.answered or handle.ended) and handle.sent_us < latest:
+                self._find_out(handle)
 
     def folders(self) -> set[str]:
         """Return the runs that have a folder."""
         return set(os.listdir(self._paths.runs))
 
-    def ward(self, run: str) -> ShimHandle | None:
+    def handle(self, run: str) -> ShimHandle | None:
         """Return what is known of a run."""
         return self._shims.get(run)
 
@@ -550,23 +545,13 @@ class ShimManager:
         self._notices.close()
         if self._zygote is not None:
             self._let_go(self._zygote)
-        for ward in self._shims.values():
-            if ward.pidfd >= 0:
-                self._selector.unregister(ward.pidfd)
-                os.close(ward.pidfd)
+        for handle in self._shims.values():
+            if handle.pidfd >= 0:
+                self._selector.unregister(handle.pidfd)
+                os.close(handle.pidfd)
 
     def _folder(self, run: str) -> str:
         return f"{self._runs}/{run}"
-
-
-def _rights(where: str) -> list[str]:
-    try:
-        return sorted(
-            (name for name in os.listdir(where) if name.startswith(folder.RIGHT)),
-            key=lambda name: int(name.removeprefix(folder.RIGHT)),
-        )
-    except FileNotFoundError:
-        return []
 
 
 def _holder(where: str) -> int:
@@ -584,10 +569,10 @@ def read_note(where: str) -> tuple[int, int, int]:
             end = msgspec.json.decode(text)
             ours = end.get("run") == os.path.basename(where)
             return (end["pid"] or 0, end["started_us"] or 0, signal.SIGTERM) if ours else (0, 0, signal.SIGTERM)
-        pid, started_us, *bell = map(int, text[: folder.NOTE].split())
+        pid, started_us, *call_signal = map(int, text[: folder.NOTE].split())
     except (OSError, ValueError):
         return 0, 0, signal.SIGTERM
-    return pid, started_us, bell[0] if bell else signal.SIGTERM
+    return pid, started_us, call_signal[0] if call_signal else signal.SIGTERM
 
 
 def end_leftovers(run: str) -> int:

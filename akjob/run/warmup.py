@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 _TURNS = 12
 _MOST_S = 2
-_MODULE = "akjob_rehearsal"
-_FOLDER = "rehearsal."
-_SPARES = "spares"
+_MODULE = "akjob_warmup"
+_FOLDER = "warmup."
+_POOL = "pool"
 
 
-def rehearse(parent: str, known: load.Known | None) -> None:
+def warm_up(parent: str, known: load.Known | None) -> None:
     """Go through some runs in a folder below ``parent``, which is made and removed.
 
     ``known`` is what Python finds by itself here; without it only shims are rehearsed: a job would have to find out.
@@ -45,17 +45,17 @@ def rehearse(parent: str, known: load.Known | None) -> None:
     _signal.alarm(_MOST_S)
     try:
         _clear_others(parent)
-        for path in (place, f"{place}/{_SPARES}"):
+        for path in (place, f"{place}/{_POOL}"):
             os.mkdir(path, 0o700)
         with open(f"{place}/{_MODULE}.py", "w", encoding="utf-8") as file:
             file.write("def nothing(): return None\n")
-        _rehearse_shims(place)
+        _warm_up_shims(place)
         if known is not None:
             # What `.pth` files execute is for each run, and not for all of them in here.
             lines, known.lines = known.lines, []
             try:
                 for turn in range(_TURNS):
-                    _rehearse_job(_order(place, turn), known)
+                    _warm_up_job(_order(place, turn), known)
             finally:
                 known.lines = lines
         _clear(place)
@@ -77,26 +77,26 @@ def _too_long(_number: int, _frame: object) -> None:
     raise _TooLongError
 
 
-def _rehearse_shims(place: str) -> None:
+def _warm_up_shims(place: str) -> None:
     collector = _fork_collector(place)
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    bell = shim.Wakeup()
-    crowd = order_socket.AdmissionLimit()
+    wakeup = shim.Wakeup()
+    admission = order_socket.AdmissionLimit()
     try:
         order: dict[str, Any] | None = _order(place, 0)
         for turn in range(1, _TURNS + 1):
             if order is None:
                 return
-            one = shim.Shim(order, theirs, bell, shim.Notices(theirs, order["shims"]), crowd)
+            one = shim.Shim(order, theirs, wakeup, shim.Notices(theirs, order["shims"]), admission)
             one.live()
             if turn < _TURNS:
                 ours.send(marshal.dumps(_order(place, turn)))
-            folder.put_by(one.folder, f"{place}/{_SPARES}/{one.run}")
+            folder.recycle(one.folder, f"{place}/{_POOL}/{one.run}")
             order = one.next_order()
             _hear(ours)
     finally:
-        bell.close()
-        crowd.leave()
+        wakeup.close()
+        admission.leave()
         ours.close()
         theirs.close()
         os.close(collector)
@@ -145,7 +145,7 @@ def _acknowledge(listener: _socket.socket) -> None:
     connection.close()
 
 
-def _rehearse_job(order: dict[str, Any], known_site: load.Known) -> None:
+def _warm_up_job(order: dict[str, Any], known_site: load.Known) -> None:
     """Go the job's way to its call, and put back what it changes."""
     if not known_site.holds({}):
         return  # something is being installed: each run finds out for itself
@@ -170,11 +170,11 @@ def _rehearse_job(order: dict[str, Any], known_site: load.Known) -> None:
 
 def _order(place: str, turn: int) -> dict[str, Any]:
     """Return an order as :mod:`akjob.run.order` makes them, of a job that does nothing."""
-    run = f"rehearsal-{turn}"
-    names = {"JOB": "rehearsal", "RUN": run, "SLOT": "2026-01-01T00:00:00.000000Z", "ATTEMPT": "1", "ROOT": place}
+    run = f"warmup-{turn}"
+    names = {"JOB": "warmup", "RUN": run, "SLOT": "2026-01-01T00:00:00.000000Z", "ATTEMPT": "1", "ROOT": place}
     return {
         "run": run,
-        "job": "rehearsal",
+        "job": "warmup",
         "attempt": 1,
         "trigger": "manual",
         "slot_us": 0,
@@ -183,7 +183,7 @@ def _order(place: str, turn: int) -> dict[str, Any]:
         "import_ahead": turn % 2 == 1,
         "lead_us": 0,
         "folder": f"{place}/{run}",
-        "spares": f"{place}/{_SPARES}",
+        "pool": f"{place}/{_POOL}",
         "shims": f"{place}/shims",
         "collector": f"{place}/collector",
         "root": place,

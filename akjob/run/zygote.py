@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def main(descriptor: int, rehearsed_in: str) -> None:
+def main(descriptor: int, warm_up_in: str) -> None:
     """Serve the orders that come on a descriptor until akjobd is gone, which is the end of its socket.
 
-    ``rehearsed_in`` is a folder for :mod:`akjob.run.warmup`; empty: there is but one run, and it must begin soon.
+    ``warm_up_in`` is a folder for :mod:`akjob.run.warmup`; empty: there is but one run, and it must begin soon.
     """
     control = _socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
@@ -38,8 +38,8 @@ def main(descriptor: int, rehearsed_in: str) -> None:
     site.setquit()
     site.setcopyright()
     site.sethelper()
-    if rehearsed_in:
-        warmup.rehearse(rehearsed_in, known_site)
+    if warm_up_in:
+        warmup.warm_up(warm_up_in, known_site)
     linux.set_title("akjob: zygote")
     # Shims belong to nobody here: the kernel takes their exit status.
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
@@ -47,10 +47,10 @@ def main(descriptor: int, rehearsed_in: str) -> None:
         _signal.signal(number, _signal.SIG_IGN)
     gc.disable()
     gc.freeze()
-    crowd = order_socket.AdmissionLimit()
+    admission = order_socket.AdmissionLimit()
     while (order := order_socket.take(control)) is not None:
-        _fork(control, crowd, order)
-        crowd.wait()
+        _fork(control, admission, order)
+        admission.wait()
 
 
 def _learn_site() -> load.Known | None:
@@ -72,18 +72,18 @@ def _learn_site() -> load.Known | None:
     return None if found is None else load.Known(*found)
 
 
-def _fork(control: _socket.socket, crowd: order_socket.AdmissionLimit, order: dict[str, Any]) -> None:
+def _fork(control: _socket.socket, admission: order_socket.AdmissionLimit, order: dict[str, Any]) -> None:
     try:
         pid = os.fork()
     except OSError as error:
         control.send(f"failed {order['run']} {error.strerror}".encode())
         return
     if pid == 0:
-        shim.main(order, control, crowd)
+        shim.main(order, control, admission)
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:  # it ended already, and the kernel has reaped it
         control.send(f"forked {order['run']} {pid} 0 ".encode())
         return
-    order_socket.answer(control, order["run"], pid, pidfd, shim.BELLS[0], "")
-    crowd.add(pid, pidfd)
+    order_socket.answer(control, order["run"], pid, pidfd, shim.CALL_SIGNALS[0], "")
+    admission.add(pid, pidfd)

@@ -34,21 +34,21 @@ _TITLE_ROOM = 240
 
 _BOOT = (
     "import sys; sys.path.insert(0, {home!r}); from akjob.run import child, zygote; "
-    "del sys.path[0]; child.LIBRARY_PATH = list(sys.path); zygote.main({descriptor}, {rehearsed_in!r})"
+    "del sys.path[0]; child.LIBRARY_PATH = list(sys.path); zygote.main({descriptor}, {warm_up_in!r})"
 )
 
 
 class Spawned(Struct, frozen=True):
     """The answer to an order: ``pid`` and ``pidfd`` of the shim (-1: it has ended already), or why not.
 
-    ``bell`` is the signal by which this run's shim is told that there is a word for it (:mod:`akjob.run.folder`);
-    ``left`` the run that it looked after before, and is done with.
+    ``call_signal`` makes this run's shim read ``stop`` in its folder (:mod:`akjob.run.folder`); ``left`` is the run
+    that it looked after before, and is done with.
     """
 
     run: str
     pid: int = 0
     pidfd: int = -1
-    bell: int = 0
+    call_signal: int = 0
     left: str = ""
     failed: str = ""
 
@@ -56,12 +56,12 @@ class Spawned(Struct, frozen=True):
 class ZygoteClient:
     """One zygote. When it ends, :attr:`pidfd` becomes readable: :meth:`close` this one and make another."""
 
-    def __init__(self, paths: Paths, *, rehearse: bool = True) -> None:
+    def __init__(self, paths: Paths, *, warm_up: bool = True) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._socket = ours
         self._outbox: deque[bytes] = deque()
-        rehearsed_in = str(paths.run_dir) if rehearse else ""
+        warm_up_in = str(paths.run_dir) if warm_up else ""
         home = str(Path(akjob.__file__).resolve().parent.parent)
         argv = [
             sys.executable,
@@ -70,7 +70,7 @@ class ZygoteClient:
             "-X",
             "utf8",
             "-c",
-            _BOOT.format(home=home, descriptor=_DESCRIPTOR, rehearsed_in=rehearsed_in),
+            _BOOT.format(home=home, descriptor=_DESCRIPTOR, warm_up_in=warm_up_in),
             "-" * _TITLE_ROOM,
         ]
         env = {key: value for key, value in os.environ.items() if not key.startswith("SUPERVISOR_")}
@@ -167,10 +167,10 @@ def _answer(text: str, ancillary: list[tuple[int, int, bytes]]) -> Spawned:
     kind, run, rest = text.split(" ", 2)
     if kind == "failed":
         return Spawned(run, failed=rest)
-    pid, bell, left = rest.split(" ")
+    pid, call_signal, left = rest.split(" ")
     pidfd = -1
     for level, kind_of, data in ancillary:
         if (level, kind_of) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             pidfd = array.array("i", data)[0]
             os.set_inheritable(pidfd, False)
-    return Spawned(run, int(pid), pidfd, int(bell), left)
+    return Spawned(run, int(pid), pidfd, int(call_signal), left)

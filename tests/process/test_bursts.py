@@ -47,13 +47,13 @@ def hand_over(place: Place, second: str, first: str = FIRST) -> tuple[dict[str, 
     place.define(first=first, second=second)
     before = place.run("first")
     shown = until(lambda: place.running(before))
-    bell = int((place.paths.runs / before / "lock").read_text().split()[2])
+    call_signal = int((place.paths.runs / before / "lock").read_text().split()[2])
     with zygote_held(place):
         run = place.run("second")
         (place.root / "go").touch()
         place.wait(before)
         until(lambda: place.running(run) or place.ended(run))
-    return shown, bell, run
+    return shown, call_signal, run
 
 
 def queue_up(place: Place, text: str, count: int, served: int) -> list[str]:
@@ -106,10 +106,10 @@ def test_what_the_shim_has_made_is_not_gone_through_by_the_job(place: Place) -> 
 
 def test_a_word_meant_for_the_run_before_does_not_reach_this_one(place: Place) -> None:
     """Each run of a shim has a signal of its own: a late one is not heard, the right one is."""
-    first, bell, run = hand_over(place, LONG)
+    first, call_signal, run = hand_over(place, LONG)
     shown = until(lambda: place.running(run))
     assert shown["shim_pid"] == first["shim_pid"]
-    os.kill(shown["shim_pid"], bell)
+    os.kill(shown["shim_pid"], call_signal)
     assert place.ask("stop", target="second", by="ada")["stopped"] == [run]
     row = place.wait(run)
     assert (row["state"], row["signal"], row["reason"]) == ("cancelled", signal.SIGTERM, "stopped by ada")
@@ -188,7 +188,7 @@ def test_an_order_of_an_akjobd_that_is_gone_is_not_taken(place: Place) -> None:
 
 def test_an_order_whose_shim_was_killed_before_it_said_so_is_found_out(root: Path) -> None:
     """Nobody hears of such a shim; after a while it is asked what became of its order."""
-    here = Place(root, AKJOB_FAULTPOINTS=str(root / "points"))
+    here = Place(root, AKJOB_FAILPOINTS=str(root / "points"))
     points = Points(root / "points", "taken")
     try:
         here.start()

@@ -74,7 +74,7 @@ class Points:
 @pytest.fixture
 def place(root: Path) -> Iterator[Place]:
     """Yield a root whose processes stop at fault points."""
-    here = Place(root, AKJOB_FAULTPOINTS=str(root / "points"))
+    here = Place(root, AKJOB_FAILPOINTS=str(root / "points"))
     yield here
     here.stop()
 

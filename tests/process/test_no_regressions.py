@@ -279,9 +279,9 @@ def test_a_run_makes_no_file_where_one_can_be_had(place: Place) -> None:
     place.define(job='callable = "builtins:dict"\n')
 
     def inodes() -> set[int]:
-        until(lambda: len(os.listdir(place.paths.spares)) == 1 and not os.listdir(place.paths.runs))
-        (spare,) = place.paths.spares.iterdir()
-        return {spare.stat().st_ino, *(file.stat().st_ino for file in spare.iterdir())}
+        until(lambda: len(os.listdir(place.paths.folder_pool)) == 1 and not os.listdir(place.paths.runs))
+        (pooled,) = place.paths.folder_pool.iterdir()
+        return {pooled.stat().st_ino, *(file.stat().st_ino for file in pooled.iterdir())}
 
     place.wait(place.run("job"))
     first = inodes()

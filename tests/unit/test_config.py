@@ -62,7 +62,7 @@ def test_every_place_is_below_the_root() -> None:
         "var": "var",
         "runs": "var/runs",
         "run_dir": "var/run",
-        "spares": "var/run/spares",
+        "folder_pool": "var/run/pool",
         "log": "var/log/akjob.jsonl",
         "log_dir": "var/log",
         "archive": "var/log/archive",

@@ -18,8 +18,8 @@ RUN, OTHER = "01m8a3j1v6cjhywa", "01m8a3j1v6cjhywb"
 
 
 @pytest.fixture
-def wards(root: Path) -> Iterator[ShimManager]:
-    """Yield the wards of an akjobd that has just started, without a zygote."""
+def shims(root: Path) -> Iterator[ShimManager]:
+    """Yield the shims of an akjobd that has just started, without a zygote."""
     paths = Paths(root)
     paths.runs.mkdir(parents=True, exist_ok=True)
     with selectors.DefaultSelector() as selector:
@@ -34,42 +34,42 @@ def left(root: Path, run: str) -> None:
     path = Paths(root).runs / RUN
     path.mkdir()
     (path / folder.LOCK).write_bytes(json.dumps({"run": run, "state": "succeeded", "exit_code": 0}).encode())
-    for name in (f"{folder.RIGHT}0", folder.END):
+    for name in (f"{folder.FENCE}0", folder.END):
         (path / name).hardlink_to(path / folder.LOCK)
 
 
-def test_an_end_is_taken(wards: ShimManager, root: Path) -> None:
+def test_an_end_is_taken(shims: ShimManager, root: Path) -> None:
     """The run has ended while no akjobd was there."""
     left(root, RUN)
-    wards.find(RUN, running=True)
-    (what,) = wards.happened
+    shims.find(RUN, running=True)
+    (what,) = shims.happened
     assert isinstance(what, Ended)
     assert what.end["state"] == "succeeded"
 
 
 @pytest.mark.parametrize(("whose", "known"), [(RUN, [(RUN, 17, 5_000)]), (OTHER, [])])
 def test_a_start_is_known_from_an_end_that_has_no_name_yet(
-    wards: ShimManager, root: Path, whose: str, known: list[tuple[str, int, int]]
+    shims: ShimManager, root: Path, whose: str, known: list[tuple[str, int, int]]
 ) -> None:
     """Its shim lives and waits for room on the disk; until there is some the run counts as running."""
     path = Paths(root).runs / RUN
     path.mkdir()
     lock = path / folder.LOCK
     lock.write_bytes(json.dumps({"run": whose, "state": "succeeded", "pid": 17, "started_us": 5_000}).encode())
-    (path / f"{folder.RIGHT}0").hardlink_to(lock)
+    (path / f"{folder.FENCE}0").hardlink_to(lock)
     hold = f"import fcntl; f = open({str(lock)!r}, 'r+'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shim:
         assert shim.stdin is not None
         assert shim.stdout is not None
         shim.stdout.readline()
-        wards.find(RUN, running=False)
-        started = [(what.run, what.pid, what.started_us) for what in wards.happened if isinstance(what, Started)]
+        shims.find(RUN, running=False)
+        started = [(what.run, what.pid, what.started_us) for what in shims.happened if isinstance(what, Started)]
         shim.stdin.close()
     assert started == known
 
 
-def test_a_shim_that_takes_its_right_meanwhile_has_it(
-    wards: ShimManager, root: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_shim_that_makes_its_fence_meanwhile_has_it(
+    shims: ShimManager, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An order is denied by its own number, and not by the one that comes next when the shim was first."""
     path = Paths(root).runs / RUN
@@ -78,16 +78,16 @@ def test_a_shim_that_takes_its_right_meanwhile_has_it(
     def slowly(*arguments: str) -> None:
         make(*arguments)
         (path / folder.LOCK).touch()
-        (path / f"{folder.RIGHT}0").hardlink_to(path / folder.LOCK)
+        (path / f"{folder.FENCE}0").hardlink_to(path / folder.LOCK)
 
     monkeypatch.setattr(folder, "make", slowly)
-    wards.find(RUN, running=False)
-    assert sorted(one.name for one in path.iterdir()) == [folder.LOCK, f"{folder.RIGHT}0"]
-    assert [type(what) for what in wards.happened] == [Lost]
+    shims.find(RUN, running=False)
+    assert sorted(one.name for one in path.iterdir()) == [f"{folder.FENCE}0", folder.LOCK]
+    assert [type(what) for what in shims.happened] == [Lost]
 
 
-def test_an_end_of_another_run_is_none(wards: ShimManager, root: Path) -> None:
+def test_an_end_of_another_run_is_none(shims: ShimManager, root: Path) -> None:
     """A power cut can leave what the file held before: what came of this run is not known."""
     left(root, OTHER)
-    wards.find(RUN, running=True)
-    assert [type(what) for what in wards.happened] == [Lost]
+    shims.find(RUN, running=True)
+    assert [type(what) for what in shims.happened] == [Lost]
