@@ -23,9 +23,9 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
 from akjob.code.calls import JobCallable
 from akjob.config import Paths, find_root, load_config
 from akjob.errors import AkjobError
-from akjob.instants import from_datetime, from_text, to_datetime
+from akjob.instants import from_datetime, to_datetime
 from akjob.ledger import Reader
-from akjob.schedule import Memory, compile_schedule, next_slot
+from akjob.query.slots import slots_of
 from akjob.spec import Defaults, JobSpec, edit_file, parse_defaults, parse_job, to_toml, write_file
 from akjob.spec.model import DillFile
 from akjob.units import format_duration
@@ -345,15 +345,8 @@ class Job:
         # A program that asks without a time means this instant: the one clock read here.
         after_us = from_datetime(datetime.now(tz=UTC) if now is None else now)  # noqa: TID251
         spec = self._checked(self._text(self._known_file(), self._table()), self._known_file())
-        row = Reader(_paths().db).job(self._job_name())
-        if spec.runs is not None and row is not None and row["runs_started"] >= spec.runs:
-            return None
-        again_us, from_us = spec.schedule.again_after_us, after_us
-        if again_us is not None and row is not None:
-            from_us = from_text(row["again_from"] or row["first_loaded_at"])
-        memory = Memory(loaded_us=from_us, last_end_us=from_us)
-        slot = next_slot(compile_schedule(spec.schedule), after_us, memory)
-        return None if slot is None else to_datetime(slot)
+        slots = slots_of(spec, Reader(_paths().db).job(self._job_name()), after_us, 1)
+        return to_datetime(slots[0]) if slots else None
 
     schedule_run = next_run
 

@@ -10,6 +10,7 @@ from typing import IO, Any, TypeVar
 
 import click
 import msgspec
+from msgspec import Struct
 
 from akjob.cli import complain
 from akjob.config import Config, Paths, find_root, load_config
@@ -70,7 +71,7 @@ def log_elsewhere(paths: Paths, config: Config) -> AkjobError | None:
     )
 
 
-def say_json(*objects: Mapping[str, Any]) -> None:
+def say_json(*objects: Mapping[str, Any] | Struct) -> None:
     """Print each object as one line of JSON."""
     say(msgspec.json.encode(thing).decode() for thing in objects)
 

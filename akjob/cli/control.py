@@ -4,7 +4,7 @@ from typing import Any
 
 from akjob.config import Paths
 from akjob.control.server import Client
-from akjob.query.jobs import known_job, name_of_file
+from akjob.query.names import known_job, name_of_file
 
 
 def ask(paths: Paths, operation: str, **arguments: Any) -> dict[str, Any]:

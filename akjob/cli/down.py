@@ -8,6 +8,7 @@ from akjob.cli.draining import Signals, draining
 from akjob.cli.supervision import pid, shut_down
 from akjob.config import Paths
 from akjob.errors import AkjobError
+from akjob.query.orphans import runs
 
 
 def end(paths: Paths, signals: Signals, *, kill: bool) -> bool:
@@ -37,10 +38,10 @@ def command(*, kill: bool) -> None:
         if up and signals.ends:
             message = "the wait was cut short by a signal; akjobd still waits for its runs"
             raise AkjobError(message, hint="`akjob down` waits again, `akjob down --kill` ends them.")
-        alone = [] if drained else orphans.end(paths, signals, "akjob down --kill") if kill else orphans.runs(paths)
+        alone = [] if drained else orphans.end(paths, signals, "akjob down --kill") if kill else runs(paths)
     state = "is down" if up else f"is not up in {paths.root}"
     if alone:
-        names = ", ".join(f"{run['job']} {run['run']}" for run in alone)
+        names = ", ".join(f"{run.job} {run.run}" for run in alone)
         message = f"akjob {state}, but runs of it go on: {names}"
         hint = "`akjob down --kill` ends them; `akjob up` takes them over, and `akjob down` then waits for them."
         raise AkjobError(message, hint=hint)

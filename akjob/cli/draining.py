@@ -5,21 +5,23 @@ import select
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from time import monotonic
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 import click
+import msgspec
 
 from akjob.cli import complain
 from akjob.cli.common import now_us
-from akjob.cli.text import plural, span
 from akjob.config import Paths
 from akjob.control.server import ANSWER_S, Client
 from akjob.errors import AkjobError
 from akjob.instants import from_text
+from akjob.query.status import Running
+from akjob.query.text import plural, span
 
 _NO_DAEMON = 3
 
@@ -91,7 +93,7 @@ def _drain(paths: Paths, signals: Signals, asking: ExitStack, shown: "Waiting") 
                 shown.killing = True
                 asking.enter_context(Client(paths)).ask("drain", kill=True)
             if lister.fileno() in ready:
-                shown.show(lister.answer()["running"])
+                shown.show(msgspec.convert(lister.answer()["running"], list[Running]))
                 asked_at = None
             elif asked_at is None:
                 lister.ask("running")
@@ -118,7 +120,7 @@ class Waiting:
         self._terminal = sys.stderr.isatty()
         self._last: tuple[bool, tuple[str, ...]] | None = None
 
-    def show(self, running: Sequence[Mapping[str, Any]]) -> None:
+    def show(self, running: Sequence[Running]) -> None:
         """Show the runs as they are now; nothing where there are none."""
         if not running:
             return
@@ -127,7 +129,7 @@ class Waiting:
             columns = shutil.get_terminal_size().columns
             click.echo("\r\x1b[K" + text[: columns - 1], nl=False, err=True)
             return
-        state = (self.killing, tuple(sorted(run["run"] for run in running)))
+        state = (self.killing, tuple(sorted(run.run for run in running)))
         if state != self._last:
             click.echo(text, err=True)
         self._last = state
@@ -138,12 +140,12 @@ class Waiting:
             click.echo("\r\x1b[K", nl=False, err=True)
 
 
-def describe(running: Sequence[Mapping[str, Any]], now: int, *, killing: bool) -> str:
+def describe(running: Sequence[Running], now: int, *, killing: bool) -> str:
     """Say in one line what is waited for: ``Waiting for 2 runs: reports/nightly (2 min), load (5 s); Ctrl-C …``."""
     names = []
-    for run in sorted(running, key=lambda run: run["started_at"] or "~"):
-        age = f" ({span(max(0, now - from_text(run['started_at'])))})" if run["started_at"] else ""
-        names.append(f"{run['job']}{age}")
+    for run in sorted(running, key=lambda run: run.started_at or "~"):
+        age = f" ({span(max(0, now - from_text(run.started_at)))})" if run.started_at else ""
+        names.append(f"{run.job}{age}")
     if killing:
         return f"Ending {plural(len(names), 'run')}: {', '.join(names)}"
     return f"Waiting for {plural(len(names), 'run')}: {', '.join(names)}; Ctrl-C ends them"

@@ -7,7 +7,7 @@ import click
 from akjob.cli.common import find_paths
 from akjob.config import Paths
 from akjob.jobset.scan import is_job_path
-from akjob.query.jobs import has_file, names_meant, unknown_job
+from akjob.query.names import has_file, names_meant, unknown_job
 
 
 def job_file(paths: Paths, wanted: str) -> Path:

@@ -11,9 +11,9 @@ import click
 
 from akjob.cli import complain
 from akjob.cli.common import examples, find_paths
-from akjob.cli.text import plural
 from akjob.errors import AkjobError
 from akjob.imports import Import, Imported, Note
+from akjob.query.text import plural
 
 _ZONEINFO = "zoneinfo/"
 # where systemd looks for units, the first one wins

@@ -6,8 +6,11 @@ import click
 
 from akjob.cli.broken import lines as broken_lines
 from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
-from akjob.cli.text import Cell, plural, relative, stamp, state_cell, table
+from akjob.cli.text import Cell, state_cell, table
 from akjob.query.jobs import JobView, load
+from akjob.query.text import plural, relative, stamp
+
+_COLOURS = {"broken": "red", "disabled": "bright_black", "paused": "yellow", "done": "bright_black"}
 
 
 @click.command(
@@ -17,26 +20,26 @@ from akjob.query.jobs import JobView, load
     ),
 )
 @click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
-@click.option("--tag", "tags", metavar="TAG", multiple=True, help="Only jobs with this tag; of several, with all.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="Only jobs with this tag. Repeat to require several.")
 @json_option
 def command(patterns: tuple[str, ...], tags: tuple[str, ...], *, as_json: bool) -> None:
     """List the jobs with their state, next slot and last outcome.
 
-    PATTERN is a job's name, where * stands for anything. Times are in this machine's time zone.
+    PATTERN is a job's name, in which * stands for any characters. Times are in this machine's time zone.
     """
     paths = find_paths()
-    view = load(paths, settings(paths), now_us())
-    jobs = [job for name in view.names() if _wanted(job := view.job(name), patterns, tags)]
+    snapshot = load(paths, settings(paths), now_us())
+    jobs = [job for job in snapshot.jobs() if _wanted(job, patterns, tags)]
     if as_json:
-        say_json(*(job.as_json() for job in jobs))
+        say_json(*(job.listed() for job in jobs))
         return
     if not jobs:
-        click.echo("No jobs." if not (patterns or tags) else "No job fits.", err=True)
+        click.echo("No jobs." if not (patterns or tags) else "No job matches.", err=True)
         return
     say(table(("JOB", "STATE", "NEXT", "", "LAST", ""), map(_row, jobs), colour=colours()))
     broken = [job.refusal for job in jobs if job.refusal is not None]
     if broken:
-        say(["", *broken_lines(broken, view.now_us, colour=colours())])
+        say(["", *broken_lines(broken, snapshot.now_us, colour=colours())])
         click.echo(f"\n{plural(len(broken), 'job')} broken: `akjob validate` says why.", err=True)
 
 
@@ -59,18 +62,12 @@ def _row(job: JobView) -> tuple[str | Cell, ...]:
 
 
 def state_of(job: JobView) -> Cell:
-    """Say a job's state in a word or two; what needs a person comes first."""
-    words: list[str] = []
-    colour: str | None = None
-    if job.broken is not None:
-        words, colour = ["broken, last good runs" if job.broken.running_last_good else "broken"], "red"
-    elif job.spec is not None and not job.spec.enabled:
-        words, colour = ["disabled"], "bright_black"
-    elif job.pause is not None:
-        words, colour = ["paused"], "yellow"
-    elif job.runs_left == 0:
-        words, colour = ["done"], "bright_black"
+    """Return a job's state in a word or two, what needs a person first."""
+    state = job.state
+    colour = _COLOURS.get(state)
+    if job.broken is not None and job.broken.running_last_good:
+        state = "broken, last good runs"
     if job.running:
-        words.append("running" if job.running == 1 else f"running ({job.running})")
-        colour = colour or "blue"
-    return Cell(", ".join(words) or "ready", colour)
+        running = "running" if job.running == 1 else f"running ({job.running})"
+        return Cell(running if state == "ready" else f"{state}, {running}", colour or "blue")
+    return Cell(state, colour)

@@ -15,7 +15,7 @@ from akjob.errors import AkjobError
 from akjob.ledger import Reader
 from akjob.log.reading import read
 from akjob.log.reading.render import render
-from akjob.query.jobs import known_job, unknown_job
+from akjob.query.names import known_job, unknown_job
 
 _TAIL = 10  # so many lines of the past are shown before what is added, where nothing says since when
 _EXAMPLES = examples(

@@ -7,7 +7,7 @@ import click
 from akjob.cli.common import examples, find_paths
 from akjob.errors import AkjobError
 from akjob.jobset.scan import name_problem
-from akjob.query.jobs import name_of_file
+from akjob.query.names import name_of_file
 from akjob.spec.canonical import value_text
 
 _SKELETON = """\

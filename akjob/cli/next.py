@@ -20,10 +20,13 @@ from akjob.cli.common import (
     say_json,
     settings,
 )
-from akjob.cli.text import plural, relative, stamp, table
+from akjob.cli.text import table
 from akjob.errors import AkjobError, visible
 from akjob.instants import to_datetime
-from akjob.query.jobs import JobView, View, has_file, load, names_meant, slots_of
+from akjob.query.jobs import JobView, Snapshot, load
+from akjob.query.names import has_file, names_meant
+from akjob.query.slots import slots_of
+from akjob.query.text import plural, relative, stamp
 from akjob.schedule import get_zone
 from akjob.spec.model import JobSpec
 from akjob.validate import parse_file
@@ -83,13 +86,13 @@ class _Asker:
         self._now = now
         self._after_us = after_us
         self._count = count
-        self._view: View | None = None
+        self._snapshot: Snapshot | None = None
 
-    def _loaded(self) -> View:
-        if self._view is None:
+    def _loaded(self) -> Snapshot:
+        if self._snapshot is None:
             paths = find_paths()
-            self._view = load(paths, settings(paths), self._now)
-        return self._view
+            self._snapshot = load(paths, settings(paths), self._now)
+        return self._snapshot
 
     def named(self, name: str) -> Answer:
         """Answer for a FILE or a JOB: a file's name is a job's, too, where there is a job of exactly this name."""
@@ -105,8 +108,7 @@ class _Asker:
 
     def all_jobs(self) -> list[Answer]:
         """Answer for all jobs; a mistake that several of them have is said once."""
-        view = self._loaded()
-        jobs = [view.job(name) for name in view.names()]
+        jobs = self._loaded().jobs()
         broken = [job.refusal for job in jobs if job.spec is None and job.refusal is not None]
         for line in broken_lines(broken, self._now, colour=colours(sys.stderr)):
             click.echo(line, err=True)
@@ -126,8 +128,7 @@ class _Asker:
         spec = read_spec(Path(name))
         if spec is None:
             return Answer(job=Path(name).stem, slots=[], note="broken", broken=True)
-        count = self._count if spec.runs is None else min(self._count, spec.runs)
-        slots = slots_of(spec, None, self._after_us, count)
+        slots = slots_of(spec, None, self._after_us, self._count)
         note = "" if spec.enabled else "disabled"
         return Answer(job=Path(name).stem, slots=slots, zone=spec.schedule.zone, note=note)
 

@@ -4,10 +4,10 @@ import click
 
 from akjob.cli.common import examples, find_paths, moment, now_us
 from akjob.cli.control import ask, job_name
-from akjob.cli.text import stamp
 from akjob.errors import AkjobError
 from akjob.instants import to_text
-from akjob.query.jobs import user_name
+from akjob.query.names import user_name
+from akjob.query.text import stamp
 
 
 @click.command(

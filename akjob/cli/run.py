@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import click
+import msgspec
+from msgspec.structs import replace
 
 from akjob.cli import INTERRUPTED, complain
 from akjob.cli.common import colours, examples, find_paths, log_elsewhere, now_us, settings
-from akjob.cli.history import cause
-from akjob.cli.text import STATE_COLOURS, paint, span
+from akjob.cli.text import STATE_COLOURS, paint
 from akjob.config import Paths
 from akjob.control.server import Client
 from akjob.errors import AkjobError, visible
@@ -22,7 +23,10 @@ from akjob.instants import SECOND
 from akjob.ledger import Reader
 from akjob.log.reading import read
 from akjob.log.reading.render import is_output, render
-from akjob.query.jobs import load, user_name
+from akjob.query.jobs import load
+from akjob.query.names import user_name
+from akjob.query.runs import Outcome, exit_code, explain
+from akjob.query.text import span
 from akjob.toml.wire import to_json
 
 if TYPE_CHECKING:
@@ -119,7 +123,7 @@ class _End:
         self._client: Client | None = client
         self._run = run
         self._heard_at = 0.0
-        self.answer: Mapping[str, Any] | None = None
+        self.answer: Outcome | None = None
 
     def overdue(self) -> bool:
         """Ask whether it is known to have ended so long ago that no more lines will come."""
@@ -128,7 +132,7 @@ class _End:
             return False
         return monotonic() - self._heard_at > _LAST_LINES_S
 
-    def wait(self, logged: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def wait(self, logged: Outcome | None) -> Outcome:
         """Wait until akjobd says how it ended; where it is gone, what the log said counts, or else the ledger."""
         while self.answer is None:
             if logged is not None and self._client is None:
@@ -153,21 +157,21 @@ class _End:
             select.select([], [], [], patience_s)
 
     def _hear(self, answer: Mapping[str, Any]) -> None:
-        self.answer = answer
+        self.answer = msgspec.convert(answer, Outcome)
         self._heard_at = monotonic()
 
 
-def _follow(paths: Paths, client: Client, run: str, printer: "_Printer") -> Mapping[str, Any]:
+def _follow(paths: Paths, client: Client, run: str, printer: "_Printer") -> Outcome:
     """Print the run's lines until its last one; return how it ended."""
     end = _End(paths, client, run, "Its output is followed here all the same.")
-    last: Mapping[str, Any] | None = None
+    last: Outcome | None = None
     for line in read.follow(paths, run=run, stop=end.overdue):
         printer.line(line)
         if line.get("event") == "run.finished" and line.get("source") != "job":
-            last = line
+            last = msgspec.convert(line, Outcome)
             break
     ended = end.wait(last)
-    return ended if last is None else {**ended, "duration_s": last.get("duration_s")}
+    return ended if last is None else replace(ended, duration_s=last.duration_s)
 
 
 class _Printer:
@@ -276,23 +280,12 @@ def _amount(done: Any, total: Any) -> tuple[float | None, str]:
     return part, f"{part * 100:>3.0f} %"
 
 
-def exit_code_of(end: Mapping[str, Any]) -> int:
-    """Return what ``akjob run`` exits with: 0 when it succeeded, its non-zero exit code, 128 + signal, or 1."""
-    if end["state"] == "succeeded":
-        return 0
-    if end.get("exit_code"):
-        return int(end["exit_code"])
-    if end.get("signal"):
-        return 128 + int(end["signal"])
-    return 1
-
-
-def _say_end(end: Mapping[str, Any]) -> int:
-    """Say how the run ended, on standard error."""
-    state, code = str(end["state"]), exit_code_of(end)
-    parts = [paint(state, STATE_COLOURS.get(state), on=colours(sys.stderr))]
-    if end.get("duration_s") is not None:
-        parts.append(f"in {span(round(end['duration_s'] * SECOND))}")
-    why = cause(end) if code else ""
+def _say_end(end: Outcome) -> int:
+    """Print how the run ended to standard error; return the exit code."""
+    code = exit_code(end)
+    parts = [paint(end.state, STATE_COLOURS.get(end.state), on=colours(sys.stderr))]
+    if end.duration_s is not None:
+        parts.append(f"in {span(round(end.duration_s * SECOND))}")
+    why = explain(end) if code else ""
     click.echo(" ".join(parts) + (f": {visible(why)}" if why else ""), err=True)
     return code

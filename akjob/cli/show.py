@@ -8,13 +8,15 @@ import click
 from akjob.cli.broken import origin
 from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.list import state_of
-from akjob.cli.text import paint, relative, stamp, state_cell
+from akjob.cli.text import paint, state_cell
 from akjob.config import Paths
 from akjob.errors import AkjobError, visible
 from akjob.instants import from_text
 from akjob.jobset.git import Provenance, Revision
 from akjob.ledger import Reader
-from akjob.query.jobs import JobView, load, names_meant
+from akjob.query.jobs import JobView, load
+from akjob.query.names import names_meant
+from akjob.query.text import relative, stamp
 from akjob.schedule import describe, get_zone
 from akjob.spec import definition_table
 from akjob.spec.model import Command, DillFile, JobSpec
@@ -42,11 +44,11 @@ def command(job: str, run: str | None, *, as_json: bool) -> None:
     if run is not None:
         _show_at(paths, job, run, as_json=as_json)
         return
-    view = load(paths, settings(paths), now_us()).find(job)
+    found = load(paths, settings(paths), now_us()).find(job)
     if as_json:
-        say_json(_as_json(view, paths))
+        say_json(found.shown(Provenance(paths).refresh_now().commit))
     else:
-        say(_lines(view, paths, colour=colours()))
+        say(_lines(found, paths, colour=colours()))
 
 
 def _show_at(paths: Paths, job: str, run: str, *, as_json: bool) -> None:
@@ -75,21 +77,6 @@ def _commit(row: Mapping[str, Any]) -> str:
         return ""
     dirty = ", from which it differed" if row["git_dirty"] else ""
     return f", commit {row['git_commit']}{dirty}"
-
-
-def _as_json(job: JobView, paths: Paths) -> dict[str, Any]:
-    spec = job.spec
-    return {
-        **job.as_json(),
-        "description": spec.description if spec else "",
-        "tags": list(spec.tags) if spec else [],
-        "schedule": "; ".join(describe(spec.schedule, job.now_us)) if spec else "",
-        "definition": definition_table(spec) if spec else None,
-        "definition_sha256": spec.sha256 if spec else None,
-        "runs_started": job.runs_started,
-        "git_commit": Provenance(paths).refresh_now().commit,
-        "refused": job.refusal,
-    }
 
 
 def _lines(job: JobView, paths: Paths, *, colour: bool) -> list[str]:

@@ -4,7 +4,7 @@ import click
 
 from akjob.cli.common import examples, find_paths
 from akjob.cli.control import ask, job_name
-from akjob.query.jobs import user_name
+from akjob.query.names import user_name
 
 
 @click.command(name="stop", epilog=examples("akjob stop reports/nightly"))

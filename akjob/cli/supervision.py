@@ -14,9 +14,9 @@ from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import Any
 from xmlrpc.client import Fault, dumps, loads
 
-from akjob.cli.text import plural
 from akjob.config import Paths
 from akjob.errors import AkjobError
+from akjob.query.text import plural
 
 # supervisord binds "<file>.<pid>" and renames it; the whole must fit into sun_path, whose last byte is a zero.
 _LONGEST_ADDRESS = 107

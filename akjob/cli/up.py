@@ -20,11 +20,11 @@ from akjob.cli import complain, supervision
 from akjob.cli.common import find_paths, now_us, working_folder
 from akjob.cli.down import end
 from akjob.cli.draining import Signals
-from akjob.cli.text import plural
 from akjob.config import Paths
 from akjob.control.server import Client
 from akjob.errors import AkjobError
 from akjob.instants import to_text
+from akjob.query.text import plural
 from akjob.run.linux import die_with_parent
 
 _NO_DAEMON = 3

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from akjob.cli.common import colours, examples, find_paths, given_root, now_us, say, working_folder
-from akjob.cli.text import paint, plural
+from akjob.cli.text import paint
 from akjob.config import Paths, find_root
 from akjob.errors import AkjobError, Problem
+from akjob.query.text import plural
 from akjob.validate import render_github, render_json, render_sarif, render_text, validate
 
 if TYPE_CHECKING:

@@ -1,34 +1,32 @@
-"""The jobs as the reading commands see them: the folder, the ledger, and what follows from both. Needs no akjobd."""
+"""The jobs: what the folder and the ledger have of them, and what follows from both. Needs no akjobd."""
 
-import os
-import pwd
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from akjob.config import Config, Paths
-from akjob.control import server
-from akjob.errors import AkjobError
 from akjob.instants import from_text, to_text
 from akjob.jobset.loader import Loader
 from akjob.jobset.model import Broken, JobSet, LastGood, Refused
-from akjob.jobset.scan import SUFFIX, is_job_path
 from akjob.ledger import Reader
 from akjob.program import own_uid
-from akjob.schedule import Memory, compile_schedule, next_slots
+from akjob.query import broken as broken_files
+from akjob.query.broken import BrokenFile
+from akjob.query.names import names_meant, unknown_job
+from akjob.query.slots import runs_left, slots_of
+from akjob.schedule import describe
+from akjob.spec import definition_table
 from akjob.spec.model import JobSpec
 
 if TYPE_CHECKING:
     from akjob.jobset.git import Revision
 
-WRONG_USAGE = 2
-
 
 class Pause(Struct, frozen=True, kw_only=True):
-    """Why a job's slots pass by. ``until_us`` None means until it is resumed."""
+    """Why a job's slots are skipped. ``until_us`` None means until it is resumed."""
 
     since_us: int
     until_us: int | None
@@ -36,7 +34,37 @@ class Pause(Struct, frozen=True, kw_only=True):
     by: str
 
 
-class View(Struct, frozen=True, kw_only=True):
+class ListedJob(Struct, frozen=True, kw_only=True):
+    """A line of ``akjob list --json``. Instants are UTC text; ``running`` is a number of runs."""
+
+    job: str
+    file: str
+    enabled: bool | None
+    paused: bool
+    paused_until: str | None
+    pause_reason: str | None
+    paused_by: str | None
+    broken: bool
+    running: int
+    next: str | None
+    last_state: str | None
+    last_ended: str | None
+
+
+class ShownJob(ListedJob, frozen=True, kw_only=True):
+    """What ``akjob show --json`` prints. ``schedule`` is in words, ``definition`` resolved, both of what is loaded."""
+
+    description: str
+    tags: tuple[str, ...]
+    schedule: str
+    definition: dict[str, Any] | None
+    definition_sha256: str | None
+    runs_started: int
+    git_commit: str | None
+    refused: BrokenFile | None
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
     """All jobs at ``now_us``; ``rows`` are the ledger's, ``running`` counts the runs of each job.
 
     ``claimed`` has the slots still to come whose orders are out already, the first of each job that has one;
@@ -52,7 +80,7 @@ class View(Struct, frozen=True, kw_only=True):
     origins: Mapping[str, tuple[str | None, bool | None]] = {}
 
     def names(self) -> list[str]:
-        """All jobs, sorted; those that are broken and never were good, too."""
+        """Return all jobs, sorted; also those that are broken and never were good."""
         return sorted({*self.jobset.jobs, *self.jobset.broken})
 
     def job(self, name: str) -> "JobView":
@@ -68,12 +96,20 @@ class View(Struct, frozen=True, kw_only=True):
             origin=self.origins.get(name, (None, None)),
         )
 
+    def jobs(self) -> list["JobView"]:
+        """Return all jobs, sorted by name."""
+        return [self.job(name) for name in self.names()]
+
     def find(self, wanted: str) -> "JobView":
         """Return the job that a person means by ``wanted``: its name, or its file. Raises AkjobError (exit code 2)."""
         for candidate in names_meant(self.paths, wanted):
             if candidate in self.jobset.jobs or candidate in self.jobset.broken:
                 return self.job(candidate)
         raise unknown_job(wanted, self.names())
+
+    def broken(self) -> list[BrokenFile]:
+        """Return what was refused, by job."""
+        return [refusal for name in sorted(self.jobset.broken) if (refusal := self.job(name).refusal) is not None]
 
 
 class JobView(Struct, frozen=True, kw_only=True):
@@ -89,10 +125,10 @@ class JobView(Struct, frozen=True, kw_only=True):
     origin: tuple[str | None, bool | None] = (None, None)
 
     @property
-    def refusal(self) -> dict[str, Any] | None:
-        """What was refused, as ``status`` tells it; None for a job that is not broken."""
+    def refusal(self) -> BrokenFile | None:
+        """What was refused; None for a job that is not broken."""
         commit, dirty = self.origin
-        return None if self.broken is None else server.refusal(self.broken, commit, dirty=dirty)
+        return None if self.broken is None else broken_files.of_job(self.broken, commit, dirty=dirty)
 
     @property
     def pause(self) -> Pause | None:
@@ -113,11 +149,20 @@ class JobView(Struct, frozen=True, kw_only=True):
         return 0 if self.row is None else int(self.row["runs_started"])
 
     @property
-    def runs_left(self) -> int | None:
-        """How many slots ``runs`` still allows; None for no such limit."""
-        if self.spec is None or self.spec.runs is None:
-            return None
-        return max(0, self.spec.runs - self.runs_started)
+    def done(self) -> bool:
+        """Whether the job has had all its ``runs``."""
+        return self.spec is not None and runs_left(self.spec, self.row) == 0
+
+    @property
+    def state(self) -> str:
+        """What holds the job, what needs a person first: broken, disabled, paused, done, or else ready."""
+        if self.broken is not None:
+            return "broken"
+        if self.spec is not None and not self.spec.enabled:
+            return "disabled"
+        if self.pause is not None:
+            return "paused"
+        return "done" if self.done else "ready"
 
     @property
     def last(self) -> tuple[str, int] | None:
@@ -128,9 +173,7 @@ class JobView(Struct, frozen=True, kw_only=True):
 
     def next_slots(self, after_us: int, count: int) -> list[int]:
         """Return the next slots after an instant, pauses and ``enabled`` aside, as far as ``runs`` allows."""
-        if self.spec is None:
-            return []
-        return slots_of(self.spec, self.row, after_us, count if self.runs_left is None else min(count, self.runs_left))
+        return [] if self.spec is None else slots_of(self.spec, self.row, after_us, count)
 
     @property
     def next_start_us(self) -> int | None:
@@ -148,44 +191,97 @@ class JobView(Struct, frozen=True, kw_only=True):
         slots = self.next_slots(after_us, 1)
         return slots[0] if slots else None
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the keys of ``akjob list --json``."""
-        upcoming, last = self.next_start_us, self.last
-        return {
-            "job": self.name,
-            "file": self.file,
-            "enabled": self.spec.enabled if self.spec is not None else None,
-            "paused": self.pause is not None,
-            "broken": self.broken is not None,
-            "running": self.running,
-            "next": None if upcoming is None else to_text(upcoming),
-            "last_state": None if last is None else last[0],
-            "last_ended": None if last is None else to_text(last[1]),
-        }
-
     @property
     def file(self) -> str:
         """The job's own file, below the root."""
         return self.spec.file if self.spec is not None else f"jobs.d/{self.name}.toml"
 
+    def listed(self) -> ListedJob:
+        """Return the job as ``akjob list`` has it."""
+        upcoming, last, pause = self.next_start_us, self.last, self.pause
+        until_us = None if pause is None else pause.until_us
+        return ListedJob(
+            job=self.name,
+            file=self.file,
+            enabled=None if self.spec is None else self.spec.enabled,
+            paused=pause is not None,
+            paused_until=None if until_us is None else to_text(until_us),
+            pause_reason=None if pause is None else pause.reason or None,
+            paused_by=None if pause is None else pause.by or None,
+            broken=self.broken is not None,
+            running=self.running,
+            next=None if upcoming is None else to_text(upcoming),
+            last_state=None if last is None else last[0],
+            last_ended=None if last is None else to_text(last[1]),
+        )
 
-def load(paths: Paths, config: Config, now_us: int, reader: Reader | None = None) -> View:
-    """Read the folder and the ledger, the root's own or ``reader``'s. Raises AkjobError where that cannot be read."""
-    reader = Reader(paths.db) if reader is None else reader
-    rows = reader.jobs()
-    known = {name: row for name, row in rows.items() if row["removed_at"] is None or row["refused"] is not None}
-    last_good = {name: _last_good(row) for name, row in known.items()}
-    jobset = Loader(paths, config, last_good, own_uid=own_uid(paths), settle_us=0).load(now_us).jobset
-    jobset = replace(jobset, broken={name: _dated(paths, one, rows.get(name)) for name, one in jobset.broken.items()})
-    open_runs = reader.open_runs()
-    running = Counter(row["job"] for row in open_runs if row["state"] == "running")
+    def shown(self, commit: str | None) -> ShownJob:
+        """Return the job as ``akjob show`` has it, where ``commit`` is checked out."""
+        spec = self.spec
+        return ShownJob(
+            **asdict(self.listed()),
+            description=spec.description if spec else "",
+            tags=tuple(spec.tags) if spec else (),
+            schedule="; ".join(describe(spec.schedule, self.now_us)) if spec else "",
+            definition=definition_table(spec) if spec else None,
+            definition_sha256=spec.sha256 if spec else None,
+            runs_started=self.runs_started,
+            git_commit=commit,
+            refused=self.refusal,
+        )
+
+
+class Folder:
+    """The job set of one root, kept over many questions: a look reads only the files that changed since the last one.
+
+    It starts from what akjobd has parsed (``var/jobs.cache``), and keeps its own last good definitions from the ledger.
+    For one thread at a time.
+    """
+
+    def __init__(self, paths: Paths, config: Config) -> None:
+        self.paths = paths
+        self._config = config
+        self._loader: Loader | None = None
+
+    def snapshot(self, now_us: int, reader: Reader | None = None) -> Snapshot:
+        """Look at the folder and read the ledger, the root's own or ``reader``'s. Raises AkjobError if it cannot."""
+        reader = Reader(self.paths.db) if reader is None else reader
+        rows = reader.jobs()
+        jobset = self._jobset(rows, now_us)
+        open_runs = reader.open_runs()
+        return Snapshot(
+            paths=self.paths,
+            jobset=jobset,
+            rows=rows,
+            running=Counter(row["job"] for row in open_runs if row["state"] == "running"),
+            now_us=now_us,
+            claimed=_claimed(open_runs, now_us),
+            origins=_origins(self.paths, jobset.broken, rows),
+        )
+
+    def _jobset(self, rows: Mapping[str, Mapping[str, Any]], now_us: int) -> JobSet:
+        if self._loader is None:
+            known = {name: row for name, row in rows.items() if row["removed_at"] is None or row["refused"] is not None}
+            last_good = {name: _last_good(row) for name, row in known.items()}
+            uid, cached = own_uid(self.paths), self.paths.var / "jobs.cache"
+            self._loader = Loader(self.paths, self._config, last_good, own_uid=uid, settle_us=0, remember_in=cached)
+        jobset = self._loader.load(now_us).jobset
+        return replace(jobset, broken={n: _dated(self.paths, one, rows.get(n)) for n, one in jobset.broken.items()})
+
+
+def load(paths: Paths, config: Config, now_us: int, reader: Reader | None = None) -> Snapshot:
+    """Read the folder and the ledger once, the root's own or ``reader``'s. Raises AkjobError where that cannot be."""
+    return Folder(paths, config).snapshot(now_us, reader)
+
+
+def _claimed(open_runs: Iterable[Mapping[str, Any]], now_us: int) -> dict[str, int]:
+    """Return for each job the first slot to come that is claimed already."""
     claimed: dict[str, int] = {}
     for row in open_runs:
         slot_us = from_text(row["slot"])
         if row["state"] == "queued" and row["trigger"] == "schedule" and slot_us > now_us:
             claimed[row["job"]] = min(slot_us, claimed.get(row["job"], slot_us))
-    origins = _origins(paths, jobset.broken, rows)
-    return View(paths=paths, jobset=jobset, rows=rows, running=running, now_us=now_us, claimed=claimed, origins=origins)
+    return claimed
 
 
 def _origins(
@@ -215,7 +311,7 @@ def _last_good(row: Mapping[str, Any]) -> LastGood:
 
 
 def _dated(paths: Paths, broken: Broken, row: Mapping[str, Any] | None) -> Broken:
-    """Say since when a job is broken that akjobd has not refused yet: since its file was written."""
+    """Return a broken job with the instant since when it is so: of one that akjobd has not seen, its file's age."""
     if row is not None and row["refused_since"] is not None:
         return broken
     try:
@@ -223,75 +319,3 @@ def _dated(paths: Paths, broken: Broken, row: Mapping[str, Any] | None) -> Broke
     except OSError:
         return broken
     return replace(broken, since_us=min(written_us, broken.since_us))
-
-
-def slots_of(spec: JobSpec, row: Mapping[str, Any] | None, after_us: int, count: int) -> list[int]:
-    """Return the next ``count`` slots strictly after ``after_us``; ``again_after`` as if each run ended at once."""
-    if count < 1:
-        return []
-    again_us, from_us = spec.schedule.again_after_us, after_us
-    if again_us is not None and row is not None:
-        from_us, watermark_us = from_text(row["again_from"] or row["first_loaded_at"]), from_text(row["mark"])
-        if from_us + again_us <= watermark_us:  # that slot came to no run: akjobd counts from it
-            from_us = watermark_us
-        from_us += max(0, (after_us - from_us) // again_us) * again_us  # the last end, had each run ended at once
-    memory = Memory(loaded_us=from_us, last_end_us=from_us)
-    return next_slots(compile_schedule(spec.schedule), after_us, count, memory)
-
-
-def name_of_file(wanted: str) -> str:
-    """Return the job that ``jobs.d/reports/nightly.toml`` means; any other text as it is."""
-    if not wanted.endswith(SUFFIX):
-        return wanted
-    return wanted.removeprefix("./").removeprefix("jobs.d/").removesuffix(SUFFIX)
-
-
-def names_meant(paths: Paths, wanted: str) -> list[str]:
-    """Return the jobs that a person may mean by ``wanted``, which need not exist, the likeliest first.
-
-    The job of exactly this name; the one whose file it is the path of; the one whose file it is below the root or below
-    ``jobs.d/``, wherever one is. None of them lies outside of ``jobs.d/``.
-    """
-    names = [wanted]
-    if wanted.endswith(SUFFIX):
-        folder, file = os.path.split(os.path.abspath(wanted))
-        # As it is written, for jobs.d/ may lead elsewhere in parts; and as it is, for the root may have been given so.
-        for top, place in ((str(paths.jobs_d), folder), (os.path.realpath(paths.jobs_d), os.path.realpath(folder))):
-            names.append(os.path.relpath(os.path.join(place, file), top).removesuffix(SUFFIX))
-        names.append(name_of_file(wanted))
-    return [name for name in dict.fromkeys(names) if is_job_path(name + SUFFIX)]
-
-
-def has_file(paths: Paths, name: str) -> bool:
-    """Say whether there is a file of the job ``name``, one of :func:`names_meant`."""
-    return (paths.jobs_d / (name + SUFFIX)).is_file()
-
-
-def known_job(paths: Paths, wanted: str) -> str | None:
-    """Return which job a person means by ``wanted``: one that is there, or else one that the ledger remembers."""
-    names = names_meant(paths, wanted)
-    reader = Reader(paths.db)
-    rows = reader.jobs()
-    there = {name for name, row in rows.items() if row["removed_at"] is None}
-    there.update(row["job"] for row in reader.open_runs())
-    present = (name for name in names if name in there or has_file(paths, name))
-    past = (name for name in names if name in rows or reader.history(name, 1))
-    return next(present, None) or next(past, None)
-
-
-def unknown_job(wanted: str, names: Sequence[str]) -> AkjobError:
-    """Return the error for a name that no job has, with the nearest ones."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only for a name that nobody has
-
-    near = get_close_matches(wanted, names, n=3, cutoff=0.5)
-    near += [name for name in names if name.rpartition("/")[2] == wanted and name not in near]
-    hint = f"Did you mean {' or '.join(near)}?" if near else "`akjob list` shows all jobs."
-    return AkjobError(f"there is no job {wanted!r}", hint=hint, exit_code=WRONG_USAGE)
-
-
-def user_name() -> str:
-    """Return who calls, for the record of a pause or a stop."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())

@@ -14,8 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from akjob.code.load import load_dill
+from akjob.config import Config
 from akjob.errors import AkjobError
+from akjob.instants import from_datetime, to_datetime
+from akjob.ledger import JobRow, Ledger, Reader, Writes
 from akjob.models import Job, JobCallable, ValidationError, own_job
+from akjob.query.slots import slots_of
+from akjob.spec import parse_job
 
 HOUR = timedelta(hours=1)
 MST = timedelta(hours=-7)
@@ -484,6 +489,27 @@ def test_a_file_keeps_the_zone_of_the_configuration(jobs_d: Path) -> None:
     assert job.next_run(NOW) == datetime(2026, 1, 16, 8, tzinfo=UTC)
     job.save()
     assert tomllib.loads((jobs_d / "a.toml").read_text())["schedule"] == {"daily": time(9)}
+
+
+def test_next_run_is_what_akjob_next_shows(jobs_d: Path) -> None:
+    """``again_after`` counts from the last end in the ledger as if each run since then had ended at once."""
+    job = a_job(run_every=timedelta(hours=2))
+    job.save()
+    text = next(jobs_d.glob("*.toml")).read_text()
+    spec = parse_job(next(jobs_d.glob("*.toml")).stem, "x", text, defaults=(), config=Config()).spec
+    assert spec is not None
+    ended_us = from_datetime(datetime(2026, 1, 16, 10, tzinfo=UTC))
+    row = JobRow(
+        job=spec.name, watermark_us=ended_us, first_loaded_us=ended_us, last_loaded_us=ended_us, again_from_us=ended_us,
+        file="x", definition_sha256=spec.sha256, definition=spec.definition,
+    )  # fmt: skip
+    (jobs_d.parent / "var").mkdir(exist_ok=True)
+    ledger = Ledger.open(jobs_d.parent / "var" / "akjob.db")
+    ledger.commit(Writes(loaded=[row]))
+    ledger.close()
+    asked = datetime(2026, 1, 16, 13, 30, tzinfo=UTC)
+    shown = slots_of(spec, Reader(jobs_d.parent / "var" / "akjob.db").job(spec.name), from_datetime(asked), 1)
+    assert job.next_run(asked) == to_datetime(shown[0]) == datetime(2026, 1, 16, 14, tzinfo=UTC)
 
 
 def test_new_code_replaces_a_callable(jobs_d: Path) -> None:

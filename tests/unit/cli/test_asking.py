@@ -9,12 +9,14 @@ from datetime import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from akjob.cli.run import exit_code_of, parse_arguments
+from akjob.cli.run import parse_arguments
 from akjob.control.server import Client
 from akjob.errors import AkjobError
 from akjob.program import listen
+from akjob.query.runs import Outcome, exit_code
 from tests.unit.cli.root import Root, output
 
 OK = {"ok": True}
@@ -185,7 +187,7 @@ def test_run_exits_as_the_run_did(root: Root, end: dict[str, Any], code: int, sa
     result = play(root, end=end, lines=[finished("r1", 1)])
     assert result.exit_code == code
     assert said in result.stderr
-    assert exit_code_of(end) == code
+    assert exit_code(msgspec.convert(end, Outcome)) == code
 
 
 def test_run_asks_with_arguments(root: Root) -> None:

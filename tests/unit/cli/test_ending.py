@@ -16,11 +16,12 @@ from akjob.control.server import accept
 from akjob.errors import AkjobError
 from akjob.instants import MINUTE, SECOND, from_text, to_text
 from akjob.program import listen
+from akjob.query.status import Running
 
 NOW = from_text("2026-03-30T07:30:00Z")
 RUNS = [
-    {"job": "load", "run": "b", "started_at": to_text(NOW - 5 * SECOND)},
-    {"job": "reports/nightly", "run": "a", "started_at": to_text(NOW - 20 * MINUTE)},
+    Running(job="load", run="b", started_at=to_text(NOW - 5 * SECOND)),
+    Running(job="reports/nightly", run="a", started_at=to_text(NOW - 20 * MINUTE)),
 ]
 
 
@@ -46,7 +47,7 @@ def test_the_list_says_when_they_are_being_ended() -> None:
 
 def test_a_run_that_has_not_started_has_no_age() -> None:
     """A queued run is listed by its name alone, last."""
-    queued = {"job": "queued", "run": "c", "started_at": None}
+    queued = Running(job="queued", run="c")
     assert describe([queued, RUNS[0]], NOW, killing=True) == "Ending 2 runs: load (5 s), queued"
 
 

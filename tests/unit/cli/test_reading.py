@@ -42,6 +42,9 @@ def test_list_has_the_documented_keys_and_no_others(root: Root) -> None:
             "file": "jobs.d/tick.toml",
             "enabled": True,
             "paused": False,
+            "paused_until": None,
+            "pause_reason": None,
+            "paused_by": None,
             "broken": False,
             "running": 1,
             "next": "2026-03-28T13:00:00.000000Z",
@@ -212,7 +215,8 @@ def test_show_has_the_documented_keys(root: Root) -> None:
     sha256 = load(root, "tick", text, runs_started=7)
     (found,) = root.json("show", "tick")
     assert set(found) == {
-        "job", "file", "enabled", "paused", "broken", "running", "next", "last_state", "last_ended",
+        "job", "file", "enabled", "paused", "paused_until", "pause_reason", "paused_by", "broken", "running", "next",
+        "last_state", "last_ended",
         "description", "tags", "schedule", "definition", "definition_sha256", "runs_started", "git_commit", "refused",
     }  # fmt: skip
     assert found["description"] == "Say it"
@@ -271,6 +275,20 @@ def test_show_says_a_pause(root: Root) -> None:
     load(root, "tick", paused_at_us=NOW_US, paused_until_us=until, pause_reason="the database moves", paused_by="ann")
     out = root.akjob("show", "tick").stdout
     assert "paused      until 2026-03-28 13:00:00 +00:00, since 2026-03-28 12:00:00 +00:00 by ann: the database" in out
+
+
+def test_list_has_what_a_pause_is(root: Root) -> None:
+    """Until when, why, by whom; nothing of a pause that is over, and no end where it lasts until it is resumed."""
+    until = NOW_US + 60 * MINUTE_US
+    load(root, "a", HOURLY, paused_at_us=NOW_US, paused_until_us=until, pause_reason="the move", paused_by="ann")
+    load(root, "b", HOURLY, paused_at_us=NOW_US)
+    load(root, "c", HOURLY, paused_at_us=NOW_US - 9, paused_until_us=NOW_US - 1, pause_reason="over", paused_by="ann")
+    keys = ("paused", "paused_until", "pause_reason", "paused_by")
+    assert [[line[key] for key in keys] for line in root.json("list")] == [
+        [True, "2026-03-28T13:00:00.000000Z", "the move", "ann"],
+        [True, None, None, None],
+        [False, None, None, None],
+    ]
 
 
 def test_show_takes_the_file_s_name_too(root: Root) -> None:
@@ -549,7 +567,13 @@ def test_status_is_akjobd_s(root: Root) -> None:
     with root.akjobd(lambda _: {"ok": True, **STATUS}):
         assert root.json("status") == [STATUS]
         out = root.akjob("status").stdout
-    for words in ("cccccccccccc with changes", "2 loaded", "akjob-collector  stopped", "tick  r1   7", "1 run:"):
+    for words in (
+        "cccccccccccc with uncommitted changes",
+        "2 loaded",
+        "akjob-collector  stopped",
+        "tick  r1   7",
+        "1 run:",
+    ):
         assert words in out
 
 

@@ -4,8 +4,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from akjob.cli.text import Cell, paint, plural, relative, size, span, stamp, table, width
+from akjob.cli.text import Cell, paint, table, width
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, from_text
+from akjob.query.text import plural, relative, size, span, stamp
 
 
 def test_table_aligns_columns_and_ends_no_line_in_blanks() -> None:
