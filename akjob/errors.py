@@ -10,7 +10,7 @@ _VISIBLE = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *rang
 _VISIBLE |= {ord("\n"): "\\n", ord("\r"): "\\r"}
 
 
-def visible(text: str) -> str:
+def escape_control(text: str) -> str:
     """Return a text on one line, its control characters written out but for tabs: they would act on the terminal."""
     return text if text.isprintable() else text.translate(_VISIBLE)
 
@@ -34,7 +34,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=False):
 
     def __str__(self) -> str:
         """``file:line:column: severity[code] message``, the form that editors and CI understand; always one line."""
-        return visible(f"{self.file}:{self.line}:{self.column}: {self.severity}[{self.code}] {self.message}")
+        return escape_control(f"{self.file}:{self.line}:{self.column}: {self.severity}[{self.code}] {self.message}")
 
 
 class AkjobError(Exception):

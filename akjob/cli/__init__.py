@@ -138,12 +138,12 @@ def _in_words() -> Iterator[None]:
 
 def complain(message: str, hint: str = "") -> None:
     """Say on standard error what is wrong and, below it, what to do. Where that cannot be written it is lost."""
-    from akjob.errors import visible
+    from akjob.errors import escape_control
 
     try:
-        click.echo(f"akjob: {visible(message)}", err=True)
+        click.echo(f"akjob: {escape_control(message)}", err=True)
         for line in hint.splitlines():
-            click.echo(f"  {visible(line)}", err=True)
+            click.echo(f"  {escape_control(line)}", err=True)
     except OSError:
         _drop(sys.stderr)
 

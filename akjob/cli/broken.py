@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from akjob.cli.text import paint
-from akjob.errors import visible
+from akjob.errors import escape_control
 from akjob.query.broken import BrokenFile, Mistake, mistakes
 from akjob.query.text import plural, relative
 
@@ -15,8 +15,8 @@ _KEPT = {None: "", True: "; the last good version runs", False: "; nothing of it
 def lines(refused: Iterable[BrokenFile], now_us: int, *, colour: bool) -> Iterator[str]:
     """Yield each mistake once, with the jobs that it costs; a mistake in defaults may cost many."""
     for mistake in mistakes(refused):
-        yield paint(visible(f"{mistake.place}: {mistake.message}"), "red", on=colour)
-        yield f"  {visible(_names(mistake.jobs))}{_consequence(mistake, now_us)}"
+        yield paint(escape_control(f"{mistake.place}: {mistake.message}"), "red", on=colour)
+        yield f"  {escape_control(_names(mistake.jobs))}{_consequence(mistake, now_us)}"
 
 
 def origin(commit: str | None, *, dirty: bool | None, short: int | None = _SHORT) -> str:

@@ -21,7 +21,7 @@ from akjob.cli.common import (
     settings,
 )
 from akjob.cli.text import table
-from akjob.errors import AkjobError, visible
+from akjob.errors import AkjobError, escape_control
 from akjob.instants import to_datetime
 from akjob.query.jobs import JobView, Snapshot, load
 from akjob.query.names import has_file, names_meant
@@ -166,7 +166,7 @@ def local(slot_us: int, zone: str) -> str:
 
 def _block(answer: Answer, now: int) -> list[str]:
     """Write one job: its name, and a line for each slot."""
-    head = visible(answer.job) + (f"  ({answer.note})" if answer.note else "")
+    head = escape_control(answer.job) + (f"  ({answer.note})" if answer.note else "")
     if not answer.slots:
         return [head, "  never"]
     zone = get_zone(answer.zone)

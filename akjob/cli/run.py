@@ -18,7 +18,7 @@ from akjob.cli.common import colours, examples, find_paths, log_elsewhere, now_u
 from akjob.cli.text import STATE_COLOURS, paint
 from akjob.config import Paths
 from akjob.control.server import Client
-from akjob.errors import AkjobError, visible
+from akjob.errors import AkjobError, escape_control
 from akjob.instants import SECOND
 from akjob.ledger import Reader
 from akjob.log.reading import read
@@ -260,7 +260,9 @@ class _Printer:
         (task,) = self._bar.tasks
         part, amount = _amount(line.get("done"), line.get("total"))
         task.total = None if part is None else 1.0
-        self._bar.update(task.id, completed=part, amount=amount, description=visible(str(line.get("message") or "")))
+        self._bar.update(
+            task.id, completed=part, amount=amount, description=escape_control(str(line.get("message") or ""))
+        )
 
 
 def _amount(done: Any, total: Any) -> tuple[float | None, str]:
@@ -287,5 +289,5 @@ def _say_end(end: Outcome) -> int:
     if end.duration_s is not None:
         parts.append(f"in {span(round(end.duration_s * SECOND))}")
     why = explain(end) if code else ""
-    click.echo(" ".join(parts) + (f": {visible(why)}" if why else ""), err=True)
+    click.echo(" ".join(parts) + (f": {escape_control(why)}" if why else ""), err=True)
     return code

@@ -10,7 +10,7 @@ from akjob.cli.common import colours, examples, find_paths, json_option, now_us,
 from akjob.cli.list import state_of
 from akjob.cli.text import paint, state_cell
 from akjob.config import Paths
-from akjob.errors import AkjobError, visible
+from akjob.errors import AkjobError, escape_control
 from akjob.instants import from_text
 from akjob.jobset.git import Provenance, Revision
 from akjob.ledger import Reader
@@ -69,7 +69,7 @@ def _show_at(paths: Paths, job: str, run: str, *, as_json: bool) -> None:
         say_json({"job": row["job"], "run": row["id"], "definition": definition, **{key: row[key] for key in keys}})
         return
     click.echo(f"# {row['job']} as run {row['id']} had it: {sha256}{_commit(row)}")
-    say(map(visible, text.rstrip("\n").split("\n")))
+    say(map(escape_control, text.rstrip("\n").split("\n")))
 
 
 def _commit(row: Mapping[str, Any]) -> str:
@@ -81,15 +81,15 @@ def _commit(row: Mapping[str, Any]) -> str:
 
 def _lines(job: JobView, paths: Paths, *, colour: bool) -> list[str]:
     """Write the job for people."""
-    lines = [paint(visible(job.name), "bold", on=colour) + f"  {visible(job.file)}"]
+    lines = [paint(escape_control(job.name), "bold", on=colour) + f"  {escape_control(job.file)}"]
     state = state_of(job)
     facts = [("state", paint(state.text, state.colour, on=colour))]
-    facts += [(label, visible(text)) for label, text in _pause(job) + _broken(job)]
+    facts += [(label, escape_control(text)) for label, text in _pause(job) + _broken(job)]
     spec = job.spec
     if spec is not None:
-        lines += [visible(spec.description)] if spec.description else []
-        facts += [("tags", visible(", ".join(spec.tags)))] if spec.tags else []
-        facts.append(("runs", visible(code_of(spec))))
+        lines += [escape_control(spec.description)] if spec.description else []
+        facts += [("tags", escape_control(", ".join(spec.tags)))] if spec.tags else []
+        facts.append(("runs", escape_control(code_of(spec))))
         facts += [("schedule" if i == 0 else "", words) for i, words in enumerate(describe(spec.schedule, job.now_us))]
         facts += _slots(job, spec)
     if job.last is not None:
@@ -102,7 +102,7 @@ def _lines(job: JobView, paths: Paths, *, colour: bool) -> list[str]:
         facts.append(("version", _version(job, spec, Provenance(paths).refresh_now())))
     lines += [f"  {label:<{_LABEL}}{text}" for label, text in facts]
     if spec is not None:
-        lines += ["", *(f"  {visible(line)}".rstrip() for line in spec.definition.rstrip("\n").split("\n"))]
+        lines += ["", *(f"  {escape_control(line)}".rstrip() for line in spec.definition.rstrip("\n").split("\n"))]
     return lines
 
 

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
-from akjob.errors import visible
+from akjob.errors import escape_control
 
 # what a run's state looks like on a terminal
 STATE_COLOURS = {
@@ -25,7 +25,7 @@ class Cell:
     __slots__ = ("colour", "text")
 
     def __init__(self, text: str, colour: str | None = None) -> None:
-        self.text = visible(text)
+        self.text = escape_control(text)
         self.colour = colour
 
 

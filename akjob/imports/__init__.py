@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from akjob.config import Config
-from akjob.errors import Problem, visible
+from akjob.errors import Problem, escape_control
 from akjob.spec import parse_job
 from akjob.spec.canonical import key_text, value_text
 from akjob.toml.faults import dotted
@@ -24,7 +24,7 @@ def escaped(text: str) -> str:
 
     Such bytes are surrogates in a text that was decoded with ``surrogateescape``.
     """
-    return _SURROGATE.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", visible(text))
+    return _SURROGATE.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", escape_control(text))
 
 
 def is_utf8(text: str) -> bool:

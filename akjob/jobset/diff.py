@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from akjob.config import Config, Paths, load_config
-from akjob.errors import Problem, visible
+from akjob.errors import Problem, escape_control
 from akjob.instants import to_datetime
 from akjob.jobset import git, scan
 from akjob.jobset.scan import DEFAULTS, SUFFIX
@@ -366,7 +366,7 @@ def _local(moment: datetime) -> str:
 
 def render_text(difference: Difference) -> Iterator[str]:
     """Yield lines for people."""
-    return map(visible, _text_lines(difference))
+    return map(escape_control, _text_lines(difference))
 
 
 def _text_lines(difference: Difference) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from akjob import __version__
-from akjob.errors import Problem, visible
+from akjob.errors import Problem, escape_control
 
 Entry = Any
 _WIDTH = 160
@@ -29,7 +29,7 @@ def render_text(problems: Sequence[Problem], base: Path) -> Iterator[str]:
         if 0 < problem.line <= len(lines):
             yield from _pointed(lines[problem.line - 1], problem)
         if problem.hint:
-            yield f"    = {visible(problem.hint)}"
+            yield f"    = {escape_control(problem.hint)}"
 
 
 def _reader(base: Path) -> Callable[[str], list[str]]:

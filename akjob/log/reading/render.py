@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from akjob.errors import visible
+from akjob.errors import escape_control
 from akjob.log.reading.failure_text import failure_text
 
 _RESET, _DIM, _BOLD = "\x1b[0m", "\x1b[2m", "\x1b[1m"
@@ -41,7 +41,7 @@ def render(line: dict[str, Any], colour: bool, zone: tzinfo | None = None) -> st
             tint = "\x1b[31m" if bar == "!" else _DIM
             return f"{_DIM}{when}{_RESET} \x1b[36m{who}{_RESET} {tint}{bar}{_RESET} {text}"
         return f"{when} {who} {bar} {text}"
-    what, rest = visible(str(line.get("event", ""))), _fields(line)
+    what, rest = escape_control(str(line.get("event", ""))), _fields(line)
     if colour:
         head = (
             f"{_DIM}{when}{_RESET} \x1b[36m{who}{_RESET} {_COLOURS.get(level, '')}{level}{_RESET} {_BOLD}{what}{_RESET}"
@@ -72,19 +72,21 @@ def _time(stamp: str, zone: tzinfo | None) -> str:
 
 def _output(line: dict[str, Any]) -> str:
     if "base64" in line:
-        return visible(base64.b64decode(line["base64"]).decode("utf-8", "backslashreplace"))
-    return visible(str(line.get("line", "")).removesuffix("\r"))
+        return escape_control(base64.b64decode(line["base64"]).decode("utf-8", "backslashreplace"))
+    return escape_control(str(line.get("line", "")).removesuffix("\r"))
 
 
 def _fields(line: dict[str, Any]) -> str:
     event = str(line.get("event", ""))
     parts = []
     if line.get("logger"):
-        parts.append(f"[{visible(str(line['logger']))}]")
+        parts.append(f"[{escape_control(str(line['logger']))}]")
     if line.get("run") and (event.startswith(("run.", "collector.")) and line.get("source") != "job"):
         parts.append(f"run={line['run']}")
     parts += [
-        f"{visible(key)}={_value(value)}" for key, value in line.items() if key not in _HEAD and value is not None
+        f"{escape_control(key)}={_value(value)}"
+        for key, value in line.items()
+        if key not in _HEAD and value is not None
     ]
     if line.get("exception") is not None and not isinstance(line["exception"], dict):
         parts.append(f"exception={_value(line['exception'])}")
@@ -93,10 +95,10 @@ def _fields(line: dict[str, Any]) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, str):
-        text = visible(value)
+        text = escape_control(value)
         return text if text and not any(c in text for c in ' "=') else msgspec.json.encode(value).decode()
-    return visible(msgspec.json.encode(value).decode())
+    return escape_control(msgspec.json.encode(value).decode())
 
 
 def _visible_lines(text: str) -> str:
-    return "\n".join([visible(line) for line in text.split("\n")])
+    return "\n".join([escape_control(line) for line in text.split("\n")])
