@@ -10,7 +10,7 @@ from akjob.ledger.model import Definition, JobRow, RunRow, Wait
 
 _UNKNOWN = dict.fromkeys(
     ("exit_code", "signal", "error", "duration_s", "user_cpu_s", "system_cpu_s", "max_rss_bytes")
-)  # what `run.finished` tells of a run that never started
+)  # what `run.finished` has of a run that never started
 
 
 class EffectsBuilder:
@@ -25,12 +25,12 @@ class EffectsBuilder:
 
     @property
     def pending(self) -> bool:
-        """Whether there is anything to be done."""
+        """True if there is anything to be done."""
         return bool(self._new or self._changed or self._jobs or self._loaded or self._effects)
 
     @property
     def urgent(self) -> bool:
-        """Whether a run waits for what is to be done: a start, a stop, a recall."""
+        """True if a run waits for what is to be done: a start, a stop, a recall."""
         return bool(self._effects.starts or self._effects.stops or self._effects.recalls)
 
     def claim(self, row: RunRow) -> None:
@@ -78,12 +78,12 @@ class EffectsBuilder:
             if start.run == run.row.id:
                 del starts[index]
                 return True
-        self._effects.recalls.append(Recall(run=run.row.id, job=run.job, token=run.token))
+        self._effects.recalls.append(Recall(run=run.row.id))
         return False
 
     def stop(self, run: Run, reason: str) -> None:
         """End a run."""
-        self._effects.stops.append(Stop(run=run.row.id, job=run.job, reason=reason))
+        self._effects.stops.append(Stop(run=run.row.id, reason=reason))
 
     def delete(self, file: str) -> None:
         """Delete a job's file."""
@@ -102,7 +102,7 @@ class EffectsBuilder:
         self.say(level, event, job=row.job, run=row.id, slot=slot, attempt=row.attempt, **ended, **known, **fields)
 
     def take(self, row_of: Callable[[str], JobRow]) -> Effects:
-        """Return what was collected, with copies of the rows, and begin anew."""
+        """Return what was collected, with copies of the rows, and begin again."""
         effects, self._effects = self._effects, Effects()
         writes = effects.writes
         writes.claims = [copy.copy(row) for row in self._new.values()]

@@ -41,8 +41,21 @@ class Job(Struct, kw_only=True, eq=False):
     start_us: int | None = None
     starts: tuple[int, ...] = ()
 
+    @property
+    def is_gone(self) -> bool:
+        """Return True if there is no file, or none was ever good."""
+        return self.row.removed_us is not None or not self.row.definition
+
+    def slots_ahead(self, after_us: int) -> set[int]:
+        """Return the slots after an instant that have been claimed."""
+        return {run.row.slot_us for run in self.runs.values() if run.counts_toward_runs and run.row.slot_us > after_us}
+
+    def scheduled_runs(self) -> list[Run]:
+        """Return the runs that nobody asked for by hand."""
+        return [run for run in self.runs.values() if not run.manual]
+
     def paused_at(self, now_us: int) -> bool:
-        """Say whether the job is paused at an instant; a pause that has run out is only cleared at the next look."""
+        """Return True if the job is paused at an instant; a pause that has run out is cleared at the next look."""
         row = self.row
         return row.paused_at_us is not None and (row.paused_until_us is None or row.paused_until_us > now_us)
 
@@ -79,11 +92,12 @@ def backoff_us(retry: Retry, attempt: int) -> int:
 
 
 def running_of(run: Run) -> Running:
-    """Return what ``status`` tells of a run."""
+    """Return a run as ``status`` shows it."""
     return Running(
         job=run.job,
         run=run.row.id,
         state=run.row.state,
+        waiting_for=run.waiting_for,
         slot_us=run.row.slot_us,
         attempt=run.row.attempt,
         pid=run.row.pid,
@@ -121,17 +135,17 @@ def unknown_row(name: str, now_us: int) -> JobRow:
 
 
 def counts_on(job: Job) -> bool:
-    """Say whether the next slot depends on the runs."""
+    """Return True if the next slot depends on the runs."""
     return job.spec is not None and job.spec.schedule.again_after_us is not None
 
 
 def same_slots(old: JobSpec, new: JobSpec) -> bool:
-    """Say whether an edit left the slots as they were: schedule, limits and ``enabled``."""
+    """Return True if an edit left the slots as they were: schedule, limits and ``enabled``."""
     return (old.schedule, old.runs, old.enabled) == (new.schedule, new.runs, new.enabled)
 
 
 def is_slot(spec: JobSpec, slot_us: int) -> bool:
-    """Say whether the calendar of a job has this slot."""
+    """Return True if the calendar of a job has this slot."""
     return next_slot(timing(spec).plan, slot_us - 1) == slot_us
 
 
@@ -142,26 +156,26 @@ def pause_text(row: JobRow) -> str:
 
 
 def busy(job: Job) -> str:
-    """Say what keeps a job busy, or return an empty text. A run whose time is still to come keeps nobody waiting."""
+    """Return what keeps a job busy, or an empty string. A run whose time is still to come does not."""
     for run in job.runs.values():
         if run.deferred:
             continue
-        if run.place != "timed" or run.tries or run.row.trigger == "retry":
+        if run.waiting_for != "time" or run.tries or run.row.trigger == "retry":
             return busy_with(run)
     return ""
 
 
 def busy_with(run: Run) -> str:
-    """Say how a run keeps its job busy."""
+    """Return how a run keeps its job busy."""
     return f"run {run.row.id} {doing(run)}"
 
 
 def doing(run: Run) -> str:
-    """Say what an open run does."""
+    """Return what an open run does."""
     if run.phase in ("running", "stopping"):
         return "still runs"
     if run.phase in ("ordered", "recalled"):
         return "is about to start"
-    if run.row.trigger == "retry" and run.place == "timed":
+    if run.row.trigger == "retry" and run.waiting_for == "time":
         return "waits for its retry"
     return "is queued"

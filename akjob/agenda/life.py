@@ -1,4 +1,4 @@
-"""The life of a run as one table, and the values that go in and out of the agenda."""
+"""The life of a run as two tables, and the values that go in and out of the agenda."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -13,9 +13,10 @@ Phase = Literal[
     "succeeded", "failed", "timed_out", "cancelled", "lost", "skipped", "missed",
 ]  # fmt: skip
 Event = Literal[
-    "order", "unstarted", "recall", "started", "stop", "skip", "miss", "cancel",
+    "order", "unstarted", "recall", "started", "stop", "skip", "miss", "cancel", "refuse",
     "succeeded", "failed", "timed_out", "cancelled", "lost",
 ]  # fmt: skip
+WaitingFor = Literal["nothing", "time", "overlap", "max_running", "lock", "definition"]
 
 _ENDS: dict[str, Phase] = {
     "succeeded": "succeeded",
@@ -26,21 +27,40 @@ _ENDS: dict[str, Phase] = {
 }
 
 # The life of a run: phase x event -> phase. What is not here cannot happen, and is ignored when it is reported: the
-# same news may come twice (by datagram and by file), and late. The ledger's `queued` is waiting, ordered and recalled,
-# its `running` is running and stopping.
+# same report may come twice (by datagram and by file), and late. The ledger's `queued` is waiting, ordered and
+# recalled, its `running` is running and stopping.
 TRANSITIONS: Mapping[str, Mapping[str, Phase]] = {
-    # claimed; waits for its time, for the run before it, for a lock, or for room below max_running
-    "waiting": {"order": "ordered", "skip": "skipped", "miss": "missed", "cancel": "cancelled"},
-    # the order is out; an end without a start is an end whose notice of the start was lost
-    "ordered": {"started": "running", "unstarted": "waiting", "recall": "recalled", **_ENDS},
+    # claimed; WAITS says for what it waits
+    "waiting": {"order": "ordered", "skip": "skipped", "miss": "missed", "cancel": "cancelled", "refuse": "skipped"},
+    # the order is out, or not sent yet; an end without a start is an end whose notice of the start was lost
+    "ordered": {"started": "running", "unstarted": "waiting", "recall": "recalled", "refuse": "skipped", **_ENDS},
     # the order is being called back; if the shim was quicker, it has started
-    "recalled": {"started": "running", "unstarted": "waiting", **_ENDS},
+    "recalled": {"started": "running", "unstarted": "waiting", "refuse": "skipped", **_ENDS},
     "running": {"stop": "stopping", **_ENDS},
     "stopping": {**_ENDS},
 }
 RETRIED = ("failed", "timed_out", "lost")
 UNDER_WAY = ("ordered", "recalled", "running", "stopping")
 CLOSE: Mapping[str, Literal["skip", "miss", "cancel"]] = {"skipped": "skip", "missed": "miss", "cancelled": "cancel"}
+
+_OFFERED: dict[str, WaitingFor] = {"too_early": "time", "job_busy": "overlap", "queue": "max_running"}
+
+# What a waiting run waits for: what it waits for x event -> what it waits for next. A run that leaves the phase
+# `waiting` waits for nothing, and so does one that is decided on in this very moment.
+WAITS: Mapping[WaitingFor, Mapping[str, WaitingFor]] = {
+    "nothing": {**_OFFERED, "park": "definition"},
+    # its own start, less the time that an order goes out ahead
+    "time": {**_OFFERED},
+    # the run of its job before it
+    "overlap": {**_OFFERED},
+    # its turn in the queue, and a place below max_running
+    "max_running": {"lock_held": "lock", "put_back": "time"},
+    # the run of any job that holds its lock
+    "lock": {"queue": "max_running", "put_back": "time"},
+    # a valid version of its job's file, or the first turn of this akjobd
+    "definition": {**_OFFERED, "park": "definition"},
+}
+IN_QUEUE = ("max_running", "lock")
 
 
 class End(Struct, frozen=True, kw_only=True):
@@ -63,8 +83,7 @@ class End(Struct, frozen=True, kw_only=True):
 class Start(Struct, frozen=True, kw_only=True):
     """An order to send. The run starts at ``not_before_us``, or at once if that has passed.
 
-    ``token`` differs for every order of the run: the right to start is one per token. ``kwargs`` take the place of
-    the definition's, key by key; None: as defined.
+    ``kwargs`` take the place of the definition's, key by key; None: as defined.
     """
 
     run: str
@@ -75,14 +94,12 @@ class Start(Struct, frozen=True, kw_only=True):
     trigger: Trigger
     not_before_us: int
     kwargs: Mapping[str, Any] | None
-    token: int
 
 
 class Stop(Struct, frozen=True, kw_only=True):
     """A run to end; its shim then reports ``state`` and ``reason``."""
 
     run: str
-    job: str
     state: Literal["cancelled"] = "cancelled"
     reason: str
 
@@ -91,8 +108,6 @@ class Recall(Struct, frozen=True, kw_only=True):
     """An order to call back. Answer with ``never_started`` if that succeeded, with nothing if the shim was quicker."""
 
     run: str
-    job: str
-    token: int
 
 
 class Effects(Struct):
@@ -106,16 +121,17 @@ class Effects(Struct):
     delete_files: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        """Whether there is anything to do."""
+        """Return True if there is anything to do."""
         return bool(self.writes or self.recalls or self.stops or self.starts or self.events or self.delete_files)
 
 
 class Running(Struct, frozen=True, kw_only=True):
-    """One run under way, and the definition that it has."""
+    """An open run as ``status`` shows it, with the definition that it was claimed or started with."""
 
     job: str
     run: str
     state: State
+    waiting_for: WaitingFor
     slot_us: int
     attempt: int
     pid: int | None
@@ -125,12 +141,13 @@ class Running(Struct, frozen=True, kw_only=True):
 
 
 class Run(Struct, kw_only=True, eq=False):
-    """A run that has not ended. ``place`` says where a waiting one stands.
+    """A run that has not ended.
 
     ``backoff_until_us`` keeps an order that failed from being tried in a tight loop; a run ``after_previous`` waits
     until its job is idle; ``deferred`` has its order called back for a run that comes before its slot;
-    ``counts_toward_runs`` makes it one of the job's ``runs``; ``drop`` says how it ends if its order can be called
-    back; ``stop`` why it is to be stopped as soon as it has started.
+    ``counts_toward_runs`` makes it one of the job's ``runs``; ``inherited`` comes from the akjobd before, and its
+    definition has not been applied to it; ``drop`` is how it ends if its order can be called back; ``stop`` is why it
+    is to be stopped as soon as it has started.
     """
 
     row: RunRow
@@ -138,25 +155,44 @@ class Run(Struct, kw_only=True, eq=False):
     seq: int
     not_before_us: int
     phase: Phase = "waiting"
-    place: Literal["", "timed", "after_previous", "ready", "locked", "restored"] = ""
+    waiting_for: WaitingFor = "nothing"
     backoff_until_us: int = 0
     after_previous: bool = False
     deferred: bool = False
     manual: bool = False
     counts_toward_runs: bool = False
+    inherited: bool = False
     kwargs: Mapping[str, Any] | None = None
     has_wait: bool = False
-    token: int = 0
     tries: int = 0
     lock: str | None = None
     drop: tuple[State, str] | None = None
     stop: str | None = None
     shim_pid: int | None = None
 
+    @property
+    def under_way(self) -> bool:
+        """Return True if its order is out."""
+        return self.phase in UNDER_WAY
+
+    @property
+    def can_be_called_back(self) -> bool:
+        """Return True if it has not started, as far as is known."""
+        return self.phase in ("waiting", "ordered", "recalled")
+
     def advance(self, event: str) -> bool:
-        """Take the run through one event of the table; return whether it had an entry for it."""
+        """Take the run through one event of TRANSITIONS; return True if it has an entry for it."""
         phase = TRANSITIONS.get(self.phase, {}).get(event)
         if phase is None:
             return False
         self.phase = phase
+        self.waiting_for = "nothing"
+        return True
+
+    def wait(self, event: str) -> bool:
+        """Take a waiting run through one event of WAITS; return True if it has an entry for it."""
+        waiting_for = WAITS[self.waiting_for].get(event) if self.phase == "waiting" else None
+        if waiting_for is None:
+            return False
+        self.waiting_for = waiting_for
         return True

@@ -7,7 +7,7 @@ from akjob.agenda.life import Run
 
 
 class RunQueue:
-    """A fair queue: whoever has the oldest slot is next, of all jobs and for every lock.
+    """A fair queue: the run with the oldest slot is next, of all jobs and for every lock.
 
     ``max_running`` None means: no bound. A run that is given up while it waits is passed over when its turn comes.
     """
@@ -21,19 +21,19 @@ class RunQueue:
         self._freed: set[str] = set()
 
     def free(self, lock: str | None) -> bool:
-        """Say whether a run would get a place at once, and nobody waits who would be passed over."""
+        """Return True if a run would get a place at once, and no waiting run would be passed over."""
         if lock is not None and (self._holders.get(lock) or self._locked.get(lock)):
             return False
         return self.max_running is None or self.under_way + len(self._ready) < self.max_running
 
     def wanted(self, by_us: int) -> int:
-        """Count the runs that have no place although their time comes by an instant."""
-        return sum(run.place == "ready" and run.not_before_us <= by_us for _, _, run in self._ready)
+        """Return how many runs have no place although their time comes by an instant."""
+        return sum(run.waiting_for == "max_running" and run.not_before_us <= by_us for _, _, run in self._ready)
 
     def join(self, run: Run) -> None:
         """Let a run wait for its place."""
-        run.place = "ready"
-        heapq.heappush(self._ready, (run.row.slot_us, run.seq, run))
+        if run.wait("queue"):
+            heapq.heappush(self._ready, (run.row.slot_us, run.seq, run))
 
     def take(self) -> Iterator[Run]:
         """Yield the runs that have a place now; the caller ``hold``s each, or finds it locked, before the next."""
@@ -42,20 +42,19 @@ class RunQueue:
             if not self._ready or (self.max_running is not None and self.under_way >= self.max_running):
                 return
             _, _, run = heapq.heappop(self._ready)
-            if run.place == "ready" and run.phase == "waiting":
+            if run.waiting_for == "max_running":
                 yield run
 
     def locked(self, run: Run, lock: str | None) -> bool:
-        """Say whether another run has the lock; then this one waits for it, in the order of slots."""
+        """Return True if another run has the lock; then this one waits for it, in the order of slots."""
         if lock is None or not self._holders.get(lock):
             return False
-        run.place = "locked"
+        run.wait("lock_held")
         heapq.heappush(self._locked.setdefault(lock, []), (run.row.slot_us, run.seq, run))
         return True
 
     def hold(self, run: Run, lock: str | None) -> None:
         """Give a run its place and its lock."""
-        run.place = ""
         run.lock = lock
         self.under_way += 1
         if lock is not None:
@@ -75,14 +74,14 @@ class RunQueue:
     def _hand_over(self) -> None:
         """Let the first of those who wait for a lock that was freed join the queue.
 
-        The lock stays among the freed until somebody holds it: who was let in may be given up before, or have been
-        edited to need another lock.
+        The lock stays among the freed until a run holds it: the run that was let in may be given up before, or have
+        been edited to need another lock.
         """
         for lock in tuple(self._freed):
             waiting = [] if self._holders.get(lock) else self._locked.get(lock, [])
             while waiting:
                 _, _, run = heapq.heappop(waiting)
-                if run.place == "locked" and run.phase == "waiting":
+                if run.waiting_for == "lock":
                     self.join(run)
                     break
             else:

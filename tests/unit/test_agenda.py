@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from akjob import due
-from akjob.agenda import TRANSITIONS, Agenda, End, last_good
+from akjob.agenda import TRANSITIONS, WAITS, Agenda, End, last_good
 from akjob.agenda.jobs import backoff_us
+from akjob.agenda.life import Run
 from akjob.due import EARLY_US, GRACE_US
 from akjob.errors import AkjobError
 from akjob.instants import MINUTE, SECOND, to_text
@@ -47,6 +48,30 @@ def test_every_phase_of_the_table_leads_to_an_end() -> None:
     assert ends == {"succeeded", "failed", "timed_out", "cancelled", "lost", "skipped", "missed"}
 
 
+def test_whatever_a_run_waits_for_it_can_come_to_its_order() -> None:
+    """From each row of the table of waits a run can get into the queue, and a run that waits can be closed."""
+    can: set[str] = {"max_running"}
+    while True:
+        more = {waiting_for for waiting_for, events in WAITS.items() if can & set(events.values())} - can
+        if not more:
+            break
+        can |= more
+    assert can == set(WAITS)
+    assert {"skip", "miss", "cancel", "order"} <= set(TRANSITIONS["waiting"])
+
+
+def test_a_run_whose_order_is_out_waits_for_nothing() -> None:
+    """The second table is asked in the phase ``waiting`` only: leaving the phase ends the wait."""
+    run = Run(row=row("1"), job="a", seq=1, not_before_us=0)
+    assert run.wait("queue")
+    assert not run.wait("too_early")
+    assert run.wait("lock_held")
+    assert run.waiting_for == "lock"
+    assert run.advance("skip")
+    assert run.waiting_for == "nothing"
+    assert not run.wait("queue")
+
+
 def test_the_claim_is_in_the_ledger_before_the_order_goes_out(tmp_path: Path) -> None:
     """The turn that orders a run claims its slot in the same effects: row first, then the start."""
     world = World(tmp_path, job("a", HOURLY), now=us("10:30:00"))
@@ -67,7 +92,10 @@ def test_a_run_from_claim_to_end(tmp_path: Path) -> None:
     assert world.table() == [("11:00:00", "succeeded", 1)]
     (written,) = world.rows()
     assert (written["pid"], written["git_commit"], written["git_dirty"]) == (7, "c0ffee", False)
-    assert world.reader.last_outcomes() == {"a": ("succeeded", written["ended_at"])}
+    assert (world.reader.jobs()["a"]["last_state"], world.reader.jobs()["a"]["last_ended"]) == (
+        "succeeded",
+        written["ended_at"],
+    )
     assert sum(len(effects.writes.claims) for effects in world.seen) == 1
     assert sum(len(effects.writes.changes) for effects in world.seen) <= 2
     assert world.started[0][0] == us("11:00:00")
@@ -581,7 +609,7 @@ def test_an_edit_prepares_a_waiting_order_anew(tmp_path: Path) -> None:
     world.edit("a", text + "nice = 5\n")
     (new,) = world.orders.values()
     assert (new.run, new.slot_us, new.spec.run.nice) == (old.run, old.slot_us, 5)
-    assert new.token != old.token
+    assert new is not old
     world.until("11:30:00")
     assert world.table() == [("11:00:00", "succeeded", 1)]
     assert world.rows()[0]["definition_sha256"] == world.specs["a"].sha256
@@ -986,7 +1014,7 @@ def test_arguments_of_a_manual_run_survive_a_restart(tmp_path: Path) -> None:
         (
             lambda agenda: agenda.resume("reports", 0),
             "reports is not paused",
-            "`akjob show` tells what else may keep it from running",
+            "`akjob show` says what else may keep it from running",
             1,
         ),
         (
@@ -1109,13 +1137,11 @@ def test_a_stop_that_comes_too_late_to_call_back_stops_the_run(tmp_path: Path) -
 
 
 def test_an_order_that_never_started_goes_out_again(tmp_path: Path) -> None:
-    """In time it is ordered anew at once, with another token; when that fails too, after a growing while."""
+    """In time it is ordered again at once; when that fails too, after a growing while."""
     world = World(tmp_path, job("a", HOURLY), now=us("10:30:00"))
     world.turn("11:00:00")
-    tokens = []
     for _ in range(3):
         (order,) = world.orders.values()
-        tokens.append(order.token)
         world.orders.clear()
         world.agenda.never_started(order.run, world.now, "the zygote died")
         world.turn()
@@ -1124,22 +1150,8 @@ def test_an_order_that_never_started_goes_out_again(tmp_path: Path) -> None:
             assert wake is not None
             world.now = wake
             world.turn()
-    assert len(set(tokens)) == 3
     assert world.now == us("11:00:03")
     assert len(world.rows()) == 1
-
-
-def test_late_news_of_an_earlier_order_are_ignored(tmp_path: Path) -> None:
-    """That the first order never started is told twice: the second order stands."""
-    world = World(tmp_path, job("a", HOURLY), now=us("10:30:00"))
-    world.turn("11:00:00")
-    (first,) = world.orders.values()
-    world.agenda.never_started(first.run, world.now, "the zygote died", first.token)
-    world.turn()
-    (second,) = world.orders.values()
-    world.agenda.never_started(first.run, world.now, "the zygote died", first.token)
-    assert world.turn().starts == []
-    assert second.token != first.token
 
 
 @pytest.mark.parametrize(
@@ -1191,7 +1203,7 @@ def test_a_run_that_goes_on_over_a_restart_is_adopted(tmp_path: Path) -> None:
     world.crash()
     world.now = us("10:01:30")
     world.boot()
-    world.agenda.adopted(run, shim_pid=99)
+    world.agenda.started(run, pid=7, shim_pid=99, at_us=world.now)
     assert [(one.run, one.shim_pid, one.pid) for one in world.agenda.running()] == [(run, 99, 7)]
     world.turn("10:02:00")
     world.finish(run)

@@ -142,11 +142,11 @@ def test_whatever_happens_each_slot_has_one_row(  # noqa: C901 - one branch an o
                 world.boot()
             elif what == "pause":
                 world.agenda.pause("a", None if amount is None else world.now + amount, "", "ann", world.now)
-            elif what == "resume" and world.agenda._jobs["a"].paused_at(world.now):
+            elif what == "resume" and world.agenda._book.jobs["a"].paused_at(world.now):
                 world.agenda.resume("a", world.now)
-            elif what == "ask" and not world.agenda._jobs["a"].runs:
+            elif what == "ask" and not world.agenda._book.jobs["a"].runs:
                 world.agenda.ask_run("a", None, world.now)
-            elif what == "stop" and world.agenda._jobs["a"].runs:
+            elif what == "stop" and world.agenda._book.jobs["a"].runs:
                 world.agenda.ask_stop("a", "ann", world.now)
             elif what == "fail" and world.live:
                 world.finish(next(iter(world.live)), "failed")

@@ -1,0 +1,95 @@
+"""All jobs and runs that the agenda knows. Its parts share one Book, and nothing else."""
+
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+from akjob.agenda.effects import EffectsBuilder
+from akjob.agenda.jobs import Job, counts_on
+from akjob.agenda.life import Run
+from akjob.ledger.model import RunRow, Trigger
+from akjob.spec.model import JobSpec
+
+
+class Book:
+    """The jobs by name, the open runs by id, when each job is to be looked at, and what is to be done.
+
+    ``new_run_id`` makes a run id from an instant; ids sort by time. While ``draining`` nothing is started.
+    """
+
+    def __init__(self, *, host: str, new_run_id: Callable[[int], str]) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.runs: dict[str, Run] = {}
+        self.effects = EffectsBuilder()
+        self.draining = False
+        self._host = host
+        self._new_run_id = new_run_id
+        self._seq = 0
+        self._wakes: list[tuple[int, str]] = []
+
+    def next_seq(self) -> int:
+        """Return a number for a run: of two with one slot the smaller one is first."""
+        self._seq += 1
+        return self._seq
+
+    def new_row(self, job: Job, spec: JobSpec, slot_us: int, trigger: Trigger, now_us: int, **other: Any) -> RunRow:
+        """Return a row of ``runs`` for a slot."""
+        return RunRow(
+            id=self._new_run_id(now_us),
+            job=job.row.job,
+            slot_us=slot_us,
+            slot_last_us=slot_us,
+            trigger=trigger,
+            queued_us=now_us,
+            host=self._host,
+            definition_sha256=spec.sha256,
+            **other,
+        )
+
+    def add(self, job: Job, run: Run) -> None:
+        """Add a new run, and claim it."""
+        job.tail = None
+        job.next_us = None if counts_on(job) else job.next_us
+        job.runs[run.row.id] = run
+        self.runs[run.row.id] = run
+        self.effects.claim(run.row)
+
+    def remove(self, run: Run) -> Job:
+        """Remove a run that has ended, and return its job."""
+        job = self.jobs[run.job]
+        self.effects.change(run.row)
+        self.runs.pop(run.row.id, None)
+        job.runs.pop(run.row.id, None)
+        self.effects.waited(run)
+        if counts_on(job):
+            job.next_us = None
+        return job
+
+    def uncount(self, run: Run) -> None:
+        """Take a run that came to nothing off the job's ``runs``."""
+        if run.counts_toward_runs:
+            job = self.jobs[run.job]
+            job.row.runs_started = max(0, job.row.runs_started - 1)
+            self.effects.job(run.job)
+
+    def wake_at(self, job: Job, wake_us: int | None) -> None:
+        """Have a job looked at when an instant comes, and not before; None: not by itself."""
+        job.wake_us = wake_us
+        if wake_us is not None:
+            heapq.heappush(self._wakes, (wake_us, job.row.job))
+
+    @property
+    def wake_us(self) -> int | None:
+        """The instant at which the next job is to be looked at."""
+        while self._wakes and self.jobs[self._wakes[0][1]].wake_us != self._wakes[0][0]:
+            heapq.heappop(self._wakes)
+        return self._wakes[0][0] if self._wakes else None
+
+    def due(self, now_us: int) -> Job | None:
+        """Return the next job that is to be looked at by an instant, or None. It has no such instant any more."""
+        wake_us = self.wake_us
+        if wake_us is None or wake_us > now_us:
+            return None
+        job = self.jobs[heapq.heappop(self._wakes)[1]]
+        job.wake_us = None
+        return job

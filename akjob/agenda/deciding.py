@@ -1,0 +1,179 @@
+"""Decisions about one job at a time: what :mod:`akjob.due` says becomes claims and rows."""
+
+from akjob.agenda.book import Book
+from akjob.agenda.jobs import Job, busy, pause_text
+from akjob.agenda.life import Run
+from akjob.agenda.waiting import Waiting
+from akjob.due import FEW, FOREVER, Decision, Known, Timing, Verdict, decide, done, timing
+from akjob.instants import to_text
+from akjob.ledger.model import State, Wait
+from akjob.schedule import Memory, next_slot
+from akjob.spec.model import JobSpec
+
+
+class Deciding:
+    """Looks at a job, and does what was decided about its slots."""
+
+    def __init__(self, book: Book, waiting: Waiting, boot_us: int | None) -> None:
+        self._book = book
+        self._waiting = waiting
+        self._boot_us = boot_us
+
+    def look(self, job: Job, now_us: int) -> bool:
+        """Decide about one job, and say when to look again; return True if a slot was due."""
+        job.wake_us = None
+        starts, job.starts = job.starts, ()
+        self.account_for(job, now_us)
+        spec, when = job.spec, job.when
+        if spec is None or when is None or self._is_calm(job, spec, when, now_us):
+            return False
+        passed_starts = self._passed_starts(job, spec, starts, now_us)
+        decision = decide(spec, when, self._known(job, spec, passed_starts), now_us)
+        self._apply(job, spec, decision, now_us)
+        if job.row.paused_at_us is not None and not job.paused_at(now_us):
+            self.unpause(job)
+            self._book.wake_at(job, now_us)
+        elif done(spec, job.row.runs_started):
+            self._delete_if_done(job, spec)
+        else:
+            job.next_us = decision.next_us
+            self._book.wake_at(job, decision.wake_us)
+        return bool(decision.verdicts)
+
+    def account_for(self, job: Job, now_us: int) -> None:
+        """Let the schedule before an edit account for its slots up to the loading."""
+        if job.before is None:
+            return
+        spec, loading_us = job.before
+        job.before = None
+        if job.row.watermark_us in job.slots_ahead(loading_us):
+            job.row.watermark_us = loading_us
+            return
+        decision = decide(spec, timing(spec), self._known(job, spec), now_us, loading_us)
+        self._apply(job, spec, decision, now_us)
+        job.row.watermark_us = max(job.row.watermark_us, loading_us)
+        job.next_us = None
+        self._book.effects.job(job.row.job)
+        if job.spec is not None and not job.spec.enabled:
+            self._waiting.drop_all(job.scheduled_runs(), "the job is disabled", now_us)
+
+    def unpause(self, job: Job) -> None:
+        """End a job's pause."""
+        row = job.row
+        row.paused_at_us = row.paused_until_us = row.pause_reason = row.paused_by = None
+        self._book.effects.job(row.job)
+
+    # ------------------------------------------------------------------ what is known
+
+    def _passed_starts(self, job: Job, spec: JobSpec, starts: tuple[int, ...], now_us: int) -> tuple[int, ...]:
+        """Return the start and the boot where the watermark is ahead of them already, and make room for their run.
+
+        A slot claimed ahead puts it there, or a clock that was ahead once. They are due all the same.
+        """
+        wanted = {
+            *((job.start_us,) if spec.schedule.on_start else ()),
+            *((self._boot_us,) if spec.schedule.on_boot else ()),
+        }
+        passed_starts = tuple(slot for slot in starts if slot in wanted and slot <= job.row.watermark_us)
+        if passed_starts:
+            self._waiting.defer(job, now_us)
+        return passed_starts
+
+    def _is_calm(self, job: Job, spec: JobSpec, when: Timing, now_us: int) -> bool:
+        """Return True if nothing is to be decided but when to look again, and do that: true of most jobs at a start.
+
+        It comes to what :func:`decide` comes to, without the values made for a decision.
+        """
+        special = not spec.enabled or spec.runs is not None or when.stateful is not None
+        if special or job.runs or job.claimed or job.row.paused_at_us is not None:
+            return False
+        upcoming = job.next_us
+        if upcoming is None:
+            upcoming = job.next_us = next_slot(when.plan, job.row.watermark_us)
+            if upcoming is None:
+                return True
+        wake_us = upcoming + when.jitter_us - (when.early_us if self._waiting.queue.free(spec.run.lock) else 0)
+        if wake_us <= now_us:
+            return False
+        self._book.wake_at(job, wake_us)
+        return True
+
+    def _known(self, job: Job, spec: JobSpec, passed_starts: tuple[int, ...] = ()) -> Known:
+        row = job.row
+        until_us = None
+        if row.paused_at_us is not None:
+            until_us = FOREVER if row.paused_until_us is None else row.paused_until_us
+        return Known(
+            watermark_us=row.watermark_us,
+            memory=Memory(
+                loaded_us=row.first_loaded_us,
+                last_end_us=row.again_from_us,
+                running=bool(job.runs),
+                started_us=job.start_us,
+                boot_us=self._boot_us,
+            ),
+            next_us=job.next_us,
+            started=row.runs_started,
+            paused_until_us=until_us,
+            pause_reason=pause_text(row),
+            busy=busy(job),
+            queued=any(run.after_previous and run.phase == "waiting" for run in job.runs.values()),
+            ahead=self._waiting.queue.free(spec.run.lock),
+            claimed=job.claimed,
+            passed_starts=passed_starts,
+        )
+
+    # ------------------------------------------------------------------ what was decided
+
+    def _apply(self, job: Job, spec: JobSpec, decision: Decision, now_us: int) -> None:
+        for verdict in decision.verdicts:
+            if verdict.action in ("skipped", "missed"):
+                self._close_slots(job, spec, verdict, now_us)
+            else:
+                if verdict.action == "replace":
+                    self._waiting.make_way(job, verdict.slot_us, now_us)
+                self._claim(job, spec, verdict, now_us)
+        if decision.watermark_us != job.row.watermark_us:
+            job.row.watermark_us = decision.watermark_us
+            self._book.effects.job(job.row.job)
+
+    def _close_slots(self, job: Job, spec: JobSpec, verdict: Verdict, now_us: int) -> None:
+        """Write down slots that start nothing: a row each, and when that goes on and on one row that grows."""
+        state: State = "missed" if verdict.action == "missed" else "skipped"
+        tail = job.tail
+        goes_on = tail is not None and (tail.state, tail.reason) == (state, verdict.reason)
+        job.tail_length = verdict.count + (job.tail_length if goes_on else 0)
+        if tail is not None and goes_on and job.tail_length > FEW and tail.slot_last_us < verdict.slot_us:
+            tail.slot_last_us = verdict.slot_last_us
+            tail.count += verdict.count
+            tail.ended_us = now_us
+            self._book.effects.change(tail)
+            return
+        row = self._book.new_row(
+            job, spec, verdict.slot_us, verdict.trigger, now_us, state=state, reason=verdict.reason, ended_us=now_us
+        )
+        row.slot_last_us, row.count = verdict.slot_last_us, verdict.count
+        job.tail = row
+        self._book.effects.claim(row)
+        self._book.effects.say_of(f"run.{state}", row, slot_last=to_text(row.slot_last_us), count=row.count)
+
+    def _claim(self, job: Job, spec: JobSpec, verdict: Verdict, now_us: int) -> None:
+        row = self._book.new_row(job, spec, verdict.slot_us, verdict.trigger, now_us)
+        run = Run(
+            row=row,
+            job=job.row.job,
+            seq=self._book.next_seq(),
+            not_before_us=verdict.not_before_us,
+            after_previous=verdict.action != "start",
+            counts_toward_runs=True,
+        )
+        job.row.runs_started += 1
+        self._book.effects.job(job.row.job)
+        if run.after_previous:
+            self._book.effects.wait(run, Wait(run=row.id, after_previous=True))
+        self._waiting.enter(job, run, now_us)
+
+    def _delete_if_done(self, job: Job, spec: JobSpec) -> None:
+        if spec.when_done == "delete" and not job.runs and not job.deleting:
+            job.deleting = True
+            self._book.effects.delete(spec.file)

@@ -1,0 +1,188 @@
+"""Taking over what a look at the folder found: new, edited and removed jobs, and those that are refused."""
+
+import contextlib
+
+import msgspec
+
+from akjob.agenda.book import Book
+from akjob.agenda.deciding import Deciding
+from akjob.agenda.jobs import Job, is_slot, new_row, same_slots
+from akjob.agenda.refusals import Refusals
+from akjob.agenda.waiting import Waiting
+from akjob.due import timing
+from akjob.errors import AkjobError
+from akjob.jobset.model import Change
+from akjob.ledger.model import JobRow
+from akjob.spec import load_definition
+from akjob.spec.model import JobSpec
+
+_OUTLIVES_THE_FILE = (
+    "first_loaded_us", "runs_started", "again_from_us", "last_run", "last_state", "last_ended_us",
+    "paused_at_us", "paused_until_us", "pause_reason", "paused_by",
+)  # fmt: skip
+
+
+class Loading:
+    """Takes job sets over. The first one is all of the job set, at akjobd's start.
+
+    ``started_us`` is that start, ``boot_us`` the instant that stands for the machine's boot (None: unknown);
+    ``booted``: no akjobd has started since. The slots of a downtime are accounted for up to ``started_us``.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a job set touches
+        self,
+        book: Book,
+        waiting: Waiting,
+        deciding: Deciding,
+        refusals: Refusals,
+        *,
+        started_us: int,
+        boot_us: int | None,
+        booted: bool,
+    ) -> None:
+        self.is_first = True
+        self._book = book
+        self._waiting = waiting
+        self._deciding = deciding
+        self._refusals = refusals
+        self._started_us = started_us
+        self._boot_us = boot_us
+        self._booted = booted
+
+    def load(self, change: Change, now_us: int) -> None:
+        """Take over what changed."""
+        before = self._refusals.names() if self.is_first else list(self._refusals.broken)
+        self._refusals.broken = change.jobset.broken
+        jobs, olds = change.jobset.jobs, {changed.job: changed.old for changed in change.changed}
+        for name in jobs if self.is_first else [*change.added, *olds]:
+            self._load_job(jobs[name], olds.get(name), now_us, edited=name in olds)
+        for name in change.removed:
+            self._remove_job(name, now_us)
+        for broken in change.broken:
+            self._refusals.refuse(broken, now_us)
+        self._refusals.accept([name for name in before if name not in change.jobset.broken])
+        self.is_first = False
+
+    def _loading_us(self, now_us: int) -> int:
+        """Return the instant up to which what was loaded before accounts for slots."""
+        return self._started_us - 1 if self.is_first else now_us
+
+    def _load_job(self, spec: JobSpec, old: JobSpec | None, now_us: int, *, edited: bool) -> None:
+        job = self._book.jobs.get(spec.name)
+        is_new = job is None or job.row.removed_us is not None
+        if job is None or job.is_gone:
+            job = self._add(spec, job, now_us)
+        elif edited or spec.sha256 != job.row.definition_sha256:
+            self._edit(job, spec, job.spec or old, now_us)
+        elif job.spec is not None:
+            return
+        elif job.row.definition == spec.definition:
+            _share_text(job.row, spec)
+        self._store(job, spec, now_us)
+        if self.is_first:
+            self._begin(job, is_new=is_new)
+        self._attach(job, spec, now_us)
+
+    def _add(self, spec: JobSpec, job: Job | None, now_us: int) -> Job:
+        """Take in a job that is new, or whose file is back: what people know of it outlives the file."""
+        loading_us = self._loading_us(now_us)
+        self._book.effects.loaded(spec.name)
+        if job is None:
+            job = self._book.jobs[spec.name] = Job(row=new_row(spec, loading_us, now_us))
+            return job
+        kept = {name: getattr(job.row, name) for name in _OUTLIVES_THE_FILE}
+        row = new_row(spec, max(loading_us, job.row.watermark_us), now_us)
+        job.row = msgspec.structs.replace(row, **kept)
+        return job
+
+    def _store(self, job: Job, spec: JobSpec, now_us: int) -> None:
+        """Keep a definition that is another one than that in the ledger: from now on it is the last good one."""
+        row = job.row
+        if row.definition_sha256 != spec.sha256:
+            row.definition, row.definition_sha256, row.file = spec.definition, spec.sha256, spec.file
+            row.last_loaded_us = now_us
+            self._book.effects.loaded(spec.name)
+
+    def _begin(self, job: Job, *, is_new: bool) -> None:
+        job.start_us = self._started_us
+        job.starts = (self._started_us,)
+        if self._booted and self._boot_us is not None and not is_new:
+            job.starts = (self._boot_us, self._started_us)
+
+    def _attach(self, job: Job, spec: JobSpec, now_us: int) -> None:
+        """Let a definition hold from now on, for the open runs too."""
+        job.spec = spec
+        job.when = timing(spec)
+        job.next_us = None
+        job.deleting = False
+        queue = self._waiting.queue
+        for run in job.runs.values():
+            if run.inherited and run.under_way and run.lock is None and spec.run.lock is not None:
+                queue.release(run)
+                queue.hold(run, spec.run.lock)
+            if run.waiting_for == "lock":
+                queue.join(run)  # the edit may have changed what it waits for
+            if run.counts_toward_runs and not run.has_wait and (run.inherited or run.phase == "waiting"):
+                run.not_before_us = run.row.slot_us + job.when.jitter_us
+            run.inherited = False
+        self._book.wake_at(job, now_us)
+
+    # ------------------------------------------------------------------ edits
+
+    def _edit(self, job: Job, spec: JobSpec, old: JobSpec | None, now_us: int) -> None:
+        """Account for the old schedule's slots if it changed; prepare again what has not started yet."""
+        if old is not None and same_slots(old, spec):
+            self._waiting.prepare_again(job, now_us)
+            return
+        loading_us = self._loading_us(now_us)
+        if old is not None:
+            self._close_schedule(job, spec, old, loading_us, now_us)
+        ahead = job.slots_ahead(loading_us)
+        if old is None:  # nothing is known of the schedule before
+            job.row.watermark_us = max(job.row.watermark_us, loading_us)
+        self._book.effects.job(job.row.job)
+        if spec.enabled:
+            self._keep_slots(job, spec, ahead, now_us)
+        else:
+            self._waiting.drop_all(job.scheduled_runs(), "the job is disabled", now_us)
+
+    def _close_schedule(self, job: Job, spec: JobSpec, old: JobSpec, loading_us: int, now_us: int) -> None:
+        """Let the schedule before an edit account for its slots, with the new rules of ``[run]``."""
+        enabled = old.enabled and job.row.removed_us is None
+        hybrid = msgspec.structs.replace(spec, schedule=old.schedule, runs=old.runs, enabled=enabled)
+        if job.before is None:
+            job.before = (hybrid, loading_us)
+        if not self.is_first:
+            self._deciding.account_for(job, now_us)
+
+    def _keep_slots(self, job: Job, spec: JobSpec, ahead: set[int], now_us: int) -> None:
+        """Keep the slots claimed ahead that the new schedule has too, and skip the others."""
+        kept = frozenset(slot for slot in ahead if is_slot(spec, slot))
+        dropped = [run for run in job.runs.values() if run.counts_toward_runs and run.row.slot_us in ahead - kept]
+        self._waiting.drop_all(dropped, "the schedule was changed before the slot", now_us)
+        job.claimed = kept
+        self._waiting.prepare_again(job, now_us)
+
+    def _remove_job(self, name: str, now_us: int) -> None:
+        job = self._book.jobs.get(name)
+        if job is None or job.row.removed_us is not None:
+            return
+        spec = job.spec
+        if self.is_first and spec is None and job.row.definition:
+            with contextlib.suppress(AkjobError):  # written by another version of akjob: its slots are not known
+                spec = load_definition(name, job.row.file, job.row.definition)
+        if spec is not None:
+            self._deciding.account_for(job, now_us)
+            job.before = (spec, self._loading_us(now_us))
+            self._deciding.account_for(job, now_us)
+        self._waiting.drop_all(job.runs.values(), "the job was removed", now_us)
+        job.spec = job.when = job.next_us = job.wake_us = None
+        job.row.removed_us = now_us
+        self._book.effects.loaded(name)
+        self._refusals.accept([name])
+
+
+def _share_text(row: JobRow, spec: JobSpec) -> None:
+    """Let the row have the definition's own strings: of ten thousand jobs there is one text each, and not two."""
+    row.definition, row.definition_sha256 = spec.definition, spec.sha256
+    row.job, row.file = spec.name, spec.file if row.file == spec.file else row.file

@@ -1,0 +1,106 @@
+"""What became of orders: runs that started, ended, were lost, never started or were refused by the ledger."""
+
+from collections.abc import Iterable
+
+from akjob.agenda.book import Book
+from akjob.agenda.jobs import Job, backoff_us
+from akjob.agenda.life import RETRIED, End, Run
+from akjob.agenda.waiting import Waiting
+from akjob.instants import to_text
+from akjob.ledger.model import Wait
+
+
+class Outcomes:
+    """Takes reports down. A report that comes twice, or is of no open run, is ignored."""
+
+    def __init__(self, book: Book, waiting: Waiting) -> None:
+        self._book = book
+        self._waiting = waiting
+
+    def started(  # noqa: PLR0913 - all that is known of a start
+        self,
+        run_id: str,
+        *,
+        pid: int | None,
+        shim_pid: int | None,
+        at_us: int,
+        git_commit: str | None,
+        git_dirty: bool | None,
+    ) -> None:
+        """Take down that a run's job has started."""
+        run = self._book.runs.get(run_id)
+        if run is None:
+            return
+        run.shim_pid = shim_pid if shim_pid is not None else run.shim_pid
+        if not run.advance("started"):
+            return
+        run.deferred = False
+        row = run.row
+        row.state, row.pid, row.started_us = "running", pid, at_us
+        row.git_commit, row.git_dirty = git_commit, git_dirty
+        self._book.effects.change(row)
+        if run.stop is not None:
+            self._waiting.stop(run, run.stop, at_us)
+
+    def ended(self, run_id: str, end: End, now_us: int) -> None:
+        """Take down a run's end; a retry is claimed in the same commit."""
+        run = self._book.runs.get(run_id)
+        if run is None or not run.advance(end.state):
+            return
+        self._waiting.release(run)
+        row = run.row
+        row.state, row.reason, row.ended_us = end.state, end.reason, end.ended_us
+        row.started_us = end.started_us if end.started_us is not None else row.started_us
+        row.exit_code, row.signal, row.error, row.result = end.exit_code, end.signal, end.error, end.result
+        row.pid = end.pid if end.pid is not None else row.pid
+        row.user_cpu_s, row.system_cpu_s = end.user_cpu_s, end.system_cpu_s
+        row.max_rss_bytes = end.max_rss_bytes
+        job = self._waiting.forget(run)
+        job.row.last_run, job.row.last_state, job.row.last_ended_us = row.id, end.state, end.ended_us
+        job.row.again_from_us = end.ended_us
+        self._retry(job, run, now_us)
+        self._book.effects.job(run.job)
+
+    def never_started(self, run_id: str, now_us: int, reason: str) -> None:
+        """Take down that an order has not been started and never will be: it was called back, or the fork failed."""
+        run = self._book.runs.get(run_id)
+        if run is not None:
+            self._waiting.came_back(run, now_us, reason)
+
+    def refused(self, run_ids: Iterable[str]) -> None:
+        """Forget claims that the ledger refused: their slots have a row already. Their starts must not be sent."""
+        ids = set(run_ids)
+        for job in self._book.jobs.values() if ids else ():
+            if job.tail is not None and job.tail.id in ids:
+                job.tail = None
+        for run_id in ids:
+            run = self._book.runs.get(run_id)
+            if run is not None:
+                self._waiting.refused(run)
+
+    def _retry(self, job: Job, run: Run, now_us: int) -> None:
+        """Claim the next attempt of a run that failed, if there is one."""
+        row, spec = run.row, job.spec
+        if row.state not in RETRIED or spec is None or row.attempt >= spec.run.retry.attempts or run.stop is not None:
+            return
+        if not run.manual and (not spec.enabled or job.paused_at(now_us)):
+            return
+        at_us = (row.ended_us or now_us) + backoff_us(spec.run.retry, row.attempt)
+        if row.started_us is None:  # it failed while it was prepared: the slot may be still to come
+            at_us = max(at_us, run.not_before_us)
+        again = self._book.new_row(job, spec, row.slot_us, "retry", now_us)
+        again.attempt = row.attempt + 1
+        following = Run(
+            row=again,
+            job=run.job,
+            seq=self._book.next_seq(),
+            not_before_us=at_us,
+            manual=run.manual,
+            kwargs=run.kwargs,
+        )
+        wait = Wait(run=again.id, not_before_us=at_us, manual=run.manual, kwargs=run.kwargs)
+        self._book.effects.wait(following, wait)
+        self._waiting.enter(job, following, now_us)
+        self._book.effects.say_of(
+            "run.retrying", again, attempts=spec.run.retry.attempts, not_before=to_text(at_us), previous=row.id
+        )
