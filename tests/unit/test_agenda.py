@@ -66,9 +66,9 @@ def test_a_run_whose_order_is_out_waits_for_nothing() -> None:
     assert run.wait("queue")
     assert not run.wait("too_early")
     assert run.wait("lock_held")
-    assert run.waiting_for == "lock"
+    before = run.waiting_for
     assert run.advance("skip")
-    assert run.waiting_for == "nothing"
+    assert (before, run.waiting_for) == ("lock", "nothing")
     assert not run.wait("queue")
 
 
