@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from akjob.config.notify import Channel, Heartbeat, read_channels, read_heartbeat
 from akjob.config.readers import Reader, read_count, read_flag, read_string, read_strings, read_table_keys
 from akjob.config.web import WebConfig, read_web
 from akjob.errors import AkjobError, Problem
@@ -176,8 +177,8 @@ class TrustConfig(Struct, frozen=True, kw_only=True):
 class Config(Struct, frozen=True, kw_only=True):
     """What ``etc/akjob.toml`` says, complete with all defaults.
 
-    ``run_defaults`` is the table ``[run]`` as written; it and ``timezone`` are the outermost defaults of all jobs, and
-    whether they are right is found out with them. ``text`` is the file's text, for positions.
+    ``run_defaults`` and ``notify_defaults`` are the tables ``[run]`` and ``[notify]`` as written; they and ``timezone``
+    are the outermost defaults of all jobs, and are checked with them. ``text`` is the file's text, for positions.
     """
 
     timezone: str = "UTC"
@@ -187,6 +188,9 @@ class Config(Struct, frozen=True, kw_only=True):
     ledger: LedgerConfig = LedgerConfig()
     trust: TrustConfig = TrustConfig()
     web: WebConfig = WebConfig()
+    channels: Mapping[str, Channel] = {}
+    heartbeat: Heartbeat | None = None
+    notify_defaults: Mapping[str, Any] = {}
     run_defaults: Mapping[str, Any] = {}
     file: str = "etc/akjob.toml"
     text: str = ""
@@ -271,10 +275,10 @@ def _target(value: Any, path: tuple[str, ...], out: Faults) -> str | None:
     return None
 
 
-def _run(value: Any, path: tuple[str, ...], out: Faults) -> dict[str, Any] | None:
+def _table(value: Any, path: tuple[str, ...], out: Faults) -> dict[str, Any] | None:
     if type(value) is dict:
         return value
-    out.wrong_type(path, "a table", value, "write [run] on a line of its own")
+    out.wrong_type(path, "a table", value, f"write [{dotted(path)}] on a line of its own")
     return None
 
 
@@ -297,5 +301,8 @@ _TOP: Mapping[str, tuple[str, Reader]] = {
     "ledger": ("ledger", lambda value, path, out: read_table_keys(value, path, out, _LEDGER)),
     "trust": ("trust", lambda value, path, out: read_table_keys(value, path, out, _TRUST)),
     "web": ("web", read_web),
-    "run": ("run_defaults", _run),
+    "channels": ("channels", read_channels),
+    "heartbeat": ("heartbeat", read_heartbeat),
+    "notify": ("notify_defaults", _table),
+    "run": ("run_defaults", _table),
 }

@@ -139,6 +139,16 @@ _KEYS = {
         "More than one of `callable`, `dill` and `command` is given.",
         "Keep one of them.",
     ),
+    "two-kinds": Entry(
+        "error",
+        "A channel has the keys of more than one kind: `smtp`, `webhook`, `command` and `apprise` exclude each other.",
+        "Make two channels of it, or remove the key that the message names.",
+    ),
+    "unknown-channel": Entry(
+        "error",
+        "A channel is named that `[channels]` in `etc/akjob.toml` does not have.",
+        "Correct the name, or add `[channels.NAME]`.",
+    ),
     "unknown-key": Entry(
         "error",
         "There is no such key here.",
