@@ -24,9 +24,11 @@ from akjob.code.calls import JobCallable
 from akjob.config import Paths, find_root, load_config
 from akjob.errors import AkjobError
 from akjob.instants import from_datetime, to_datetime
+from akjob.jobset.defaults import DefaultsChain, read_defaults
+from akjob.jobset.names import JobsFolder, defaults_in
 from akjob.ledger import Reader
 from akjob.query.slots import slots_of
-from akjob.spec import Defaults, JobSpec, edit_file, parse_defaults, parse_job, to_toml, write_file
+from akjob.spec import Defaults, JobSpec, edit_file, parse_job, to_toml, write_file
 from akjob.spec.model import DillFile
 from akjob.units import format_duration
 
@@ -558,13 +560,9 @@ def _slug(name: str) -> str:
 
 def _defaults(paths: Paths, file: Path) -> Sequence[Defaults]:
     """Return the ``_defaults.toml`` files that hold for a job file, the outermost first."""
-    folders = [file.parent, *file.parent.parents]
-    found = []
-    for folder in reversed(folders[: folders.index(paths.jobs_d) + 1]):
-        path = folder / "_defaults.toml"
-        if path.is_file():
-            found.append(parse_defaults(str(path.relative_to(paths.root)), path.read_bytes()))
-    return found
+    folder = JobsFolder.of(paths)
+    chain = DefaultsChain(lambda below: read_defaults(paths.jobs_d / below, folder.show(defaults_in(below))))
+    return chain.of_file(file.relative_to(paths.jobs_d).as_posix())
 
 
 def _load_code(file: Path, spec: JobSpec) -> Any:

@@ -15,9 +15,8 @@ from msgspec import Struct
 from watchdog import events
 from watchdog.observers import Observer
 
-from akjob.config import Paths
+from akjob.config import DEFAULTS, Paths, is_ignored
 from akjob.errors import Problem
-from akjob.jobset.scan import DEFAULTS, is_ignored
 
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from akjob.agenda.book import Book
 from akjob.agenda.jobs import Job, unknown_row
 from akjob.jobset.git import Revision
-from akjob.jobset.model import Broken
+from akjob.jobset.model import BrokenJob
 from akjob.ledger.model import JobRow
 
 
@@ -16,7 +16,7 @@ class Refusals:
     """
 
     def __init__(self, book: Book) -> None:
-        self.broken: Mapping[str, Broken] = {}
+        self.broken: Mapping[str, BrokenJob] = {}
         self._book = book
         self._unattributed: set[str] = set()  # refused, and no commit is known that has the refused version
 
@@ -29,7 +29,7 @@ class Refusals:
         """Return the jobs of which a version is refused, as the ledger knows them."""
         return [name for name, job in self._book.jobs.items() if job.row.refused is not None]
 
-    def refuse(self, broken: Broken, now_us: int) -> None:
+    def refuse(self, broken: BrokenJob, now_us: int) -> None:
         """Note what was refused, also of a job that never was good."""
         job = self._book.jobs.get(broken.job)
         if job is None:

@@ -28,7 +28,7 @@ from akjob.errors import AkjobError, Problem
 from akjob.instants import from_text, to_text
 from akjob.jobset.git import Provenance, Revision
 from akjob.jobset.loader import Loader
-from akjob.jobset.model import Broken, Change, JobSet
+from akjob.jobset.model import BrokenJob, Change, JobSet
 from akjob.processes import give_memory_back
 from akjob.program import Program
 from akjob.run import cgroup, failpoint, order
@@ -161,7 +161,7 @@ class Daemon:
         rows = self._ledger.jobs_state()
         self._open_before = self._ledger.open_runs()
         self._agenda.restore(rows, self._open_before, now_us(), self._shims.folders())
-        self._loader = Loader(self.paths, self.config, last_good(rows), remember_in=self.paths.var / "jobs.cache")
+        self._loader = Loader(self.paths, self.config, last_good(rows), cache_file=self.paths.var / "jobs.cache")
         for problem in self._watcher.start():
             self._say_problem(problem)
         self._looks.again(SECOND_LOOK_S, self._look_again, self._take_over, self._look_failed)
@@ -340,7 +340,7 @@ class Daemon:
         if found is None or self._loader is None or self._jobset is None:
             return found
         change, problems, config = found
-        news = change.is_news or change.look_again_us is not None or self._loader.links != self._links
+        news = change.is_news or change.scan_again_us is not None or self._loader.links != self._links
         return found if news or problems or config is not None else None
 
     def _looked_in_vain(self, error: Exception) -> None:
@@ -360,9 +360,9 @@ class Daemon:
             return
         change, problems, config = found
         now = now_us()
-        self._left_open = change.look_again_us is not None
-        if change.look_again_us is not None:
-            self._look_us = change.look_again_us if self._look_us is None else min(self._look_us, change.look_again_us)
+        self._left_open = change.scan_again_us is not None
+        if change.scan_again_us is not None:
+            self._look_us = change.scan_again_us if self._look_us is None else min(self._look_us, change.scan_again_us)
         if self._loader is not None and self._loader.links != self._links:
             self._links = self._loader.links  # what they lead to is watched from the next full look on
             self._look_us = now
@@ -885,7 +885,7 @@ class Daemon:
             "draining": self._agenda.draining,
         }
 
-    def _broken(self, one: Broken) -> dict[str, Any]:
+    def _broken(self, one: BrokenJob) -> dict[str, Any]:
         commit, dirty = self._agenda.refused_by(one.job)
         return server.refusal(one, commit, dirty=dirty)
 

@@ -2,8 +2,8 @@
 
 import click
 
+from akjob import diff
 from akjob.cli.common import examples, find_paths, now_us, say
-from akjob.jobset import diff
 from akjob.jobset.git import merge_base
 
 _RENDERERS = {"text": diff.render_text, "json": diff.render_json, "markdown": diff.render_markdown}

@@ -17,6 +17,7 @@ from akjob.toml.read import read_table
 from akjob.units import parse_duration, parse_size
 
 _DAY_US = 86_400_000_000
+DEFAULTS = "_defaults.toml"
 _LONGEST_SOCKET = 107  # bytes: sun_path of struct sockaddr_un, without its final NUL
 
 
@@ -104,6 +105,11 @@ class Paths(Struct, frozen=True, dict=True):
     def supervisor_socket(self) -> Path:
         """Where supervisord answers supervisorctl."""
         return self.root / "var" / "run" / "supervisor.sock"
+
+
+def is_ignored(name: str) -> bool:
+    """Return True for a file or folder that is never a job's: hidden, private, or left behind by an editor."""
+    return name[0] in "._#~" or name.endswith(("~", "#"))
 
 
 def find_root(given: str | None, env: Mapping[str, str], cwd: Path) -> Path:

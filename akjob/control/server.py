@@ -15,7 +15,7 @@ import msgspec
 from akjob.config import Paths, socket_address
 from akjob.errors import AkjobError
 from akjob.instants import to_text
-from akjob.jobset.model import Broken
+from akjob.jobset.model import BrokenJob
 from akjob.program import is_own_user
 
 _LINE_BYTES = 4 << 20
@@ -24,7 +24,7 @@ ANSWER_S = 10.0
 _IN_GOOD_TIME = frozenset({"wait", "drain"})
 
 
-def refusal(broken: Broken, commit: str | None, *, dirty: bool | None) -> dict[str, Any]:
+def refusal(broken: BrokenJob, commit: str | None, *, dirty: bool | None) -> dict[str, Any]:
     """Return what ``akjob status --json`` says of a broken job, whether akjobd says it or a command that found out."""
     fields = {key: getattr(broken, key) for key in ("job", "file", "line", "column", "message", "hint")}
     return {

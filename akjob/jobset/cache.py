@@ -1,4 +1,4 @@
-"""What job files parsed to, remembered over restarts, so that a start need not parse what it knows.
+"""What job files parsed to, kept over restarts, so that a start need not parse what it knows.
 
 A record counts for the same path, the same content, the same defaults above it, the same configuration, and the same
 code that parses. The content is known by its hash; and by ``stat`` alone where that says what it said when the file was
@@ -8,9 +8,10 @@ use. The file may be deleted any time.
 
 import hashlib
 import os
+import re
 import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,13 +19,15 @@ import msgspec
 from msgspec import Struct
 
 from akjob import __version__
+from akjob.config import Config
 from akjob.jobset.scan import Signature
 from akjob.jobset.trust import Access, Who, distrust
 from akjob.spec.model import JobSpec
 
 _MAGIC = b"akjob jobs 2\n"
+WORTH_KEEPING = 100  # files: parsing fewer costs less than keeping them
 _SCALARS = (str, int, float, bool)
-_PARSING = ("spec", "schedule", "toml", "units.py", "config", "errors.py", "instants.py")
+_IMPORT = re.compile(r"^[ \t]*from (akjob[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 
 
 class Record(Struct, array_like=True, frozen=True, gc=False):
@@ -48,8 +51,50 @@ _kept = msgspec.msgpack.Decoder(_Kept)
 _records = msgspec.msgpack.Decoder(list[Record])
 
 
+class ParseCache:
+    """The cache of one loader. ``records`` are those of the process before, until the first full scan is over."""
+
+    def __init__(self, file: Path | None, config_stamp: bytes) -> None:
+        self._file = file
+        self._wanted = False
+        self.stamp = b""
+        self.records: Mapping[str, Record] = {}
+        self.reconfigure(config_stamp)
+
+    @property
+    def is_used(self) -> bool:
+        """Return True if there is a file for it."""
+        return self._file is not None
+
+    def reconfigure(self, config_stamp: bytes) -> None:
+        """Forget what was parsed under another configuration."""
+        self.records = {}
+        if self._file is not None:
+            self.stamp = fingerprint() + config_stamp
+
+    def load(self, trusted: Who) -> None:
+        """Read the file."""
+        if self._file is not None:
+            self.records = load(self._file, trusted, self.stamp)
+
+    def add(self, body: bytes) -> None:
+        """Add what another process encoded under the same stamp."""
+        self.records = {**self.records, **decode(body, self.stamp)}
+
+    def end_start(self, files_read: int) -> None:
+        """Drop the records, which are for the start alone; keep what was parsed now if that was much."""
+        self.records = {}
+        self._wanted |= files_read >= WORTH_KEEPING
+
+    def keep(self, records: Iterable[Record]) -> None:
+        """Write the file if it is worth it."""
+        if self._file is not None and self._wanted:
+            self._wanted = False
+            save(self._file, self.stamp, records)
+
+
 def load(file: Path, trusted: Who, stamp: bytes) -> dict[str, Record]:
-    """Read what was remembered under this stamp, by path. Empty when it is damaged, or others may write it."""
+    """Read what was kept under this stamp, by path. Empty when it is damaged, or others may write it."""
     try:
         with file.open("rb") as stream:
             found = os.fstat(stream.fileno())
@@ -81,7 +126,7 @@ def encode(stamp: bytes, records: Iterable[Record]) -> bytes:
 
 
 def save(file: Path, stamp: bytes, records: Iterable[Record]) -> None:
-    """Replace what is remembered. What goes wrong (a full disk, a folder that is not there) costs time only."""
+    """Replace what is kept. What goes wrong (a full disk, a folder that is not there) costs time only."""
     body = encode(stamp, records)
     draft = file.with_name(f".{file.name}.new")
     with suppress(OSError):
@@ -96,19 +141,43 @@ def _private(path: str, flags: int) -> int:
 
 
 def _is_plain(spec: JobSpec) -> bool:
-    """Say whether the values that may be of any type come back as they were: dates and arrays would not."""
+    """Return True if the values that may be of any type come back as they were: dates and arrays would not."""
     values = (*spec.args, *spec.kwargs.values())
     return all(type(value) in _SCALARS and (type(value) is not int or abs(value) < 2**63) for value in values)
+
+
+def stamp_of(config: Config) -> bytes:
+    """Return a hash of a configuration."""
+    return hashlib.sha256(repr(config).encode()).digest()
 
 
 def fingerprint() -> bytes:
     """Return a hash of what parses: the version, the interpreter, and the state of the source files."""
     found = hashlib.sha256(f"{__version__} {sys.version} {msgspec.__version__}".encode())
-    package = Path(__file__).parents[1]
-    for name in _PARSING:
-        place = package / name
-        for source in sorted(place.glob("*.py")) if place.is_dir() else (place,):
-            with suppress(OSError):
-                status = source.stat()
-                found.update(f"{source} {status.st_size} {status.st_mtime_ns} {status.st_ino}\n".encode())
+    for source in sorted(sources_of("akjob.spec.parse")):
+        status = source.stat()
+        found.update(f"{source} {status.st_size} {status.st_mtime_ns} {status.st_ino}\n".encode())
     return found.digest()
+
+
+def sources_of(module: str) -> set[Path]:
+    """Return the source files of a module of akjob and of all that it imports, wherever in them."""
+    package = Path(__file__).parents[1]
+    found: set[Path] = set()
+    wanted = [module]
+    while wanted:
+        source = _source_of(wanted.pop(), package)
+        if source is None or source in found:
+            continue
+        found.add(source)
+        for match in _IMPORT.finditer(source.read_text(encoding="utf-8")):
+            names = re.findall(r"\w+", match[2].partition("#")[0] if "(" not in match[2] else match[2])
+            wanted += [match[1], *(f"{match[1]}.{name}" for name in names)]
+    return found
+
+
+def _source_of(module: str, package: Path) -> Path | None:
+    """Return a module's file; None for a name that is not a module."""
+    place = package.parent.joinpath(*module.split("."))
+    candidates = (place / "__init__.py", place.with_name(f"{place.name}.py"))
+    return next((file for file in candidates if file.is_file()), None)

@@ -1,4 +1,4 @@
-"""The values that the loader hands out: what is loaded, what is broken, and what a look at the folder changed."""
+"""The values that the loader hands out: what is loaded, what is broken, and what a scan of the folder changed."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from akjob.errors import Problem
 from akjob.spec.model import JobSpec
 
 
-class Broken(Struct, frozen=True, kw_only=True):
+class BrokenJob(Struct, frozen=True, kw_only=True):
     """A job whose file was refused.
 
     ``file``, ``line``, ``column``, ``message``, ``hint`` and ``code`` are those of the first error, whose ``file`` may
@@ -40,14 +40,14 @@ class Counts(Struct, frozen=True, kw_only=True):
 
 
 class JobSet(Struct, frozen=True, kw_only=True):
-    """All jobs at one instant. It is never changed; a look that finds something new makes another.
+    """All jobs at one instant. It is never changed; a scan that finds something new makes another.
 
     ``jobs`` has what is scheduled, by name, in no particular order; a job that is ``broken`` is among them with its
     last good definition if there is one.
     """
 
     jobs: Mapping[str, JobSpec]
-    broken: Mapping[str, Broken]
+    broken: Mapping[str, BrokenJob]
     loaded_us: int
 
     @property
@@ -58,7 +58,7 @@ class JobSet(Struct, frozen=True, kw_only=True):
 
 
 class Refused(Struct, frozen=True, kw_only=True):
-    """What was refused before a restart: ``content`` as in :class:`Broken`, and since when."""
+    """What was refused before a restart: ``content`` as in :class:`BrokenJob`, and since when."""
 
     content: str
     since_us: int
@@ -80,40 +80,36 @@ class Changed(Struct, frozen=True, kw_only=True):
     """A job that is not what it was.
 
     ``old`` is None only when the stored definition cannot be read any more. ``schedule`` says that its triggers or
-    limits changed, ``code`` that the content of its dill file did.
+    limits changed. The content of its dill file may be all that changed.
     """
 
     job: str
     old: JobSpec | None
     new: JobSpec
     schedule: bool
-    code: bool
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """What one look found, against the look before; the first is compared with what had been stored.
+    """What one scan found, against the scan before; the first is compared with what had been stored.
 
-    ``broken`` has each refused content once; ``repaired`` names those that are broken no more. ``problems`` are the new
-    ones that break no job (warnings, mostly). ``store`` has the definitions to store as last good, ``removed`` the
-    names whose stored ones are to be dropped. ``look_again_us`` is the instant by which the next look is wanted,
-    whatever happens: ``load(now_us, frozenset())`` looks at what was left open only. ``emptied`` counts the jobs that
-    stay scheduled although the folder has been found empty.
+    ``broken`` has each refused content once; ``repaired`` names the jobs that are no longer broken. ``problems`` are
+    the new ones that break no job (warnings, mostly). ``removed`` has the names whose stored definitions are to be
+    dropped. ``scan_again_us`` is the instant by which the next scan is wanted, whatever happens:
+    ``load(now_us, frozenset())`` scans only what was left open.
     """
 
     jobset: JobSet
     added: tuple[str, ...] = ()
     changed: tuple[Changed, ...] = ()
     removed: tuple[str, ...] = ()
-    broken: tuple[Broken, ...] = ()
+    broken: tuple[BrokenJob, ...] = ()
     repaired: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
-    store: tuple[JobSpec, ...] = ()
-    look_again_us: int | None = None
+    scan_again_us: int | None = None
     files_read: int = 0
-    emptied: int = 0
     swapped: bool = False
 
     @property
     def is_news(self) -> bool:
-        """Say whether there is anything to tell: another job set, or a new problem."""
+        """Return True if there is anything to report: another job set, or a new problem."""
         return self.swapped or bool(self.broken or self.repaired or self.problems)

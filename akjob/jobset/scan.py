@@ -17,9 +17,9 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from akjob.config import DEFAULTS, is_ignored
 from akjob.errors import Problem
 
-DEFAULTS = "_defaults.toml"
 SUFFIX = ".toml"
 MAX_SIZE = 1024 * 1024
 RACY_US = 2_000_000
@@ -88,6 +88,10 @@ class Unreadable(Exception):  # noqa: N818 - it says what the file is
         self.message = message
         self.hint = hint
 
+    def problem(self, shown: str) -> Problem:
+        """Return the Problem of the file, which messages call ``shown``."""
+        return Problem(file=shown, code=self.code, message=self.message, hint=self.hint)
+
 
 def signature(found: os.stat_result) -> Signature:
     """Return what is compared to tell whether a file may have changed."""
@@ -95,9 +99,9 @@ def signature(found: os.stat_result) -> Signature:
     return (found[6], found.st_mtime_ns, found[1], found[2], found[0], found[4], found[5], found.st_ctime_ns)
 
 
-def is_ignored(name: str) -> bool:
-    """Say whether a file's or folder's name is none of ours: hidden, private, or what an editor leaves behind."""
-    return name[0] in "._#~" or name.endswith(("~", "#"))
+def is_racy(seen: Signature, now_us: int) -> bool:
+    """Return True if a file was written so recently that another write could leave its signature as it is."""
+    return seen[1] // 1000 > now_us - RACY_US
 
 
 def is_job_path(path: str) -> bool:

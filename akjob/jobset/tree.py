@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from akjob.config import DEFAULTS, is_ignored
 from akjob.errors import AkjobError, Problem
 from akjob.jobset import git, scan
-from akjob.jobset.scan import DEFAULTS
 
 _LINK, _FOLDER, _SUBMODULE = "120000", "040000", "160000"
 _MOST_LINKS = 40  # as the kernel: more are a loop
@@ -89,7 +89,7 @@ class Tree:
     def _walk(self, real: str, path: str, above: set[str], shown: str) -> Iterator[tuple[str, _Entry | Problem]]:
         """Yield what is in the folder ``real``, which is called ``path``, with what is wrong."""
         for name in sorted(self._names.get(real, ())):
-            if scan.is_ignored(name) and name != DEFAULTS:
+            if is_ignored(name) and name != DEFAULTS:
                 continue
             own = f"{path}/{name}" if path else name
             counts = name == DEFAULTS or scan.is_job_path(own)

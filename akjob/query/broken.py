@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from akjob.errors import Problem
 from akjob.instants import from_text, to_text
-from akjob.jobset.model import Broken
+from akjob.jobset.model import BrokenJob
 
 
 class BrokenFile(Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class BrokenFile(Struct, frozen=True, kw_only=True):
     running_last_good: bool | None = None
 
 
-def of_job(broken: Broken, commit: str | None, *, dirty: bool | None) -> BrokenFile:
+def of_job(broken: BrokenJob, commit: str | None, *, dirty: bool | None) -> BrokenFile:
     """Return what was refused of a job."""
     return BrokenFile(
         job=broken.job,

@@ -10,7 +10,7 @@ from msgspec.structs import asdict, replace
 from akjob.config import Config, Paths
 from akjob.instants import from_text, to_text
 from akjob.jobset.loader import Loader
-from akjob.jobset.model import Broken, JobSet, LastGood, Refused
+from akjob.jobset.model import BrokenJob, JobSet, LastGood, Refused
 from akjob.ledger import Reader
 from akjob.program import own_uid
 from akjob.query import broken as broken_files
@@ -117,7 +117,7 @@ class JobView(Struct, frozen=True, kw_only=True):
 
     name: str
     spec: JobSpec | None
-    broken: Broken | None
+    broken: BrokenJob | None
     row: Mapping[str, Any] | None
     running: int
     now_us: int
@@ -264,7 +264,7 @@ class Folder:
             known = {name: row for name, row in rows.items() if row["removed_at"] is None or row["refused"] is not None}
             last_good = {name: _last_good(row) for name, row in known.items()}
             uid, cached = own_uid(self.paths), self.paths.var / "jobs.cache"
-            self._loader = Loader(self.paths, self._config, last_good, own_uid=uid, settle_us=0, remember_in=cached)
+            self._loader = Loader(self.paths, self._config, last_good, own_uid=uid, grace_us=0, cache_file=cached)
         jobset = self._loader.load(now_us).jobset
         return replace(jobset, broken={n: _dated(self.paths, one, rows.get(n)) for n, one in jobset.broken.items()})
 
@@ -285,7 +285,7 @@ def _claimed(open_runs: Iterable[Mapping[str, Any]], now_us: int) -> dict[str, i
 
 
 def _origins(
-    paths: Paths, broken: Mapping[str, Broken], rows: Mapping[str, Mapping[str, Any]]
+    paths: Paths, broken: Mapping[str, BrokenJob], rows: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, tuple[str | None, bool | None]]:
     """Return which commits the refused versions are from: as akjobd noted it, else the one that is checked out."""
     from akjob.jobset.git import Provenance  # noqa: PLC0415 - git is asked for broken files only
@@ -310,7 +310,7 @@ def _last_good(row: Mapping[str, Any]) -> LastGood:
     return LastGood(file=row["file"], definition=definition, loaded_us=loaded_us, refused=refused)
 
 
-def _dated(paths: Paths, broken: Broken, row: Mapping[str, Any] | None) -> Broken:
+def _dated(paths: Paths, broken: BrokenJob, row: Mapping[str, Any] | None) -> BrokenJob:
     """Return a broken job with the instant since when it is so: of one that akjobd has not seen, its file's age."""
     if row is not None and row["refused_since"] is not None:
         return broken

@@ -51,6 +51,11 @@ _FILES = {
         "A group may write this file or folder, so its members could say what runs.",
         "`chmod g-w` it, or set `group_writable = true` in `[trust]` of `etc/akjob.toml`.",
     ),
+    "internal-error": Entry(
+        "error",
+        "akjob itself failed on this file, whatever is in it.",
+        "Report the line together with the file. The last good version of the job goes on, if there is one.",
+    ),
     "link-loop": Entry(
         "warning",
         "A symlink leads to a folder that it lies in; it is not followed.",

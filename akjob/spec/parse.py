@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from akjob import __version__
 from akjob.config import Config
 from akjob.errors import AkjobError, Problem
 from akjob.schedule.model import Limits, Schedule
@@ -104,9 +105,28 @@ def parse_job(  # noqa: PLR0913 - a file, and all that its meaning depends on
     ``file`` is its path below the root, for messages; ``defaults`` are those of its folders, the outermost first;
     ``config`` gives the outermost of all. With ``now_us`` the problems also tell of dates that have passed. Without
     ``resolve`` the spec's ``definition`` and ``sha256`` are left empty: a tenth of the time, for whoever asks for the
-    problems. Raises nothing.
+    problems. Raises nothing: whatever a file does to the parser, it costs this file alone.
     """
-    base = _base(defaults, config or _CONFIG)
+    try:
+        return _parse_job(name, file, text, _base(defaults, config or _CONFIG), now_us, resolve=resolve)
+    except Exception as error:  # noqa: BLE001 - see above
+        return ParseResult(None, (_own_fault(file, error),))
+
+
+def _own_fault(file: str, error: Exception) -> Problem:
+    """Return the problem of a file that makes akjob fail: not a fault of its author."""
+    return Problem(
+        file=file,
+        code="internal-error",
+        message=f"akjob {__version__} failed to read this file, which is a fault of akjob: "
+        f"{type(error).__name__}: {str(error)[:200]}",
+        hint="report this line together with the file; the last good version of the job goes on, if there is one",
+    )
+
+
+def _parse_job(  # noqa: PLR0913 - as above
+    name: str, file: str, text: str | bytes, base: _Base, now_us: int | None, *, resolve: bool
+) -> ParseResult:
     table, text, problem = read_table(file, text)
     if problem is not None:
         return ParseResult(None, (problem, *base.problems))
@@ -349,7 +369,17 @@ _NEVER_HINTS = {
 
 
 def parse_defaults(file: str, text: str | bytes) -> Defaults:
-    """Read one ``_defaults.toml``: any keys of a job but the code to run, triggers and ``limits.runs``."""
+    """Read one ``_defaults.toml``: any keys of a job but the code to run, triggers and ``limits.runs``.
+
+    Raises nothing, as :func:`parse_job`.
+    """
+    try:
+        return _parse_defaults(file, text)
+    except Exception as error:  # noqa: BLE001 - as there
+        return Defaults(file, {}, (_own_fault(file, error),), frozenset({()}))
+
+
+def _parse_defaults(file: str, text: str | bytes) -> Defaults:
     table, text, problem = read_table(file, text)
     if problem is not None:
         return Defaults(file, {}, (problem,), frozenset({()}))

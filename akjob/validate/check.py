@@ -9,13 +9,15 @@ from msgspec.structs import replace
 
 from akjob.code.names import Missing, Unsure, find_module
 from akjob.code.static import Finding, check, remembering, search_path
-from akjob.config import Paths, load_config
+from akjob.config import DEFAULTS, Paths, load_config
 from akjob.errors import AkjobError, Problem
 from akjob.jobset import scan, trust
-from akjob.jobset.loader import case_problem, without_collections
-from akjob.jobset.scan import DEFAULTS, SUFFIX
+from akjob.jobset.defaults import DefaultsChain, read_defaults
+from akjob.jobset.garbage import without_collections
+from akjob.jobset.names import defaults_in, folder_of, job_name
+from akjob.jobset.twins import Twins, case_problem
 from akjob.program import own_uid
-from akjob.spec import Defaults, ParseResult, Rest, config_problems, parse_defaults, parse_job, parse_rest
+from akjob.spec import ParseResult, Rest, config_problems, parse_job, parse_rest
 from akjob.spec.model import Command, DillFile, DottedCallable, JobSpec
 from akjob.toml.faults import dotted
 from akjob.toml.read import read_table
@@ -176,8 +178,7 @@ class _Folder:
         self._now_us = now_us
         self._config, self._config_problems = load_config(Paths(Path(root)).config_file)
         self._surroundings = Surroundings(root)
-        self._chains: dict[str, tuple[Defaults, ...]] = {}
-        self._defaults: dict[str, tuple[Defaults | None, tuple[Problem, ...]]] = {}
+        self._chains = DefaultsChain(lambda below: read_defaults(Path(folder) / below, self.file(defaults_in(below))))
         self.names = _Names(root)
         self._trusted = trust.who(self._config.trust, own_uid=own_uid(Paths(Path(root))))
         self._access: dict[str, tuple[Problem | None, trust.Access | None]] = {}
@@ -226,11 +227,8 @@ class _Folder:
             message = f"it cannot be looked at: {why}"
             hint = "mend the permissions, the link or the file system"
             yield Problem(file=self.file(path).rstrip("/"), code="unreadable", message=message, hint=hint)
-        first: dict[str, str] = {}
-        for path in wanted:
-            other = first.setdefault(path.casefold(), path)
-            if other != path:
-                yield case_problem(self.file(path), self.file(other))
+        for path, other in Twins(wanted).pairs():
+            yield case_problem(self.file(path), self.file(other))
         for below in sorted(listing.defaults):
             yield from self.defaults_file(below)
 
@@ -260,9 +258,9 @@ class _Folder:
 
     def defaults_file(self, below: str) -> Iterator[Problem]:
         """Yield the problems of the ``_defaults.toml`` of a folder."""
-        _, problems = self._defaults_of(below)
-        yield from problems
-        if below in self._defaults:
+        own = [one for one in self._chains.of_folder(below) if one.file == self.file(defaults_in(below))]
+        for defaults in own:
+            yield from defaults.problems
             yield from self._trust(self._root, os.path.join(self._folder, below, DEFAULTS))
 
     def job(self, path: str) -> Iterator[Problem]:
@@ -290,8 +288,8 @@ class _Folder:
 
     def _rest(self, path: str, data: bytes) -> Rest | None:
         """Read what is right of a refused file: what that names can be looked at all the same."""
-        chain = self._chain(path.rpartition("/")[0])
-        name = scan.printable(path.removesuffix(SUFFIX))
+        chain = self._chains.of_file(path)
+        name = job_name(path)
         return parse_rest(name, self.file(path), data, defaults=chain, config=self._config)
 
     def parse(self, path: str, data: bytes | None = None, *, resolve: bool = True) -> ParseResult:
@@ -302,8 +300,8 @@ class _Folder:
                 return ParseResult(None, (read,))
             data = read[0]
         file = self.file(path)
-        chain = self._chain(path.rpartition("/")[0])
-        name = scan.printable(path.removesuffix(SUFFIX))
+        chain = self._chains.of_file(path)
+        name = job_name(path)
         return parse_job(name, file, data, defaults=chain, config=self._config, now_us=self._now_us, resolve=resolve)
 
     def _read(self, path: str) -> tuple[bytes, scan.Signature] | Problem:
@@ -314,47 +312,18 @@ class _Folder:
             message = "the symlink leads to nothing" if os.path.islink(place) else "the file has just been removed"
             return Problem(file=self.file(path), code="unreadable", message=message)
         except scan.Unreadable as error:
-            return Problem(file=self.file(path), code=error.code, message=error.message, hint=error.hint)
+            return error.problem(self.file(path))
 
     def file(self, path: str) -> str:
         """Return what the file ``path`` below the folder is called inside: its path below the root."""
         return self._prefix + scan.printable(path)
-
-    # defaults
-
-    def _chain(self, below: str) -> tuple[Defaults, ...]:
-        """Return the defaults of a folder, the outermost first."""
-        if below not in self._chains:
-            above = self._chain(os.path.dirname(below)) if below else ()
-            own, _ = self._defaults_of(below)
-            self._chains[below] = above if own is None else (*above, own)
-        return self._chains[below]
-
-    def _defaults_of(self, below: str) -> tuple[Defaults | None, tuple[Problem, ...]]:
-        if below not in self._defaults:
-            self._defaults[below] = self._read_defaults(f"{below}/{DEFAULTS}" if below else DEFAULTS)
-        return self._defaults[below]
-
-    def _read_defaults(self, path: str) -> tuple[Defaults | None, tuple[Problem, ...]]:
-        file = self.file(path)
-        try:
-            data, _ = scan.read(f"{self._folder}/{path}")
-        except FileNotFoundError:
-            return None, ()
-        except scan.Unreadable as error:
-            if error.code == "not-a-file":
-                return None, ()  # the look at the folder warns of it, and akjobd passes it over
-            problem = Problem(file=file, code=error.code, message=error.message, hint=error.hint)
-            return Defaults(file, {}, (problem,), frozenset({()})), (problem,)
-        defaults = parse_defaults(file, data)
-        return defaults, defaults.problems
 
     # positions of what was found out elsewhere
 
     def _place_findings(self, path: str, findings: Sequence[Finding]) -> Iterator[Problem]:
         """Give each finding the position of its key: in the job file, else in the defaults that it came from."""
         texts = [(self.file(path), f"{self._folder}/{path}")]
-        chain = reversed(self._chain(os.path.dirname(path)))
+        chain = reversed(self._chains.of_file(path))
         texts += [(defaults.file, os.path.join(self._root, defaults.file)) for defaults in chain]
         texts.append((self._config.file, str(Paths(Path(self._root)).config_file)))
         tables = [(file, *_table(file, place)) for file, place in texts]
@@ -367,7 +336,7 @@ class _Folder:
 
     def _trust_file(self, path: str, signature: scan.Signature) -> Iterator[Problem]:
         """Yield who may write to a job file and the folders above it; costs next to nothing where all is well."""
-        folder = path.rpartition("/")[0]
+        folder = folder_of(path)
         if folder not in self._safe:
             found = list(self._trust(self._root, os.path.join(self._folder, folder) if folder else self._folder))
             yield from found

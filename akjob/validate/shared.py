@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
+from akjob.config import DEFAULTS
 from akjob.errors import Problem
-from akjob.jobset.scan import DEFAULTS
 
 Place = tuple[str, int, int, str, str]
 

@@ -15,7 +15,7 @@ from akjob.due import EARLY_US, GRACE_US
 from akjob.errors import AkjobError
 from akjob.instants import MINUTE, SECOND, to_text
 from akjob.jobset.git import Revision
-from akjob.jobset.model import Broken, Change, JobSet, Refused
+from akjob.jobset.model import BrokenJob, Change, JobSet, Refused
 from akjob.ledger import JobRow, Writes
 from akjob.schedule import next_slot
 from akjob.spec import load_definition
@@ -1101,7 +1101,7 @@ def test_the_slot_of_a_manual_run_is_when_it_was_asked_for(tmp_path: Path) -> No
 def test_a_broken_job_cannot_be_run(tmp_path: Path) -> None:
     """The answer names file, line and message."""
     world = World(tmp_path, now=us("10:30:00"))
-    broken = Broken(
+    broken = BrokenJob(
         job="a", file="jobs.d/a.toml", line=3, column=1, message="unknown key evry", hint="did you mean every?",
         code="unknown-key", since_us=0, content="x", problems=(), running_last_good=False,
     )  # fmt: skip
@@ -1278,7 +1278,7 @@ def test_the_last_good_definitions_come_from_the_ledger(tmp_path: Path) -> None:
     """What the loader needs after a restart: all loaded jobs, none that was removed, with what was refused since."""
     world = World(tmp_path, job("a", HOURLY), job("b", HOURLY), now=us("10:30:00"))
     world.remove("b")
-    broken = Broken(
+    broken = BrokenJob(
         job="a", file="jobs.d/a.toml", line=1, column=1, message="m", hint="", code="c", since_us=5, content="sha",
         problems=(), running_last_good=True,
     )  # fmt: skip
@@ -1295,15 +1295,15 @@ def test_the_last_good_definitions_come_from_the_ledger(tmp_path: Path) -> None:
     assert last_good(world.ledger.jobs_state())["a"].refused is None
 
 
-def broken_job(name: str, since_us: int = 5, content: str = "sha") -> Broken:
+def broken_job(name: str, since_us: int = 5, content: str = "sha") -> BrokenJob:
     """Return a job whose file was refused."""
-    return Broken(
+    return BrokenJob(
         job=name, file=f"jobs.d/{name}.toml", line=1, column=1, message="m", hint="", code="c", since_us=since_us,
         content=content, problems=(), running_last_good=True, sources=(f"jobs.d/{name}.toml",),
     )  # fmt: skip
 
 
-def refuse(world: World, *broken: Broken) -> None:
+def refuse(world: World, *broken: BrokenJob) -> None:
     """Hand over that these jobs are broken, and no others."""
     jobset = JobSet(jobs=world.specs, broken={one.job: one for one in broken}, loaded_us=world.now)
     world.agenda.load(Change(jobset=jobset, broken=broken), world.now)

@@ -83,7 +83,7 @@ class Both:
     def problems(self) -> Iterator[Problem]:
         """Yield what both say."""
         yield from validate(Paths(self.root), now_us=NOW_US)
-        change = Loader(Paths(self.root), Config(), settle_us=0).load(NOW_US)
+        change = Loader(Paths(self.root), Config(), grace_us=0).load(NOW_US)
         yield from change.problems
         for broken in change.broken:
             yield from broken.problems

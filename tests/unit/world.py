@@ -10,7 +10,7 @@ import msgspec
 
 from akjob.agenda import Agenda, Effects, End, Start
 from akjob.instants import from_text
-from akjob.jobset.model import Broken, Change, Changed, JobSet
+from akjob.jobset.model import BrokenJob, Change, Changed, JobSet
 from akjob.ledger import Ledger, Reader, RunRow
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec
@@ -57,7 +57,7 @@ class World:
         _open.append(self)
         self.boot()
 
-    def boot(self, broken: Mapping[str, Broken] | None = None) -> None:
+    def boot(self, broken: Mapping[str, BrokenJob] | None = None) -> None:
         """Start akjobd anew, from the ledger; the shims have gone on meanwhile."""
         self.ledger = Ledger.open(self.path)
         self.ledger._connection.execute("PRAGMA synchronous = OFF")  # no power fails in a test
@@ -87,7 +87,7 @@ class World:
         added: Iterable[str] = (),
         changed: Iterable[Changed] = (),
         removed: Iterable[str] = (),
-        broken: Mapping[str, Broken] | None = None,
+        broken: Mapping[str, BrokenJob] | None = None,
     ) -> None:
         """Hand a change over, and turn."""
         jobset = JobSet(jobs=dict(self.specs), broken=broken or {}, loaded_us=self.now)
@@ -224,7 +224,7 @@ def close_all() -> None:
 
 def change(new: JobSpec, old: JobSpec) -> Changed:
     """Say that a job has another definition."""
-    return Changed(job=new.name, old=old, new=new, schedule=old.schedule != new.schedule, code=False)
+    return Changed(job=new.name, old=old, new=new, schedule=old.schedule != new.schedule)
 
 
 def row(run: str, **other: Any) -> RunRow:

@@ -27,7 +27,7 @@ class Root:
         self.loader = self.fresh()
 
     def fresh(self, last_good: Mapping[str, LastGood] | None = None, config: Config | None = None) -> Loader:
-        """Begin anew, as after a restart."""
+        """Begin again, as after a restart."""
         self.loader = Loader(self.paths, config or Config(), last_good)
         return self.loader
 
@@ -48,7 +48,8 @@ class Root:
 
     def stored(self, change: Change) -> dict[str, LastGood]:
         """Return what a ledger would have stored of a change."""
+        names = [*change.added, *(changed.job for changed in change.changed)]
         return {
             spec.name: LastGood(file=spec.file, definition=spec.definition, loaded_us=self.now_us)
-            for spec in change.store
+            for spec in (change.jobset.jobs[name] for name in names)
         }

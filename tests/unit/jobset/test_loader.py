@@ -14,6 +14,7 @@ from akjob.config import Config
 from akjob.instants import SECOND
 from akjob.jobset.loader import Loader
 from akjob.jobset.model import Change, LastGood, Refused
+from akjob.spec import parse
 from akjob.spec.model import Command
 from tests.unit.jobset.root import BAD, GOOD, OTHER, Root
 
@@ -29,7 +30,6 @@ def test_first_look(root: Root) -> None:
     assert set(change.jobset.jobs) == {"a", "reports/nightly"}
     assert change.jobset.jobs["reports/nightly"].file == "jobs.d/reports/nightly.toml"
     assert change.jobset.counts.loaded == 2
-    assert {spec.name for spec in change.store} == {"a", "reports/nightly"}
 
 
 def test_nothing_changed(root: Root) -> None:
@@ -94,7 +94,6 @@ def test_comment_is_no_change(root: Root) -> None:
     root.write("a.toml", GOOD + "# explained\n")
     change = root.load()
     assert change.changed == ()
-    assert change.store == ()
     assert change.files_read == 1
 
 
@@ -125,7 +124,6 @@ def test_broken_keeps_last_good(root: Root, hints: tuple[str, ...]) -> None:
     assert change.jobset.broken == {"a": broken}
     assert not (change.changed)
     assert not (change.removed)
-    assert not (change.store)
     assert root.load().broken == ()
     root.write("a.toml", BAD + "more = 1\n")
     [again] = root.load(after_us=SECOND).broken
@@ -188,12 +186,12 @@ def test_half_written(root: Root) -> None:
     root.write("a.toml", "", age_us=1000)
     change = root.load("a.toml")
     assert change.broken == ()
-    assert change.look_again_us is not None
-    assert 0 < change.look_again_us - root.now_us <= SECOND
+    assert change.scan_again_us is not None
+    assert 0 < change.scan_again_us - root.now_us <= SECOND
     root.write("a.toml", OTHER, age_us=0)
     change = root.load("a.toml")
     assert [changed.job for changed in change.changed] == ["a"]
-    assert change.look_again_us is None
+    assert change.scan_again_us is None
 
 
 @pytest.mark.parametrize("full", [True, False])
@@ -202,8 +200,8 @@ def test_half_written_for_good(root: Root, *, full: bool) -> None:
     root.load()
     root.write("a.toml", "", age_us=1000)
     change = root.load()
-    assert change.look_again_us is not None
-    root.now_us = change.look_again_us
+    assert change.scan_again_us is not None
+    root.now_us = change.scan_again_us
     change = root.loader.load(root.now_us, None if full else frozenset())
     assert [broken.job for broken in change.broken] == ["a"]
 
@@ -213,7 +211,7 @@ def test_half_written_at_the_start(root: Root) -> None:
     root.write("a.toml", "", age_us=1000)
     change = root.load()
     assert [broken.job for broken in change.broken] == ["a"]
-    assert change.look_again_us is None
+    assert change.scan_again_us is None
     root.write("a.toml", age_us=0)
     assert root.load("a.toml").repaired == ("a",)
 
@@ -308,7 +306,9 @@ def test_dill_file_changed(root: Root, hints: tuple[str, ...]) -> None:
     assert root.load(*hints).changed == ()
     root.write("a/x.dill", "two")
     [changed] = root.load(*hints).changed
-    assert (changed.job, changed.code, changed.schedule) == ("a/x", True, False)
+    assert (changed.job, changed.schedule) == ("a/x", False)
+    assert changed.old is not None
+    assert changed.old.definition == changed.new.definition
 
 
 def test_dill_file_of_nobody(root: Root) -> None:
@@ -336,7 +336,6 @@ def test_restart_unchanged(root: Root) -> None:
     assert set(change.jobset.jobs) == {"a"}
     assert not (change.added)
     assert not (change.changed)
-    assert not (change.store)
 
 
 def test_restart_changed(root: Root) -> None:
@@ -419,7 +418,7 @@ LATER_US = 10**17  # long after whatever was done to a file
 
 def _started(root: Root, file: Path, config: Config | None = None, *, now_us: int = LATER_US) -> Change:
     """Start anew: load everything, then remember it for the next start."""
-    loader = Loader(root.paths, config or Config(), remember_in=file)
+    loader = Loader(root.paths, config or Config(), cache_file=file)
     change = loader.load(now_us)
     loader.keep()
     return change
@@ -435,7 +434,7 @@ def test_remembered(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
         parsed.append(name)
         return spec.parse_job(name, *args, **options)
 
-    monkeypatch.setattr("akjob.jobset.loader.parse_job", parse)
+    monkeypatch.setattr("akjob.jobset.judge.parse_job", parse)
     root.write("job7.toml", OTHER)
     after = _started(root, file).jobset
     assert sorted(parsed) == ["args", "broken", "job7"]
@@ -529,7 +528,7 @@ def test_a_second_process_parses_some(root: Root, monkeypatch: pytest.MonkeyPatc
         parsed.append(name)
         return spec.parse_job(name, *args, **options)
 
-    monkeypatch.setattr("akjob.jobset.loader.parse_job", parse)
+    monkeypatch.setattr("akjob.jobset.judge.parse_job", parse)
     monkeypatch.setattr("akjob.jobset.parallel_parse.is_worth_it", lambda files: files > 100)
     both = _started(root, file).jobset
     assert both.jobs == alone.jobs
@@ -542,7 +541,7 @@ def test_a_second_process_that_fails_costs_time_only(root: Root, monkeypatch: py
     """What it does not bring is parsed here."""
     file = _many(root)
     monkeypatch.setattr("akjob.jobset.parallel_parse.is_worth_it", lambda files: files > 100)
-    monkeypatch.setattr("akjob.jobset.parallel_parse._CODE", "print('no'); raise SystemExit(1)")
+    monkeypatch.setattr("akjob.jobset.parallel_parse._PROGRAM", ("-c", "print('no'); raise SystemExit(1)"))
     assert len(_started(root, file).jobset.jobs) == 121
 
 
@@ -558,8 +557,7 @@ def test_emptied_folder(root: Root) -> None:
     root.jobs.mkdir(mode=0o755)
     change = root.load("a.toml", "b.toml")
     assert set(change.jobset.jobs) == {"a", "b"}
-    assert change.emptied == 2
-    assert change.look_again_us == root.now_us + 5 * SECOND
+    assert change.scan_again_us == root.now_us + 5 * SECOND
     assert [problem.code for problem in change.problems] == ["emptied"]
     again = root.load(after_us=SECOND)
     assert set(again.jobset.jobs) == {"a", "b"}
@@ -567,7 +565,7 @@ def test_emptied_folder(root: Root) -> None:
     last = root.load(after_us=4 * SECOND)
     assert last.removed == ("a", "b")
     assert "unscheduled" in last.problems[0].message
-    assert last.look_again_us is None
+    assert last.scan_again_us is None
 
 
 def test_emptied_and_filled_again(root: Root) -> None:
@@ -783,8 +781,8 @@ def test_a_file_that_is_written_anew_is_not_gone(root: Root, monkeypatch: pytest
     change = root.load()
     monkeypatch.undo()
     assert (change.added, change.changed, change.removed) == (("c",), (), ())
-    assert change.look_again_us is not None
-    root.now_us = change.look_again_us
+    assert change.scan_again_us is not None
+    root.now_us = change.scan_again_us
     change = root.load()
     assert [changed.job for changed in change.changed] == ["a"]
     assert (change.added, change.removed) == ((), ())
@@ -822,17 +820,20 @@ def test_parser_that_fails(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a file does to the parser, it costs that job alone."""
     root.write("a.toml")
     root.write("b.toml", "# deep\n")
-    parse = spec.parse_job
+    read = parse._read_job
 
-    def fail(name: str, *args: object, **options: object) -> object:
+    def fail(name: str, *args: Any, **options: Any) -> object:
         if name == "b":
-            raise RecursionError
-        return parse(name, *args, **options)  # type: ignore[arg-type]
+            raise RecursionError("too deep")
+        return read(name, *args, **options)
 
-    monkeypatch.setattr("akjob.jobset.loader.parse_job", fail)
+    monkeypatch.setattr("akjob.spec.parse._read_job", fail)
     change = root.load()
     assert set(change.jobset.jobs) == {"a"}
-    assert set(change.jobset.broken) == {"b"}
+    [broken] = change.broken
+    assert (broken.job, broken.code) == ("b", "internal-error")
+    assert broken.message.endswith("which is a fault of akjob: RecursionError: too deep")
+    assert "report" in broken.hint
 
 
 # trust

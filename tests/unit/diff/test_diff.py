@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 from akjob.config import Config, Paths
-from akjob.errors import AkjobError
-from akjob.jobset.diff import (
+from akjob.diff import (
     Difference,
-    Rename,
     Side,
     at_revision,
     compare,
     of_work_tree,
-    read_side,
     render_json,
     render_markdown,
     render_text,
 )
+from akjob.diff.compare import Rename
+from akjob.diff.side import read_side
+from akjob.errors import AkjobError
 from tests.unit.jobset.test_git import git, write
 
 NOW_US = 1_800_000_000_000_000  # 2027-01-15T08:00:00Z

@@ -1,0 +1,16 @@
+"""What a change of ``jobs.d`` means. Both sides are read, nothing is checked out."""
+
+from akjob.diff.compare import Difference, compare
+from akjob.diff.render import render_json, render_markdown, render_text
+from akjob.diff.side import Side, at_revision, of_work_tree
+
+__all__ = [
+    "Difference",
+    "Side",
+    "at_revision",
+    "compare",
+    "of_work_tree",
+    "render_json",
+    "render_markdown",
+    "render_text",
+]

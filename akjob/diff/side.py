@@ -1,0 +1,123 @@
+"""One side of a comparison: the jobs of a commit, read from git's objects, or those of the work tree."""
+
+import posixpath
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from msgspec import Struct
+
+from akjob.config import DEFAULTS, Config, Paths, load_config
+from akjob.errors import Problem
+from akjob.jobset import git, judge, scan
+from akjob.jobset.defaults import DefaultsChain, unreadable_defaults
+from akjob.jobset.names import defaults_in, job_name
+from akjob.jobset.tree import Tree, Unseen
+from akjob.spec import Defaults, JobSpec, config_problems, parse_defaults
+
+
+class Side(Struct, frozen=True, kw_only=True):
+    """The jobs of one side, and what of it is refused, by job. ``title`` is what the side is called.
+
+    ``unseen`` has the files and folders, below ``jobs.d``, of which nothing is known.
+    """
+
+    title: str
+    jobs: Mapping[str, JobSpec]
+    refused: Mapping[str, tuple[Problem, ...]]
+    problems: tuple[Problem, ...] = ()
+    unseen: Mapping[str, Problem] = {}
+
+
+def at_revision(paths: Paths, revision: str) -> Side:
+    """Return the jobs of a commit. Raises AkjobError (exit code 2) when there is no such revision."""
+    root = str(paths.root)
+    commit = git.commit_of(root, revision)
+    tree = Tree(root, commit)
+    look = tree.look("jobs.d")
+    unseen = dict(look.unseen)
+    try:
+        config, problems = _config(tree.read(git.CONFIG))
+    except Unseen as error:
+        config, problems = load_config(paths.config_file)
+        message = f"{error.why}: the configuration is taken as it is now"
+        problem = Problem(file=git.CONFIG, severity="warning", code="not-in-commit", message=message, hint=error.hint)
+        problems.append(problem)
+    short = commit[:10]
+    title = short if commit.startswith(revision) else f"{revision} ({short})"
+    return read_side(title, look.files, config, problems, unseen)
+
+
+def of_work_tree(paths: Paths) -> Side:
+    """Return the jobs that lie in the work tree."""
+    folder = str(paths.jobs_d)
+    listing = scan.scan(folder)
+    names = [*listing.files, *(f"{below}/{DEFAULTS}" if below else DEFAULTS for below in listing.defaults)]
+    files: dict[str, bytes | Problem] = {}
+    unseen: dict[str, Problem] = {}
+    for name in names:
+        try:
+            files[name], _ = scan.read(f"{folder}/{name}")
+        except FileNotFoundError:
+            continue
+        except scan.Unreadable as error:
+            files[name] = error.problem(f"jobs.d/{scan.printable(name)}")
+    for name, why in listing.unreadable.items():
+        is_file = scan.is_job_path(name) or posixpath.basename(name) == DEFAULTS
+        file = f"jobs.d/{scan.printable(name)}".rstrip("/")
+        hint = "mend the permissions, the link or the file system"
+        problem = Problem(file=file, code="unreadable", message=f"it cannot be looked at: {why}", hint=hint)
+        (files if is_file else unseen)[name] = problem
+    config, problems = load_config(paths.config_file)
+    return read_side("the work tree", files, config, [*problems, *listing.problems], unseen)
+
+
+def read_side(
+    title: str,
+    files: Mapping[str, bytes | Problem],
+    config: Config,
+    problems: list[Problem],
+    unseen: Mapping[str, Problem] | None = None,
+) -> Side:
+    """Parse all job files of one side, by their path below ``jobs.d``, over their defaults.
+
+    A Problem stands for a file that is there and cannot be read. ``unseen`` is as in :class:`~akjob.jobset.tree.Look`.
+    """
+    chains = DefaultsChain(lambda folder: _defaults(files.get(defaults_in(folder)), defaults_in(folder)))
+    jobs: dict[str, JobSpec] = {}
+    refused: dict[str, tuple[Problem, ...]] = {}
+    for path, data in sorted(files.items()):
+        if not scan.is_job_path(path):
+            continue
+        if isinstance(data, Problem):
+            refused[job_name(path)] = (data,)
+            continue
+        for verdict in judge.parsed(path, f"jobs.d/{scan.printable(path)}", data, chains.of_file(path), config):
+            if verdict.spec is None:
+                refused[verdict.name] = tuple(one for one in verdict.problems if one.severity == "error")
+            else:
+                jobs[verdict.name] = verdict.spec
+    return Side(
+        title=title,
+        jobs=jobs,
+        refused=refused,
+        problems=(*problems, *config_problems(config)),
+        unseen={scan.printable(path): problem for path, problem in (unseen or {}).items()},
+    )
+
+
+def _defaults(data: bytes | Problem | None, path: str) -> Defaults | None:
+    if data is None:
+        return None
+    shown = f"jobs.d/{scan.printable(path)}"
+    return unreadable_defaults(shown, data) if isinstance(data, Problem) else parse_defaults(shown, data)
+
+
+def _config(text: bytes | None) -> tuple[Config, list[Problem]]:
+    """Read an ``etc/akjob.toml`` that is not in the work tree."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "etc" / "akjob.toml"
+        file.parent.mkdir()
+        if text is not None:
+            file.write_bytes(text)
+        return load_config(file)

@@ -1,0 +1,53 @@
+"""From a job file's bytes to its jobs: parsed over their defaults, and refused where others could have changed them."""
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from akjob.config import Config
+from akjob.errors import Problem
+from akjob.jobset import scan, trust
+from akjob.jobset.contexts import Context
+from akjob.jobset.names import JobsFolder, job_name
+from akjob.jobset.parts import access_of
+from akjob.jobset.scan import Signature
+from akjob.jobset.trust import Who
+from akjob.spec import Defaults, parse_job
+from akjob.spec.model import JobSpec
+
+
+class Verdict(Struct, frozen=True):
+    """One job that a file gives: its definition, None when it is refused, and what is wrong."""
+
+    name: str
+    spec: JobSpec | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def is_refused(self) -> bool:
+        """Return True if the job has to go on with its last good version."""
+        return self.spec is None or any(problem.severity == "error" for problem in self.problems)
+
+
+def parsed(path: str, shown: str, data: bytes, chain: Sequence[Defaults], config: Config) -> tuple[Verdict, ...]:
+    """Return the jobs of a file, by what its text says. ``chain`` has its defaults, the outermost first."""
+    name = job_name(path)
+    result = parse_job(name, shown, data, defaults=chain, config=config)
+    return (Verdict(name, result.spec, result.problems),)
+
+
+def refused(names: Sequence[str], problems: tuple[Problem, ...]) -> tuple[Verdict, ...]:
+    """Return all jobs of a file refused for the same problems."""
+    return tuple(Verdict(name, None, problems) for name in names)
+
+
+def refusals(folder: JobsFolder, path: str, signature: Signature, context: Context, trusted: Who) -> Iterator[Problem]:
+    """Yield what is wrong with a file before its text is looked at."""
+    shown = folder.show(path)
+    bad_name = scan.name_problem(path, shown)
+    if bad_name is not None:
+        yield bad_name
+    yield from context.errors
+    problem = trust.problem_of(folder.path(path), access_of(signature), trusted, shown=shown)
+    if problem is not None:
+        yield problem
