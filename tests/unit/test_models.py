@@ -241,31 +241,31 @@ def test_two_offsets_stand_in_their_tables() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "error", "message"),
     [
-        ("name", 5, TypeError, "name is a text, not 5"),
-        ("name", " ", ValueError, "name has 1 to 100 characters"),
-        ("name", "x" * 101, ValueError, "name has 1 to 100 characters; this one has 101"),
-        ("run_every", 5, TypeError, "run_every is a timedelta, not 5"),
-        ("run_every", timedelta(milliseconds=999), ValueError, "run_every is at least one second"),
-        ("run_once_at", date(2026, 1, 1), TypeError, "run_once_at is a datetime"),
-        ("dates_list", [1], TypeError, "dates_list is a datetime or a list of datetimes"),
-        ("monthly_days_list", [0], ValueError, "monthly_days_list has numbers from 1 to 31, not 0"),
+        ("name", 5, TypeError, "name must be a string, not 5"),
+        ("name", " ", ValueError, "name must have 1 to 100 characters"),
+        ("name", "x" * 101, ValueError, "name must have 1 to 100 characters; this one has 101"),
+        ("run_every", 5, TypeError, "run_every must be a timedelta, not 5"),
+        ("run_every", timedelta(milliseconds=999), ValueError, "run_every must be at least one second"),
+        ("run_once_at", date(2026, 1, 1), TypeError, "run_once_at must be a datetime"),
+        ("dates_list", [1], TypeError, "dates_list must be a datetime or a list of datetimes"),
+        ("monthly_days_list", [0], ValueError, "monthly_days_list must have numbers from 1 to 31, not 0"),
         ("monthly_days_list", [32], ValueError, "not 32"),
         ("monthly_days_list", ["1"], TypeError, "a number or a list of numbers from 1 to 31"),
-        ("weekly_days_list", [8], ValueError, "weekly_days_list has numbers from 1 to 7, not 8"),
-        ("weekly_days_list", [True], TypeError, "weekly_days_list is"),
-        ("active_months_list", 13, ValueError, "active_months_list has numbers from 1 to 12, not 13"),
-        ("weekly_time", datetime(2026, 1, 1, tzinfo=UTC), TypeError, "weekly_time is a datetime.time"),
-        ("weekly_time", time(1, tzinfo=UTC), ValueError, "weekly_time has no tzinfo"),
-        ("weekly_time_tz_offset_timedelta", -7, TypeError, "is a timedelta, not -7"),
+        ("weekly_days_list", [8], ValueError, "weekly_days_list must have numbers from 1 to 7, not 8"),
+        ("weekly_days_list", [True], TypeError, "weekly_days_list must be"),
+        ("active_months_list", 13, ValueError, "active_months_list must have numbers from 1 to 12, not 13"),
+        ("weekly_time", datetime(2026, 1, 1, tzinfo=UTC), TypeError, "weekly_time must be a datetime.time"),
+        ("weekly_time", time(1, tzinfo=UTC), ValueError, "weekly_time must have no tzinfo"),
+        ("weekly_time_tz_offset_timedelta", -7, TypeError, "must be a timedelta, not -7"),
         ("weekly_time_tz_offset_timedelta", timedelta(days=1), ValueError, "less than a day"),
         ("weekly_time_tz_offset_timedelta", timedelta(seconds=1), ValueError, "in whole minutes"),
-        ("job_enabled", 1, TypeError, "job_enabled is True or False, not 1"),
-        ("run_count_limit", 0, ValueError, "run_count_limit is 1 or more, not 0"),
-        ("run_count_limit", 1.5, TypeError, "run_count_limit is a whole number"),
-        ("active_date_begin", NOW, TypeError, "active_date_begin is a datetime.date"),
-        ("timeout", 0, ValueError, "timeout is more than 0 seconds"),
-        ("timeout", "5m", TypeError, "timeout is a number of seconds"),
-        ("job_code_object", 5, TypeError, "job_code_object has a run method or can be called, unlike 5"),
+        ("job_enabled", 1, TypeError, "job_enabled must be True or False, not 1"),
+        ("run_count_limit", 0, ValueError, "run_count_limit must be 1 or more, not 0"),
+        ("run_count_limit", 1.5, TypeError, "run_count_limit must be an integer"),
+        ("active_date_begin", NOW, TypeError, "active_date_begin must be a datetime.date"),
+        ("timeout", 0, ValueError, "timeout must be more than 0 seconds"),
+        ("timeout", "5m", TypeError, "timeout must be a number of seconds"),
+        ("job_code_object", 5, TypeError, "job_code_object must be callable or have a run method, not 5"),
     ],
 )
 def test_wrong_values_are_refused_at_once(name: str, value: Any, error: type[Exception], message: str) -> None:
@@ -646,7 +646,7 @@ def test_ownjob_of_a_broken_file_can_be_read_not_saved(monkeypatch: pytest.Monke
 def test_ownjob_outside_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside a run there is no own job, and the message says so."""
     monkeypatch.delenv("AKJOB_JOB", raising=False)
-    with pytest.raises(AkjobError, match="this process is no run of a job"):
+    with pytest.raises(AkjobError, match="not running inside an akjob run"):
         own_job()
 
 
