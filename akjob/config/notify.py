@@ -8,20 +8,12 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from akjob.config.readers import Reader, read_count, read_string, read_strings, read_table_keys
+from akjob.config.secrets import Secret, SecretFile
 from akjob.toml.faults import Faults, dotted
 from akjob.units import parse_duration
 
 _KINDS = ("smtp", "webhook", "command", "apprise")
 _SECOND_US = 1_000_000
-
-
-class SecretFile(Struct, frozen=True):
-    """``{ file = "/run/secrets/x" }``: a value that stands in a file of its own, read when it is needed."""
-
-    file: str
-
-
-Secret = str | SecretFile
 
 
 class Smtp(Struct, frozen=True, kw_only=True):

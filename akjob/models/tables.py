@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-SECTIONS = ("schedule", "limits", "run")
+SECTIONS = ("schedule", "limits", "run", "notify")
 
 
 def given(**values: Any) -> dict[str, Any]:

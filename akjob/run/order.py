@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any
 
 from akjob import instants
 from akjob.config import socket_address
-from akjob.spec.model import Command, DillFile, DottedCallable, SecretFile
+from akjob.config.secrets import SecretFile
+from akjob.spec.model import Command, DillFile, DottedCallable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

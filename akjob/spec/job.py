@@ -5,6 +5,7 @@ from typing import Any
 from akjob.spec import values
 from akjob.spec.keys import Key, fields, keys, register_home
 from akjob.spec.model import Command, DillFile, DottedCallable
+from akjob.spec.notify import NOTIFY, url
 from akjob.spec.policy import RUN
 from akjob.spec.values import Reading
 from akjob.spec.when import LIMITS, SCHEDULE, some, table_schema
@@ -33,7 +34,7 @@ def _dill(value: Any, path: Path, out: Reading) -> DillFile | None:
 
 
 def section(value: Any, path: Path, out: Reading) -> dict[str, Any] | None:
-    """Read one of the three tables, as it is: its keys are read when all defaults are known."""
+    """Read one of the tables, as it is: its keys are read when all defaults are known."""
     return value if values.table(value, path, out, f"write [{path[-1]}] on a line of its own") else None
 
 
@@ -72,6 +73,14 @@ TOP = keys(
         {"type": "array", "items": {"type": "string", "minLength": 1}},
         [],
     ),
+    Key("owner", values.text, "owner", "Who is asked about the job.", {"type": "string", "minLength": 1}),
+    Key(
+        "runbook",
+        url,
+        "runbook",
+        "Where it says what to do when the job fails.",
+        {"type": "string", "format": "uri", "pattern": "^https?://"},
+    ),
     Key(
         "callable",
         _callable,
@@ -105,6 +114,7 @@ TOP = keys(
     Key("schedule", section, "schedule", "When the job runs: the union of all triggers given.", table_schema(SCHEDULE)),
     Key("limits", section, "limits", "When it may run: all given limits must allow it.", table_schema(LIMITS)),
     Key("run", section, "run", "How it runs.", table_schema(RUN)),
+    Key("notify", section, "notify", "Who is told what becomes of it.", table_schema(NOTIFY)),
 )
 register_home("the top", TOP)
-SECTIONS = {"schedule": SCHEDULE, "limits": LIMITS, "run": RUN}
+SECTIONS = {"schedule": SCHEDULE, "limits": LIMITS, "run": RUN, "notify": NOTIFY}

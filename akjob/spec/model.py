@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from akjob.config.secrets import SecretFile
 from akjob.schedule.model import Schedule
 
 Overlap = Literal["skip", "queue", "replace", "allow"]
@@ -54,12 +55,6 @@ class Resources(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True)
     processes: int | None = None
 
 
-class SecretFile(Struct, frozen=True, gc=False, omit_defaults=True):
-    """An ``env`` value ``{ file = "/run/secrets/x" }``: read by the shim at the run's start, one final newline cut."""
-
-    file: str
-
-
 class RunPolicy(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """Everything of ``[run]``. ``timeout_us`` None means ``"none"``; ``umask`` is a number, None for akjobd's own."""
 
@@ -86,6 +81,40 @@ class RunPolicy(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True)
     output_limit: int = 100 * 1024 * 1024
 
 
+TOLD = frozenset({"failed", "recovered", "missed", "late", "long", "broken"})
+"""What is told of a job whose ``[notify]`` does not say."""
+
+
+class Ping(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """A service that is told of each start and end of a job's runs; ``url`` may stand in a file."""
+
+    url: str | SecretFile
+    style: Literal["healthchecks", "cronitor", "url"] = "healthchecks"
+
+
+class Notify(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """Everything of ``[notify]``.
+
+    ``long_after_us`` None means ``"auto"``: three times the 95th percentile of the job's last runs, at least five
+    minutes, from ten runs on. ``repeat_us`` None means ``"none"``: an open trouble is told once.
+    """
+
+    channels: tuple[str, ...] = ()
+    on: frozenset[str] = TOLD
+    after: int = 1
+    late_after_us: int = 60_000_000
+    long_after_us: int | None = None
+    repeat_us: int | None = 86_400_000_000
+    lines: int = 30
+    ping: Ping | None = None
+
+    def wants(self, kind: str) -> bool:
+        """Return True if a message of this kind is asked for; ``failed`` covers what is not named beside it."""
+        if kind in {"timed_out", "lost"} and not self.on & {"timed_out", "lost"}:
+            return "failed" in self.on
+        return kind in self.on
+
+
 class JobSpec(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """One job, complete with all defaults.
 
@@ -102,6 +131,8 @@ class JobSpec(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     description: str = ""
     enabled: bool = True
     tags: tuple[str, ...] = ()
+    owner: str | None = None
+    runbook: str | None = None
     code: Code
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = {}
@@ -109,3 +140,4 @@ class JobSpec(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     runs: int | None = None
     when_done: Literal["keep", "delete"] = "keep"
     run: RunPolicy = RunPolicy()
+    notify: Notify = Notify()

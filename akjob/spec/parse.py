@@ -17,11 +17,13 @@ from akjob.schedule.zones import is_zone
 from akjob.spec.canonical import canonical_text
 from akjob.spec.job import CODE, SECTIONS, TOP
 from akjob.spec.keys import fields, unknown
-from akjob.spec.model import DillFile, JobSpec, RunPolicy
+from akjob.spec.model import DillFile, JobSpec, Notify, RunPolicy
+from akjob.spec.notify import NOTIFY
 from akjob.spec.policy import RUN
 from akjob.spec.values import Reading
 from akjob.spec.when import LIMITS, SCHEDULE, TRIGGERS, make_schedule
 from akjob.toml.faults import dotted
+from akjob.toml.near import did_you_mean
 from akjob.toml.read import read_table
 from akjob.toml.scan import Path
 
@@ -74,7 +76,8 @@ def touches(wrong: Iterable[Path], path: Path) -> bool:
 class _Base(Struct, frozen=True, eq=False):
     """All defaults of one folder, merged: what a job file is laid over.
 
-    ``read`` and ``policy`` are the top and ``[run]`` as read; ``sections`` tells whether there is anything in a table.
+    ``read``, ``policy`` and ``told`` are the top, ``[run]`` and ``[notify]`` as read; ``channels`` the names that
+    ``[channels]`` has, None where the settings are not known; ``sections`` tells whether there is anything in a table.
     """
 
     made_of: tuple[object, ...]
@@ -86,6 +89,10 @@ class _Base(Struct, frozen=True, eq=False):
     sections: bool
     policy: Mapping[str, Any]
     whole_policy: RunPolicy
+    notify_table: Mapping[str, Any]
+    told: Mapping[str, Any]
+    notify: Notify
+    channels: frozenset[str] | None
     files: tuple[str, ...]
     problems: tuple[Problem, ...]
 
@@ -186,11 +193,12 @@ def _read_job(  # noqa: PLR0913, PLR0917 - as above
     schedule = _read_schedule(raw["schedule"], raw["limits"], base, out)
     run = raw["run"]
     policy = base.whole_policy if not run else _policy(fields(run, ("run",), out, RUN), base, out)
+    notify = base.notify if not raw["notify"] else _notify(raw["notify"], base, out)
     if table.get("command") is not None:
         _check_command(table, run, out)
     if schedule is not None:
         _check_schedule(schedule[0], raw["schedule"], out, now_us)
-    if out.errors or schedule is None or policy is None:
+    if out.errors or schedule is None or policy is None or notify is None:
         return None
     definition = sha256 = ""
     if resolve:
@@ -214,6 +222,7 @@ def _read_job(  # noqa: PLR0913, PLR0917 - as above
         sha256=sha256,
         schedule=when,
         run=policy,
+        notify=notify,
         **limits,
         **top,
     )
@@ -260,6 +269,23 @@ def _policy(found: dict[str, Any], base: _Base, out: Reading) -> RunPolicy | Non
     return RunPolicy(**found)
 
 
+def _notify(own: Mapping[str, Any], base: _Base, out: Reading) -> Notify | None:
+    """Lay a job's ``[notify]`` over its defaults."""
+    errors = out.errors
+    found = fields(own, ("notify",), out, NOTIFY)
+    _check_channels(found.get("channels") or (), base.channels, out)
+    return Notify(**{**base.told, **found}) if errors == out.errors else None
+
+
+def _check_channels(named: Sequence[str], known: frozenset[str] | None, out: Reading) -> None:
+    for index, name in enumerate(named):
+        if known is not None and name not in known:
+            path = ("notify", "channels", index)
+            listed = f"one of {', '.join(sorted(known))}" if known else "add [channels] to etc/akjob.toml"
+            message = f'`{dotted(path)}` names the channel "{name}", which is not there'
+            out.bad(path, "unknown-channel", message + did_you_mean(name, known, '"'), listed)
+
+
 def _merged(table: Mapping[str, Any], raw: Mapping[str, Mapping[str, Any]], base: _Base) -> dict[str, Any]:
     """Return the definition with all defaults laid under it, as TOML values."""
     merged = {**base.top, **table}
@@ -268,6 +294,7 @@ def _merged(table: Mapping[str, Any], raw: Mapping[str, Mapping[str, Any]], base
             merged.pop(key, None)
     merged["schedule"] = {**base.schedule, **raw["schedule"]}
     merged["limits"] = {**base.limits, **raw["limits"]}
+    merged["notify"] = {**base.notify_table, **raw["notify"]}
     run = merged["run"] = {**base.run, **raw["run"]}
     if "env" in raw["run"] and "env" in base.run:
         run["env"] = {**base.run["env"], **raw["run"]["env"]}
@@ -427,12 +454,12 @@ def _not_in_defaults(path: tuple[str, ...], out: Reading) -> None:
 
 
 def config_problems(config: Config) -> tuple[Problem, ...]:
-    """Return what is wrong with the job defaults of ``etc/akjob.toml``: its ``[run]`` and its ``timezone``."""
+    """Return what is wrong with the job defaults of ``etc/akjob.toml``: ``[run]``, ``[notify]``, ``timezone``."""
     return _config_defaults(config).problems
 
 
 def _config_defaults(config: Config) -> Defaults:
-    """Return ``[run]`` and ``timezone`` of the configuration as the outermost defaults."""
+    """Return ``[run]``, ``[notify]`` and ``timezone`` of the configuration as the outermost defaults."""
     out = Reading()
     table: dict[str, Any] = {}
     if config.timezone != "UTC":
@@ -441,6 +468,10 @@ def _config_defaults(config: Config) -> Defaults:
     if config.run_defaults:
         fields(config.run_defaults, ("run",), out, RUN)
         table["run"] = config.run_defaults
+    if config.notify_defaults:
+        found = fields(config.notify_defaults, ("notify",), out, NOTIFY)
+        _check_channels(found.get("channels") or (), frozenset(config.channels), out)
+        table["notify"] = config.notify_defaults
     return Defaults(config.file, table, out.problems(config.file, config.text), out.wrong)
 
 
@@ -456,11 +487,15 @@ def _base(defaults: Sequence[Defaults], config: Config) -> _Base:
     if base is None:
         if len(_bases) >= _MOST_BASES:
             _bases.clear()
-        base = _bases[key] = _make_base((_config_defaults(config), *defaults), (config, *defaults))
+        base = _bases[key] = _make_base(
+            (_config_defaults(config), *defaults),
+            (config, *defaults),
+            None if config is _CONFIG else frozenset(config.channels),
+        )
     return base
 
 
-def _make_base(chain: Sequence[Defaults], made_of: tuple[object, ...]) -> _Base:
+def _make_base(chain: Sequence[Defaults], made_of: tuple[object, ...], channels: frozenset[str] | None = None) -> _Base:
     """Merge the configuration's defaults and those of the folders."""
     top: dict[str, Any] = {}
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
@@ -476,6 +511,7 @@ def _make_base(chain: Sequence[Defaults], made_of: tuple[object, ...]) -> _Base:
     problems = tuple(problem for one in chain for problem in one.problems if problem.severity == "error")
     out = Reading()
     policy = {} if problems else fields(sections["run"], ("run",), out, RUN)
+    told = {} if problems else fields(sections["notify"], ("notify",), out, NOTIFY)
     return _Base(
         made_of=made_of,
         top=top,
@@ -486,6 +522,10 @@ def _make_base(chain: Sequence[Defaults], made_of: tuple[object, ...]) -> _Base:
         sections=any(sections.values()),
         policy=policy,
         whole_policy=RunPolicy(**policy),
+        notify_table=sections["notify"],
+        told=told,
+        notify=Notify(**told),
+        channels=channels,
         files=tuple(one.file for one in chain[1:]),
         problems=problems,
     )

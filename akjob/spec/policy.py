@@ -3,9 +3,10 @@
 import re
 from typing import Any
 
+from akjob.config.secrets import SecretFile
 from akjob.spec import values
 from akjob.spec.keys import Key, fields, keys, register_home
-from akjob.spec.model import Resources, Retry, SecretFile
+from akjob.spec.model import Resources, Retry
 from akjob.spec.values import Reading
 from akjob.spec.when import DURATION, SIZE, some, table_schema
 from akjob.toml.faults import dotted

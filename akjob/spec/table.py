@@ -6,11 +6,13 @@ from datetime import UTC, date, datetime, time
 from signal import Signals
 from typing import Any
 
+from akjob.config.secrets import SecretFile
 from akjob.instants import to_datetime
 from akjob.schedule.model import Hours, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
 from akjob.spec.job import CODE, SECTIONS, TOP
 from akjob.spec.keys import Keys
-from akjob.spec.model import Command, DottedCallable, JobSpec, Resources, Retry, RunPolicy, SecretFile
+from akjob.spec.model import Command, DottedCallable, JobSpec, Resources, Retry, RunPolicy
+from akjob.spec.notify import notify_table
 from akjob.spec.values import NTHS, names_of_days
 from akjob.toml.read import read_table
 from akjob.units import format_duration, format_size
@@ -32,6 +34,10 @@ def job_table(spec: JobSpec) -> dict[str, Any]:
         table["enabled"] = False
     if spec.tags:
         table["tags"] = list(spec.tags)
+    if spec.owner is not None:
+        table["owner"] = spec.owner
+    if spec.runbook is not None:
+        table["runbook"] = spec.runbook
     table.update(_code(spec))
     if spec.args:
         table["args"] = list(spec.args)
@@ -42,7 +48,12 @@ def job_table(spec: JobSpec) -> dict[str, Any]:
         limits["runs"] = spec.runs
     if spec.when_done != "keep":
         limits["when_done"] = spec.when_done
-    sections = {"schedule": _schedule(spec.schedule), "limits": limits, "run": _run(spec.run)}
+    sections = {
+        "schedule": _schedule(spec.schedule),
+        "limits": limits,
+        "run": _run(spec.run),
+        "notify": notify_table(spec.notify),
+    }
     return table | {section: members for section, members in sections.items() if members}
 
 

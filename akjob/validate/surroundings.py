@@ -12,8 +12,9 @@ from functools import cache
 from typing import Any
 
 from akjob.code.static import Finding
+from akjob.config.secrets import SecretFile
 from akjob.errors import Severity
-from akjob.spec.model import JobSpec, SecretFile
+from akjob.spec.model import JobSpec
 
 
 class Surroundings:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from akjob.config import load_config
-from akjob.config.notify import Channel, Heartbeat, Quiet, SecretFile, Smtp, Webhook
+from akjob.config.notify import Channel, Heartbeat, Quiet, Smtp, Webhook
+from akjob.config.secrets import SecretFile
 
 
 def test_each_kind_of_channel_is_read(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from akjob.config import Config, Paths
+from akjob.config.secrets import SecretFile
 from akjob.run import order, python
 from akjob.run.cgroup import Groups
-from akjob.spec.model import Command, DillFile, DottedCallable, JobSpec, Resources, RunPolicy, SecretFile
+from akjob.spec.model import Command, DillFile, DottedCallable, JobSpec, Resources, RunPolicy
 
 PATHS = Paths(Path("/srv/jobs"))
 

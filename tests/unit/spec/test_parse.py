@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from akjob.config import Config
+from akjob.config.secrets import SecretFile
 from akjob.errors import AkjobError
 from akjob.instants import from_text
 from akjob.schedule.model import Cron, Every, Hours, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
 from akjob.spec import JobSpec, ParseResult, config_problems, load_definition, parse_defaults, parse_job
-from akjob.spec.model import Command, DillFile, DottedCallable, Resources, Retry, RunPolicy, SecretFile
+from akjob.spec.model import Command, DillFile, DottedCallable, Resources, Retry, RunPolicy
 
 HOUR_US = 3_600_000_000
 SHA = "0123456789abcdef" * 4

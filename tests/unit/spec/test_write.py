@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from akjob.config.secrets import SecretFile
 from akjob.errors import AkjobError
 from akjob.instants import from_datetime
 from akjob.schedule.model import Cron, Every, Hours, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
 from akjob.spec import JobSpec, definition_table, edit_file, job_table, load_definition, parse_job, to_toml, write_file
 from akjob.spec.canonical import value_text
-from akjob.spec.model import Command, DillFile, DottedCallable, Resources, Retry, RunPolicy, SecretFile
+from akjob.spec.model import Command, DillFile, DottedCallable, Resources, Retry, RunPolicy
 
 # -- any JobSpec
 
