@@ -7,7 +7,7 @@ from typing import Any
 from akjob.agenda.effects import EffectsBuilder
 from akjob.agenda.jobs import Job, counts_on
 from akjob.agenda.life import Run
-from akjob.ledger.model import RunRow, Trigger
+from akjob.ledger.model import Occurrence, RunRow, Trigger
 from akjob.spec.model import JobSpec
 
 
@@ -71,6 +71,14 @@ class Book:
             job = self.jobs[run.job]
             job.row.runs_started = max(0, job.row.runs_started - 1)
             self.effects.job(run.job)
+
+    def occur(self, job: Job, occurrence: Occurrence) -> None:
+        """Take in what makes a job due; each is known by its key, and happens once."""
+        job.occurrences[occurrence.key] = occurrence
+
+    def decided(self, job: Job, occurrence: Occurrence) -> None:
+        """Forget an occurrence: it has been decided, or it holds no more."""
+        job.occurrences.pop(occurrence.key, None)
 
     def wake_at(self, job: Job, wake_us: int | None) -> None:
         """Have a job looked at when an instant comes, and not before; None: not by itself."""

@@ -50,7 +50,7 @@ class Agenda:
         self._turned_us = started_us
         self._book = book = Book(host=host, new_run_id=new_run_id)
         self._waiting = Waiting(book, max_running)
-        self._deciding = Deciding(book, self._waiting, boot_us)
+        self._deciding = Deciding(book, self._waiting)
         self._refusals = Refusals(book)
         self._outcomes = Outcomes(book, self._waiting)
         self._requests = Requests(book, self._waiting, self._deciding, self._refusals)

@@ -1,7 +1,7 @@
 """Decisions about one job at a time: what :mod:`akjob.due` says becomes claims and rows."""
 
 from akjob.agenda.book import Book
-from akjob.agenda.jobs import Job, busy, pause_text
+from akjob.agenda.jobs import Job, busy, is_catching_up, pause_text
 from akjob.agenda.life import Run
 from akjob.agenda.waiting import Waiting
 from akjob.due import FEW, FOREVER, Decision, Known, Timing, Verdict, decide, done, timing
@@ -14,21 +14,20 @@ from akjob.spec.model import JobSpec
 class Deciding:
     """Looks at a job, and does what was decided about its slots."""
 
-    def __init__(self, book: Book, waiting: Waiting, boot_us: int | None) -> None:
+    def __init__(self, book: Book, waiting: Waiting) -> None:
         self._book = book
         self._waiting = waiting
-        self._boot_us = boot_us
 
     def look(self, job: Job, now_us: int) -> bool:
         """Decide about one job, and say when to look again; return True if a slot was due."""
         job.wake_us = None
-        starts, job.starts = job.starts, ()
         self.account_for(job, now_us)
         spec, when = job.spec, job.when
         if spec is None or when is None or self._is_calm(job, spec, when, now_us):
             return False
-        passed_starts = self._passed_starts(job, spec, starts, now_us)
-        decision = decide(spec, when, self._known(job, spec, passed_starts), now_us)
+        if any(one.at_us <= now_us for one in job.occurrences.values()):
+            self._waiting.defer(job, now_us)  # it comes before what is prepared well ahead of its slot
+        decision = decide(spec, when, self._known(job, spec), now_us)
         self._apply(job, spec, decision, now_us)
         if job.row.paused_at_us is not None and not job.paused_at(now_us):
             self.unpause(job)
@@ -65,27 +64,13 @@ class Deciding:
 
     # ------------------------------------------------------------------ what is known
 
-    def _passed_starts(self, job: Job, spec: JobSpec, starts: tuple[int, ...], now_us: int) -> tuple[int, ...]:
-        """Return the start and the boot where the watermark is ahead of them already, and make room for their run.
-
-        A slot claimed ahead puts it there, or a clock that was ahead once. They are due all the same.
-        """
-        wanted = {
-            *((job.start_us,) if spec.schedule.on_start else ()),
-            *((self._boot_us,) if spec.schedule.on_boot else ()),
-        }
-        passed_starts = tuple(slot for slot in starts if slot in wanted and slot <= job.row.watermark_us)
-        if passed_starts:
-            self._waiting.defer(job, now_us)
-        return passed_starts
-
     def _is_calm(self, job: Job, spec: JobSpec, when: Timing, now_us: int) -> bool:
         """Return True if nothing is to be decided but when to look again, and do that: true of most jobs at a start.
 
         It comes to what :func:`decide` comes to, without the values made for a decision.
         """
         special = not spec.enabled or spec.runs is not None or when.stateful is not None
-        if special or job.runs or job.claimed or job.row.paused_at_us is not None:
+        if special or job.runs or job.claimed or job.occurrences or job.row.paused_at_us is not None:
             return False
         upcoming = job.next_us
         if upcoming is None:
@@ -98,7 +83,7 @@ class Deciding:
         self._book.wake_at(job, wake_us)
         return True
 
-    def _known(self, job: Job, spec: JobSpec, passed_starts: tuple[int, ...] = ()) -> Known:
+    def _known(self, job: Job, spec: JobSpec) -> Known:
         row = job.row
         until_us = None
         if row.paused_at_us is not None:
@@ -109,8 +94,6 @@ class Deciding:
                 loaded_us=row.first_loaded_us,
                 last_end_us=row.again_from_us,
                 running=bool(job.runs),
-                started_us=job.start_us,
-                boot_us=self._boot_us,
             ),
             next_us=job.next_us,
             started=row.runs_started,
@@ -118,9 +101,10 @@ class Deciding:
             pause_reason=pause_text(row),
             busy=busy(job),
             queued=any(run.after_previous and run.phase == "waiting" for run in job.runs.values()),
+            catching_up=is_catching_up(job, spec),
             ahead=self._waiting.queue.free(spec.run.lock),
             claimed=job.claimed,
-            passed_starts=passed_starts,
+            occurrences=tuple(job.occurrences.values()),
         )
 
     # ------------------------------------------------------------------ what was decided
@@ -133,6 +117,8 @@ class Deciding:
                 if verdict.action == "replace":
                     self._waiting.make_way(job, verdict.slot_us, now_us)
                 self._claim(job, spec, verdict, now_us)
+        for occurrence in decision.decided:
+            self._book.decided(job, occurrence)
         if decision.watermark_us != job.row.watermark_us:
             job.row.watermark_us = decision.watermark_us
             self._book.effects.job(job.row.job)

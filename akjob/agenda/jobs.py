@@ -7,11 +7,11 @@ import msgspec
 from msgspec import Struct
 
 from akjob.agenda.life import Run, Running
-from akjob.due import Timing, timing
+from akjob.due import AT_MOST_ALL, Timing, timing
 from akjob.errors import AkjobError
 from akjob.instants import DAY
 from akjob.jobset.model import LastGood, Refused
-from akjob.ledger.model import JobRow, RunRow
+from akjob.ledger.model import JobRow, Occurrence, RunRow
 from akjob.schedule import next_slot
 from akjob.spec.model import Command, JobSpec, Retry
 
@@ -22,8 +22,8 @@ class Job(Struct, kw_only=True, eq=False):
     """A job: its row, its definition while it is loaded, its open runs, and when it is to be looked at.
 
     ``before`` is a schedule that still has to account for its slots, up to the instant given; ``claimed`` are slots
-    after the watermark that have a row; ``starts`` are the instants of akjobd's start and the machine's boot while
-    nothing is decided about them; ``tail`` is the row that further skipped slots of the same kind are added to.
+    after the watermark that have a row; ``occurrences`` are those that are not decided yet, by key; ``tail`` is the row
+    that further skipped slots of the same kind are added to.
     """
 
     row: JobRow
@@ -38,8 +38,7 @@ class Job(Struct, kw_only=True, eq=False):
     tail_length: int = 0
     asked_us: int = 0
     deleting: bool = False
-    start_us: int | None = None
-    starts: tuple[int, ...] = ()
+    occurrences: dict[str, Occurrence] = msgspec.field(default_factory=dict)
 
     @property
     def is_gone(self) -> bool:
@@ -163,6 +162,12 @@ def busy(job: Job) -> str:
         if run.waiting_for != "time" or run.tries or run.row.trigger == "retry":
             return busy_with(run)
     return ""
+
+
+def is_catching_up(job: Job, spec: JobSpec) -> bool:
+    """Return True while ``missed = "all"`` makes up for slots: then those that come meanwhile line up behind them."""
+    waits = any(run.row.trigger == "missed" for run in job.runs.values())
+    return spec.run.missed == "all" and waits and len(job.runs) <= AT_MOST_ALL
 
 
 def busy_with(run: Run) -> str:

@@ -13,6 +13,7 @@ from akjob.due import timing
 from akjob.errors import AkjobError
 from akjob.jobset.model import Change
 from akjob.ledger.model import JobRow
+from akjob.sources import KINDS, Loaded
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec
 
@@ -79,8 +80,7 @@ class Loading:
         elif job.row.definition == spec.definition:
             _share_text(job.row, spec)
         self._store(job, spec, now_us)
-        if self.is_first:
-            self._begin(job, is_new=is_new)
+        self._occur(job, spec, now_us, is_new=is_new)
         self._attach(job, spec, now_us)
 
     def _add(self, spec: JobSpec, job: Job | None, now_us: int) -> Job:
@@ -103,11 +103,24 @@ class Loading:
             row.last_loaded_us = now_us
             self._book.effects.loaded(spec.name)
 
-    def _begin(self, job: Job, *, is_new: bool) -> None:
-        job.start_us = self._started_us
-        job.starts = (self._started_us,)
-        if self._booted and self._boot_us is not None and not is_new:
-            job.starts = (self._boot_us, self._started_us)
+    def _occur(self, job: Job, spec: JobSpec, now_us: int, *, is_new: bool) -> None:
+        """Take in the occurrences that the loading comes to, and forget those that the definition knows no more."""
+        loaded = Loaded(
+            now_us=now_us,
+            started_us=self._started_us,
+            boot_us=self._boot_us,
+            first=self.is_first,
+            booted=self._booted,
+            is_new=is_new,
+            watermark_us=job.row.watermark_us,
+        )
+        for kind in KINDS:
+            for occurrence in kind.on_load(spec, loaded):
+                self._book.occur(job, occurrence)
+            of_kind = [one for one in job.occurrences.values() if one.key.startswith(f"{kind.name}:")]
+            for occurrence in of_kind:
+                if not kind.survives(spec, occurrence):
+                    self._book.decided(job, occurrence)
 
     def _attach(self, job: Job, spec: JobSpec, now_us: int) -> None:
         """Let a definition hold from now on, for the open runs too."""
@@ -176,6 +189,8 @@ class Loading:
             job.before = (spec, self._loading_us(now_us))
             self._deciding.account_for(job, now_us)
         self._waiting.drop_all(job.runs.values(), "the job was removed", now_us)
+        for occurrence in list(job.occurrences.values()):
+            self._book.decided(job, occurrence)
         job.spec = job.when = job.next_us = job.wake_us = None
         job.row.removed_us = now_us
         self._book.effects.loaded(name)

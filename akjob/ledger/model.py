@@ -86,6 +86,27 @@ class Wait(Struct, frozen=True, kw_only=True):
     kwargs: Mapping[str, Any] | None = None
 
 
+class Occurrence(Struct, frozen=True, kw_only=True):
+    """One thing besides the calendar that makes a job due, from when it happens until it is decided.
+
+    ``at_us`` is when it happens: limits and pauses look at that instant. ``slot_us`` is the slot where that is another
+    one. ``key`` is unique among the job's occurrences, and begins with the trigger's key in ``[schedule]``; ``cause``
+    is short JSON about what happened.
+    """
+
+    job: str
+    key: str
+    at_us: int
+    trigger: Trigger
+    cause: str | None = None
+    slot_us: int | None = None
+
+    @property
+    def slot(self) -> int:
+        """The slot that it makes."""
+        return self.at_us if self.slot_us is None else self.slot_us
+
+
 class Definition(Struct, frozen=True):
     """The text that a run was made from."""
 

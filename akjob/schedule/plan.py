@@ -17,18 +17,15 @@ from akjob.schedule.zones import FAR_FUTURE_S, integer_zone
 
 
 class Memory(Struct, frozen=True, kw_only=True):
-    """What some triggers need to know of the past: ``again_after`` of the runs, ``on_start`` and ``on_boot`` of akjobd.
+    """What ``again_after`` needs to know of the past.
 
     ``loaded_us``: when the job was first loaded; ``last_end_us``: when its last run, of whatever trigger, ended;
-    ``running``: a run is under way, so that ``again_after`` waits for its end; ``started_us``: when akjobd started;
-    ``boot_us``: the instant that stands for the machine's boot.
+    ``running``: a run is under way, so that ``again_after`` waits for its end.
     """
 
     loaded_us: int | None = None
     last_end_us: int | None = None
     running: bool = False
-    started_us: int | None = None
-    boot_us: int | None = None
 
 
 class Plan:
@@ -84,18 +81,9 @@ class Plan:
         return None if second is None else max(instant_us, second * SECOND)
 
     def remembered(self, after_us: int, memory: Memory) -> list[int]:
-        """Return the slots after an instant that follow from memory: at most one of each such trigger."""
-        schedule = self.schedule
-        slots = []
-        if schedule.on_start and memory.started_us is not None:
-            slots.append(memory.started_us)
-        if schedule.on_boot and memory.boot_us is not None:
-            slots.append(memory.boot_us)
-        slots = [slot for slot in slots if slot > after_us and self.limits.allows(slot // SECOND)]
+        """Return the slots after an instant that follow from memory: one at most."""
         again = self._again(after_us, memory)
-        if again is not None:
-            slots.append(again)
-        return sorted(set(slots))
+        return [] if again is None else [again]
 
     def _again(self, after_us: int, memory: Memory) -> int | None:
         pause = self.schedule.again_after_us
@@ -160,7 +148,7 @@ def compile_schedule(schedule: Schedule) -> Plan:
 def next_slot(plan: Plan, after_us: int, memory: Memory | None = None) -> int | None:
     """Return the first slot strictly after an instant, before jitter; None means never again.
 
-    Without ``memory`` the triggers ``again_after``, ``on_start`` and ``on_boot`` give no slot.
+    Without ``memory`` the trigger ``again_after`` gives no slot; occurrences are not asked.
     """
     best = plan.upcoming(after_us)
     if memory is not None:
@@ -185,7 +173,7 @@ def next_slots(plan: Plan, after_us: int, count: int, memory: Memory | None = No
             break
         slots.append(slot)
         after_us = slot
-        memory = Memory(last_end_us=slot, started_us=memory.started_us, boot_us=memory.boot_us)
+        memory = Memory(last_end_us=slot)
     return slots
 
 

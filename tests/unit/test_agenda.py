@@ -251,6 +251,26 @@ def test_missed_slots_run_one_after_another(tmp_path: Path) -> None:
     assert world.agenda.wake_us == us("14:00:00") - EARLY_US
 
 
+def test_slots_that_come_while_catching_up_wait_their_turn(tmp_path: Path) -> None:
+    """``all`` means all: the fresh slot, and one that falls due while runs are made up for, run as well."""
+    text = HOURLY + '[run]\nmissed = "all"\nmissed_within = "1d"\n'
+    world = World(tmp_path, job("a", text), now=us("10:30:00"))
+    world.crash()
+    world.now = us("13:00:01")
+    world.boot()
+    world.until("17:30:00", lasts_us=50 * MINUTE)
+    rows = [(row_["slot"][11:13], row_["state"], row_["trigger"]) for row_ in world.rows()]
+    assert rows == [
+        ("11", "succeeded", "missed"),
+        ("12", "succeeded", "missed"),
+        ("13", "succeeded", "schedule"),
+        ("14", "succeeded", "schedule"),
+        ("15", "skipped", "schedule"),
+        ("16", "skipped", "schedule"),
+        ("17", "running", "schedule"),
+    ]
+
+
 def test_catching_up_goes_on_after_a_restart(tmp_path: Path) -> None:
     """What was claimed to be made up for is made up for by the next akjobd, each slot once."""
     text = HOURLY + '[run]\nmissed = "all"\nmissed_within = "1d"\n'

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from akjob.due import AT_MOST_ALL, EARLY_US, FEW, FOREVER, GRACE_US, Decision, Known, decide, done, timing
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, to_text
+from akjob.ledger.model import Occurrence
 from akjob.schedule import Memory, jitter_us, slots_between
 from akjob.spec.model import JobSpec
 from tests.unit.world import job, us
@@ -22,6 +23,11 @@ def asked(text: str | JobSpec, mark: str, now: str, until: str | None = None, **
     memory = known.pop("memory", Memory(loaded_us=us(mark)))
     facts = Known(watermark_us=us(mark), memory=memory, **known)
     return decide(spec, timing(spec), facts, us(now), None if until is None else us(until))
+
+
+def start(at: str) -> Occurrence:
+    """Return an occurrence of akjobd's start or the machine's boot."""
+    return Occurrence(job="a", key=f"on_start:{at}", at_us=us(at), trigger="start")
 
 
 def told(decision: Decision) -> list[tuple[Any, ...]]:
@@ -293,23 +299,22 @@ def test_a_clock_that_steps_back_starts_nothing() -> None:
 def test_on_start_is_never_late() -> None:
     """``on_start`` waits for akjobd, so it starts even if akjobd took a while; its slot is akjobd's start."""
     text = '[schedule]\non_start = true\n[run]\nmissed = "skip"\n'
-    memory = Memory(loaded_us=us("09:00:00"), started_us=us("10:00:05"))
-    assert told(asked(text, "10:00:00", "10:05:00", memory=memory)) == [("start", "10:00:05", "start")]
-    assert told(asked(text, "10:00:05", "10:05:00", memory=memory)) == []
+    decision = asked(text, "10:00:00", "10:05:00", occurrences=(start("10:00:05"),))
+    assert told(decision) == [("start", "10:00:05", "start")]
+    assert decision.decided == (start("10:00:05"),)
+    assert told(asked(text, "10:00:05", "10:05:00")) == []
 
 
 def test_on_boot_is_never_late() -> None:
     """akjobd may come long after the boot."""
-    memory = Memory(loaded_us=us("09:00:00"), boot_us=us("10:00:05"), started_us=us("12:00:00"))
-    decision = asked("[schedule]\non_boot = true\n", "10:00:00", "12:00:01", memory=memory)
+    decision = asked("[schedule]\non_boot = true\n", "10:00:00", "12:00:01", occurrences=(start("10:00:05"),))
     assert told(decision) == [("start", "10:00:05", "start")]
 
 
 def test_on_start_among_missed_slots() -> None:
     """The start's own slot runs although a later slot of the calendar was missed, and each is accounted for."""
     text = '[schedule]\non_start = true\ncron = "* * * * *"\n[run]\nmissed = "skip"\noverlap = "allow"\n'
-    memory = Memory(loaded_us=us("09:00:00"), started_us=us("10:00:30"))
-    decision = asked(text, "09:59:00", "10:01:40", memory=memory)
+    decision = asked(text, "09:59:00", "10:01:40", occurrences=(start("10:00:30"),))
     assert told(decision) == [
         ("missed", "10:00:00", "schedule"),
         ("missed", "10:01:00", "schedule"),
@@ -320,9 +325,51 @@ def test_on_start_among_missed_slots() -> None:
 
 def test_a_paused_on_start_is_skipped() -> None:
     """A pause holds for ``on_start`` too."""
-    memory = Memory(loaded_us=us("09:00:00"), started_us=us("10:00:30"))
-    decision = asked("[schedule]\non_start = true\n", "10:00:00", "10:01:00", memory=memory, paused_until_us=FOREVER)
+    known: dict[str, Any] = {"occurrences": (start("10:00:30"),), "paused_until_us": FOREVER}
+    decision = asked("[schedule]\non_start = true\n", "10:00:00", "10:01:00", **known)
     assert [one.action for one in decision.verdicts] == ["skipped"]
+
+
+def test_an_occurrence_that_the_limits_forbid_is_no_slot() -> None:
+    """It is not put off: it is over without a row."""
+    text = "[schedule]\non_start = true\n[limits]\nhours = { from = 11:00:00, until = 12:00:00 }\n"
+    decision = asked(text, "10:00:00", "10:01:00", occurrences=(start("10:00:30"),))
+    assert (decision.verdicts, decision.decided) == ((), (start("10:00:30"),))
+    assert decision.wake_us is None
+
+
+def test_limits_look_at_the_instant_and_not_at_the_slot() -> None:
+    """An occurrence may make a slot of the past due: it starts now, under the limits of now."""
+    text = "[limits]\nhours = { from = 10:00:00, until = 11:00:00 }\n"
+    late = Occurrence(job="a", key="after:1", at_us=us("10:30:00"), trigger="start", slot_us=us("02:00:00"))
+    (verdict,) = asked(text, "10:00:00", "10:30:00", occurrences=(late,)).verdicts
+    assert (verdict.action, verdict.slot_us, verdict.not_before_us) == ("start", us("02:00:00"), us("10:30:00"))
+
+
+def test_an_occurrence_wakes_at_its_instant() -> None:
+    """One that is still to come is left alone, and akjobd is woken for it."""
+    decision = asked(HOURLY, "10:00:00", "10:01:00", occurrences=(start("10:30:00"),))
+    assert (decision.verdicts, decision.decided, decision.wake_us) == ((), (), us("10:30:00"))
+
+
+def test_a_slot_of_the_calendar_and_an_occurrence_of_one_instant_are_one_slot() -> None:
+    """The triggers are a union: one slot, with the trigger that says more."""
+    decision = asked(HOURLY, "10:00:00", "11:00:00", occurrences=(start("11:00:00"),))
+    assert told(decision) == [("start", "11:00:00", "start")]
+    assert decision.next_us == us("12:00:00")
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue", "replace"])
+def test_all_makes_up_for_the_fresh_slot_too(overlap: str) -> None:
+    """A slot that is on time lines up behind those that are made up for, and so do those that come meanwhile."""
+    text = HOURLY + f'[run]\nmissed = "all"\nmissed_within = "6h"\noverlap = "{overlap}"\n'
+    assert told(asked(text, "10:00:00", "13:00:01")) == [
+        ("start", "11:00:00", "missed"),
+        ("after_previous", "12:00:00", "missed"),
+        ("after_previous", "13:00:00", "schedule"),
+    ]
+    meanwhile = asked(text, "13:00:00", "14:00:00", busy="run R still runs", queued=True, catching_up=True)
+    assert told(meanwhile) == [("after_previous", "14:00:00", "schedule")]
 
 
 def test_again_after_has_one_slot_in_a_downtime() -> None:

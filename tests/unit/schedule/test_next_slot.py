@@ -1,7 +1,6 @@
 """The rules of triggers and local time, one by one."""
 
 import hashlib
-from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -542,27 +541,6 @@ def test_again_after_is_listed_as_if_each_run_ended_at_once() -> None:
     schedule = Schedule(again_after_us=40 * MINUTE, every=every(3600))
     expected = [40, 60, 100, 120]
     assert next_slots(compile_schedule(schedule), NOW, 4) == [NOW + minutes * MINUTE for minutes in expected]
-
-
-@pytest.mark.parametrize(
-    ("schedule", "memory"),
-    [
-        (Schedule(on_start=True), lambda slot: Memory(started_us=slot)),
-        (Schedule(on_boot=True), lambda slot: Memory(boot_us=slot)),
-    ],
-)
-def test_a_start_is_one_slot(schedule: Schedule, memory: Callable[[int], Memory]) -> None:
-    """The slot of ``on_start`` and ``on_boot`` is that instant, once, and none without it."""
-    plan = compile_schedule(schedule)
-    assert next_slot(plan, NOW - 1, memory(NOW)) == NOW
-    assert next_slot(plan, NOW, memory(NOW)) is None
-    assert next_slot(plan, NOW - 1, Memory()) is None
-
-
-def test_a_start_that_the_limits_forbid_is_no_slot() -> None:
-    """The limits hold for ``on_start``, too: it is not put off."""
-    schedule = Schedule(on_start=True, limits=Limits(hours=hours("11:00", "12:00", "UTC")))
-    assert next_slot(compile_schedule(schedule), NOW - 1, Memory(started_us=NOW)) is None
 
 
 def test_jitter_is_a_fixed_share_of_the_jobs_name() -> None:
