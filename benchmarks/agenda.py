@@ -17,7 +17,9 @@ import msgspec
 from akjob.agenda import Agenda, End
 from akjob.instants import DAY, MINUTE, SECOND, from_text
 from akjob.jobset.model import Change, JobSet
-from akjob.ledger import Ledger, Reader, RunRow, Writes
+from akjob.ledger import RunRow, Writes
+from akjob.ledger.sqlite_reader import SqliteReader
+from akjob.ledger.sqlite_store import SqliteStore
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec
 
@@ -40,7 +42,7 @@ def deciding(folder: Path) -> None:
     """Take 10,000 jobs over, turn idly, start 1,000 at once, end them."""
     agenda = Agenda(host="here", max_running=None, new_run_id=run_id, started_us=BEGIN)
     jobs = jobset()
-    store = Ledger.open(folder / "akjob.db")
+    store = SqliteStore.open(folder / "akjob.db")
     say("10,000 jobs: load and first turn", cpu(lambda: first_turn(agenda, jobs)))
     effects = agenda.effects()
     say("... their rows committed", cpu(lambda: store.commit(effects.writes)))
@@ -67,7 +69,7 @@ def deciding(folder: Path) -> None:
     say("... committed", cpu(lambda: store.commit(agenda.effects().writes)))
     say("... ends taken down", cpu(ended))
     say("... committed", cpu(lambda: store.commit(agenda.effects().writes)))
-    print(f"    started {len(starts)}, rows {len(Reader(folder / 'akjob.db').history(n=2000))}")
+    print(f"    started {len(starts)}, rows {len(SqliteReader(folder / 'akjob.db').history(n=2000))}")
     rows, open_runs = store.jobs_state(), store.open_runs()
     again = Agenda(host="here", max_running=None, new_run_id=run_id, started_us=due + DAY)
     say("restart: rows read", cpu(lambda: (store.jobs_state(), store.open_runs())))
@@ -78,12 +80,12 @@ def deciding(folder: Path) -> None:
 
 def ledger(path: Path, rows: int) -> None:
     """Fill a ledger and ask it what the commands ask."""
-    store = Ledger.open(path)
+    store = SqliteStore.open(path)
     begin = time.perf_counter()
     for first in range(0, rows, 50_000):
         store.commit(Writes(claims=[closed_row(n) for n in range(first, min(rows, first + 50_000))]))
     print(f"a ledger of {rows:,} rows: {time.perf_counter() - begin:.1f} s, {path.stat().st_size / 1e6:.0f} MB + WAL")
-    reader = Reader(path)
+    reader = SqliteReader(path)
     for title, ask in (
         ("history", reader.history),
         ("history of one job", lambda: reader.history("job7")),

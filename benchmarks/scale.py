@@ -16,7 +16,7 @@ from datetime import UTC
 from pathlib import Path
 
 from akjob.instants import DAY, from_text, to_text
-from akjob.ledger import Ledger
+from akjob.ledger import open_store
 from akjob.log import archive, files, index
 from akjob.log.collector.sink import FileSink
 from benchmarks import burst, many
@@ -61,7 +61,7 @@ def _rows(place: Place) -> int:
 
 def _ledger(book: Book) -> None:
     with Place() as place:
-        Ledger.open(place.paths.db).close()
+        open_store(place.paths.ledger_url).close()
         empty = _history_s(place)
         with closing(sqlite3.connect(place.paths.db)) as connection, connection:
             connection.execute(
@@ -168,7 +168,7 @@ def _fill(book: Book, place: Place, rows: int, log_bytes: int) -> dict[str, str]
 
 def _make_rows(place: Place, rows: int, now_us: int) -> None:
     """Write runs of the last eighty days; the indexes are made afterwards, which is sooner done."""
-    Ledger.open(place.paths.db).close()
+    open_store(place.paths.ledger_url).close()
     step = 80 * 86_400 / rows
     with closing(sqlite3.connect(place.paths.db, isolation_level=None)) as connection:
         execute = connection.execute

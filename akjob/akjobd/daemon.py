@@ -81,7 +81,7 @@ class Daemon:
             socket_address(paths.collector_socket), paths.run_dir / "akjobd.spool", now_us, time.monotonic
         )
         self._log_watched = (-1, 0)
-        self._ledger = ledger.Ledger.open(paths.db)
+        self._ledger = ledger.open_store(paths.ledger_url)
         self._folders = Worker("folders", self._ring)
         self._remains = FolderRecycler(
             paths, self._folders.give, lambda: self._sweep_within(_SPOOL_SWEEP_US), self._chore_failed
@@ -585,7 +585,7 @@ class Daemon:
 
     def _commit(self, effects: Effects, now: int) -> bool:
         try:
-            refused = set(self._ledger.commit(effects.writes))
+            refused = self._ledger.commit(effects.writes).refused
         except (ledger.LedgerBusyError, ledger.LedgerFullError) as error:
             self._retry_us = now + _HELD_RETRY_US
             if self._held_since_us is None:
@@ -675,7 +675,7 @@ class Daemon:
             return
         self._commits = 0
         if self._ledger.wal_bytes() > _CHECKPOINT_BYTES:
-            self._chores.give(lambda: ledger.checkpoint(self.paths.db), lambda _moved: None, self._chore_failed)
+            self._chores.give(self._ledger.checkpoint, lambda _moved: None, self._chore_failed)
 
     def _say_trouble(self, now: int) -> None:
         """Say what troubles the runs; while it is tried again and again it is said once."""
@@ -794,9 +794,9 @@ class Daemon:
         return self._agenda.knows(run) or any(run in forget for forget in waiting)
 
     def _outcome(self, run: str) -> dict[str, Any]:
-        row = ledger.Reader(self.paths.db).run(run)
-        keys = ("state", "exit_code", "signal", "reason")
-        return {"ok": True, "run": run, **{key: row[key] for key in keys}}
+        row = ledger.open_reader(self.paths.ledger_url).run(run)
+        end = {"state": row["state"], "exit_code": row["exit_code"], "signal": row["signal"], "reason": row["reason"]}
+        return {"ok": True, "run": run, **end}
 
     def _unknown(self, _peer: server.Peer, request: dict[str, Any]) -> dict[str, Any]:
         raise AkjobError(

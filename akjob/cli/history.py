@@ -7,7 +7,7 @@ import click
 from akjob.cli.common import colours, count_option, examples, find_paths, json_option, now_us, say, say_json
 from akjob.cli.text import Cell, state_cell, table
 from akjob.instants import from_text
-from akjob.ledger import Reader
+from akjob.ledger import open_reader
 from akjob.query.names import known_job, unknown_job
 from akjob.query.runs import Run, definition_changes, explain, history, took_us
 from akjob.query.text import relative, span, stamp
@@ -33,7 +33,7 @@ def command(job: str | None, count: int, state: str | None, *, as_json: bool) ->
     `akjob show JOB --at RUN` prints it.
     """
     paths = find_paths()
-    reader = Reader(paths.db)
+    reader = open_reader(paths.ledger_url)
     name = None if job is None else known_job(paths, job)
     if job is not None and name is None:
         raise unknown_job(job, sorted(reader.jobs()))

@@ -12,7 +12,7 @@ from akjob.cli import complain
 from akjob.cli.common import colours, examples, find_paths, json_option, log_elsewhere, moment, now_us, settings
 from akjob.config import Paths
 from akjob.errors import AkjobError
-from akjob.ledger import Reader
+from akjob.ledger import open_reader
 from akjob.log.reading import read
 from akjob.log.reading.render import render
 from akjob.query.names import known_job, unknown_job
@@ -95,7 +95,7 @@ def job_or_run(paths: Paths, target: str) -> tuple[str | None, str | None]:
     name = known_job(paths, target)
     if name is not None:
         return name, None
-    reader = Reader(paths.db)
+    reader = open_reader(paths.ledger_url)
     try:
         return None, str(reader.run(target)["id"])
     except AkjobError as error:

@@ -20,7 +20,7 @@ from akjob.config import Paths
 from akjob.control.server import Client
 from akjob.errors import AkjobError, escape_control
 from akjob.instants import SECOND
-from akjob.ledger import Reader
+from akjob.ledger import open_reader
 from akjob.log.reading import read
 from akjob.log.reading.render import is_output, render
 from akjob.query.jobs import load
@@ -119,7 +119,7 @@ class _End:
 
     def __init__(self, paths: Paths, client: Client, run: str, without_akjobd: str) -> None:
         self._without_akjobd = without_akjobd
-        self._reader = Reader(paths.db)
+        self._reader = open_reader(paths.ledger_url)
         self._client: Client | None = client
         self._run = run
         self._heard_at = 0.0

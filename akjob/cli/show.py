@@ -13,7 +13,7 @@ from akjob.config import Paths
 from akjob.errors import AkjobError, escape_control
 from akjob.instants import from_text
 from akjob.jobset.git import Provenance, Revision
-from akjob.ledger import Reader
+from akjob.ledger import open_reader
 from akjob.query.jobs import JobView, load
 from akjob.query.names import names_meant
 from akjob.query.text import relative, stamp
@@ -53,7 +53,7 @@ def command(job: str, run: str | None, *, as_json: bool) -> None:
 
 def _show_at(paths: Paths, job: str, run: str, *, as_json: bool) -> None:
     """Print the definition that a run had. Raises AkjobError where it is not, or no longer, known."""
-    reader = Reader(paths.db)
+    reader = open_reader(paths.ledger_url)
     row = reader.run(run)
     if row["job"] not in names_meant(paths, job):
         raise AkjobError(f"run {row['id']} is one of {row['job']}, not of {job}", hint="", exit_code=2)
@@ -65,8 +65,8 @@ def _show_at(paths: Paths, job: str, run: str, *, as_json: bool) -> None:
         from akjob.spec import load_definition
 
         definition = definition_table(load_definition(row["job"], f"jobs.d/{row['job']}.toml", text))
-        keys = ("definition_sha256", "git_commit", "git_dirty")
-        say_json({"job": row["job"], "run": row["id"], "definition": definition, **{key: row[key] for key in keys}})
+        commit = {"git_commit": row["git_commit"], "git_dirty": row["git_dirty"]}
+        say_json({"job": row["job"], "run": row["id"], "definition": definition, "definition_sha256": sha256, **commit})
         return
     click.echo(f"# {row['job']} as run {row['id']} had it: {sha256}{_commit(row)}")
     say(map(escape_control, text.rstrip("\n").split("\n")))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -80,6 +81,11 @@ class Paths(Struct, frozen=True, dict=True):
     def db(self) -> Path:
         """The ledger."""
         return self.root / "var" / "akjob.db"
+
+    @cached_property
+    def ledger_url(self) -> str:
+        """The ledger's address, for ``akjob.ledger.open_store`` and ``open_reader``."""
+        return f"sqlite://{quote(str(self.db.absolute()))}"
 
     @cached_property
     def web_db(self) -> Path:

@@ -1,21 +1,49 @@
-"""The ledger ``var/akjob.db``: one row for every slot that ran, was skipped or was missed. Written by akjobd alone."""
+"""The ledger: one row for every slot that ran, was skipped or was missed. Written by akjobd alone, opened by URL."""
 
-from akjob.ledger.model import Definition, JobRow, OpenRun, RunRow, State, Trigger, Wait, Writes
-from akjob.ledger.reader import Reader
-from akjob.ledger.store import Ledger, LedgerBusyError, LedgerFullError, checkpoint
+from akjob.ledger.columns import JobColumns, RunColumns
+from akjob.ledger.memory import MemoryReader, MemoryStore
+from akjob.ledger.model import (
+    STATES,
+    Committed,
+    Counter,
+    Definition,
+    Detail,
+    JobCounters,
+    JobRow,
+    OpenRun,
+    RunRow,
+    State,
+    Transition,
+    Trigger,
+    Wait,
+    Writes,
+)
+from akjob.ledger.opening import open_reader, open_store
+from akjob.ledger.store import LedgerBusyError, LedgerFullError, Reader, Store
 
 __all__ = [
+    "STATES",
+    "Committed",
+    "Counter",
     "Definition",
+    "Detail",
+    "JobColumns",
+    "JobCounters",
     "JobRow",
-    "Ledger",
     "LedgerBusyError",
     "LedgerFullError",
+    "MemoryReader",
+    "MemoryStore",
     "OpenRun",
     "Reader",
+    "RunColumns",
     "RunRow",
     "State",
+    "Store",
+    "Transition",
     "Trigger",
     "Wait",
     "Writes",
-    "checkpoint",
+    "open_reader",
+    "open_store",
 ]

@@ -1,16 +1,22 @@
 """The ledger's rows as values. Instants are microseconds here and text in the database."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from msgspec import Struct, field
 
-Trigger = Literal["schedule", "manual", "start", "retry", "missed"]
+Trigger = Literal["schedule", "manual", "start", "retry", "missed", "after", "change", "backfill"]
 State = Literal["queued", "running", "succeeded", "failed", "timed_out", "cancelled", "lost", "skipped", "missed"]
+STATES: tuple[State, ...] = get_args(State)
+JobEvent = Literal["loaded", "changed", "removed", "broken", "repaired", "paused", "resumed", "done"]
+DaemonEvent = Literal["started", "stopping"]
 
 
 class RunRow(Struct, kw_only=True):
     """One row of ``runs``. ``count`` > 1 stands for the stretch of slots from ``slot_us`` to ``slot_last_us``.
+
+    ``by`` is who asked for the run or for its end; ``cause`` is short JSON about what made it due; ``node`` is the
+    machine of a cluster that has it.
 
     The one value of the ledger that is not frozen: its owner, the agenda, changes it as the run goes on and hands
     out copies.
@@ -40,6 +46,9 @@ class RunRow(Struct, kw_only=True):
     definition_sha256: str | None = None
     git_commit: str | None = None
     git_dirty: bool | None = None
+    by: str | None = None
+    cause: str | None = None
+    node: str | None = None
 
 
 class JobRow(Struct, kw_only=True):
@@ -123,8 +132,84 @@ class OpenRun(Struct, frozen=True):
     wait: Wait | None
 
 
+class Detail(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What else is known of a transition, stored as JSON without what is not set.
+
+    ``late_s`` is how much later than due a run started; ``duration_s`` how long it took; ``retried`` is True if
+    another attempt follows this end. ``slot_last`` and ``until`` are instants as text.
+    """
+
+    trigger: Trigger | None = None
+    count: int = 1
+    slot_last: str | None = None
+    reason: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    by: str | None = None
+    cause: str | None = None
+    node: str | None = None
+    definition_sha256: str | None = None
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    late_s: float | None = None
+    duration_s: float | None = None
+    max_rss_bytes: int | None = None
+    retried: bool = False
+    until: str | None = None
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    message: str | None = None
+
+
+class Transition(Struct, frozen=True, kw_only=True):
+    """One change of a run, a job or akjobd. The ledger numbers it when it is committed: ``seq`` is 0 until then.
+
+    ``from_state`` and ``to_state`` are states of a run for the kind ``run``; ``to_state`` is a JobEvent for ``job`` and
+    a DaemonEvent for ``daemon``.
+    """
+
+    at_us: int
+    kind: Literal["run", "job", "daemon"]
+    to_state: State | JobEvent | DaemonEvent
+    from_state: str | None = None
+    job: str | None = None
+    run: str | None = None
+    slot_us: int | None = None
+    attempt: int | None = None
+    detail: Detail = Detail()
+    seq: int = 0
+
+
+class Counter(Struct, frozen=True):
+    """One counter of the ledger and its value since the ledger was made."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+class JobCounters(Struct, kw_only=True):
+    """What the ledger counts of one job. It outlives pruning; instants are None for what never happened.
+
+    ``failures`` counts the slots in a row whose last attempt failed.
+    """
+
+    ran: int = 0
+    skipped: int = 0
+    missed: int = 0
+    runs: int = 0
+    run_s: float = 0.0
+    last_success_us: int | None = None
+    last_failure_us: int | None = None
+    last_duration_s: float | None = None
+    last_max_rss_bytes: int | None = None
+    failures: int = 0
+
+
 class Writes(Struct):
-    """What one turn of akjobd changes in the ledger; :meth:`akjob.ledger.Ledger.commit` does it in one transaction."""
+    """What one turn of akjobd changes in the ledger; :meth:`akjob.ledger.Store.commit` does it in one transaction."""
 
     claims: list[RunRow] = field(default_factory=list)
     changes: list[RunRow] = field(default_factory=list)
@@ -133,9 +218,16 @@ class Writes(Struct):
     definitions: list[Definition] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     waited: list[str] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        """Whether there is anything to write."""
-        return bool(
-            self.claims or self.changes or self.loaded or self.jobs or self.definitions or self.waits or self.waited
-        )
+        """Return True if there is anything to write."""
+        rows = self.claims or self.changes or self.loaded or self.jobs
+        return bool(rows or self.definitions or self.waits or self.waited or self.transitions)
+
+
+class Committed(Struct, frozen=True):
+    """What a commit came to: the ids of the claims that were refused, and the transitions written, numbered."""
+
+    refused: frozenset[str] = frozenset()
+    transitions: tuple[Transition, ...] = ()

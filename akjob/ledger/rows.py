@@ -1,95 +1,68 @@
 """Between the values of :mod:`akjob.ledger.model` and the columns of the database."""
 
 import json
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
+
+import msgspec
+from msgspec.structs import replace
 
 from akjob.instants import from_text
 from akjob.instants import to_text as _to_text
-from akjob.ledger.model import JobRow, OpenRun, RunRow, Wait
+from akjob.ledger.columns import JOB_COLUMNS, RUN_COLUMNS, JobColumns, RunColumns
+from akjob.ledger.model import Counter, Detail, JobCounters, JobRow, OpenRun, RunRow, Transition, Wait
 from akjob.toml.wire import from_json, to_json
 
-RUN_COLUMNS = (
-    "id", "job", "slot", "slot_last", "attempt", "trigger", "state", "reason", "count", "queued_at", "started_at",
-    "ended_at", "exit_code", "signal", "error", "result", "pid", "host", "user_cpu_s", "system_cpu_s",
-    "max_rss_bytes", "definition_sha256", "git_commit", "git_dirty",
-)  # fmt: skip
-JOB_COLUMNS = (
-    "job", "mark", "runs_started", "paused_at", "paused_until", "pause_reason", "paused_by", "again_from", "last_run",
-    "last_state", "last_ended", "first_loaded_at", "last_loaded_at", "removed_at", "file", "definition_sha256",
-    "definition", "refused", "refused_since", "refused_commit", "refused_dirty",
-)  # fmt: skip
+_FREE_TEXTS = ("reason", "error", "by", "cause", "message")  # of a transition: written by jobs and people
 
-_JOB_FIELDS = (
-    11  # the columns of JOB_COLUMNS before first_loaded_at change as the job runs, the others when it is loaded
-)
-
-# `trigger` and `count` are words of SQL's, so every column is quoted.
-_RUNS = ", ".join(f'"{column}"' for column in RUN_COLUMNS)
-_JOBS = ", ".join(f'"{column}"' for column in JOB_COLUMNS)
-
-CLAIM = (
-    f"INSERT INTO runs ({_RUNS}) VALUES ({', '.join('?' * len(RUN_COLUMNS))}) "  # noqa: S608 - our own column names
-    "ON CONFLICT (job, slot, attempt) DO NOTHING"
-)
-CHANGE = (
-    "UPDATE runs SET slot_last = ?, state = ?, reason = ?, count = ?, started_at = ?, ended_at = ?, exit_code = ?, "
-    "signal = ?, error = ?, result = ?, pid = ?, user_cpu_s = ?, system_cpu_s = ?, max_rss_bytes = ?, "
-    "definition_sha256 = ?, git_commit = ?, git_dirty = ? WHERE id = ?"
-)
-LOADED = f"INSERT OR REPLACE INTO jobs ({_JOBS}) VALUES ({', '.join('?' * len(JOB_COLUMNS))})"  # noqa: S608
-_SET = ", ".join(f"{column} = ?" for column in JOB_COLUMNS[1:_JOB_FIELDS])
-JOB = f"UPDATE jobs SET {_SET} WHERE job = ?"  # noqa: S608
-SELECT_RUNS = f"SELECT {_RUNS} FROM runs"  # noqa: S608
-SELECT_JOBS = f"SELECT {_JOBS} FROM jobs"  # noqa: S608
-SELECT_OPEN = (
-    "SELECT " + ", ".join(f'runs."{column}"' for column in RUN_COLUMNS) + ", "  # noqa: S608
-    "waits.run, waits.not_before, waits.behind, waits.manual, waits.kwargs FROM runs LEFT JOIN waits ON "
-    "waits.run = runs.id WHERE runs.state IN ('queued', 'running') ORDER BY runs.id"
-)
-
+_encode = msgspec.json.Encoder().encode
+_decode_detail = msgspec.json.Decoder(Detail).decode
+_decode_labels = msgspec.json.Decoder(dict[str, str]).decode
 
 to_text = lru_cache(maxsize=4096)(_to_text)  # the rows of a burst share most of their instants
 _shared_instant = lru_cache(maxsize=256)(from_text)  # so do the jobs that were loaded together
 
 
 def text(instant_us: int | None) -> str | None:
-    """Write an instant that may be missing."""
+    """Return the text of an instant that may be missing."""
     return None if instant_us is None else to_text(instant_us)
 
 
 def instant(value: str | None) -> int | None:
-    """Read an instant that may be missing."""
+    """Return the instant of a text that may be missing."""
     return None if value is None else from_text(value)
 
 
 def clean(value: str | None) -> str | None:
-    """Write what is no UTF-8 (a lone surrogate, from bytes that were none) with backslashes: SQLite takes no other."""
+    """Return a text with backslashes for what is not UTF-8 (lone surrogates): no database takes those."""
     return None if value is None else value.encode("utf-8", "backslashreplace").decode()
 
 
-def claim_values(row: RunRow) -> tuple[Any, ...]:
-    """Return the values of ``CLAIM``."""
+def run_values(row: RunRow) -> tuple[Any, ...]:
+    """Return the values of a row of ``runs``, in the order of ``RUN_COLUMNS``."""
     slot = to_text(row.slot_us)
     return (
         row.id, row.job, slot, slot if row.slot_last_us == row.slot_us else to_text(row.slot_last_us), row.attempt,
         row.trigger, row.state, clean(row.reason), row.count, to_text(row.queued_us), text(row.started_us),
         text(row.ended_us), row.exit_code, row.signal, clean(row.error), clean(row.result), row.pid, row.host,
         row.user_cpu_s, row.system_cpu_s, row.max_rss_bytes, row.definition_sha256, row.git_commit, row.git_dirty,
+        clean(row.by), clean(row.cause), row.node,
     )  # fmt: skip
 
 
 def change_values(row: RunRow) -> tuple[Any, ...]:
-    """Return the values of ``CHANGE``."""
+    """Return the values of what may change in a row of ``runs``, and its id."""
     return (
         to_text(row.slot_last_us), row.state, clean(row.reason), row.count, text(row.started_us), text(row.ended_us),
-        row.exit_code, row.signal, clean(row.error), clean(row.result), row.pid, row.user_cpu_s, row.system_cpu_s,
-        row.max_rss_bytes, row.definition_sha256, row.git_commit, row.git_dirty, row.id,
+        row.exit_code, row.signal, clean(row.error), clean(row.result), row.pid, row.host, row.user_cpu_s,
+        row.system_cpu_s, row.max_rss_bytes, row.definition_sha256, row.git_commit, row.git_dirty, clean(row.by),
+        clean(row.cause), row.node, row.id,
     )  # fmt: skip
 
 
 def loaded_values(row: JobRow) -> tuple[Any, ...]:
-    """Return the values of ``LOADED``."""
+    """Return the values of a row of ``jobs``, in the order of ``JOB_COLUMNS``."""
     return (
         *job_values(row)[-1:], *job_values(row)[:-1], to_text(row.first_loaded_us), to_text(row.last_loaded_us),
         text(row.removed_us), row.file, row.definition_sha256, row.definition, row.refused,
@@ -98,7 +71,7 @@ def loaded_values(row: JobRow) -> tuple[Any, ...]:
 
 
 def job_values(row: JobRow) -> tuple[Any, ...]:
-    """Return the values of ``JOB``."""
+    """Return the values of what changes in a row of ``jobs`` as its job runs, and the job."""
     return (
         to_text(row.watermark_us), row.runs_started, text(row.paused_at_us), text(row.paused_until_us),
         clean(row.pause_reason), clean(row.paused_by), text(row.again_from_us), row.last_run, row.last_state,
@@ -113,7 +86,7 @@ def wait_values(wait: Wait) -> tuple[Any, ...]:
 
 
 def run_row(values: tuple[Any, ...]) -> RunRow:
-    """Read a row of ``SELECT_RUNS``."""
+    """Return the value of a row of ``runs``."""
     named = dict(zip(RUN_COLUMNS, values, strict=True))
     for column, name in _RUN_INSTANTS:
         named[name] = instant(named.pop(column))
@@ -123,7 +96,7 @@ def run_row(values: tuple[Any, ...]) -> RunRow:
 
 
 def job_row(values: tuple[Any, ...]) -> JobRow:
-    """Read a row of ``SELECT_JOBS``. There are ten thousand of them when akjobd starts."""
+    """Return the value of a row of ``jobs``. There are ten thousand of them when akjobd starts."""
     (
         job, mark, runs_started, paused_at, paused_until, pause_reason, paused_by, again_from, last_run, last_state,
         last_ended, first_loaded_at, last_loaded_at, removed_at, file, sha256, definition, refused, refused_since,
@@ -158,7 +131,7 @@ def job_row(values: tuple[Any, ...]) -> JobRow:
 
 
 def open_run(values: tuple[Any, ...]) -> OpenRun:
-    """Read a row of ``SELECT_OPEN``."""
+    """Return an open run from its row of ``runs``, followed by its row of ``waits`` or five times NULL."""
     row, (run, not_before, behind, manual, kwargs) = run_row(values[:-5]), values[-5:]
     if run is None:
         return OpenRun(row, None)
@@ -170,6 +143,79 @@ def open_run(values: tuple[Any, ...]) -> OpenRun:
         kwargs=None if kwargs is None else {key: from_json(value) for key, value in json.loads(kwargs).items()},
     )
     return OpenRun(row, wait)
+
+
+def run_columns(values: tuple[Any, ...]) -> RunColumns:
+    """Return a row of ``runs`` as readers show it."""
+    row = dict(zip(RUN_COLUMNS, values, strict=True))
+    if row["git_dirty"] is not None:
+        row["git_dirty"] = bool(row["git_dirty"])
+    return cast("RunColumns", row)
+
+
+def job_columns(values: tuple[Any, ...]) -> JobColumns:
+    """Return a row of ``jobs`` as readers show it."""
+    row = dict(zip(JOB_COLUMNS, values, strict=True))
+    if row["refused_dirty"] is not None:
+        row["refused_dirty"] = bool(row["refused_dirty"])
+    return cast("JobColumns", row)
+
+
+def numbered(transitions: Iterable[Transition], first: int) -> tuple[Transition, ...]:
+    """Return transitions with their numbers, from ``first`` on, and their texts as any database takes them."""
+    return tuple(replace(one, seq=seq, detail=_clean(one.detail)) for seq, one in enumerate(transitions, first))
+
+
+def _clean(detail: Detail) -> Detail:
+    if all(getattr(detail, name) is None for name in _FREE_TEXTS):
+        return detail
+    return replace(detail, **{name: clean(getattr(detail, name)) for name in _FREE_TEXTS})
+
+
+def transition_values(one: Transition) -> tuple[Any, ...]:
+    """Return the values of a row of ``transitions``, its number first."""
+    return (
+        one.seq, to_text(one.at_us), one.kind, one.job, one.run, text(one.slot_us), one.attempt, one.from_state,
+        one.to_state, _encode(one.detail).decode(),
+    )  # fmt: skip
+
+
+def transition(values: tuple[Any, ...]) -> Transition:
+    """Return the value of a row of ``transitions``."""
+    seq, at, kind, job, run, slot, attempt, from_state, to_state, detail = values
+    return Transition(
+        seq=seq, at_us=from_text(at), kind=kind, job=job, run=run, slot_us=instant(slot), attempt=attempt,
+        from_state=from_state, to_state=to_state, detail=_decode_detail(detail),
+    )  # fmt: skip
+
+
+def labels_text(labels: tuple[tuple[str, str], ...]) -> str:
+    """Return labels as JSON; equal ones have equal texts."""
+    return _encode(dict(sorted(labels))).decode()
+
+
+def counter(values: tuple[Any, ...]) -> Counter:
+    """Return the value of a row of ``counters``."""
+    name, labels, value = values
+    return Counter(name, _decode_labels(labels), value)
+
+
+def job_counters(values: tuple[Any, ...]) -> JobCounters:
+    """Return the value of a row of ``job_counters``, but for its job."""
+    ran, skipped, missed, runs, run_s, success, failure, duration_s, max_rss_bytes, failures = values
+    return JobCounters(
+        ran=ran, skipped=skipped, missed=missed, runs=runs, run_s=run_s, last_success_us=instant(success),
+        last_failure_us=instant(failure), last_duration_s=duration_s, last_max_rss_bytes=max_rss_bytes,
+        failures=failures,
+    )  # fmt: skip
+
+
+def job_counters_values(job: str, one: JobCounters) -> tuple[Any, ...]:
+    """Return the values of a row of ``job_counters``."""
+    return (
+        job, one.ran, one.skipped, one.missed, one.runs, one.run_s, text(one.last_success_us),
+        text(one.last_failure_us), one.last_duration_s, one.last_max_rss_bytes, one.failures,
+    )  # fmt: skip
 
 
 _RUN_INSTANTS = (

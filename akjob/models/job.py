@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from akjob.config import load_config
 from akjob.errors import AkjobError
 from akjob.instants import from_datetime, to_datetime
-from akjob.ledger import Reader
+from akjob.ledger import open_reader
 from akjob.models.attributes import (
     NAME_CHARS,
     Attribute,
@@ -201,7 +201,7 @@ class Job:
         # A program that asks without a time means this instant: the one clock read here.
         after_us = from_datetime(datetime.now(tz=UTC) if now is None else now)  # noqa: TID251
         spec = self._checked(self._text(self._known_file(), self._table()), self._known_file())
-        slots = slots_of(spec, Reader(root_paths().db).job(self._job_name()), after_us, 1)
+        slots = slots_of(spec, open_reader(root_paths().ledger_url).job(self._job_name()), after_us, 1)
         return to_datetime(slots[0]) if slots else None
 
     schedule_run = next_run

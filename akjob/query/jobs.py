@@ -11,7 +11,7 @@ from akjob.config import Config, Paths
 from akjob.instants import from_text, to_text
 from akjob.jobset.loader import Loader
 from akjob.jobset.model import BrokenJob, JobSet, LastGood, Refused
-from akjob.ledger import Reader
+from akjob.ledger import Reader, open_reader
 from akjob.program import own_uid
 from akjob.query import broken as broken_files
 from akjob.query.broken import BrokenFile
@@ -245,7 +245,7 @@ class Folder:
 
     def snapshot(self, now_us: int, reader: Reader | None = None) -> Snapshot:
         """Look at the folder and read the ledger, the root's own or ``reader``'s. Raises AkjobError if it cannot."""
-        reader = Reader(self.paths.db) if reader is None else reader
+        reader = open_reader(self.paths.ledger_url) if reader is None else reader
         rows = reader.jobs()
         jobset = self._jobset(rows, now_us)
         open_runs = reader.open_runs()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from akjob.config import Paths
 from akjob.errors import AkjobError
 from akjob.jobset.scan import SUFFIX, is_job_path
-from akjob.ledger import Reader
+from akjob.ledger import open_reader
 
 WRONG_USAGE = 2
 
@@ -43,7 +43,7 @@ def has_file(paths: Paths, name: str) -> bool:
 def known_job(paths: Paths, wanted: str) -> str | None:
     """Return the job that a person means by ``wanted``: one that exists, or else one that the ledger remembers."""
     names = names_meant(paths, wanted)
-    reader = Reader(paths.db)
+    reader = open_reader(paths.ledger_url)
     rows = reader.jobs()
     there = {name for name, row in rows.items() if row["removed_at"] is None}
     there.update(row["job"] for row in reader.open_runs())

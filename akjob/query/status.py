@@ -1,8 +1,6 @@
 """The state of a root: its programs, its job set, what is broken and what runs. From akjobd, or without it."""
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 from akjob.config import Config, Paths
 from akjob.errors import AkjobError
 from akjob.instants import to_text
-from akjob.ledger import Reader
+from akjob.ledger import open_reader
 from akjob.processes import lock_holder, started_us
 from akjob.query.broken import BrokenFile
 
@@ -81,12 +79,12 @@ def without_akjobd(paths: Paths, config: Config, now_us: int) -> Degraded:
 
     error: AkjobError | None = None
     try:
-        reader = Reader(paths.db)
+        reader = open_reader(paths.ledger_url)
         snapshot = jobs.load(paths, config, now_us, reader)
         running = [_running(row) for row in reader.open_runs() if row["state"] == "running"]
     except AkjobError as unreadable:
         error = unreadable
-        snapshot = jobs.load(paths, config, now_us, Reader(Path(os.devnull)))  # as where there is no ledger yet
+        snapshot = jobs.load(paths, config, now_us, open_reader("memory:"))  # as where there is no ledger yet
         running = orphans.runs(paths)
     jobset = snapshot.jobset
     status = Status(

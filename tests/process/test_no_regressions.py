@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from akjob.ledger import Ledger
+from akjob.ledger import open_store
 from tests.process.place import Place
 from tests.support import until
 
@@ -308,7 +308,7 @@ def test_pruning_bounds_the_write_ahead_log(place: Place) -> None:
     """However many rows are to go, the log is moved into the database meanwhile, and akjobd answers."""
     (place.root / "etc").mkdir(exist_ok=True)
     (place.root / "etc/akjob.toml").write_text('[ledger]\nkeep = "1d"\n')
-    Ledger.open(place.paths.db).close()
+    open_store(place.paths.ledger_url).close()
     with closing(sqlite3.connect(place.paths.db)) as connection, connection:
         connection.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "

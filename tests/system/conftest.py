@@ -19,7 +19,7 @@ from akjob.cli import supervision
 from akjob.config import Paths
 from akjob.control.server import Client
 from akjob.errors import AkjobError
-from akjob.ledger import Reader
+from akjob.ledger import open_reader
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -87,7 +87,7 @@ class Site:
 
     def states(self, job: str) -> list[str]:
         """Return the states of a job's runs, the newest first."""
-        return [row["state"] for row in Reader(self.paths.db).history(job)]
+        return [row["state"] for row in open_reader(self.paths.ledger_url).history(job)]
 
     def job(self, name: str, text: str) -> Path:
         """Write a job file as an editor does: beside it, then renamed over it."""

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from akjob.instants import HOUR, from_text
-from akjob.ledger import Reader
+from akjob.ledger import open_reader
 from tests.support import until
 from tests.system.conftest import Site
 
@@ -55,7 +55,7 @@ def test_the_ancestors_example(site: Site) -> None:
     """Pasted into a file and run, it gives a job that is due in two hours, and whose output is in ``akjob logs``."""
     site.up()
     python(site, EXAMPLE)
-    until(lambda: "print-hello-world" in Reader(site.paths.db).jobs())
+    until(lambda: "print-hello-world" in open_reader(site.paths.ledger_url).jobs())
     (shown,) = site.json("show", "print-hello-world")
     assert shown["next"]
     assert shown["definition"]["schedule"]["again_after"] == "2h"
@@ -72,7 +72,7 @@ def test_a_job_that_keeps_count_and_deletes_itself(site: Site) -> None:
     """``ownjob.save()`` in a run is what the next run starts from; ``deleteme`` takes the job away after the second."""
     site.up()
     python(site, COUNTER)
-    until(lambda: "counter" in Reader(site.paths.db).jobs())
+    until(lambda: "counter" in open_reader(site.paths.ledger_url).jobs())
     assert "count 1" in site.akjob("run", "counter").stdout
     assert "count 2" in site.akjob("run", "counter").stdout
     until(lambda: not (site.root / "jobs.d" / "counter.toml").exists())

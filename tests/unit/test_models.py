@@ -17,7 +17,7 @@ from akjob.code.load import load_dill
 from akjob.config import Config
 from akjob.errors import AkjobError
 from akjob.instants import from_datetime, to_datetime
-from akjob.ledger import JobRow, Ledger, Reader, Writes
+from akjob.ledger import JobRow, Writes, open_reader, open_store
 from akjob.models import Job, JobCallable, ValidationError, own_job
 from akjob.query.slots import slots_of
 from akjob.spec import parse_job
@@ -504,11 +504,12 @@ def test_next_run_is_what_akjob_next_shows(jobs_d: Path) -> None:
         file="x", definition_sha256=spec.sha256, definition=spec.definition,
     )  # fmt: skip
     (jobs_d.parent / "var").mkdir(exist_ok=True)
-    ledger = Ledger.open(jobs_d.parent / "var" / "akjob.db")
+    url = f"sqlite://{jobs_d.parent}/var/akjob.db"
+    ledger = open_store(url)
     ledger.commit(Writes(loaded=[row]))
     ledger.close()
     asked = datetime(2026, 1, 16, 13, 30, tzinfo=UTC)
-    shown = slots_of(spec, Reader(jobs_d.parent / "var" / "akjob.db").job(spec.name), from_datetime(asked), 1)
+    shown = slots_of(spec, open_reader(url).job(spec.name), from_datetime(asked), 1)
     assert job.next_run(asked) == to_datetime(shown[0]) == datetime(2026, 1, 16, 14, tzinfo=UTC)
 
 

@@ -11,7 +11,9 @@ import msgspec
 from akjob.agenda import Agenda, Effects, End, Start
 from akjob.instants import from_text
 from akjob.jobset.model import BrokenJob, Change, Changed, JobSet
-from akjob.ledger import Ledger, Reader, RunRow
+from akjob.ledger import RunColumns, RunRow
+from akjob.ledger.sqlite_reader import SqliteReader
+from akjob.ledger.sqlite_store import SqliteStore
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec
 
@@ -44,7 +46,7 @@ class World:
 
     def __init__(self, path: Path, *specs: JobSpec, now: int, max_running: int | None = None) -> None:
         self.path = path / "akjob.db"
-        self.reader = Reader(self.path)
+        self.reader = SqliteReader(self.path)
         self.now = now
         self.max_running = max_running
         self.specs = {spec.name: spec for spec in specs}
@@ -59,7 +61,7 @@ class World:
 
     def boot(self, broken: Mapping[str, BrokenJob] | None = None) -> None:
         """Start akjobd anew, from the ledger; the shims have gone on meanwhile."""
-        self.ledger = Ledger.open(self.path)
+        self.ledger = SqliteStore.open(self.path)
         self.ledger._connection.execute("PRAGMA synchronous = OFF")  # no power fails in a test
         self.agenda = Agenda(host="here", max_running=self.max_running, new_run_id=run_id, started_us=self.now)
         rows = self.ledger.jobs_state()
@@ -123,7 +125,7 @@ class World:
     def take(self, effects: Effects) -> None:
         """Do what the agenda wants done."""
         self.seen.append(effects)
-        refused = self.ledger.commit(effects.writes)
+        refused = self.ledger.commit(effects.writes).refused
         self.agenda.refused(refused)
         self.events += effects.events
         for recall in effects.recalls:
@@ -201,7 +203,7 @@ class World:
         (run,) = self.live
         return run
 
-    def rows(self, name: str | None = None) -> list[dict[str, Any]]:
+    def rows(self, name: str | None = None) -> list[RunColumns]:
         """Return the ledger's rows, oldest slot first."""
         rows = self.reader.history(name, n=1_000_000)
         return sorted(rows, key=lambda row: (row["slot"], row["attempt"]))

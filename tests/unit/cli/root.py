@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from akjob.cli import cli
 from akjob.config import Config, Paths
 from akjob.instants import from_text, to_text
-from akjob.ledger import Definition, JobRow, Ledger, RunRow, Writes
+from akjob.ledger import Definition, JobRow, RunRow, Writes, open_store
 from akjob.spec import parse_job
 from akjob.spec.model import JobSpec
 
@@ -65,7 +65,7 @@ class Root:
 
     def ledger(self, writes: Writes) -> None:
         """Write to the ledger, as akjobd does."""
-        ledger = Ledger.open(self.paths.db)
+        ledger = open_store(self.paths.ledger_url)
         ledger.commit(writes)
         ledger.close()
 

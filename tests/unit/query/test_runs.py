@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from akjob.instants import SECOND, from_text
-from akjob.ledger.rows import RUN_COLUMNS
+from akjob.ledger.columns import RUN_COLUMNS
 from akjob.query.runs import Outcome, Run, definition_changes, exit_code, explain, from_row, took_us
 
 AT = "2026-03-28T12:00:00.000000Z"

@@ -1,0 +1,25 @@
+"""What all readers check and answer alike."""
+
+from collections.abc import Sequence
+
+from akjob.errors import AkjobError
+from akjob.ledger.columns import RunColumns
+from akjob.ledger.model import STATES
+
+SAMPLE = 5  # so many runs are named when a prefix fits several
+
+
+def check_state(state: str | None) -> None:
+    """Raise AkjobError (exit code 2) for a text that is not a state of a run."""
+    if state is not None and state not in STATES:
+        raise AkjobError(f"{state!r} is not a state of a run", hint=f"one of {', '.join(STATES)}", exit_code=2)
+
+
+def only_run(prefix: str, found: Sequence[RunColumns]) -> RunColumns:
+    """Return the row that ``prefix`` means among those that begin with it, in order. Raises AkjobError."""
+    if len(found) == 1 or (found and found[0]["id"] == prefix):
+        return found[0]
+    if not found or not prefix:
+        raise AkjobError(f"no run {prefix!r} is in the ledger", hint="`akjob history` lists the runs")
+    names = ", ".join(row["id"] for row in found[:SAMPLE])
+    raise AkjobError(f"{prefix!r} fits several runs: {names}", hint="give more of the run's id")

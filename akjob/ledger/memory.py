@@ -1,0 +1,215 @@
+"""A ledger in memory: for simulations and tests, where nothing outlives the process."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from akjob.ledger import counting, rows
+from akjob.ledger.asking import SAMPLE, check_state, only_run
+from akjob.ledger.columns import JobColumns, RunColumns
+from akjob.ledger.model import (
+    Committed,
+    Counter,
+    Definition,
+    JobCounters,
+    JobRow,
+    OpenRun,
+    RunRow,
+    Transition,
+    Wait,
+    Writes,
+)
+from akjob.ledger.statements import KEEP_TRANSITIONS
+
+_LOADED_FIELDS = JobRow.__struct_fields__[JobRow.__struct_fields__.index("first_loaded_us") :]
+_OPEN = ("queued", "running")
+
+
+class MemoryStore:
+    """:class:`akjob.ledger.Store` in dictionaries. Rows that are committed belong to the store from then on."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, RunRow] = {}
+        self.claimed: set[tuple[str, int, int]] = set()
+        self.of_job: dict[str, list[RunRow]] = defaultdict(list)
+        self.open: dict[str, RunRow] = {}
+        self.jobs: dict[str, JobRow] = {}
+        self.waits: dict[str, Wait] = {}
+        self.definitions: dict[str, Definition] = {}
+        self.transitions: list[Transition] = []
+        self.last_seq = 0
+        self.counts: dict[counting.Key, float] = {}
+        self.job_counts: dict[str, JobCounters] = {}
+        self._boot: tuple[str, int] | None = None
+
+    def commit(self, writes: Writes) -> Committed:
+        """Take over a turn's changes."""
+        for definition in writes.definitions:
+            self.definitions[definition.sha256] = definition
+        refused = frozenset(row.id for row in writes.claims if not self._claim(row))
+        for row in writes.changes:
+            if row.id in self.runs:
+                self._put(row)
+        self.jobs.update((row.job, row) for row in writes.loaded)
+        for job in writes.jobs:
+            if job.job in self.jobs:
+                self.jobs[job.job] = _changed(self.jobs[job.job], job)
+        for run in writes.waited:
+            self.waits.pop(run, None)
+        self.waits.update((wait.run, wait) for wait in writes.waits)
+        return Committed(refused, self._number(one for one in writes.transitions if one.run not in refused))
+
+    def _claim(self, row: RunRow) -> bool:
+        key = (row.job, row.slot_us, row.attempt)
+        if key in self.claimed or row.id in self.runs:
+            return False
+        self.claimed.add(key)
+        self.of_job[row.job].append(row)
+        self._put(row)
+        return True
+
+    def _put(self, row: RunRow) -> None:
+        old = self.runs.get(row.id)
+        if old is not None:
+            rows_of = self.of_job[row.job]
+            rows_of[next(at for at in range(len(rows_of) - 1, -1, -1) if rows_of[at] is old)] = row
+        self.runs[row.id] = row
+        if row.state in _OPEN:
+            self.open[row.id] = row
+        else:
+            self.open.pop(row.id, None)
+
+    def _number(self, transitions: Iterable[Transition]) -> tuple[Transition, ...]:
+        numbered = rows.numbered(transitions, self.last_seq + 1)
+        self.transitions += numbered
+        self.last_seq += len(numbered)
+        for key, by in counting.sums(numbered).items():
+            self.counts[key] = self.counts.get(key, 0.0) + by
+        self.job_counts.update(counting.count_jobs(numbered, self.job_counts.get))
+        return numbered
+
+    def jobs_state(self) -> list[JobRow]:
+        """Return the rows of all jobs that were ever loaded."""
+        return [replace(row) for row in self.jobs.values()]
+
+    def open_runs(self) -> list[OpenRun]:
+        """Return the runs that are queued or running, oldest first."""
+        return [OpenRun(replace(self.open[run]), self.waits.get(run)) for run in sorted(self.open)]
+
+    def boot_instant(self, boot_id: str, boot_us: int) -> tuple[int, bool]:
+        """Return the instant of this boot as it was first recorded, and whether that is now."""
+        if self._boot is not None and self._boot[0] == boot_id:
+            return self._boot[1], False
+        self._boot = boot_id, boot_us
+        return boot_us, True
+
+    def prune(self, keep_us: int, now_us: int, limit: int = 200) -> bool:  # noqa: ARG002 - memory needs no slices
+        """Delete what ended more than ``keep_us`` ago; return False, for nothing is left."""
+        before = now_us - keep_us
+        for row in [row for row in self.runs.values() if row.ended_us is not None and row.ended_us < before]:
+            del self.runs[row.id]
+            self.of_job[row.job].remove(row)
+            self.claimed.discard((row.job, row.slot_us, row.attempt))
+        keep_from = self.last_seq - KEEP_TRANSITIONS
+        self.transitions = [one for one in self.transitions if one.seq > keep_from or one.at_us >= before]
+        loaded = {row.definition_sha256 for row in self.jobs.values()}
+        stale = {one.sha256 for one in self.definitions.values() if one.used_us < before - keep_us} - loaded
+        self.definitions = {sha256: one for sha256, one in self.definitions.items() if sha256 not in stale}
+        return False
+
+    def wal_bytes(self) -> int:
+        """Return 0: nothing waits to be moved."""
+        return 0
+
+    def checkpoint(self) -> bool:
+        """Return True: there is nothing to move."""
+        return True
+
+    def close(self) -> None:
+        """Keep everything: who holds the store may open it again."""
+
+    def reader(self) -> "MemoryReader":
+        """Return the reading side of this store."""
+        return MemoryReader(self)
+
+
+class MemoryReader:
+    """:class:`akjob.ledger.Reader` of a MemoryStore."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def history(self, job: str | None = None, n: int = 20, state: str | None = None) -> list[RunColumns]:
+        """Return the newest ``n`` rows, newest first: by id, or of one job by slot and attempt."""
+        check_state(state)
+        found = list(self._store.runs.values()) if job is None else self._store.of_job.get(job, [])
+        found = [row for row in found if state in (None, row.state)]
+        found.sort(key=_by_id if job is None else _by_slot, reverse=True)
+        return [_columns(row) for row in found[:n]]
+
+    def run(self, prefix: str) -> RunColumns:
+        """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""
+        found = sorted(run for run in self._store.runs if run.startswith(prefix))[: SAMPLE + 1]
+        return only_run(prefix, [_columns(self._store.runs[run]) for run in found])
+
+    def find_run(self, run: str) -> RunColumns | None:
+        """Return the row with exactly this id, or None."""
+        row = self._store.runs.get(run)
+        return None if row is None else _columns(row)
+
+    def open_runs(self) -> list[RunColumns]:
+        """Return the rows that are queued or running, oldest first."""
+        return [_columns(self._store.open[run]) for run in sorted(self._store.open)]
+
+    def jobs(self) -> dict[str, JobColumns]:
+        """Return the rows of all jobs, by name."""
+        return {name: rows.job_columns(rows.loaded_values(row)) for name, row in self._store.jobs.items()}
+
+    def job(self, name: str) -> JobColumns | None:
+        """Return one job's row, or None."""
+        row = self._store.jobs.get(name)
+        return None if row is None else rows.job_columns(rows.loaded_values(row))
+
+    def definition(self, sha256: str) -> str | None:
+        """Return the text of a definition that some run was made from, or that is loaded now; else None."""
+        known = self._store.definitions.get(sha256)
+        if known is not None:
+            return known.text
+        loaded = (row.definition for row in self._store.jobs.values() if row.definition_sha256 == sha256)
+        return next(loaded, None)
+
+    def transitions(self, after_seq: int, limit: int = 1000) -> list[Transition]:
+        """Return the first ``limit`` transitions that are newer than ``after_seq``, oldest first."""
+        newer = len(self._store.transitions) - (self._store.last_seq - after_seq)
+        return self._store.transitions[max(0, newer) :][:limit]
+
+    def last_seq(self) -> int:
+        """Return the number of the newest transition; 0 where there was none yet."""
+        return self._store.last_seq
+
+    def counters(self) -> list[Counter]:
+        """Return all counters, sorted by name and labels."""
+        values = ((name, rows.labels_text(labels), value) for (name, labels), value in self._store.counts.items())
+        return [rows.counter(one) for one in sorted(values)]
+
+    def job_counters(self) -> dict[str, JobCounters]:
+        """Return what is counted of each job, by name."""
+        return {job: replace(one) for job, one in self._store.job_counts.items()}
+
+
+def _columns(row: RunRow) -> RunColumns:
+    return rows.run_columns(rows.run_values(row))
+
+
+def _changed(old: JobRow, new: JobRow) -> JobRow:
+    """Return a job's row with what changes as it runs from ``new``, and what was loaded from ``old``."""
+    return replace(new, **{name: getattr(old, name) for name in _LOADED_FIELDS})
+
+
+def _by_id(row: RunRow) -> str:
+    return row.id
+
+
+def _by_slot(row: RunRow) -> tuple[int, int]:
+    return row.slot_us, row.attempt

@@ -1,0 +1,80 @@
+"""The SQL of the ledger, as far as both databases take it. Placeholders are SQLite's."""
+
+from collections.abc import Iterable, Mapping
+
+from akjob.ledger.columns import JOB_COLUMNS, RUN_COLUMNS
+
+# The migration that brought a column, for those that did not come with the first.
+SINCE: Mapping[str, int] = {"refused_commit": 2, "refused_dirty": 2, "by": 3, "cause": 3, "node": 3}
+TRANSITIONS_SINCE = 3
+
+_CHANGING_JOB_COLUMNS = JOB_COLUMNS[1:11]  # those before first_loaded_at change as the job runs
+
+
+def _quoted(columns: Iterable[str]) -> str:
+    """Return a list of columns; `trigger`, `count` and `by` are words of SQL's."""
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+def _replacing(columns: Iterable[str]) -> str:
+    return ", ".join(f'"{column}" = excluded."{column}"' for column in columns)
+
+
+def select(table: str, columns: Iterable[str], version: int | None = None) -> str:
+    """Return a SELECT of columns; NULL stands for those that a schema of an older ``version`` does not have."""
+    known = (f'"{one}"' if version is None or SINCE.get(one, 1) <= version else f'NULL AS "{one}"' for one in columns)
+    return f"SELECT {', '.join(known)} FROM {table}"  # noqa: S608 - our own names
+
+
+CLAIM = (
+    f"INSERT INTO runs ({_quoted(RUN_COLUMNS)}) VALUES ({_marks(len(RUN_COLUMNS))}) "  # noqa: S608
+    "ON CONFLICT (job, slot, attempt) DO NOTHING"
+)
+CHANGE = (
+    'UPDATE runs SET slot_last = ?, state = ?, reason = ?, "count" = ?, started_at = ?, ended_at = ?, exit_code = ?, '
+    "signal = ?, error = ?, result = ?, pid = ?, host = ?, user_cpu_s = ?, system_cpu_s = ?, max_rss_bytes = ?, "
+    'definition_sha256 = ?, git_commit = ?, git_dirty = ?, "by" = ?, cause = ?, node = ? WHERE id = ?'
+)
+LOADED = (
+    f"INSERT INTO jobs ({_quoted(JOB_COLUMNS)}) VALUES ({_marks(len(JOB_COLUMNS))}) "  # noqa: S608
+    f"ON CONFLICT (job) DO UPDATE SET {_replacing(JOB_COLUMNS[1:])}"
+)
+JOB = f"UPDATE jobs SET {', '.join(f'{column} = ?' for column in _CHANGING_JOB_COLUMNS)} WHERE job = ?"  # noqa: S608
+DEFINE = (
+    "INSERT INTO definitions VALUES (?, ?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET last_used_at = "
+    "excluded.last_used_at"
+)
+WAIT = (
+    "INSERT INTO waits (run, not_before, behind, manual, kwargs) VALUES (?, ?, ?, ?, ?) "  # noqa: S608
+    "ON CONFLICT (run) DO UPDATE "
+    f"SET {_replacing(('not_before', 'behind', 'manual', 'kwargs'))}"
+)
+WAITED = "DELETE FROM waits WHERE run = ?"
+OPEN = "state IN ('queued', 'running')"
+SELECT_OPEN = (
+    "SELECT " + ", ".join(f'runs."{column}"' for column in RUN_COLUMNS) + ", "  # noqa: S608
+    "waits.run, waits.not_before, waits.behind, waits.manual, waits.kwargs FROM runs LEFT JOIN waits ON "
+    f"waits.run = runs.id WHERE runs.{OPEN} ORDER BY runs.id"
+)
+TRANSITION_COLUMNS = ("seq", "at", "kind", "job", "run", "slot", "attempt", "from_state", "to_state", "detail")
+TRANSITION = f"INSERT INTO transitions ({_quoted(TRANSITION_COLUMNS)}) VALUES ({_marks(len(TRANSITION_COLUMNS))})"  # noqa: S608
+SELECT_TRANSITIONS = f"{select('transitions', TRANSITION_COLUMNS)} WHERE seq > ? ORDER BY seq LIMIT ?"
+COUNT = (
+    "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT (name, labels) DO UPDATE SET "
+    "value = counters.value + excluded.value"
+)
+SELECT_COUNTERS = "SELECT name, labels, value FROM counters ORDER BY name, labels"
+JOB_COUNTER_COLUMNS = (
+    "ran", "skipped", "missed", "runs", "run_s", "last_success", "last_failure", "last_duration_s",
+    "last_max_rss_bytes", "failures",
+)  # fmt: skip
+SELECT_JOB_COUNTERS = select("job_counters", ("job", *JOB_COUNTER_COLUMNS))
+COUNT_JOB = (
+    f"INSERT INTO job_counters (job, {_quoted(JOB_COUNTER_COLUMNS)}) "  # noqa: S608
+    f"VALUES ({_marks(len(JOB_COUNTER_COLUMNS) + 1)}) ON CONFLICT (job) DO UPDATE SET {_replacing(JOB_COUNTER_COLUMNS)}"
+)
+KEEP_TRANSITIONS = 10_000  # however old they are: who reads them may have been away for long

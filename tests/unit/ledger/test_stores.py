@@ -1,0 +1,398 @@
+"""One class of tests for every store: what was committed is there, once, whatever keeps it."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date, datetime, time, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from akjob.errors import AkjobError
+from akjob.instants import DAY, HOUR, SECOND
+from akjob.ledger import (
+    Counter,
+    Definition,
+    JobCounters,
+    MemoryStore,
+    Reader,
+    Store,
+    Transition,
+    Wait,
+    Writes,
+    open_reader,
+    open_store,
+)
+from akjob.ledger.statements import KEEP_TRANSITIONS
+from tests.unit.ledger.samples import full_row, job_row, life, moved
+from tests.unit.world import row, us
+
+COLUMNS = [
+    "id", "job", "slot", "slot_last", "attempt", "trigger", "state", "reason", "count", "queued_at", "started_at",
+    "ended_at", "exit_code", "signal", "error", "result", "pid", "host", "user_cpu_s", "system_cpu_s",
+    "max_rss_bytes", "definition_sha256", "git_commit", "git_dirty", "by", "cause", "node",
+]  # fmt: skip
+
+
+class Ledger:
+    """A store and its reader."""
+
+    def __init__(self, store: Store, reader: Reader) -> None:
+        self.store = store
+        self.reader = reader
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    """Open a new ledger of each kind."""
+    if request.param == "memory":
+        memory = MemoryStore()
+        yield Ledger(memory, memory.reader())
+        return
+    url = f"sqlite://{tmp_path}/akjob.db"
+    opened = Ledger(open_store(url), open_reader(url))
+    yield opened
+    opened.store.close()
+
+
+class TestStore:
+    """What every store promises."""
+
+    def test_rows_have_the_documented_columns(self, ledger: Ledger) -> None:
+        """Readers return the columns of ``runs`` in order, instants as text."""
+        ledger.store.commit(Writes(claims=[full_row()]))
+        (read,) = ledger.reader.history()
+        assert list(read) == COLUMNS
+        assert read["slot"] == "2026-03-02T10:00:00.000000Z"
+        assert read["git_dirty"] is True
+        assert (read["trigger"], read["attempt"], read["count"], read["error"]) == ("retry", 2, 1, "ValueError: no")
+        assert (read["by"], read["cause"], read["node"]) == ("ann", '{"after":["x"]}', "b2")
+
+    def test_rows_come_back_as_they_were(self, ledger: Ledger) -> None:
+        """Jobs, open runs and what they wait for survive a restart unchanged, dates among the arguments too."""
+        jobs = [
+            job_row(),
+            job_row(
+                "b", watermark_us=us("10:00:00"), runs_started=3, paused_at_us=5, paused_until_us=us("11:00:00"),
+                pause_reason="disk", paused_by="ann", again_from_us=7, last_run="r", last_state="failed",
+                last_ended_us=8, removed_us=9, refused="x", refused_us=10, refused_commit="c0ffee", refused_dirty=True,
+            ),
+        ]  # fmt: skip
+        waiting = row("02", queued_us=us("10:00:00"), by="ann", cause="{}", node="b2")
+        running = row("03", slot_us=1, slot_last_us=1, state="running", started_us=4, git_dirty=False)
+        kwargs = {
+            "n": [1, 2.5, "x", True],
+            "when": datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=1))),
+            "d": {"on": date(2026, 1, 2)},
+            "$toml": {"$toml": "x"},
+            "at": time(9, 30),
+        }
+        wait = Wait(run="02", not_before_us=us("12:00:00"), after_previous=True, manual=True, kwargs=kwargs)
+        ledger.store.commit(Writes(claims=[full_row(), waiting, running], loaded=jobs, waits=[wait]))
+        assert sorted(ledger.store.jobs_state(), key=lambda one: one.job) == jobs
+        first, second = ledger.store.open_runs()
+        assert (first.row, first.wait) == (waiting, wait)
+        assert (second.row, second.wait) == (running, None)
+        assert [read["id"] for read in ledger.reader.open_runs()] == ["02", "03"]
+        ledger.store.commit(Writes(waited=["02"]))
+        assert ledger.store.open_runs()[0].wait is None
+
+    def test_a_run_changes_in_place(self, ledger: Ledger) -> None:
+        """A change writes everything that may change in a run, its host and who ended it too."""
+        claimed = row("1", queued_us=us("10:00:00"))
+        ledger.store.commit(Writes(claims=[replace(claimed)]))
+        ended = replace(
+            full_row(),
+            id="1",
+            job="a",
+            slot_us=0,
+            slot_last_us=0,
+            attempt=1,
+            trigger="schedule",
+            queued_us=us("10:00:00"),
+        )
+        ledger.store.commit(Writes(changes=[replace(claimed, state="running", host="h")]))
+        assert ledger.store.open_runs()[0].row == replace(claimed, state="running", host="h")
+        ledger.store.commit(Writes(changes=[ended, row("unknown", state="lost")]))
+        assert ledger.store.open_runs() == []
+        (read,) = ledger.reader.history("a")
+        assert (read["state"], read["host"], read["by"], read["node"]) == ("failed", "h", "ann", "b2")
+
+    def test_a_job_row_that_changes_keeps_what_was_loaded(self, ledger: Ledger) -> None:
+        """``jobs`` writes what changes as the job runs, ``loaded`` all."""
+        ledger.store.commit(Writes(loaded=[job_row()]))
+        changed = job_row(watermark_us=us("10:00:00"), runs_started=1, definition="other")
+        ledger.store.commit(Writes(jobs=[changed, job_row("unknown")]))
+        (read,) = ledger.store.jobs_state()
+        assert (read.watermark_us, read.runs_started) == (us("10:00:00"), 1)
+        assert read.definition == 'command = ["true"]\n'
+        by_name = ledger.reader.job("a")
+        assert by_name is not None
+        assert by_name["mark"] == "2026-03-02T10:00:00.000000Z"
+        assert ledger.reader.jobs() == {"a": by_name}
+
+    def test_a_slot_is_claimed_once(self, ledger: Ledger) -> None:
+        """A second claim of (job, slot, attempt) is refused and named; the rest of the burst is written."""
+        assert ledger.store.commit(Writes(claims=[row("1", slot_us=5), row("2", slot_us=6)])).refused == set()
+        again = [row("3", slot_us=6), row("4", slot_us=6, attempt=2), row("5", slot_us=7), row("6", slot_us=6, job="b")]
+        assert ledger.store.commit(Writes(claims=again)).refused == {"3"}
+        assert {one["id"] for one in ledger.reader.history()} == {"1", "2", "4", "5", "6"}
+
+    def test_what_is_not_utf8_does_not_stop_a_commit(self, ledger: Ledger) -> None:
+        """A message made of odd bytes is written with backslashes, not refused."""
+        odd = b"caf\xe9".decode("utf-8", "surrogateescape")
+        ledger.store.commit(Writes(claims=[row("1", reason=odd)], loaded=[job_row(pause_reason=odd, paused_by=odd)]))
+        end = moved("1", "queued", "failed", reason=odd, error=odd, by=odd)
+        ledger.store.commit(
+            Writes(changes=[row("1", state="failed", reason=odd, error=odd, result=odd, by=odd)], transitions=[end])
+        )
+        (read,) = ledger.reader.history()
+        assert [read["reason"], read["error"], read["result"], read["by"]] == ["caf\\udce9"] * 4
+        assert [one.detail.reason for one in ledger.reader.transitions(0)] == ["caf\\udce9"]
+
+    def test_the_boot_keeps_its_first_instant(self, ledger: Ledger) -> None:
+        """However the clock was set since, one boot is one instant, new once; the next boot is another."""
+        assert ledger.store.boot_instant("b1", us("10:00:00")) == (us("10:00:00"), True)
+        assert ledger.store.boot_instant("b1", us("10:00:07")) == (us("10:00:00"), False)
+        assert ledger.store.boot_instant("b2", us("12:00:00")) == (us("12:00:00"), True)
+
+    def test_nothing_is_left_to_a_checkpoint_in_the_end(self, ledger: Ledger) -> None:
+        """After a checkpoint that moved all, the database has all."""
+        ledger.store.commit(Writes(claims=[row("1")]))
+        assert ledger.store.checkpoint()
+        assert len(ledger.reader.history()) == 1
+
+    # ------------------------------------------------------------------ pruning
+
+    def test_pruning_keeps_what_is_young_and_open(self, ledger: Ledger) -> None:
+        """Old rows go, slice by slice; young ones, open ones and those that ended late stay."""
+        now = 100 * DAY
+        old = [row(f"{n:05}", slot_us=n, queued_us=n, ended_us=n, state="succeeded") for n in range(25)]
+        late = row("00100", slot_us=100, queued_us=30, ended_us=95 * DAY, state="succeeded")
+        open_ = row("00101", slot_us=101, queued_us=31, state="running")
+        young = row("00102", slot_us=102, queued_us=95 * DAY, ended_us=95 * DAY, state="failed")
+        ledger.store.commit(Writes(claims=[*old, late, open_, young], loaded=[job_row()]))
+        while ledger.store.prune(10 * DAY, now, 10):
+            pass
+        assert {one["id"] for one in ledger.reader.history()} == {"00100", "00101", "00102"}
+        assert {one["id"] for one in ledger.reader.history("a")} == {"00100", "00101", "00102"}
+        assert ledger.store.prune(10 * DAY, now, 10) is False
+
+    def test_definitions_outlive_their_runs(self, ledger: Ledger) -> None:
+        """A definition goes when it was not used for twice the time that rows are kept, and is no job's."""
+        texts = [
+            Definition("old", "jobs.d/a.toml", "old text", DAY),
+            Definition("f00", "jobs.d/a.toml", "loaded text", DAY),
+            Definition("new", "jobs.d/a.toml", "new text", 80 * DAY),
+        ]
+        ledger.store.commit(Writes(definitions=texts, loaded=[job_row()]))
+        ledger.store.prune(20 * DAY, 100 * DAY)
+        read = ledger.reader.definition
+        assert [read(sha) for sha in ("old", "f00", "new")] == [None, "loaded text", "new text"]
+        assert read("nowhere") is None
+
+    def test_the_newest_transitions_are_never_pruned(self, ledger: Ledger) -> None:
+        """Old transitions go but for the newest 10,000; their numbers go on, and the counters stay as they are."""
+        extra = 30
+        burst = [moved(str(n), None, "skipped", at=n) for n in range(KEEP_TRANSITIONS + extra)]
+        ledger.store.commit(Writes(transitions=burst))
+        before = ledger.reader.counters(), ledger.reader.job_counters()
+        while ledger.store.prune(DAY, 100 * DAY, 10):
+            pass
+        left = ledger.reader.transitions(0, limit=2 * KEEP_TRANSITIONS)
+        assert (len(left), left[0].seq) == (KEEP_TRANSITIONS, extra + 1)
+        assert (ledger.reader.counters(), ledger.reader.job_counters()) == before
+        (next_one,) = ledger.store.commit(Writes(transitions=[moved("x", None, "queued")])).transitions
+        assert next_one.seq == KEEP_TRANSITIONS + extra + 1
+        assert ledger.reader.transitions(next_one.seq - 1) == [next_one]
+
+    def test_young_transitions_are_kept_however_many(self, ledger: Ledger) -> None:
+        """What is younger than ``keep`` stays, beyond the newest 10,000 too."""
+        burst = [moved(str(n), None, "queued", at=99 * DAY) for n in range(KEEP_TRANSITIONS + 5)]
+        ledger.store.commit(Writes(transitions=burst))
+        ledger.store.prune(10 * DAY, 100 * DAY)
+        assert ledger.reader.transitions(0, limit=1)[0].seq == 1
+
+    # ------------------------------------------------------------------ transitions and counters
+
+    def test_transitions_are_numbered_as_they_are_committed(self, ledger: Ledger) -> None:
+        """The numbers have no gaps and go on from commit to commit; what is returned is what readers read."""
+        assert (ledger.reader.last_seq(), ledger.reader.transitions(0)) == (0, [])
+        started = Transition(at_us=us("09:00:00"), kind="daemon", to_state="started")
+        loaded = Transition(at_us=us("09:00:01"), kind="job", job="a", to_state="loaded")
+        first = ledger.store.commit(Writes(transitions=[started, loaded])).transitions
+        second = ledger.store.commit(Writes(claims=[row("1")], transitions=life("1", error="x"))).transitions
+        assert [one.seq for one in (*first, *second)] == [1, 2, 3, 4, 5]
+        assert ledger.reader.transitions(0) == [*first, *second]
+        assert ledger.reader.transitions(2, limit=2) == list(second[:2])
+        assert ledger.reader.last_seq() == 5
+        assert [replace(one, seq=0) for one in first] == [started, loaded]
+
+    def test_a_refused_claim_has_no_transitions(self, ledger: Ledger) -> None:
+        """What did not happen is not told: neither numbered, nor counted."""
+        ledger.store.commit(Writes(claims=[row("1", slot_us=6)]))
+        moves = [moved("2", None, "skipped"), moved("3", None, "skipped")]
+        done = ledger.store.commit(
+            Writes(claims=[row("2", slot_us=6), row("3", slot_us=7, state="skipped")], transitions=moves)
+        )
+        assert done.refused == {"2"}
+        assert [one.run for one in done.transitions] == ["3"]
+        assert ledger.reader.counters() == [Counter("slots_total", {"outcome": "skipped"}, 1.0)]
+
+    def test_counters_count_each_slot_once(self, ledger: Ledger) -> None:
+        """A slot has one outcome, a run one end; a stretch counts its slots, a retry no further slot."""
+        ledger.store.commit(Writes(transitions=life("1", "failed", exit_code=3, retried=True)))
+        ledger.store.commit(Writes(transitions=life("2", attempt=2, trigger="retry", at=60 * SECOND)))
+        moves = [
+            moved("3", None, "missed", count=40),
+            moved("4", "queued", "skipped"),
+            moved("5", "queued", "cancelled"),
+        ]
+        ledger.store.commit(Writes(transitions=moves))
+        values = {(one.name, *one.labels.values()): one.value for one in ledger.reader.counters()}
+        assert values == {
+            ("slots_total", "ran"): 1,
+            ("slots_total", "missed"): 40,
+            ("slots_total", "skipped"): 2,
+            ("runs_total", "failed", "schedule"): 1,
+            ("runs_total", "succeeded", "retry"): 1,
+            ("runs_total", "cancelled", "schedule"): 1,
+            ("start_lateness_seconds_bucket", "0.005"): 2,
+            ("start_lateness_seconds_sum",): pytest.approx(0.008),
+        }
+
+    def test_a_job_has_counters_of_its_own(self, ledger: Ledger) -> None:
+        """Sums, the last success and failure, and how many slots failed in a row: a failure that is retried is none."""
+        ends = [
+            *life("1", at=HOUR, max_rss_bytes=7),
+            *life("2", "failed", at=2 * HOUR, retried=True),
+            *life("3", "timed_out", at=3 * HOUR, attempt=2),
+            *life("4", "lost", at=4 * HOUR, max_rss_bytes=9),
+        ]
+        ledger.store.commit(Writes(transitions=ends[:6]))
+        ledger.store.commit(Writes(transitions=[*ends[6:], moved("5", None, "missed", job="b", count=3)]))
+        assert ledger.reader.job_counters() == {
+            "a": JobCounters(
+                ran=3, runs=4, run_s=8.0, last_success_us=HOUR, last_failure_us=4 * HOUR, last_duration_s=2.0,
+                last_max_rss_bytes=9, failures=2,
+            ),
+            "b": JobCounters(missed=3),
+        }  # fmt: skip
+        ledger.store.commit(Writes(transitions=life("6", at=5 * HOUR)))
+        after = ledger.reader.job_counters()["a"]
+        assert (after.failures, after.last_success_us, after.last_failure_us) == (0, 5 * HOUR, 4 * HOUR)
+
+    # ------------------------------------------------------------------ reading
+
+    def test_history_is_newest_first(self, ledger: Ledger) -> None:
+        """Of all jobs by id, of one by slot and attempt; by state too."""
+        claims = [
+            row("1", slot_us=10, state="succeeded"),
+            row("2", slot_us=20, state="failed"),
+            row("3", slot_us=20, attempt=2, state="succeeded"),
+            row("4", job="b", slot_us=5, state="failed"),
+            row("5", slot_us=15, state="missed"),
+        ]
+        ledger.store.commit(Writes(claims=claims))
+        reader = ledger.reader
+        assert [one["id"] for one in reader.history()] == ["5", "4", "3", "2", "1"]
+        assert [one["id"] for one in reader.history("a")] == ["3", "2", "5", "1"]
+        assert [one["id"] for one in reader.history("a", n=2)] == ["3", "2"]
+        assert [one["id"] for one in reader.history(state="failed")] == ["4", "2"]
+        assert [one["id"] for one in reader.history("a", state="failed")] == ["2"]
+        assert reader.history("unknown") == []
+        with pytest.raises(AkjobError, match="'fialed' is not a state") as raised:
+            reader.history(state="fialed")
+        assert raised.value.exit_code == 2
+
+    def test_a_run_by_the_beginning_of_its_id(self, ledger: Ledger) -> None:
+        """A prefix that fits one run is enough; none and several are errors that say so."""
+        ledger.store.commit(Writes(claims=[row("abc1", slot_us=1), row("abc12", slot_us=2), row("abd", slot_us=3)]))
+        reader = ledger.reader
+        assert [reader.run(prefix)["id"] for prefix in ("abd", "abc12", "abc1")] == ["abd", "abc12", "abc1"]
+        with pytest.raises(AkjobError, match="fits several runs: abc1, abc12, abd"):
+            reader.run("ab")
+        with pytest.raises(AkjobError, match="no run 'x' is in the ledger"):
+            reader.run("x")
+        assert reader.find_run("abc") is None
+        found = reader.find_run("abd")
+        assert found == reader.run("abd")
+
+    def test_an_empty_ledger_answers(self, ledger: Ledger) -> None:
+        """Before anything was written every question has an empty answer."""
+        reader = ledger.reader
+        assert (reader.history(), reader.jobs(), reader.job("a"), reader.open_runs()) == ([], {}, None, [])
+        assert (reader.definition("x"), reader.find_run("x"), reader.transitions(0), reader.last_seq()) == (
+            None,
+            None,
+            [],
+            0,
+        )
+        assert (reader.counters(), reader.job_counters()) == ([], {})
+
+
+# ---------------------------------------------------------------------- addresses
+
+
+@pytest.mark.parametrize("url", ["sqlite://{}/akjob.db", "sqlite:///{}/akjob.db"])
+def test_a_sqlite_ledger_by_its_url(url: str, tmp_path: Path) -> None:
+    """Both ways to write an absolute path are fine, and both sides find the same file."""
+    store = open_store(url.format(tmp_path))
+    store.commit(Writes(claims=[row("1")]))
+    store.close()
+    assert (tmp_path / "akjob.db").is_file()
+    assert len(open_reader(url.format(tmp_path)).history()) == 1
+
+
+@pytest.mark.parametrize("url", ["", "akjob.db", "/var/akjob.db", "sqlite://host/akjob.db", "mysql://host/akjob"])
+def test_what_is_not_the_url_of_a_ledger(url: str) -> None:
+    """The error says how to write it."""
+    for opening in (open_store, open_reader):
+        with pytest.raises(AkjobError, match="is not the URL of a ledger") as raised:
+            opening(url)
+        assert "sqlite:///PATH" in raised.value.hint
+
+
+def test_a_memory_ledger_is_new_each_time() -> None:
+    """``memory:`` is an empty ledger of its own."""
+    open_store("memory:").commit(Writes(claims=[row("1")]))
+    assert open_reader("memory:").history() == []
+
+
+# ---------------------------------------------------------------------- the version before
+
+
+def test_the_ledger_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    """Rows stay, what was open goes on, and the counters begin with what the rows tell."""
+    path = tmp_path / "akjob.db"
+    sample = Path(__file__).parents[2] / "samples" / "ledger_version_2.sql"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(sample.read_text())
+    reader = open_reader(f"sqlite://{path}")
+    before, jobs_before = reader.history(n=100), reader.jobs()
+    assert (len(before), sorted(jobs_before)) == (14, ["paused", "reports/nightly", "retried", "slow"])
+    assert (reader.transitions(0), reader.last_seq(), reader.counters(), reader.job_counters()) == ([], 0, [], {})
+    store = open_store(f"sqlite://{path}")
+    assert (reader.history(n=100), reader.jobs()) == (before, jobs_before)
+    assert [one.row.job for one in store.open_runs()] == ["slow", "reports/nightly", "retried"]
+    assert store.open_runs()[-1].wait == Wait(run=store.open_runs()[-1].row.id, not_before_us=us("11:05:00"))
+    values = {(one.name, *one.labels.values()): one.value for one in reader.counters()}
+    assert values == {
+        ("slots_total", "ran"): 7,
+        ("slots_total", "skipped"): 3,
+        ("runs_total", "succeeded", "schedule"): 5,
+        ("runs_total", "failed", "schedule"): 2,
+        ("runs_total", "failed", "retry"): 1,
+    }
+    retried = reader.job_counters()["retried"]
+    assert (retried.ran, retried.runs, retried.last_success_us, retried.last_failure_us) == (
+        3,
+        4,
+        us("09:00:00") + 1000,
+        us("11:00:00"),
+    )
+    assert retried.run_s == pytest.approx(0.001, abs=1e-4)
+    store.commit(Writes(transitions=life("x", job="retried")))
+    assert reader.job_counters()["retried"].ran == 4
+    store.close()
