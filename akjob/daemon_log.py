@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from akjob.instants import to_text
+from akjob.log.line import head
 from akjob.log.line.sender import Sender
 
 
@@ -32,7 +32,7 @@ class DaemonLog:
 
     def say(self, level: str, event: str, **fields: Any) -> None:
         """Put one line on the stream; ``level`` is one of debug, info, warning, error, critical."""
-        line = {"timestamp": to_text(self._now_us()), "level": level, "event": event, "source": "akjobd", **fields}
+        line = head.fields(self._now_us() * 1000, level, event, "akjobd") | fields
         self.sender.put(msgspec.json.encode(line, enc_hook=str) + b"\n", 1, self._monotonic())
 
     def close(self) -> None:

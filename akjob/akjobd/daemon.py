@@ -623,7 +623,7 @@ class Daemon:
         for path in effects.delete_files:
             self._delete(path)
 
-    def _order(self, start: Start) -> dict[str, Any]:
+    def _order(self, start: Start) -> order.Order:
         return order.make(
             start.spec,
             self.paths,

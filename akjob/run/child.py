@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, NoReturn
 
+    from akjob.run.order import Order
+
 LIBRARY_PATH = list(sys.path)
 """Where the bare interpreter finds its standard library; set by the zygote."""
 
@@ -44,7 +46,7 @@ class RefusedError(Exception):
 
 
 def main(  # noqa: PLR0913, PLR0917 - all that the shim hands over
-    order: dict[str, Any],
+    order: Order,
     channel: _socket.socket,
     out: int,
     err: int,
@@ -112,7 +114,7 @@ def _own_streams() -> None:
 # -- the surroundings -------------------------------------------------------------------------------------------------
 
 
-def _surroundings(order: dict[str, Any], out: int, err: int, shim: int, call_signals: Sequence[int]) -> dict[str, str]:
+def _surroundings(order: Order, out: int, err: int, shim: int, call_signals: Sequence[int]) -> dict[str, str]:
     """Make this process the job's; return what its environment has beyond akjobd's."""
     os.setsid()
     for fd, number in ((out, 1), (err, 2)):
@@ -184,7 +186,7 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def _user(order: dict[str, Any]) -> Any:
+def _user(order: Order) -> Any:
     if order["user"] is None:
         return None
     import pwd
@@ -218,7 +220,7 @@ def _numbered(text: str, find: Any) -> Any:
         return None
 
 
-def _become(order: dict[str, Any], user: Any) -> None:
+def _become(order: Order, user: Any) -> None:
     """Take another user, another group, or both."""
     group = user.pw_gid if order["group"] is None else _group(order["group"])
     if (os.geteuid(), os.getegid()) == (os.geteuid() if user is None else user.pw_uid, group):
@@ -235,7 +237,7 @@ def _become(order: dict[str, Any], user: Any) -> None:
 # -- the environment --------------------------------------------------------------------------------------------------
 
 
-def environment_of(order: dict[str, Any], user: Any) -> dict[str, str]:
+def environment_of(order: Order, user: Any) -> dict[str, str]:
     """Return what a job's environment has beyond akjobd's. Raises RefusedError."""
     environment: dict[str, str] = {}  # what comes to akjobd's own, which the zygote has without SUPERVISOR_*
     if user is not None:
@@ -350,13 +352,13 @@ class _EnvText:
 # -- the code ---------------------------------------------------------------------------------------------------------
 
 
-def begin(order: dict[str, Any], channel: _socket.socket, environment: dict[str, str], *, gated: bool) -> int:
+def begin(order: Order, channel: _socket.socket, environment: dict[str, str], *, gated: bool) -> int:
     """Run the job's code in its surroundings and return the exit code, or execute it and do not return."""
     kind = order["code"][0]
     if kind == "command":
         return _exec(order["code"][1], order, channel, gated=gated)
     if order["interpreter"]:
-        _exec_interpreter(order, channel, gated=gated)
+        _exec_interpreter(order["interpreter"], order, channel, gated=gated)
     linux.set_title(f"akjob: {order['job']} {order['run']}")
     gc.freeze()  # what its shim has made is no garbage of the job's, and would be gone through at once
     gc.enable()
@@ -366,7 +368,7 @@ def begin(order: dict[str, Any], channel: _socket.socket, environment: dict[str,
     return python.begin(order, channel, load, gated=gated, report=hooks.uncaught)
 
 
-def _exec(argv: list[str], order: dict[str, Any], channel: _socket.socket, *, gated: bool) -> int:
+def _exec(argv: list[str], order: Order, channel: _socket.socket, *, gated: bool) -> int:
     if gated:
         python.wait(channel, order["start_us"])
     for number in _PYTHONS_OWN:
@@ -378,16 +380,16 @@ def _exec(argv: list[str], order: dict[str, Any], channel: _socket.socket, *, ga
         raise RefusedError(f"command {argv[0]!r} cannot be executed: {error.strerror}{where}") from error
 
 
-def _exec_interpreter(order: dict[str, Any], channel: _socket.socket, *, gated: bool) -> NoReturn:
+def _exec_interpreter(interpreter: str, order: Order, channel: _socket.socket, *, gated: bool) -> NoReturn:
     """Give the run to another Python: it gets the order in a memory file, and the channel."""
     fd = os.memfd_create("order", 0)
     os.write(fd, marshal.dumps({**order, "gated": gated}, 4))
     os.lseek(fd, 0, os.SEEK_SET)
     os.set_inheritable(channel.fileno(), True)
-    argv = [order["interpreter"], f"{__file__.rpartition('/')[0]}/other_python.py", str(fd), str(channel.fileno())]
+    argv = [interpreter, f"{__file__.rpartition('/')[0]}/other_python.py", str(fd), str(channel.fileno())]
     for number in _PYTHONS_OWN:
         _signal.signal(number, _signal.SIG_DFL)
     try:
-        os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
+        os.execv(interpreter, argv)  # noqa: S606 - no shell is wanted
     except OSError as error:
-        raise RefusedError(f"interpreter {argv[0]!r} cannot be executed: {error.strerror}") from error
+        raise RefusedError(f"interpreter {interpreter!r} cannot be executed: {error.strerror}") from error

@@ -51,12 +51,11 @@ def run_here(spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str, A
         run = f"here-{os.getpid()}"
         one_order = order.make(
             spec, paths, config, run=run, slot_us=instant, attempt=1, trigger="manual", kwargs=kwargs
-        ) | {
-            "folder": str(stand_in.runs / run),
-            "pool": "",
-            "shims": _address(stand_in.shims_socket),
-            "collector": _address(stand_in.collector_socket),
-        }
+        )
+        one_order["folder"] = str(stand_in.runs / run)
+        one_order["folder_pool"] = ""
+        one_order["shims"] = _address(stand_in.shims_socket)
+        one_order["collector"] = _address(stand_in.collector_socket)
         folder.make(one_order["folder"])  # there may be a word for the shim before it comes to that
         zygote.send([order.encode(one_order)])
         shim = _shim(zygote)

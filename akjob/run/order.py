@@ -1,22 +1,7 @@
 """From a job and a slot to the order that the zygote is sent: everything a shim and a job's process need to know.
 
-An order is a dictionary of plain types (``marshal`` carries it), so that the reading end needs no library:
-
-| key | meaning |
-|---|---|
-| ``version`` | of this table; a zygote is only ever sent orders by the akjobd that started it |
-| ``run``, ``job``, ``attempt``, ``trigger``, ``slot_us`` | what run this is |
-| ``token`` | which order of this run: a run whose order was lost gets another one, with the next number |
-| ``start_us`` | the gate: not before this wall-clock instant (µs); 0 is at once |
-| ``import_ahead``, ``lead_us`` | whether the code is imported before the gate |
-| ``folder``, ``pool`` | the run's folder; where there may be one to be taken for it |
-| ``shims``, ``collector`` | where to send notices and lines |
-| ``root``, ``cwd``, ``pythonpath``, ``interpreter``, ``setup`` | where code is looked for, and by which Python |
-| ``code``, ``args``, ``kwargs`` | ``("callable", target)``, ``("dill", path, sha256, python)``, ``("command", argv)`` |
-| ``env``, ``env_file``, ``names`` | texts, or ``(file,)`` for a secret; ``names`` are the ``AKJOB_*`` of the run |
-| ``user``, ``group``, ``umask``, ``nice``, ``rlimits``, ``cgroup``, ``limits`` | whose rights, and how much |
-| ``timeout_us``, ``stop_signal``, ``kill_after_us``, ``success_codes``, ``output_limit`` | its end |
-| ``warnings`` | texts that go on the log stream when it starts |
+An order is a dictionary of plain types (``marshal`` carries it), so that the reading end needs no library;
+:class:`Order` names its keys. Whoever reads one imports that for its type checker alone.
 """
 
 from __future__ import annotations
@@ -24,7 +9,7 @@ from __future__ import annotations
 import marshal
 import resource
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from akjob import instants
 from akjob.config import socket_address
@@ -42,6 +27,69 @@ VERSION = 1
 _CPU_GRACE_S = 5
 
 
+class GroupLimits(TypedDict):
+    """What the run's control group counts; None: no limit, or nothing counts it."""
+
+    memory: int | None
+    processes: int | None
+
+
+class Order(TypedDict):
+    """One run. Paths are absolute, instants and durations in microseconds."""
+
+    version: int
+    """Of these keys; a zygote is only ever sent orders by the akjobd that started it."""
+    run: str
+    job: str
+    attempt: int
+    trigger: str
+    slot_us: int
+    token: int
+    """Which order of this run: a run whose order was lost gets another one, with the next number."""
+    start_us: int
+    """The gate: not before this instant of the wall clock; 0 is at once."""
+    import_ahead: bool
+    """Whether the code is imported before the gate."""
+    lead_us: int
+    folder: str
+    folder_pool: str
+    """Where there may be a folder to be taken for the run's; empty: none."""
+    shims: str
+    """Address of the socket for notices."""
+    collector: str
+    """Address of the socket for lines."""
+    root: str
+    cwd: str
+    pythonpath: list[str]
+    interpreter: str | None
+    setup: list[str]
+    code: tuple[Any, ...]
+    """``("callable", target)``, ``("dill", path, sha256, python)``, ``("command", argv)``."""
+    args: list[Any]
+    kwargs: dict[str, Any]
+    env: dict[str, str | tuple[str]]
+    """Strings, or ``(file,)`` for a secret."""
+    env_file: str | None
+    names: dict[str, str]
+    """The ``AKJOB_*`` of the run."""
+    user: str | None
+    group: str | None
+    umask: int | None
+    nice: int | None
+    rlimits: list[tuple[str, int, int, int]]
+    """Name, resource, soft and hard limit."""
+    cgroup: str
+    """The control group to make; empty: none."""
+    limits: GroupLimits
+    timeout_us: int | None
+    stop_signal: int
+    kill_after_us: int
+    success_codes: list[int]
+    output_limit: int
+    warnings: list[str]
+    """What goes on the log stream when the run starts."""
+
+
 def make(  # noqa: PLR0913 - all that makes this run this run
     spec: JobSpec,
     paths: Paths,
@@ -55,7 +103,7 @@ def make(  # noqa: PLR0913 - all that makes this run this run
     token: int = 0,
     kwargs: Mapping[str, Any] | None = None,
     groups: Groups | None = None,
-) -> dict[str, Any]:
+) -> Order:
     """Return the order of one run. ``kwargs`` are those of a manual run, over the job's own."""
     policy = spec.run
     root = str(paths.root)
@@ -79,7 +127,7 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "import_ahead": policy.lead_us > 0 and not isinstance(spec.code, Command),
         "lead_us": policy.lead_us,
         "folder": f"{paths.runs}/{run}",
-        "pool": str(paths.folder_pool),
+        "folder_pool": str(paths.folder_pool),
         "shims": socket_address(paths.shims_socket),
         "collector": socket_address(paths.collector_socket),
         "root": root,
@@ -109,9 +157,9 @@ def make(  # noqa: PLR0913 - all that makes this run this run
     }
 
 
-def encode(order: dict[str, Any]) -> bytes:
-    """Write an order for the zygote: its marshal."""
-    return marshal.dumps(order)
+def encode(order: Order) -> bytes:
+    """Return an order as the zygote is sent it: its marshal."""
+    return marshal.dumps(dict(order))
 
 
 def _below(root: str, path: str | None) -> str:
@@ -148,7 +196,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _group_limits(resources: Resources, groups: Groups | None) -> dict[str, int | None]:
+def _group_limits(resources: Resources, groups: Groups | None) -> GroupLimits:
     counted = frozenset() if groups is None else groups.controllers
     return {
         "memory": resources.memory if "memory" in counted else None,

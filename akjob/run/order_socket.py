@@ -18,7 +18,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from akjob.run.order import Order
 
 LONGEST = 1 << 15
 """Bytes of an order that is a packet of its own; a longer one is in a memory file beside the packet IN_A_FILE."""
@@ -30,7 +30,7 @@ _BUSY_A_PROCESSOR = 3
 _ROOM = _socket.CMSG_LEN(_INT)
 
 
-def take(control: _socket.socket, flags: int = 0) -> dict[str, Any] | None:
+def take(control: _socket.socket, flags: int = 0) -> Order | None:
     """Return the next order; None when akjobd is gone. BlockingIOError: there is none, and it may not wait.
 
     What an akjobd has sent that is gone is not taken: the next one decides anew about every order that was not.
@@ -46,7 +46,7 @@ def take(control: _socket.socket, flags: int = 0) -> dict[str, Any] | None:
     if data == IN_A_FILE:
         with open(int.from_bytes(beside[0][2], sys.byteorder), "rb") as file:
             data = file.read()
-    order: dict[str, Any] = marshal.loads(data)  # noqa: S302 - akjobd's own, over its own socket
+    order: Order = marshal.loads(data)  # noqa: S302 - akjobd's own, over its own socket
     return order
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from akjob.run.order import Order
+
 EVENT = b"{"
 ERROR = b"E"
 REFUSED = b"F"
@@ -72,7 +74,7 @@ def own_streams() -> None:
 
 
 def begin(
-    order: dict[str, Any], channel: _socket.socket, load: Any, *, gated: bool, report: Callable[[BaseException], None]
+    order: Order, channel: _socket.socket, load: Any, *, gated: bool, report: Callable[[BaseException], None]
 ) -> int:
     """Load the code, wait at the gate, run it; return the exit code. ``load`` is the module akjob.code.load.
 
@@ -111,7 +113,7 @@ def _report_cause(error: BaseException, load: Any, report: Callable[[BaseExcepti
         report(cause.with_traceback(own))
 
 
-def _load(order: dict[str, Any], load: Any) -> Any:
+def _load(order: Order, load: Any) -> Any:
     for target in order["setup"]:
         load.load_callable(target)()
     kind, target, *rest = order["code"]

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from akjob.config import Paths
     from akjob.run.cgroup import Groups
+    from akjob.run.order import Order
 
 _QUICK_US = 1_000_000
 _ANSWER_US = 10_000_000
@@ -88,7 +89,7 @@ class ShimHandle(Struct):
     """
 
     run: str
-    order: dict[str, Any] | None = None
+    order: Order | None = None
     shim_pid: int = 0
     pidfd: int = -1
     call_signal: int = signal.SIGTERM
@@ -166,7 +167,7 @@ class ShimManager:
         """The zygote's process id, 0 when there is none."""
         return 0 if self._zygote is None else self._zygote.pid
 
-    def send(self, orders: Iterable[dict[str, Any]]) -> None:
+    def send(self, orders: Iterable[Order]) -> None:
         """Order runs; their claims are in the ledger."""
         encoded = []
         for one in orders:

@@ -22,9 +22,8 @@ from akjob.run import child, failpoint, folder, order_socket, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from akjob.code import load
+    from akjob.run.order import Order
 
 _TURNS = 12
 _MOST_S = 2
@@ -80,23 +79,22 @@ def _too_long(_number: int, _frame: object) -> None:
 def _warm_up_shims(place: str) -> None:
     collector = _fork_collector(place)
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    wakeup = shim.Wakeup()
-    admission = order_socket.AdmissionLimit()
+    process = shim.Process(theirs, order_socket.AdmissionLimit(), f"{place}/shims")
     try:
-        order: dict[str, Any] | None = _order(place, 0)
+        order: Order | None = _order(place, 0)
         for turn in range(1, _TURNS + 1):
             if order is None:
                 return
-            one = shim.Shim(order, theirs, wakeup, shim.Notices(theirs, order["shims"]), admission)
+            one = shim.Shim(order, process)
             one.live()
             if turn < _TURNS:
-                ours.send(marshal.dumps(_order(place, turn)))
+                ours.send(marshal.dumps(dict(_order(place, turn))))
             folder.recycle(one.folder, f"{place}/{_POOL}/{one.run}")
             order = one.next_order()
             _hear(ours)
     finally:
-        wakeup.close()
-        admission.leave()
+        process.wakeup.close()
+        process.admission.leave()
         ours.close()
         theirs.close()
         os.close(collector)
@@ -145,7 +143,7 @@ def _acknowledge(listener: _socket.socket) -> None:
     connection.close()
 
 
-def _warm_up_job(order: dict[str, Any], known_site: load.Known) -> None:
+def _warm_up_job(order: Order, known_site: load.Known) -> None:
     """Go the job's way to its call, and put back what it changes."""
     if not known_site.holds({}):
         return  # something is being installed: each run finds out for itself
@@ -168,11 +166,12 @@ def _warm_up_job(order: dict[str, Any], known_site: load.Known) -> None:
             del sys.modules[name]
 
 
-def _order(place: str, turn: int) -> dict[str, Any]:
+def _order(place: str, turn: int) -> Order:
     """Return an order as :mod:`akjob.run.order` makes them, of a job that does nothing."""
     run = f"warmup-{turn}"
     names = {"JOB": "warmup", "RUN": run, "SLOT": "2026-01-01T00:00:00.000000Z", "ATTEMPT": "1", "ROOT": place}
     return {
+        "version": 1,
         "run": run,
         "job": "warmup",
         "attempt": 1,
@@ -183,7 +182,7 @@ def _order(place: str, turn: int) -> dict[str, Any]:
         "import_ahead": turn % 2 == 1,
         "lead_us": 0,
         "folder": f"{place}/{run}",
-        "pool": f"{place}/{_POOL}",
+        "folder_pool": f"{place}/{_POOL}",
         "shims": f"{place}/shims",
         "collector": f"{place}/collector",
         "root": place,

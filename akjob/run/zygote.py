@@ -19,10 +19,11 @@ import site
 from akjob.code import load
 from akjob.log.job import hooks as _job  # noqa: F401 - loaded here so that no run mixes versions after an upgrade
 from akjob.run import child, linux, order_socket, shim, warmup
+from akjob.run.wakeup import CALL_SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from akjob.run.order import Order
 
 
 def main(descriptor: int, warm_up_in: str) -> None:
@@ -72,7 +73,7 @@ def _learn_site() -> load.Known | None:
     return None if found is None else load.Known(*found)
 
 
-def _fork(control: _socket.socket, admission: order_socket.AdmissionLimit, order: dict[str, Any]) -> None:
+def _fork(control: _socket.socket, admission: order_socket.AdmissionLimit, order: Order) -> None:
     try:
         pid = os.fork()
     except OSError as error:
@@ -85,5 +86,5 @@ def _fork(control: _socket.socket, admission: order_socket.AdmissionLimit, order
     except ProcessLookupError:  # it ended already, and the kernel has reaped it
         control.send(f"forked {order['run']} {pid} 0 ".encode())
         return
-    order_socket.answer(control, order["run"], pid, pidfd, shim.CALL_SIGNALS[0], "")
+    order_socket.answer(control, order["run"], pid, pidfd, CALL_SIGNALS[0], "")
     admission.add(pid, pidfd)

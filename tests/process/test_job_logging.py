@@ -39,12 +39,12 @@ def run(code: str) -> Done:
     set_up = f"""
         import sys
         sys.path[:0] = [{ROOT!r}]
-        from akjob.log import job
+        from akjob.log.job import hooks
         names = {{
             "AKJOB_JOB": "a/b", "AKJOB_RUN": "r1", "AKJOB_SLOT": "2026-03-29T01:00:00.000000Z", "AKJOB_ATTEMPT": "2"
         }}
-        job.install()
-        job.begin({theirs.fileno()}, names)
+        hooks.install()
+        hooks.begin({theirs.fileno()}, names)
         sys.path.append({SITE!r})
     """
     whole = textwrap.dedent(set_up) + textwrap.dedent(code)

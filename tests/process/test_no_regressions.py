@@ -40,23 +40,31 @@ ZYGOTE = {
     "akjob.code.fresh",
     "akjob.code.load",
     "akjob.log",
+    "akjob.log.job",
     "akjob.log.job.channel",
     "akjob.log.job.current",
-    "akjob.log.line.encode",
     "akjob.log.job.hooks",
+    "akjob.log.line",
+    "akjob.log.line.encode",
+    "akjob.log.line.head",
+    "akjob.log.line.output",
     "akjob.log.line.sender",
     "akjob.log.line.wrap",
     "akjob.run",
     "akjob.run.child",
     "akjob.run.failpoint",
     "akjob.run.folder",
-    "akjob.run.other_python",
+    "akjob.run.gate",
     "akjob.run.linux",
-    "akjob.run.output",
     "akjob.run.order_socket",
+    "akjob.run.outcome",
+    "akjob.run.pipes",
     "akjob.run.python",
-    "akjob.run.warmup",
     "akjob.run.shim",
+    "akjob.run.talk",
+    "akjob.run.tree",
+    "akjob.run.wakeup",
+    "akjob.run.warmup",
     "akjob.run.zygote",
     "atexit",
     "binascii",
@@ -195,12 +203,12 @@ def test_what_the_zygote_has_imported() -> None:
 
 def test_what_akjobd_has_imported() -> None:
     """No event loop but its own, nothing that draws tables or edits files."""
-    assert imported("from akjob import daemon") & NOT_IN_AKJOBD == set()
+    assert imported("from akjob.akjobd import daemon") & NOT_IN_AKJOBD == set()
 
 
 def test_what_the_collector_has_imported() -> None:
     """Neither the ledger's nor the watcher's libraries."""
-    assert imported("from akjob.log import collector") & NOT_IN_COLLECTOR == set()
+    assert imported("from akjob.log.collector import program") & NOT_IN_COLLECTOR == set()
 
 
 def test_nobody_wakes_when_nothing_is_to_be_done(many: Place) -> None:

@@ -51,12 +51,13 @@ def test_it_leaves_the_process_as_it_was(tmp_path: Path) -> None:
 
 
 def test_it_has_happened(tmp_path: Path) -> None:
-    """The shims that it goes through succeed, each of them: a rehearsal that fails would go unseen."""
+    """The shims that it goes through succeed, each of them: a warm-up that fails would go unseen."""
     code = (
         CODE.format(home=str(HOME), line="", place=str(tmp_path)).replace(
             "before = state()",
             "ends = []\nlive = warmup.shim.Shim.live\n"
-            "def watched(self):\n    live(self)\n    ends.append([self.state, self.sender.idle, self.childless])\n"
+            "def watched(self):\n    live(self)\n    end = json.load(open(self.folder + '/end.json'))\n"
+            "    ends.append([end['state'], self.log.sender.idle, self.childless])\n"
             "warmup.shim.Shim.live = watched\njobs = []\nrun = warmup.child.begin\n"
             "def seen(*given, **named):\n    jobs.append(run(*given, **named))\n    return jobs[-1]\n"
             "warmup.child.begin = seen\nbefore = state()",

@@ -10,6 +10,7 @@ import msgspec
 from akjob import instants
 from akjob.log import files
 from akjob.log.index import IndexWriter
+from akjob.log.line import head
 
 MODE = 0o640
 _TRY_AGAIN_US = 60 * instants.SECOND
@@ -17,8 +18,7 @@ _TRY_AGAIN_US = 60 * instants.SECOND
 
 def event_line(now_us: int, level: str, event: str, **fields: object) -> bytes:
     """Make one finished line of the collector's own."""
-    head = {"timestamp": instants.to_text(now_us), "level": level, "event": event, "source": "collector"}
-    return msgspec.json.encode(head | fields) + b"\n"
+    return msgspec.json.encode(head.fields(now_us * 1000, level, event, "collector") | fields) + b"\n"
 
 
 def local_date(now_us: int, zone: tzinfo) -> str:

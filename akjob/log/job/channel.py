@@ -8,6 +8,7 @@ import sys
 import time
 
 from akjob.log.line import encode
+from akjob.log.line.head import timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,15 +29,9 @@ def open_channel(fd: int) -> None:
     _fd, _identity = fd, (status.st_dev, status.st_ino)
 
 
-def stamp(now_ns: int) -> str:
-    """Write a wall-clock reading as the log does."""
-    second, fraction = divmod(now_ns, 1_000_000_000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)) + f".{fraction // 1000:06d}Z"
-
-
 def write(level: str, event: object, logger: str | None, fields: Mapping[str, object], now_ns: int = 0) -> None:
     """Send one message. Never raises: a job must not fail because of what it says."""
-    when = stamp(now_ns or time.time_ns())
+    when = timestamp(now_ns or time.time_ns())
     send(encode.message(when, level, event, logger, fields))
 
 

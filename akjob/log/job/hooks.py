@@ -17,6 +17,7 @@ import sys
 
 from akjob.log.job import channel, current
 from akjob.log.line import encode
+from akjob.log.line.head import timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def _finish(logger: object, method: str, event_dict: dict[str, object]) -> bytes
 
         channel.put_aside(fields, "stack")
         fields["stack"] = "".join(traceback.format_stack(sys._getframe(1))).rstrip()  # noqa: SLF001
-    stamp = channel.stamp(time.time_ns())
+    stamp = timestamp(time.time_ns())
     shown = name if name is None or isinstance(name, str) else repr(name)
     return encode.message(stamp, str(level), event, shown, channel.with_failure(fields))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from _json import encode_basestring
 
+from akjob.log.line.head import head
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +83,7 @@ def _message(  # noqa: PLR0913, PLR0917 - what a message has
     stamp: str, level: str, event: object, logger: str | None, fields: Mapping[str, object], cut: int
 ) -> bytes:
     what = event if isinstance(event, str) else _shown(event)
-    parts = [f'{{"timestamp":"{stamp}","level":"{level}","event":{encode(what, 0, cut)}']
+    parts = [head(stamp, level, encode(what, 0, cut))]
     if logger:
         parts.append(f'"logger":{encode(logger, 0, cut or _CUT)}')
     seen = {*RESERVED, "truncated"} if cut else set(RESERVED)

@@ -6,7 +6,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from akjob.run.output import PIECE, Stream, quote, timestamp
+from akjob.log.line.head import quote, timestamp
+from akjob.log.line.output import PIECE, Stream
 
 NAMES = '"job":"reports/nightly","run":"r1"'
 

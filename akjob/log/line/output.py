@@ -5,33 +5,18 @@ Part of the zygote: it imports next to nothing.
 
 from __future__ import annotations
 
-import time
 from _json import encode_basestring
 from binascii import b2a_base64
+
+from akjob.log.line.head import head, timestamp
+
+_EVENT = '"run.output"'
 
 PIECE = 64 * 1024
 """Bytes of the longest piece of a line; what is longer comes in pieces."""
 
 _CLEAN = bytes([10, *(c for c in range(32, 127) if c not in b'"\\')])
 """The bytes that stand in a JSON string as they are, and the newline."""
-
-_second = -1
-_second_text = ""
-
-
-def timestamp(now_ns: int) -> str:
-    """Write a wall-clock reading (``time.time_ns()``) as the log does, to the microsecond."""
-    global _second, _second_text  # noqa: PLW0603 - one text a second instead of one a line
-    second, fraction = divmod(now_ns, 1_000_000_000)
-    if second != _second:
-        _second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        _second = second
-    return f"{_second_text}.{fraction // 1000:06d}Z"
-
-
-def quote(text: str) -> str:
-    """Write a text as a JSON string. Lone surrogates become the replacement character: the stream is UTF-8."""
-    return encode_basestring(text.encode("utf-8", "replace").decode("utf-8"))
 
 
 class Stream:
@@ -66,16 +51,14 @@ class Stream:
         return out, lines
 
     def end(self, seq: int, now_ns: int) -> tuple[bytes, int]:
-        """Say the last line, if it did not end in a newline."""
+        """Return the last line, if it did not end in a newline."""
         rest, self._rest = self._rest, b""
         if not rest:
             return b"", 0
         return self._pieces(rest, seq, self._head(now_ns), last=True)
 
     def _head(self, now_ns: int) -> bytes:
-        when = timestamp(now_ns)
-        start = f'{{"timestamp":"{when}","level":"info","event":"run.output","source":"run",{self._names},"seq":'
-        return start.encode()
+        return f'{head(timestamp(now_ns), "info", _EVENT)},"source":"run",{self._names},"seq":'.encode()
 
     def _lines(self, whole: bytes, seq: int, head: bytes) -> tuple[bytes, int]:
         lines = whole.split(b"\n")

@@ -1,0 +1,35 @@
+"""The instant before which a run may not begin. Part of the zygote: it imports next to nothing."""
+
+from __future__ import annotations
+
+PATIENCE_US = 1_000_000
+"""A job that waits at its gate passes it by itself; one that does not is not waited for longer than this."""
+
+_CHECK_S = 1.0
+
+
+class Gate:
+    """``start_us`` is an instant of the wall clock; ``imports_ahead``: the job's code is imported before it.
+
+    ``ready`` becomes true when that import is done.
+    """
+
+    def __init__(self, start_us: int, *, imports_ahead: bool) -> None:
+        self.start_us = start_us
+        self.ready = not imports_ahead
+
+    def is_ahead(self, now_us: int) -> bool:
+        """Return True if the run may not begin yet."""
+        return self.start_us > now_us
+
+    def opens(self, now_us: int) -> bool:
+        """Return True if the run begins now whether or not its job reports that: its time counts from the slot."""
+        return now_us - self.start_us >= self._patience_us
+
+    def wait_s(self, now_us: int) -> float:
+        """Return when to look again, seconds. The wall clock can be set, so a long wait is looked at now and then."""
+        return min(_CHECK_S, max(0.0, (self.start_us + self._patience_us - now_us) / 1e6))
+
+    @property
+    def _patience_us(self) -> int:
+        return PATIENCE_US if self.ready else 0
