@@ -52,7 +52,7 @@ def check(job: Rest, *, root: Path, config: Config) -> list[Finding]:
     cwd = os.path.join(root, spec.run.cwd) if spec.run.cwd else str(root)
     path = search_path(str(root), cwd, config.pythonpath)
     findings: list[Finding] = []
-    if sure and "PYTHONPATH" not in spec.run.env and spec.run.env_file is None:
+    if sure and "PYTHONPATH" not in spec.run.env and not spec.run.env_files:
         moved = ""
         for index, target in enumerate(spec.run.setup):
             findings += check_callable(target, (), {}, path, key=("run", "setup", index), moved=moved)

@@ -9,13 +9,22 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from akjob.config.cluster import ClusterConfig, read_cluster, read_pools
 from akjob.config.notify import Channel, Heartbeat, read_channels, read_heartbeat
-from akjob.config.readers import Reader, read_count, read_flag, read_string, read_strings, read_table_keys
+from akjob.config.readers import (
+    Reader,
+    read_count,
+    read_duration,
+    read_flag,
+    read_string,
+    read_strings,
+    read_table_keys,
+)
 from akjob.config.web import WebConfig, read_web
 from akjob.errors import AkjobError, Problem
 from akjob.toml.faults import Faults, dotted
 from akjob.toml.read import read_table
-from akjob.units import parse_duration, parse_size
+from akjob.units import parse_size
 
 _DAY_US = 86_400_000_000
 DEFAULTS = "_defaults.toml"
@@ -196,6 +205,8 @@ class Config(Struct, frozen=True, kw_only=True):
     timezone: str = "UTC"
     pythonpath: tuple[str, ...] = ()
     max_running: int | None = None
+    pools: Mapping[str, int] = {}
+    cluster: ClusterConfig | None = None
     log: LogConfig = LogConfig()
     ledger: LedgerConfig = LedgerConfig()
     trust: TrustConfig = TrustConfig()
@@ -254,19 +265,10 @@ def _size(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
 
 
 def _duration(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
-    if type(value) is not str:
-        hint = f'write "{value}d"' if type(value) is int else 'write it as "90d"'
-        out.wrong_type(path, "a duration in quotes", value, hint)
+    if type(value) is int:
+        out.wrong_type(path, "a duration in quotes", value, f'write "{value}d"')
         return None
-    try:
-        duration_us = parse_duration(value)
-    except ValueError as error:
-        out.bad(path, "bad-duration", f"`{dotted(path)}`: {error}", str(error).partition("; ")[2] or "write less")
-        return None
-    if duration_us < _DAY_US:
-        out.bad(path, "out-of-range", f'`{dotted(path)}` is "{value}"; it must be at least 1d', 'write "1d" or more')
-        return None
-    return duration_us
+    return read_duration(value, path, out, _DAY_US)
 
 
 def _days(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
@@ -309,6 +311,8 @@ _TOP: Mapping[str, tuple[str, Reader]] = {
     "timezone": ("timezone", read_string),
     "pythonpath": ("pythonpath", read_strings),
     "max_running": ("max_running", read_count),
+    "pools": ("pools", read_pools),
+    "cluster": ("cluster", read_cluster),
     "log": ("log", lambda value, path, out: read_table_keys(value, path, out, _LOG)),
     "ledger": ("ledger", lambda value, path, out: read_table_keys(value, path, out, _LEDGER)),
     "trust": ("trust", lambda value, path, out: read_table_keys(value, path, out, _TRUST)),

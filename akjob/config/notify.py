@@ -7,10 +7,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from akjob.config.readers import Reader, read_count, read_string, read_strings, read_table_keys
+from akjob.config.readers import Reader, read_count, read_duration, read_string, read_strings, read_table_keys
 from akjob.config.secrets import Secret, SecretFile
 from akjob.toml.faults import Faults, dotted
-from akjob.units import parse_duration
 
 _KINDS = ("smtp", "webhook", "command", "apprise")
 _SECOND_US = 1_000_000
@@ -231,18 +230,7 @@ def _time(value: Any, path: tuple[str, ...], out: Faults) -> time | None:
 
 
 def _every(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
-    if type(value) is not str:
-        out.wrong_type(path, "a duration in quotes", value, 'write it as "1m"')
-        return None
-    try:
-        duration_us = parse_duration(value)
-    except ValueError as error:
-        out.bad(path, "bad-duration", f"`{dotted(path)}`: {error}", str(error).partition("; ")[2] or "write less")
-        return None
-    if duration_us < _SECOND_US:
-        out.bad(path, "out-of-range", f'`{dotted(path)}` is "{value}"; it must be at least 1s', 'write "1m"')
-        return None
-    return duration_us
+    return read_duration(value, path, out, _SECOND_US)
 
 
 _SMTP: Mapping[str, tuple[str, Reader]] = {"url": ("url", read_secret), "password": ("password", read_secret)}

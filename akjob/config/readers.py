@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from akjob.toml.faults import Faults, dotted
+from akjob.units import format_duration, parse_duration
 
 Reader = Callable[[Any, tuple[str, ...], Faults], Any]
 
@@ -32,16 +33,16 @@ def read_string(value: Any, path: tuple[str, ...], out: Faults) -> str | None:
     if type(value) is str and value.strip():
         return value
     if type(value) is str:
-        out.bad(path, "empty-text", f"`{dotted(path)}` is empty", "write something, or take the key away")
+        out.bad(path, "empty-text", f"`{dotted(path)}` is empty", "write something, or remove the key")
     else:
-        out.wrong_type(path, "a text", value)
+        out.wrong_type(path, "a string", value)
     return None
 
 
 def read_strings(value: Any, path: tuple[str, ...], out: Faults) -> tuple[str, ...] | None:
     """Return strings that say something."""
     if type(value) is not list or not all(type(item) is str and item.strip() for item in value):
-        out.wrong_type(path, "an array of texts", value, 'write ["…"]')
+        out.wrong_type(path, "an array of strings", value, 'write ["…"]')
         return None
     return tuple(value)
 
@@ -54,6 +55,25 @@ def read_flag(value: Any, path: tuple[str, ...], out: Faults) -> bool | None:
     return None
 
 
+def read_duration(value: Any, path: tuple[str, ...], out: Faults, low_us: int) -> int | None:
+    """Return a duration of at least ``low_us`` as microseconds."""
+    least = format_duration(low_us)
+    if type(value) is not str:
+        hint = f'write "{value}s", or m, h, d, w' if type(value) is int else f'write it as "{least}"'
+        out.wrong_type(path, "a duration in quotes", value, hint)
+        return None
+    try:
+        duration_us = parse_duration(value)
+    except ValueError as error:
+        out.bad(path, "bad-duration", f"`{dotted(path)}`: {error}", str(error).partition("; ")[2] or "write less")
+        return None
+    if duration_us < low_us:
+        message = f'`{dotted(path)}` is "{value}"; it must be at least {least}'
+        out.bad(path, "out-of-range", message, f'write "{least}" or more')
+        return None
+    return duration_us
+
+
 def read_count(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
     """Return an integer from 1 up."""
     if type(value) is not int:
@@ -61,7 +81,7 @@ def read_count(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
         return None
     if value < 1:
         out.bad(
-            path, "out-of-range", f"`{dotted(path)}` is {value}; it must be 1 or more", "take the key away for no limit"
+            path, "out-of-range", f"`{dotted(path)}` is {value}; it must be 1 or more", "remove the key for no limit"
         )
         return None
     return value

@@ -242,8 +242,9 @@ def environment_of(order: Order, user: Any) -> dict[str, str]:
     environment: dict[str, str] = {}  # what comes to akjobd's own, which the zygote has without SUPERVISOR_*
     if user is not None:
         environment.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name, SHELL=user.pw_shell or "/bin/sh")
-    if order["env_file"]:
-        environment.update(read_env_file(order["env_file"]))
+    for file, optional in order["env_file"]:
+        if not optional or os.path.lexists(file):
+            environment.update(read_env_file(file))
     for key, value in order["env"].items():
         environment[key] = value if isinstance(value, str) else _secret(key, value[0])
     environment.update(order["names"])

@@ -139,7 +139,7 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "args": _plain(list(spec.args)),
         "kwargs": _plain({**spec.kwargs, **(kwargs or {})}),
         "env": {key: (_below(root, v.file),) if isinstance(v, SecretFile) else v for key, v in policy.env.items()},
-        "env_file": _below(root, policy.env_file) if policy.env_file else None,
+        "env_file": [(_below(root, one.file), one.optional) for one in policy.env_files],
         "names": names,
         "user": policy.user,
         "group": policy.group,

@@ -194,7 +194,7 @@ def _order(place: str, turn: int) -> Order:
         "args": [],
         "kwargs": {},
         "env": {},
-        "env_file": None,
+        "env_file": [],
         "names": {f"AKJOB_{name}": value for name, value in names.items()},
         "user": None,
         "group": None,

@@ -13,7 +13,7 @@ from typing import Any
 
 from akjob.spec.job import DILL, SECTIONS, TOP
 from akjob.spec.notify import PING
-from akjob.spec.policy import RESOURCES, RETRY, SECRET
+from akjob.spec.policy import ENV_FILE, RESOURCES, RETRY, SECRET
 from akjob.spec.when import DATES, HOURS, WEEKLY
 
 
@@ -48,7 +48,9 @@ def key_text(key: str) -> str:
 
 _TOP = tuple(name for name in TOP if name not in SECTIONS)
 _SECTIONS = tuple((f"\n[{section}]\n", section, tuple(members)) for section, members in SECTIONS.items())
-_BARE = frozenset(name for members in (WEEKLY, HOURS, DATES, RETRY, RESOURCES, SECRET, DILL, PING) for name in members)
+_BARE = frozenset(
+    name for members in (WEEKLY, HOURS, DATES, RETRY, RESOURCES, SECRET, ENV_FILE, DILL, PING) for name in members
+)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 

@@ -154,6 +154,16 @@ _KEYS = {
         "A channel is named that `[channels]` in `etc/akjob.toml` does not have.",
         "Correct the name, or add `[channels.NAME]`.",
     ),
+    "unknown-pool": Entry(
+        "error",
+        "A pool is named that `[pools]` in `etc/akjob.toml` does not have.",
+        "Correct the name, or add `NAME = 3` below `[pools]`.",
+    ),
+    "secret-in-file": Entry(
+        "warning",
+        "A password stands in a file that is kept in git.",
+        "Put it into a file of its own, and write `{ file = … }`.",
+    ),
     "unknown-key": Entry(
         "error",
         "There is no such key here.",

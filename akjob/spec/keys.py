@@ -104,10 +104,11 @@ def unknown(name: str, path: Path, out: Reading, members: Keys) -> None:
         message = f"unknown key `{name}` {here}; `{synonym}` belongs {where}"
         out.bad((*path, name), "unknown-key", message, f"move it {where}", at_key=True)
     else:
-        guess = near(name, members)
-        if guess:
+        known = members if len(path) > 1 else {**_HOMES, **members}
+        guess = near(name, known)
+        elsewhere = guess if guess not in members else None
+        if guess is not None and guess in members:
             out.guessed.add((*path, guess))
-        elsewhere = near(name, _HOMES) if not guess and len(path) < 2 else None  # noqa: PLR2004 - as above
         if elsewhere is None:
             out.unknown_key((*path, name), members)
             return

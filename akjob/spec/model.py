@@ -10,6 +10,7 @@ from akjob.schedule.model import Schedule
 
 Overlap = Literal["skip", "queue", "replace", "allow"]
 Missed = Literal["skip", "latest", "all"]
+OnPartition = Literal["stop", "continue"]
 
 
 class DottedCallable(Struct, frozen=True, gc=False, omit_defaults=True, tag="callable"):
@@ -37,12 +38,16 @@ Code = DottedCallable | DillFile | Command
 
 
 class Retry(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
-    """``attempts`` in all; the n-th retry waits ``delay_us`` x ``factor`` ** (n - 1), at most ``max_delay_us``."""
+    """``attempts`` in all; the n-th retry waits ``delay_us`` x ``factor`` ** (n - 1), at most ``max_delay_us``.
+
+    With ``codes`` a failed run is tried again only after one of these exit codes; timed out and lost ones always are.
+    """
 
     attempts: int = 1
     delay_us: int = 0
     factor: float = 1.0
     max_delay_us: int | None = None
+    codes: tuple[int, ...] = ()
 
 
 class Resources(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
@@ -55,30 +60,49 @@ class Resources(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True)
     processes: int | None = None
 
 
+class EnvFile(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A file of variables: one that is ``optional`` may be missing."""
+
+    file: str
+    optional: bool = False
+
+
 class RunPolicy(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
-    """Everything of ``[run]``. ``timeout_us`` None means ``"none"``; ``umask`` is a number, None for akjobd's own."""
+    """Everything of ``[run]``. ``timeout_us`` None means ``"none"``.
+
+    ``stop_at`` is a local time as seconds since midnight. ``user`` and ``group`` are names, or numbers as text.
+    ``path`` has folders that are put in front of PATH. ``ionice`` is a class and, for ``best-effort``, a level.
+    ``where`` is ``any``, ``every`` or ``node:NAME``; ``needs`` has the tags that a node must have.
+    """
 
     timeout_us: int | None = 3_600_000_000
     stop_signal: int = 15
     kill_after_us: int = 10_000_000
+    stop_at: int | None = None
     overlap: Overlap = "skip"
     lock: str | None = None
+    pool: str | None = None
     missed: Missed = "latest"
     missed_within_us: int = 3_600_000_000
     retry: Retry = Retry()
     success_codes: tuple[int, ...] = (0,)
     user: str | None = None
     group: str | None = None
-    umask: int | None = None
+    umask: int = 0o022
     nice: int | None = None
+    ionice: str | None = None
     cwd: str | None = None
     env: Mapping[str, str | SecretFile] = {}
-    env_file: str | None = None
+    env_files: tuple[EnvFile, ...] = ()
+    path: tuple[str, ...] = ()
     resources: Resources = Resources()
     interpreter: str | None = None
     setup: tuple[str, ...] = ()
     lead_us: int = 0
     output_limit: int = 100 * 1024 * 1024
+    where: str = "any"
+    needs: tuple[str, ...] = ()
+    on_partition: OnPartition = "stop"
 
 
 TOLD = frozenset({"failed", "recovered", "missed", "late", "long", "broken"})

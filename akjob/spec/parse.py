@@ -45,13 +45,14 @@ class Defaults(Struct, frozen=True, eq=False):
     """One ``_defaults.toml``, or the job defaults of ``etc/akjob.toml``: its table, valid but for ``problems``.
 
     ``file`` is its path below the root. Jobs below a file of defaults with errors are refused with those errors.
-    ``wrong`` has the paths of what is wrong in it, ``()`` when nothing of it could be read.
+    ``wrong`` has the paths of what is wrong in it, ``()`` when nothing of it could be read. ``text`` is for positions.
     """
 
     file: str
     table: Mapping[str, Any]
     problems: tuple[Problem, ...] = ()
     wrong: frozenset[Path] = frozenset()
+    text: str = ""
 
 
 class Rest(Struct, frozen=True):
@@ -76,8 +77,8 @@ def touches(wrong: Iterable[Path], path: Path) -> bool:
 class _Base(Struct, frozen=True, eq=False):
     """All defaults of one folder, merged: what a job file is laid over.
 
-    ``read``, ``policy`` and ``told`` are the top, ``[run]`` and ``[notify]`` as read; ``channels`` the names that
-    ``[channels]`` has, None where the settings are not known; ``sections`` tells whether there is anything in a table.
+    ``read``, ``policy`` and ``told`` are the top, ``[run]`` and ``[notify]`` as read; ``settings`` are None where they
+    are not known; ``sections`` is True where there is anything in a table.
     """
 
     made_of: tuple[object, ...]
@@ -92,7 +93,7 @@ class _Base(Struct, frozen=True, eq=False):
     notify_table: Mapping[str, Any]
     told: Mapping[str, Any]
     notify: Notify
-    channels: frozenset[str] | None
+    settings: Config | None
     files: tuple[str, ...]
     problems: tuple[Problem, ...]
 
@@ -260,6 +261,7 @@ def _read_schedule(
 
 def _policy(found: dict[str, Any], base: _Base, out: Reading) -> RunPolicy | None:
     """Lay a job's ``[run]`` over its defaults; ``env`` alone is merged."""
+    _check_pool(found.get("pool"), base.settings, out)
     if out.under("run"):
         return None
     if base.policy:
@@ -273,17 +275,27 @@ def _notify(own: Mapping[str, Any], base: _Base, out: Reading) -> Notify | None:
     """Lay a job's ``[notify]`` over its defaults."""
     errors = out.errors
     found = fields(own, ("notify",), out, NOTIFY)
-    _check_channels(found.get("channels") or (), base.channels, out)
+    _check_channels(found.get("channels") or (), base.settings, out)
     return Notify(**{**base.told, **found}) if errors == out.errors else None
 
 
-def _check_channels(named: Sequence[str], known: frozenset[str] | None, out: Reading) -> None:
-    for index, name in enumerate(named):
-        if known is not None and name not in known:
-            path = ("notify", "channels", index)
-            listed = f"one of {', '.join(sorted(known))}" if known else "add [channels] to etc/akjob.toml"
-            message = f'`{dotted(path)}` names the channel "{name}", which is not there'
-            out.bad(path, "unknown-channel", message + did_you_mean(name, known, '"'), listed)
+def _check_channels(named: Sequence[str], settings: Config | None, out: Reading) -> None:
+    if settings is not None:
+        for index, name in enumerate(named):
+            _check_name("channel", name, settings.channels, ("notify", "channels", index), out)
+
+
+def _check_pool(named: str | None, settings: Config | None, out: Reading) -> None:
+    if settings is not None and named is not None:
+        _check_name("pool", named, settings.pools, ("run", "pool"), out)
+
+
+def _check_name(what: str, name: str, known: Mapping[str, object], path: Path, out: Reading) -> None:
+    """Note a name that the settings do not have."""
+    if name not in known:
+        hint = f"one of {', '.join(sorted(known))}" if known else f"add [{what}s] to etc/akjob.toml"
+        message = f'`{dotted(path)}` names the {what} "{name}", which is not there'
+        out.bad(path, f"unknown-{what}", message + did_you_mean(name, known, '"'), hint)
 
 
 def _merged(table: Mapping[str, Any], raw: Mapping[str, Mapping[str, Any]], base: _Base) -> dict[str, Any]:
@@ -423,7 +435,7 @@ def _parse_defaults(file: str, text: str | bytes) -> Defaults:
         else:
             allowed[key] = _read_default_table(key, value, out)
     forbidden = {fault.path for fault in out.found if fault.code == "not-in-defaults"}
-    return Defaults(file, allowed, out.problems(file, text), out.wrong - forbidden)
+    return Defaults(file, allowed, out.problems(file, text), out.wrong - forbidden, text)
 
 
 def _read_default(key: str, value: Any, out: Reading) -> None:
@@ -466,11 +478,11 @@ def _config_defaults(config: Config) -> Defaults:
         SCHEDULE["timezone"].read(config.timezone, ("timezone",), out)
         table["schedule"] = {"timezone": config.timezone}
     if config.run_defaults:
-        fields(config.run_defaults, ("run",), out, RUN)
+        _check_pool(fields(config.run_defaults, ("run",), out, RUN).get("pool"), config, out)
         table["run"] = config.run_defaults
     if config.notify_defaults:
         found = fields(config.notify_defaults, ("notify",), out, NOTIFY)
-        _check_channels(found.get("channels") or (), frozenset(config.channels), out)
+        _check_channels(found.get("channels") or (), config, out)
         table["notify"] = config.notify_defaults
     return Defaults(config.file, table, out.problems(config.file, config.text), out.wrong)
 
@@ -490,12 +502,12 @@ def _base(defaults: Sequence[Defaults], config: Config) -> _Base:
         base = _bases[key] = _make_base(
             (_config_defaults(config), *defaults),
             (config, *defaults),
-            None if config is _CONFIG else frozenset(config.channels),
+            None if config is _CONFIG else config,
         )
     return base
 
 
-def _make_base(chain: Sequence[Defaults], made_of: tuple[object, ...], channels: frozenset[str] | None = None) -> _Base:
+def _make_base(chain: Sequence[Defaults], made_of: tuple[object, ...], settings: Config | None = None) -> _Base:
     """Merge the configuration's defaults and those of the folders."""
     top: dict[str, Any] = {}
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
@@ -509,6 +521,7 @@ def _make_base(chain: Sequence[Defaults], made_of: tuple[object, ...], channels:
             if env is not None:
                 sections["run"]["env"] = env
     problems = tuple(problem for one in chain for problem in one.problems if problem.severity == "error")
+    problems += tuple(problem for one in chain[1:] for problem in _unknown_names(one, settings))
     out = Reading()
     policy = {} if problems else fields(sections["run"], ("run",), out, RUN)
     told = {} if problems else fields(sections["notify"], ("notify",), out, NOTIFY)
@@ -525,10 +538,21 @@ def _make_base(chain: Sequence[Defaults], made_of: tuple[object, ...], channels:
         notify_table=sections["notify"],
         told=told,
         notify=Notify(**told),
-        channels=channels,
+        settings=settings,
         files=tuple(one.file for one in chain[1:]),
         problems=problems,
     )
+
+
+def _unknown_names(defaults: Defaults, settings: Config | None) -> tuple[Problem, ...]:
+    """Return the errors of a ``_defaults.toml`` that only the settings show."""
+    out = Reading()
+    notify, run = defaults.table.get("notify"), defaults.table.get("run")
+    if type(notify) is dict:
+        _check_channels(NOTIFY["channels"].read(notify.get("channels", []), (), Reading()) or (), settings, out)
+    if type(run) is dict and type(run.get("pool")) is str:
+        _check_pool(run["pool"], settings, out)
+    return out.problems(defaults.file, defaults.text)
 
 
 def _has_env(run: Mapping[str, Any]) -> bool:

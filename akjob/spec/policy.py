@@ -6,16 +6,24 @@ from typing import Any
 from akjob.config.secrets import SecretFile
 from akjob.spec import values
 from akjob.spec.keys import Key, fields, keys, register_home
-from akjob.spec.model import Resources, Retry
+from akjob.spec.model import EnvFile, Resources, Retry
 from akjob.spec.values import Reading
-from akjob.spec.when import DURATION, SIZE, some, table_schema
+from akjob.spec.when import DURATION, SIZE, TIME, one_or_some, some, table_schema
 from akjob.toml.faults import dotted
+from akjob.toml.near import did_you_mean
 from akjob.toml.scan import Path
 
 _SECOND_US = 1_000_000
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # akjob sets these itself, so a job that set them would be told two truths.
-_OURS = frozenset({"AKJOB_JOB", "AKJOB_RUN", "AKJOB_SLOT", "AKJOB_ATTEMPT", "AKJOB_ROOT"})
+_OURS = frozenset(
+    f"AKJOB_{name}"
+    for name in (
+        *("JOB", "RUN", "SLOT", "ATTEMPT", "ROOT", "TRIGGER", "SLOT_LOCAL", "PREVIOUS_SLOT", "INSTANCE"),
+        *("AFTER_JOB", "AFTER_RUN", "CHANGED_FILE"),
+    )
+)
 
 
 def _retry(value: Any, path: Path, out: Reading) -> Retry | None:
@@ -46,6 +54,73 @@ def _codes(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
     found = [read(item, (*path, index), out) for index, item in enumerate(value)]
     values.once(value, path, out)
     return None if None in found else tuple(dict.fromkeys(code for code in found if code is not None))
+
+
+def _env_files(value: Any, path: Path, out: Reading) -> tuple[EnvFile, ...] | None:
+    """Read one file of variables, or an array of them; each a string or a table."""
+    if type(value) is not list:
+        one = _env_file(value, path, out)
+        return None if one is None else (one,)
+    if not value:
+        out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", "fill it, or remove the key")
+        return None
+    found = [_env_file(item, (*path, index), out) for index, item in enumerate(value)]
+    values.once(value, path, out)
+    return None if None in found else tuple(file for file in found if file is not None)
+
+
+def _env_file(value: Any, path: Path, out: Reading) -> EnvFile | None:
+    if type(value) is dict:
+        errors = out.errors
+        found = fields(value, path, out, ENV_FILE)
+        values.check_required(value, path, out, ("file",))
+        return EnvFile(**found) if errors == out.errors else None
+    if type(value) is str:
+        file = values.text(value, path, out)
+        return None if file is None else EnvFile(file)
+    out.wrong_type(path, "a string or { file = …, optional = true }", value, 'write "etc/NAME.env"')
+    return None
+
+
+_IONICE = ("idle", *(f"best-effort:{level}" for level in range(8)))
+
+
+def _ionice(value: Any, path: Path, out: Reading) -> str | None:
+    if type(value) is not str:
+        out.wrong_type(path, '"idle" or "best-effort:N"', value, 'write "idle", or "best-effort:0" to "best-effort:7"')
+        return None
+    if value in _IONICE:
+        return value
+    hint = 'write "idle", or "best-effort:0" (first) to "best-effort:7" (last)'
+    out.bad(path, "bad-value", f'`{dotted(path)}` cannot be "{value}"', hint)
+    return None
+
+
+def _where(value: Any, path: Path, out: Reading) -> str | None:
+    if type(value) is not str:
+        out.wrong_type(path, 'one of "any", "every", "node:NAME"', value)
+        return None
+    if value in {"any", "every"} or (value.startswith("node:") and _NODE.fullmatch(value[5:])):
+        return value
+    guess = did_you_mean(value, ("any", "every"), '"')
+    hint = 'one of "any", "every", "node:NAME"' + (f': write "node:{value}"' if not guess else "")
+    out.bad(path, "bad-value", f'`{dotted(path)}` cannot be "{value}"{guess}', hint)
+    return None
+
+
+def _folders(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
+    """Read folders for PATH."""
+    if type(value) is str:
+        parts = ", ".join(f'"{part}"' for part in value.split(":") if part and part != "$PATH")
+        out.wrong_type(path, "an array of folders", value, f"write [{parts}]; they are put in front of PATH")
+        return None
+    found = values.texts(value, path, out)
+    for index, folder in enumerate(found or ()):
+        if type(folder) is str and (":" in folder or "$" in folder or folder.startswith("~")):
+            what = "a folder with a colon cannot be in PATH" if ":" in folder else "nothing is expanded in it"
+            hint = "write each folder by itself" if ":" in folder else "write the folder's full path"
+            out.bad((*path, index), "bad-value", f'`{dotted((*path, index))}` is "{folder}": {what}', hint)
+    return found
 
 
 def _env(value: Any, path: Path, out: Reading) -> dict[str, str | SecretFile] | None:
@@ -91,7 +166,9 @@ def _resources(value: Any, path: Path, out: Reading) -> Resources | None:
 
 
 _TEXT = {"type": "string", "minLength": 1}
+_ACCOUNT = {"anyOf": [_TEXT, {"type": "integer", "minimum": 0}]}
 _COUNT = {"type": "integer", "minimum": 1}
+_CODES_SCHEMA = some({"type": "integer", "minimum": 0, "maximum": 255})
 
 RETRY = keys(
     Key("attempts", values.integer(1, 10**6), "attempts", "Attempts in all, the first one included.", _COUNT, 1),
@@ -105,6 +182,7 @@ RETRY = keys(
         1.0,
     ),
     Key("max_delay", values.duration(), "max_delay_us", "No wait is longer than this.", DURATION),
+    Key("codes", _codes, "codes", "Try a failed run again only after one of these exit codes.", _CODES_SCHEMA),
 )
 RESOURCES = keys(
     Key("memory", values.size(1), "memory", "Memory of the run, all its processes together where cgroups allow.", SIZE),
@@ -115,6 +193,10 @@ RESOURCES = keys(
 )
 SECRET = keys(
     Key("file", values.text, "file", "Read at the run's start; one newline at its end is cut.", _TEXT),
+)
+ENV_FILE = keys(
+    Key("file", values.text, "file", "The file, relative to the root.", _TEXT),
+    Key("optional", values.boolean, "optional", "The file may be missing.", {"type": "boolean"}, False),
 )
 RUN = keys(
     Key(
@@ -134,6 +216,7 @@ RUN = keys(
         "TERM",
     ),
     Key("kill_after", values.duration(), "kill_after_us", "Time from that signal to SIGKILL.", DURATION, "10s"),
+    Key("stop_at", values.time_of_day, "stop_at", "A run that is still going at this local time is ended.", TIME),
     Key(
         "overlap",
         values.choice("skip", "queue", "replace", "allow"),
@@ -143,6 +226,7 @@ RUN = keys(
         "skip",
     ),
     Key("lock", values.text, "lock", "Of all jobs with this lock one runs at a time.", _TEXT),
+    Key("pool", values.text, "pool", "Of all jobs in this pool of etc/akjob.toml so many run at a time.", _TEXT),
     Key(
         "missed",
         values.choice("skip", "latest", "all"),
@@ -172,17 +256,18 @@ RUN = keys(
         _codes,
         "success_codes",
         "Exit codes of a command that mean success.",
-        some({"type": "integer", "minimum": 0, "maximum": 255}),
+        _CODES_SCHEMA,
         [0],
     ),
-    Key("user", values.account, "user", "Run as this user, with its groups; only root may say so.", _TEXT),
-    Key("group", values.account, "group", "Run with this group.", _TEXT),
+    Key("user", values.account, "user", "Run as this user, with its groups; only root may say so.", _ACCOUNT),
+    Key("group", values.account, "group", "Run with this group.", _ACCOUNT),
     Key(
         "umask",
         values.umask,
         "umask",
-        "The umask, octal; akjobd's own if there is none.",
+        "The umask, octal.",
         {"type": "string", "pattern": "^0?[0-7]{3}$"},
+        "0022",
     ),
     Key(
         "nice",
@@ -190,6 +275,13 @@ RUN = keys(
         "nice",
         "The nice value, -20 to 19.",
         {"type": "integer", "minimum": -20, "maximum": 19},
+    ),
+    Key(
+        "ionice",
+        _ionice,
+        "ionice",
+        "The class of disk access: idle, or best-effort with a level.",
+        {"enum": list(_IONICE)},
     ),
     Key("cwd", values.text, "cwd", "The working folder, relative to the root; else the root.", _TEXT),
     Key(
@@ -203,7 +295,14 @@ RUN = keys(
             "additionalProperties": {"anyOf": [{"type": "string"}, table_schema(SECRET, ("file",))]},
         },
     ),
-    Key("env_file", values.text, "env_file", "A file of variables, in systemd's form.", _TEXT),
+    Key(
+        "env_file",
+        _env_files,
+        "env_files",
+        "Files of variables, in systemd's form; later ones win, and env wins over all.",
+        one_or_some({"anyOf": [_TEXT, table_schema(ENV_FILE, ("file",))]}),
+    ),
+    Key("path", _folders, "path", "Folders that are put in front of PATH.", some(_TEXT)),
     Key("resources", _resources, "resources", "Limits of one run.", table_schema(RESOURCES)),
     Key(
         "interpreter",
@@ -233,6 +332,23 @@ RUN = keys(
         "A run's output beyond this is counted and not kept.",
         SIZE,
         "100MiB",
+    ),
+    Key(
+        "where",
+        _where,
+        "where",
+        "On one node of a cluster, on every node, or on this one.",
+        {"anyOf": [{"enum": ["any", "every"]}, {"type": "string", "pattern": "^node:.+"}]},
+        "any",
+    ),
+    Key("needs", values.texts, "needs", "Tags that the node must have.", some(_TEXT)),
+    Key(
+        "on_partition",
+        values.choice("stop", "continue"),
+        "on_partition",
+        "A node that is cut off from the others: end the run before another node may start it, or let it go on.",
+        {"enum": ["stop", "continue"]},
+        "stop",
     ),
 )
 register_home("[run]", RUN)

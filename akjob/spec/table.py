@@ -11,7 +11,7 @@ from akjob.instants import to_datetime
 from akjob.schedule.model import Hours, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
 from akjob.spec.job import CODE, SECTIONS, TOP
 from akjob.spec.keys import Keys
-from akjob.spec.model import Command, DottedCallable, JobSpec, Resources, Retry, RunPolicy
+from akjob.spec.model import Command, DottedCallable, EnvFile, JobSpec, Resources, Retry, RunPolicy
 from akjob.spec.notify import notify_table
 from akjob.spec.values import NTHS, names_of_days
 from akjob.toml.read import read_table
@@ -175,7 +175,13 @@ def _retry(retry: Retry) -> dict[str, Any]:
         table["factor"] = retry.factor
     if retry.max_delay_us is not None:
         table["max_delay"] = format_duration(retry.max_delay_us)
+    if retry.codes:
+        table["codes"] = list(retry.codes)
     return table
+
+
+def _env_files(files: tuple[EnvFile, ...]) -> Any:
+    return _one_or_list([{"file": one.file, "optional": True} if one.optional else one.file for one in files])
 
 
 def _resources(resources: Resources) -> dict[str, Any]:
@@ -193,7 +199,14 @@ def _if_given(value: int | None, write: Callable[[int], str]) -> str | None:
     return None if value is None else write(value)
 
 
-_WRITE_RUN |= {"retry": _retry, "resources": _resources}
+_WRITE_RUN |= {
+    "retry": _retry,
+    "resources": _resources,
+    "env_files": _env_files,
+    "stop_at": _time,
+    "path": list,
+    "needs": list,
+}
 
 
 def _run(policy: RunPolicy) -> dict[str, Any]:

@@ -523,17 +523,21 @@ def umask(value: Any, path: Path, out: Reading) -> int | None:
     return None
 
 
+_NOBODY = 2**32 - 1  # (uid_t) -1, which means: leave it as it is
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,255}\$?")
 
 
 def account(value: Any, path: Path, out: Reading) -> str | None:
-    """Read the name, or the number in quotes, of a user or group. Whether there is one is another's question."""
+    """Read the name or the number of a user or group; a number needs no entry in any database."""
+    if type(value) is int and 0 <= value < _NOBODY:
+        return str(value)
     if type(value) is str and _ACCOUNT.fullmatch(value):
         return value
-    if type(value) is str:
-        out.bad(path, "bad-value", f'"{value}" cannot be the name of a {path[-1]}', 'write it as "www-data" or "1000"')
+    hint = 'write it as "www-data" or 1000'
+    if type(value) in {int, str}:
+        out.bad(path, "bad-value", f"{shown(value)} cannot be the name or number of a {path[-1]}", hint)
     else:
-        out.wrong_type(path, "a name", value, f'write "{value}"' if type(value) is int else "")
+        out.wrong_type(path, "a name or a number", value, hint)
     return None
 
 

@@ -34,11 +34,12 @@ class Surroundings:
         if run.cwd is not None and not self._is_folder(self._place(run.cwd)):
             what = f"the folder {run.cwd} does not exist"
             yield Finding(("run", "cwd"), _severity(run.cwd), "cwd-missing", what, f"mkdir {run.cwd}, or change cwd")
-        if run.env_file is not None and not self._is_file(self._place(run.env_file)):
-            what = f"the file {run.env_file} does not exist"
-            where = "" if os.path.isabs(run.env_file) else "; the path is relative to the root"
-            hint = f"make it, or change env_file{where}"
-            yield Finding(("run", "env_file"), _severity(run.env_file), "env-file-missing", what, hint)
+        for one in run.env_files:
+            if not one.optional and not self._is_file(self._place(one.file)):
+                what = f"the file {one.file} does not exist"
+                where = "" if os.path.isabs(one.file) else "; the path is relative to the root"
+                hint = f"make it, or change env_file{where}"
+                yield Finding(("run", "env_file"), _severity(one.file), "env-file-missing", what, hint)
         if run.interpreter is not None and not self._is_program(self._place(run.interpreter)):
             what = f"there is no program {run.interpreter}"
             hint = "make the virtual environment, or change interpreter"
@@ -72,7 +73,7 @@ def _is_program(path: str) -> bool:
 
 
 def _is_user(name: str) -> bool:
-    return _is_known(name, pwd.getpwnam) or (_is_number(name) and _is_known(int(name), pwd.getpwuid))
+    return _is_number(name) or _is_known(name, pwd.getpwnam)
 
 
 def _is_group(name: str) -> bool:

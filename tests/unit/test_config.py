@@ -127,11 +127,11 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ('timzone = "UTC"', "etc/akjob.toml:1:1: error[unknown-key] unknown key `timzone`; did you mean `timezone`?"),
-        ("timezone = 1", "etc/akjob.toml:1:12: error[wrong-type] `timezone` must be a text, not an integer"),
+        ("timezone = 1", "etc/akjob.toml:1:12: error[wrong-type] `timezone` must be a string, not an integer"),
         ('timezone = " "', "etc/akjob.toml:1:12: error[empty-text] `timezone` is empty"),
         (
             'pythonpath = "lib"',
-            "etc/akjob.toml:1:14: error[wrong-type] `pythonpath` must be an array of texts, not a text",
+            "etc/akjob.toml:1:14: error[wrong-type] `pythonpath` must be an array of strings, not a text",
         ),
         ("max_running = 0", "etc/akjob.toml:1:15: error[out-of-range] `max_running` is 0; it must be 1 or more"),
         ('max_running = "5"', "etc/akjob.toml:1:15: error[wrong-type] `max_running` must be an integer, not a text"),

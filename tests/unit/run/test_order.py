@@ -9,7 +9,7 @@ from akjob.config import Config, Paths
 from akjob.config.secrets import SecretFile
 from akjob.run import order, python
 from akjob.run.cgroup import Groups
-from akjob.spec.model import Command, DillFile, DottedCallable, JobSpec, Resources, RunPolicy
+from akjob.spec.model import Command, DillFile, DottedCallable, EnvFile, JobSpec, Resources, RunPolicy
 
 PATHS = Paths(Path("/srv/jobs"))
 
@@ -42,10 +42,14 @@ def test_tomls_dates_and_times_survive_the_way() -> None:
 
 def test_paths_are_below_the_root_and_the_dill_file_beside_its_toml_file() -> None:
     """Relative paths of a definition mean the root; the dill file's means the job file's folder."""
-    policy = RunPolicy(cwd="work", env_file="etc/env", env={"A": "1", "B": SecretFile("secret"), "C": SecretFile("/s")})
+    policy = RunPolicy(
+        cwd="work",
+        env_files=(EnvFile("etc/env"), EnvFile("/x", optional=True)),
+        env={"A": "1", "B": SecretFile("secret"), "C": SecretFile("/s")},
+    )
     got = make(spec(DillFile("x.dill", "00", "3.11"), run=policy))
     assert got["code"] == ("dill", "/srv/jobs/jobs.d/a/x.dill", "00", "3.11")
-    assert (got["cwd"], got["env_file"]) == ("/srv/jobs/work", "/srv/jobs/etc/env")
+    assert (got["cwd"], got["env_file"]) == ("/srv/jobs/work", [("/srv/jobs/etc/env", False), ("/x", True)])
     assert got["env"] == {"A": "1", "B": ("/srv/jobs/secret",), "C": ("/s",)}
 
 

@@ -14,7 +14,7 @@ from akjob.errors import AkjobError
 from akjob.instants import from_text
 from akjob.schedule.model import Cron, Every, Hours, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
 from akjob.spec import JobSpec, ParseResult, config_problems, load_definition, parse_defaults, parse_job
-from akjob.spec.model import Command, DillFile, DottedCallable, Resources, Retry, RunPolicy
+from akjob.spec.model import Command, DillFile, DottedCallable, EnvFile, Resources, Retry, RunPolicy
 
 HOUR_US = 3_600_000_000
 SHA = "0123456789abcdef" * 4
@@ -295,8 +295,22 @@ def test_a_number_of_runs_and_what_follows() -> None:
         ),
         ("success_codes = [3, 0]", RunPolicy(success_codes=(3, 0))),
         ('user = "www-data"\ngroup = "1000"', RunPolicy(user="www-data", group="1000")),
+        ("user = 1000\ngroup = 0", RunPolicy(user="1000", group="0")),
         ('umask = "077"\nnice = -5', RunPolicy(umask=0o077, nice=-5)),
-        ('cwd = "work"\nenv_file = "etc/env"', RunPolicy(cwd="work", env_file="etc/env")),
+        ('ionice = "best-effort:7"', RunPolicy(ionice="best-effort:7")),
+        ("stop_at = 06:30:00", RunPolicy(stop_at=6 * 3600 + 1800)),
+        ('pool = "db"', RunPolicy(pool="db")),
+        ("retry = { attempts = 2, codes = [75, 76] }", RunPolicy(retry=Retry(attempts=2, codes=(75, 76)))),
+        (
+            'env_file = ["a", { file = "b" }, { file = "/c", optional = true }]',
+            RunPolicy(env_files=(EnvFile("a"), EnvFile("b"), EnvFile("/c", optional=True))),
+        ),
+        ('path = ["bin", "/opt/x/bin"]', RunPolicy(path=("bin", "/opt/x/bin"))),
+        (
+            'where = "node:b2"\nneeds = ["gpu"]\non_partition = "continue"',
+            RunPolicy(where="node:b2", needs=("gpu",), on_partition="continue"),
+        ),
+        ('cwd = "work"\nenv_file = "etc/env"', RunPolicy(cwd="work", env_files=(EnvFile("etc/env"),))),
         (
             'env = { A = "", B = { file = "/run/secrets/b" } }',
             RunPolicy(env={"A": "", "B": SecretFile("/run/secrets/b")}),
@@ -315,6 +329,46 @@ def test_a_number_of_runs_and_what_follows() -> None:
 def test_each_key_of_run(text: str, policy: RunPolicy) -> None:
     """Each key of [run] in each of its forms."""
     assert run_of(text) == policy
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('ionice = "realtime"', '"best-effort:0" (first) to "best-effort:7" (last)'),
+        ("ionice = 3", 'write "idle"'),
+        ('where = "b2"', 'write "node:b2"'),
+        ('where = "evry"', 'did you mean "every"?'),
+        ('where = "node:"', "node:NAME"),
+        ('path = "$PATH:/opt/bin"', 'write ["/opt/bin"]; they are put in front of PATH'),
+        ('path = ["/a:/b"]', "write each folder by itself"),
+        ('path = ["$HOME/bin"]', "nothing is expanded in it"),
+        ("env_file = []", "fill it, or remove the key"),
+        ("env_file = [{ optional = true }]", "needs `file`"),
+        ("env_file = 3", 'write "etc/NAME.env"'),
+        ("retry = { attempts = 2, codes = [256] }", "0 to 255"),
+        ('stop_at = "6:30"', "write 06:30:00, without quotes"),
+        ('pool = "dbb"', 'the pool "dbb", which is not there; did you mean "db"?'),
+        ("user = -1", "cannot be the name or number of a user"),
+        ("user = 4294967295", "cannot be the name or number of a user"),
+        ("env = { AKJOB_TRIGGER = '' }", "is set by akjob itself"),
+    ],
+)
+def test_what_is_wrong_in_run_is_explained(text: str, said: str) -> None:
+    """Message or hint say what to write."""
+    job = f'command = "true"\n[run]\n{text}\n'
+    [problem] = parse_job("a", "jobs.d/a.toml", job, config=Config(pools={"db": 3})).problems
+    assert (problem.severity, problem.line) == ("error", 3)
+    assert said in problem.message + problem.hint
+
+
+def test_a_pool_is_looked_up_in_the_settings_where_they_are_known() -> None:
+    """A stored definition is read without them; in defaults the mistake stands at its own place."""
+    job = 'command = "true"\n[run]\npool = "db"\n'
+    assert parse_job("a", "jobs.d/a.toml", job).spec is not None
+    assert parse_job("a", "jobs.d/a.toml", job, config=Config(pools={"db": 1})).problems == ()
+    defaults = parse_defaults("jobs.d/_defaults.toml", '[run]\nnice = 1\npool = "no"\n')
+    [problem] = parse_job("a", "jobs.d/a.toml", 'command = "true"\n', defaults=[defaults], config=Config()).problems
+    assert (problem.file, problem.line, problem.code) == ("jobs.d/_defaults.toml", 3, "unknown-pool")
 
 
 def test_every_key_of_run_is_tested_above() -> None:

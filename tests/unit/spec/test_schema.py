@@ -16,7 +16,7 @@ from akjob.spec.codes import CODES, page
 from akjob.spec.job import DILL, SECTIONS, TOP
 from akjob.spec.keys import Keys  # noqa: TC001 - no cycle, no cost
 from akjob.spec.notify import PING
-from akjob.spec.policy import RESOURCES, RETRY, SECRET
+from akjob.spec.policy import ENV_FILE, RESOURCES, RETRY, SECRET
 from akjob.spec.when import DATES, HOURS, MONTHLY, WEEKLY
 from tests.unit.spec.test_golden import FILES, problems_of
 from tests.unit.spec.test_parse import EXAMPLE
@@ -57,7 +57,20 @@ def property_tables(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def test_the_keys_of_the_schema_are_those_of_the_parser() -> None:
     """No table of the schema has a key more or less than the parser's, and each has its words."""
-    ours: list[Keys] = [TOP, *SECTIONS.values(), DILL, WEEKLY, MONTHLY, HOURS, DATES, RETRY, RESOURCES, SECRET, PING]
+    ours: list[Keys] = [
+        TOP,
+        *SECTIONS.values(),
+        DILL,
+        WEEKLY,
+        MONTHLY,
+        HOURS,
+        DATES,
+        RETRY,
+        RESOURCES,
+        SECRET,
+        ENV_FILE,
+        PING,
+    ]
     tables = list(property_tables(SCHEMA))
     assert {tuple(table["properties"]) for table in tables} == {tuple(members) for members in ours}
     for table in tables:

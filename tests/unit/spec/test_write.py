@@ -19,7 +19,7 @@ from akjob.instants import from_datetime
 from akjob.schedule.model import Cron, Every, Hours, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
 from akjob.spec import JobSpec, definition_table, edit_file, job_table, load_definition, parse_job, to_toml, write_file
 from akjob.spec.canonical import value_text
-from akjob.spec.model import Command, DillFile, DottedCallable, Resources, Retry, RunPolicy
+from akjob.spec.model import Command, DillFile, DottedCallable, EnvFile, Resources, Retry, RunPolicy
 
 # -- any JobSpec
 
@@ -116,6 +116,7 @@ RETRIES = st.just(Retry()) | st.builds(
     attempts=st.integers(2, 9),
     delay_us=st.just(0) | DURATIONS,
     factor=st.sampled_from([1.0, 1.5, 2.0]),
+    codes=st.sampled_from([(), (75,), (1, 2)]),
     max_delay_us=st.none() | DURATIONS,
 )
 RESOURCES = st.builds(
@@ -143,7 +144,14 @@ POLICIES = st.builds(
     nice=st.none() | st.integers(-20, 19),
     cwd=st.none() | TEXT,
     env=st.dictionaries(NAMES, ANY_TEXT | st.builds(SecretFile, TEXT), max_size=3),
-    env_file=st.none() | TEXT,
+    env_files=st.lists(st.builds(EnvFile, TEXT, st.booleans()), max_size=2, unique=True).map(tuple),
+    path=st.lists(st.sampled_from(["bin", "/opt/bin"]), max_size=2, unique=True).map(tuple),
+    stop_at=st.none() | st.integers(0, 86399),
+    pool=st.none() | TEXT,
+    ionice=st.sampled_from([None, "idle", "best-effort:0", "best-effort:7"]),
+    where=st.sampled_from(["any", "every", "node:b2"]),
+    needs=st.lists(TEXT, max_size=2, unique=True).map(tuple),
+    on_partition=st.sampled_from(["stop", "continue"]),
     resources=RESOURCES,
     interpreter=st.none() | TEXT,
     setup=st.lists(st.sampled_from(["a:b", "c.d"]), max_size=2).map(tuple),
