@@ -69,7 +69,7 @@ class Order(TypedDict):
     kwargs: dict[str, Any]
     env: dict[str, str | tuple[str]]
     """Strings, or ``(file,)`` for a secret."""
-    env_file: str | None
+    env_file: list[tuple[str, bool]]
     names: dict[str, str]
     """The ``AKJOB_*`` of the run."""
     user: str | None
