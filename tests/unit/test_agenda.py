@@ -729,7 +729,9 @@ def test_the_first_load_writes_what_changed_only(tmp_path: Path) -> None:
     world.crash()
     world.seen.clear()
     world.boot()
-    assert not world.seen[0].writes
+    writes = world.seen[0].writes
+    assert [*writes.claims, *writes.changes, *writes.loaded, *writes.jobs] == []
+    assert [one.kind for one in writes.transitions] == ["daemon"]
 
 
 # ---------------------------------------------------------------------- runs, when_done, start
