@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("show", "One job: its resolved definition and its schedule in words."),
     "next": ("next", "The next slots of jobs or of files."),
     "history": ("history", "The ledger: every slot that ran, was skipped or was missed."),
+    "why": ("why", "Why a job ran, or did not, or will: one answer for any instant."),
     "logs": ("logs", "The log of a job, of a run or of everything."),
     "run": ("run", "Run a job now and follow its output."),
     "stop": ("stop", "End a run, or all runs of a job."),

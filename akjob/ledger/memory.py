@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import islice
 
 from msgspec.structs import replace
 
+from akjob.instants import SECOND, from_text, to_text
 from akjob.ledger import counting, rows
 from akjob.ledger.asking import SAMPLE, check_state, only_run
 from akjob.ledger.columns import JobColumns, RunColumns
@@ -148,6 +150,40 @@ class MemoryReader:
         found.sort(key=_by_id if job is None else _by_slot, reverse=True)
         return [_columns(row) for row in found[:n]]
 
+    def slots_until(self, job: str, slot: str, n: int) -> list[RunColumns]:
+        """Return a job's newest ``n`` rows whose slot is ``slot`` or earlier, newest first."""
+        until_us = from_text(slot)
+        found = [row for row in self._store.of_job.get(job, []) if row.slot_us <= until_us]
+        return [_columns(row) for row in sorted(found, key=_by_slot, reverse=True)[:n]]
+
+    def rows_between(self, job: str, since: str, until: str) -> list[RunColumns]:
+        """Return a job's rows whose slots lie in [since, until), by slot and attempt, oldest first."""
+        since_us, until_us = from_text(since), from_text(until)
+        found = [row for row in self._store.of_job.get(job, []) if since_us <= row.slot_us < until_us]
+        return [_columns(row) for row in sorted(found, key=_by_slot)]
+
+    def oldest_slot(self, job: str) -> str | None:
+        """Return the slot of the oldest row that a job has; None where it has none."""
+        found = self._store.of_job.get(job)
+        return to_text(min(row.slot_us for row in found)) if found else None
+
+    def durations(self, jobs: Iterable[str], n: int) -> dict[str, list[float]]:
+        """Return how many seconds the last ``n`` runs of each job took that succeeded; jobs without one are left out.
+
+        Only the newest ``4 * n`` rows of a job are looked at.
+        """
+        found = {job: self._durations(job, n) for job in jobs}
+        return {job: took for job, took in found.items() if took}
+
+    def _durations(self, job: str, n: int) -> list[float]:
+        newest = sorted(self._store.of_job.get(job, []), key=_by_slot, reverse=True)[: 4 * n]
+        took = (
+            round((row.ended_us - row.started_us) / SECOND, 3)
+            for row in newest
+            if row.state == "succeeded" and row.started_us is not None and row.ended_us is not None
+        )
+        return list(islice(took, n))
+
     def run(self, prefix: str) -> RunColumns:
         """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""
         found = sorted(run for run in self._store.runs if run.startswith(prefix))[: SAMPLE + 1]
@@ -183,6 +219,10 @@ class MemoryReader:
         """Return the first ``limit`` transitions that are newer than ``after_seq``, oldest first."""
         newer = len(self._store.transitions) - (self._store.last_seq - after_seq)
         return self._store.transitions[max(0, newer) :][:limit]
+
+    def job_transitions(self, job: str) -> list[Transition]:
+        """Return the transitions of a job and of akjobd, oldest first, without those of runs."""
+        return [one for one in self._store.transitions if one.kind != "run" and one.job in {job, None}]
 
     def last_seq(self) -> int:
         """Return the number of the newest transition; 0 where there was none yet."""

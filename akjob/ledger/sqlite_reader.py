@@ -16,7 +16,9 @@ from akjob.ledger.sqlite_store import BUSY_MS, translated
 from akjob.ledger.statements import (
     OPEN,
     SELECT_COUNTERS,
+    SELECT_DURATIONS,
     SELECT_JOB_COUNTERS,
+    SELECT_JOB_TRANSITIONS,
     SELECT_TRANSITIONS,
     TRANSITIONS_SINCE,
     select,
@@ -39,6 +41,30 @@ class SqliteReader:
         """Return the newest ``n`` rows, newest first: by id, or of one job by slot and attempt."""
         check_state(state)
         return self._runs(history_tail(state, of_job=job is not None), (n,) if job is None else (job, n))
+
+    def slots_until(self, job: str, slot: str, n: int) -> list[RunColumns]:
+        """Return a job's newest ``n`` rows whose slot is ``slot`` or earlier, newest first."""
+        return self._runs(" WHERE job = ? AND slot <= ? ORDER BY slot DESC, attempt DESC LIMIT ?", (job, slot, n))
+
+    def rows_between(self, job: str, since: str, until: str) -> list[RunColumns]:
+        """Return a job's rows whose slots lie in [since, until), by slot and attempt, oldest first."""
+        return self._runs(" WHERE job = ? AND slot >= ? AND slot < ? ORDER BY slot, attempt", (job, since, until))
+
+    def oldest_slot(self, job: str) -> str | None:
+        """Return the slot of the oldest row that a job has; None where it has none."""
+        found = self._select("SELECT min(slot) FROM runs WHERE job = ?", (job,))
+        return found[0][0] if found else None
+
+    def durations(self, jobs: Iterable[str], n: int) -> dict[str, list[float]]:
+        """Return how many seconds the last ``n`` runs of each job took that succeeded; jobs without one are left out.
+
+        Only the newest ``4 * n`` rows of a job are looked at.
+        """
+        with self._connected() as (connection, _):
+            if connection is None:
+                return {}
+            found = {job: connection.execute(SELECT_DURATIONS, (job, 4 * n, n)).fetchall() for job in jobs}
+        return {job: [one[0] for one in took] for job, took in found.items() if took}
 
     def run(self, prefix: str) -> RunColumns:
         """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""
@@ -73,6 +99,11 @@ class SqliteReader:
     def transitions(self, after_seq: int, limit: int = 1000) -> list[Transition]:
         """Return the first ``limit`` transitions that are newer than ``after_seq``, oldest first."""
         found = self._select(SELECT_TRANSITIONS, (after_seq, limit), since=TRANSITIONS_SINCE)
+        return [rows.transition(row) for row in found]
+
+    def job_transitions(self, job: str) -> list[Transition]:
+        """Return the transitions of a job and of akjobd, oldest first, without those of runs."""
+        found = self._select(SELECT_JOB_TRANSITIONS, (job,), since=TRANSITIONS_SINCE)
         return [rows.transition(row) for row in found]
 
     def last_seq(self) -> int:

@@ -63,6 +63,13 @@ SELECT_OPEN = (
 TRANSITION_COLUMNS = ("seq", "at", "kind", "job", "run", "slot", "attempt", "from_state", "to_state", "detail")
 TRANSITION = f"INSERT INTO transitions ({_quoted(TRANSITION_COLUMNS)}) VALUES ({_marks(len(TRANSITION_COLUMNS))})"  # noqa: S608
 SELECT_TRANSITIONS = f"{select('transitions', TRANSITION_COLUMNS)} WHERE seq > ? ORDER BY seq LIMIT ?"
+SELECT_JOB_TRANSITIONS = (
+    f"{select('transitions', TRANSITION_COLUMNS)} WHERE kind <> 'run' AND (job = ? OR job IS NULL) ORDER BY seq"
+)
+SELECT_DURATIONS = (
+    "SELECT round((julianday(ended_at) - julianday(started_at)) * 86400.0, 3) FROM (SELECT * FROM runs "
+    "WHERE job = ? ORDER BY slot DESC, attempt DESC LIMIT ?) WHERE state = 'succeeded' AND started_at NOT NULL LIMIT ?"
+)
 COUNT = (
     "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT (name, labels) DO UPDATE SET "
     "value = counters.value + excluded.value"

@@ -1,5 +1,6 @@
 """What akjob asks of a ledger, whatever keeps it: the writing side, the reading side, and how a write may fail."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from akjob.errors import AkjobError
@@ -67,6 +68,21 @@ class Reader(Protocol):
     def history(self, job: str | None = None, n: int = 20, state: str | None = None) -> list[RunColumns]:
         """Return the newest ``n`` rows, newest first: by id, or of one job by slot and attempt."""
 
+    def slots_until(self, job: str, slot: str, n: int) -> list[RunColumns]:
+        """Return a job's newest ``n`` rows whose slot is ``slot`` or earlier, newest first."""
+
+    def rows_between(self, job: str, since: str, until: str) -> list[RunColumns]:
+        """Return a job's rows whose slots lie in [since, until), by slot and attempt, oldest first."""
+
+    def oldest_slot(self, job: str) -> str | None:
+        """Return the slot of the oldest row that a job has; None where it has none."""
+
+    def durations(self, jobs: Iterable[str], n: int) -> dict[str, list[float]]:
+        """Return how many seconds the last ``n`` runs of each job took that succeeded; jobs without one are left out.
+
+        Only the newest ``4 * n`` rows of a job are looked at.
+        """
+
     def run(self, prefix: str) -> RunColumns:
         """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""
 
@@ -87,6 +103,9 @@ class Reader(Protocol):
 
     def transitions(self, after_seq: int, limit: int = 1000) -> list[Transition]:
         """Return the first ``limit`` transitions that are newer than ``after_seq``, oldest first."""
+
+    def job_transitions(self, job: str) -> list[Transition]:
+        """Return the transitions of a job and of akjobd, oldest first, without those of runs."""
 
     def last_seq(self) -> int:
         """Return the number of the newest transition; 0 where there was none yet."""

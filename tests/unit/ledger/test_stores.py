@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from akjob.errors import AkjobError
-from akjob.instants import DAY, HOUR, SECOND
+from akjob.instants import DAY, HOUR, SECOND, to_text
 from akjob.ledger import (
     Counter,
     Definition,
@@ -305,6 +305,41 @@ class TestStore:
         with pytest.raises(AkjobError, match="'fialed' is not a state") as raised:
             reader.history(state="fialed")
         assert raised.value.exit_code == 2
+
+    def test_rows_by_their_slots(self, ledger: Ledger) -> None:
+        """Of one job, up to a slot and in a range, with all attempts; other jobs' rows are not among them."""
+        hours = {"r1": ("10", 1), "r2": ("11", 1), "r3": ("11", 2), "r4": ("12", 1)}
+        ids = {run: (us(f"{hour}:00:00"), attempt) for run, (hour, attempt) in hours.items()}
+        rows = [row(one, slot_us=slot, slot_last_us=slot, attempt=attempt) for one, (slot, attempt) in ids.items()]
+        ledger.store.commit(Writes(claims=[*rows, row("x", job="x", slot_us=us("11:00:00"))]))
+        at = {hour: to_text(us(f"{hour:02}:00:00")) for hour in (9, 10, 11, 12)}
+        reader = ledger.reader
+        assert [one["id"] for one in reader.slots_until("a", at[11], 2)] == ["r3", "r2"]
+        assert reader.slots_until("a", at[9], 5) == []
+        assert [one["id"] for one in reader.rows_between("a", at[10], at[12])] == ["r1", "r2", "r3"]
+        assert reader.oldest_slot("a") == at[10]
+        assert reader.oldest_slot("b") is None
+
+    def test_how_long_the_last_runs_took(self, ledger: Ledger) -> None:
+        """The newest that succeeded; a job without one is left out."""
+        for number, state in enumerate(("succeeded", "failed", "succeeded", "succeeded")):
+            slot = us("10:00:00") + number * HOUR
+            ended = slot + (number + 1) * SECOND
+            done = row(f"r{number}", slot_us=slot, state=state, started_us=slot, ended_us=ended)
+            ledger.store.commit(Writes(claims=[done]))
+        assert ledger.reader.durations(["a", "b"], 2) == {"a": [4.0, 3.0]}
+
+    def test_what_became_of_a_job_without_its_runs(self, ledger: Ledger) -> None:
+        """The transitions of the job and of akjobd, in order; nothing of other jobs and of runs."""
+        moves = [
+            Transition(at_us=1, kind="daemon", to_state="started"),
+            Transition(at_us=2, kind="job", job="a", to_state="loaded"),
+            Transition(at_us=3, kind="job", job="b", to_state="loaded"),
+            Transition(at_us=4, kind="run", job="a", run="r", to_state="running"),
+            Transition(at_us=5, kind="job", job="a", to_state="paused"),
+        ]
+        ledger.store.commit(Writes(transitions=moves))
+        assert [one.at_us for one in ledger.reader.job_transitions("a")] == [1, 2, 5]
 
     def test_a_run_by_the_beginning_of_its_id(self, ledger: Ledger) -> None:
         """A prefix that fits one run is enough; none and several are errors that say so."""

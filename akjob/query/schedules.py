@@ -1,0 +1,106 @@
+"""What a definition's schedule says of one instant: a slot, excluded by a limit, or moved by a change of the clock."""
+
+from datetime import datetime, timedelta, tzinfo
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from akjob.instants import DAY, SECOND, to_datetime
+from akjob.schedule import compile_schedule, count_between, get_zone, next_slot
+from akjob.schedule.limits import limit_rule
+from akjob.schedule.model import Limits, Schedule
+
+_CALENDARS = ("not_on", "only_on")
+_KEYS = {"first": "dates", "last": "dates"}
+_FIRST_STRETCH = DAY
+_LONGEST_STRETCH = 28 * 366 * DAY
+
+
+class Excluded(Struct, frozen=True):
+    """A key of ``[limits]`` that does not allow an instant."""
+
+    key: str
+    is_calendar: bool
+
+
+def is_slot(schedule: Schedule, at_us: int) -> bool:
+    """Return True if an instant is a slot by the calendar: by the triggers that need no past, within the limits."""
+    return next_slot(compile_schedule(schedule), at_us - 1) == at_us
+
+
+def slot_before(schedule: Schedule, until_us: int) -> int | None:
+    """Return the last slot by the calendar up to an instant, ``until_us`` included; None for none in 28 years."""
+    plan, stretch = compile_schedule(schedule), _FIRST_STRETCH
+    while stretch < 2 * _LONGEST_STRETCH:
+        _, _, last = count_between(plan, until_us - min(stretch, _LONGEST_STRETCH) - 1, until_us)
+        if last is not None:
+            return last
+        stretch *= 8
+    return None
+
+
+def excluded_by(schedule: Schedule, at_us: int) -> tuple[Excluded, ...]:
+    """Return the limits without which an instant would be a slot; empty where the triggers do not name it either."""
+    limits = schedule.limits
+    if not is_slot(replace(schedule, limits=Limits(zone=limits.zone)), at_us):
+        return ()
+    found: dict[str, Excluded] = {}
+    for field in Limits.__struct_fields__:
+        value = getattr(limits, field)
+        alone = Limits(zone=limits.zone) if field == "zone" else Limits(**{"zone": limits.zone, field: value})
+        if not limit_rule(alone).allows(at_us // SECOND):
+            key = _KEYS.get(field, field)
+            found[key] = Excluded(key, key in _CALENDARS)
+    return tuple(found.values())
+
+
+def clock_note(schedule: Schedule, at_us: int) -> str:
+    """Return what a change of the local clock has to do with an instant; empty where it has nothing to do with it."""
+    zone = get_zone(schedule.zone)
+    if is_slot(schedule, at_us):
+        gap = _gap_ending_at(at_us, zone)
+        return f"{_clocks(at_us, gap, zone)}: what falls in between starts at that instant" if gap else ""
+    return _in_or_after_gap(schedule, at_us, zone) or _second_time(schedule, at_us, zone)
+
+
+def _in_or_after_gap(schedule: Schedule, at_us: int, zone: tzinfo) -> str:
+    """Return a note for a time that the clock skipped, as it would be with the offset before."""
+    start_us = at_us - at_us % (15 * 60 * SECOND)
+    for back in range(9):
+        end_us = start_us - back * 15 * 60 * SECOND
+        gap = _gap_ending_at(end_us, zone)
+        if gap and at_us < end_us + gap and is_slot(schedule, end_us):
+            return (
+                f"{_clocks(end_us, gap, zone)}: a time in between does not exist, and its slot is {_wall(end_us, zone)}"
+            )
+    return ""
+
+
+def _second_time(schedule: Schedule, at_us: int, zone: tzinfo) -> str:
+    """Return a note for a time that the clock shows for the second time."""
+    local = to_datetime(at_us).astimezone(zone)
+    if not local.fold:
+        return ""
+    back = (local.replace(fold=0).utcoffset() or timedelta()) - (local.utcoffset() or timedelta())
+    first_us = at_us - back // timedelta(microseconds=1)
+    if not is_slot(schedule, first_us):
+        return ""
+    return (
+        f"{local:%H:%M:%S} exists twice on {local:%Y-%m-%d}: the slot is the first of the two, {_wall(first_us, zone)}"
+    )
+
+
+def _gap_ending_at(at_us: int, zone: tzinfo) -> int:
+    """Return by how much the local clock jumps forward at an instant; 0 where it does not."""
+    after, before = (to_datetime(one).astimezone(zone).utcoffset() or timedelta() for one in (at_us, at_us - SECOND))
+    return max(0, (after - before) // timedelta(microseconds=1))
+
+
+def _clocks(at_us: int, gap_us: int, zone: tzinfo) -> str:
+    local = to_datetime(at_us).astimezone(zone)
+    before: datetime = local.replace(tzinfo=None) - timedelta(microseconds=gap_us)
+    return f"on {local:%Y-%m-%d} the clock jumps from {before:%H:%M} to {local:%H:%M}"
+
+
+def _wall(at_us: int, zone: tzinfo) -> str:
+    return to_datetime(at_us).astimezone(zone).isoformat()
