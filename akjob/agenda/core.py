@@ -93,7 +93,6 @@ class Agenda:
             kwargs=wait.kwargs,
             has_wait=open_run.wait is not None,
         )
-        self._book.effects.restore(row)
         job = self._book.jobs.get(row.job)
         if job is None:
             job = self._book.jobs[row.job] = Job(row=unknown_row(row.job, now_us))

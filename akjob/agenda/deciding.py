@@ -6,7 +6,7 @@ from akjob.agenda.life import Run
 from akjob.agenda.waiting import Waiting
 from akjob.due import FEW, FOREVER, Decision, Known, Timing, Verdict, decide, done, timing
 from akjob.instants import to_text
-from akjob.ledger.model import Detail, State, Wait
+from akjob.ledger.model import State, Wait
 from akjob.schedule import Memory, next_slot
 from akjob.spec.model import JobSpec
 
@@ -30,7 +30,7 @@ class Deciding:
         decision = decide(spec, when, self._known(job, spec), now_us)
         self._apply(job, spec, decision, now_us)
         if job.row.paused_at_us is not None and not job.paused_at(now_us):
-            self.unpause(job, now_us, "the pause is over")
+            self.unpause(job)
             self._book.wake_at(job, now_us)
         elif done(spec, job.row.runs_started):
             self._delete_if_done(job, spec)
@@ -56,12 +56,11 @@ class Deciding:
         if job.spec is not None and not job.spec.enabled:
             self._waiting.drop_all(job.scheduled_runs(), "the job is disabled", now_us)
 
-    def unpause(self, job: Job, now_us: int, reason: str) -> None:
+    def unpause(self, job: Job) -> None:
         """End a job's pause."""
         row = job.row
         row.paused_at_us = row.paused_until_us = row.pause_reason = row.paused_by = None
         self._book.effects.job(row.job)
-        self._book.effects.job_event(row.job, "resumed", now_us, Detail(reason=reason))
 
     # ------------------------------------------------------------------ what is known
 
@@ -134,7 +133,7 @@ class Deciding:
             tail.slot_last_us = verdict.slot_last_us
             tail.count += verdict.count
             tail.ended_us = now_us
-            self._book.effects.extend(tail, verdict.count)
+            self._book.effects.change(tail)
             return
         row = self._book.new_row(
             job, spec, verdict.slot_us, verdict.trigger, now_us, state=state, reason=verdict.reason, ended_us=now_us

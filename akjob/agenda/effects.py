@@ -4,21 +4,9 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from msgspec.structs import replace
-
 from akjob.agenda.life import Effects, Recall, Run, Start, Stop
 from akjob.instants import to_text
-from akjob.ledger.model import (
-    DaemonEvent,
-    Definition,
-    Detail,
-    JobEvent,
-    JobRow,
-    RunRow,
-    State,
-    Transition,
-    Wait,
-)
+from akjob.ledger.model import Definition, JobRow, RunRow, Wait
 
 _UNKNOWN = dict.fromkeys(
     ("exit_code", "signal", "error", "duration_s", "user_cpu_s", "system_cpu_s", "max_rss_bytes")
@@ -34,11 +22,6 @@ class EffectsBuilder:
         self._changed: dict[str, RunRow] = {}
         self._jobs: set[str] = set()
         self._loaded: set[str] = set()
-        self._states: dict[str, State] = {}  # of the open runs, as their newest transitions have them
-
-    def restore(self, row: RunRow) -> None:
-        """Take in a run that is open from before: its next transition is from this state."""
-        self._states[row.id] = row.state
 
     @property
     def pending(self) -> bool:
@@ -53,49 +36,14 @@ class EffectsBuilder:
     def claim(self, row: RunRow) -> None:
         """Write a new row of ``runs``."""
         self._new[row.id] = row
-        self._move(row, None, run_detail(row))
 
-    def change(self, row: RunRow, late_us: int | None = None) -> None:
-        """Write a row of ``runs`` again; ``late_us`` is how much later than due it started, if it did just now."""
+    def change(self, row: RunRow) -> None:
+        """Write a row of ``runs`` again."""
         self._changed[row.id] = row
-        before = self._states.get(row.id)
-        if before != row.state:
-            self._move(row, before, run_detail(row, late_us))
-
-    def extend(self, row: RunRow, count: int) -> None:
-        """Write a row of ``runs`` again that stands for ``count`` more slots."""
-        self._changed[row.id] = row
-        detail = replace(run_detail(row), count=count)
-        self._effects.writes.transitions.append(transition(row, row.state, detail))
-
-    def retried(self, row: RunRow) -> None:
-        """Note that another attempt follows the end of this run."""
-        transitions = self._effects.writes.transitions
-        at = next(at for at in range(len(transitions) - 1, -1, -1) if transitions[at].run == row.id)
-        transitions[at] = replace(transitions[at], detail=replace(transitions[at].detail, retried=True))
 
     def unchange(self, run_id: str) -> None:
         """Do not write a row after all: the ledger refused it."""
         self._changed.pop(run_id, None)
-        self._states.pop(run_id, None)
-        writes = self._effects.writes
-        writes.transitions = [one for one in writes.transitions if one.run != run_id]
-
-    def _move(self, row: RunRow, before: State | None, detail: Detail) -> None:
-        self._effects.writes.transitions.append(transition(row, before, detail))
-        if row.state in ("queued", "running"):
-            self._states[row.id] = row.state
-        else:
-            self._states.pop(row.id, None)
-
-    def job_event(self, job: str, event: JobEvent, at_us: int, detail: Detail | None = None) -> None:
-        """Write a transition of a job."""
-        one = Transition(at_us=at_us, kind="job", job=job, to_state=event, detail=detail or Detail())
-        self._effects.writes.transitions.append(one)
-
-    def daemon_event(self, event: DaemonEvent, at_us: int) -> None:
-        """Write a transition of akjobd itself."""
-        self._effects.writes.transitions.append(Transition(at_us=at_us, kind="daemon", to_state=event))
 
     def job(self, name: str) -> None:
         """Write what changes in a job's row as it runs."""
@@ -163,42 +111,3 @@ class EffectsBuilder:
         writes.jobs = [copy.copy(row_of(name)) for name in sorted(self._jobs - self._loaded)]
         self._new, self._changed, self._jobs, self._loaded = {}, {}, set(), set()
         return effects
-
-
-def transition(row: RunRow, before: State | None, detail: Detail) -> Transition:
-    """Return the transition that brought a run to the state of its row."""
-    at_us = row.ended_us if row.ended_us is not None else row.started_us if row.state == "running" else row.queued_us
-    return Transition(
-        at_us=row.queued_us if at_us is None else at_us,
-        kind="run",
-        job=row.job,
-        run=row.id,
-        slot_us=row.slot_us,
-        attempt=row.attempt,
-        from_state=before,
-        to_state=row.state,
-        detail=detail,
-    )
-
-
-def run_detail(row: RunRow, late_us: int | None = None) -> Detail:
-    """Return what a transition says of its run besides."""
-    took_us = None if row.ended_us is None or row.started_us is None else max(0, row.ended_us - row.started_us)
-    return Detail(
-        trigger=row.trigger,
-        count=row.count,
-        slot_last=to_text(row.slot_last_us) if row.count > 1 else None,
-        reason=row.reason,
-        exit_code=row.exit_code,
-        signal=row.signal,
-        error=row.error,
-        by=row.by,
-        cause=row.cause,
-        node=row.node,
-        definition_sha256=row.definition_sha256,
-        git_commit=row.git_commit,
-        git_dirty=row.git_dirty,
-        late_s=None if late_us is None else max(0, late_us) / 1e6,
-        duration_s=None if took_us is None else took_us / 1e6,
-        max_rss_bytes=row.max_rss_bytes,
-    )

@@ -12,7 +12,7 @@ from akjob.agenda.waiting import Waiting
 from akjob.due import timing
 from akjob.errors import AkjobError
 from akjob.jobset.model import Change
-from akjob.ledger.model import Detail, JobRow
+from akjob.ledger.model import JobRow
 from akjob.sources import KINDS, Loaded
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec
@@ -52,8 +52,6 @@ class Loading:
 
     def load(self, change: Change, now_us: int) -> None:
         """Take over what changed."""
-        if self.is_first:
-            self._book.effects.daemon_event("started", self._started_us)
         before = self._refusals.names() if self.is_first else list(self._refusals.broken)
         self._refusals.broken = change.jobset.broken
         jobs, olds = change.jobset.jobs, {changed.job: changed.old for changed in change.changed}
@@ -63,7 +61,7 @@ class Loading:
             self._remove_job(name, now_us)
         for broken in change.broken:
             self._refusals.refuse(broken, now_us)
-        self._refusals.accept([name for name in before if name not in change.jobset.broken], now_us)
+        self._refusals.accept([name for name in before if name not in change.jobset.broken])
         self.is_first = False
 
     def _loading_us(self, now_us: int) -> int:
@@ -75,10 +73,8 @@ class Loading:
         is_new = job is None or job.row.removed_us is not None
         if job is None or job.is_gone:
             job = self._add(spec, job, now_us)
-            self._book.effects.job_event(spec.name, "loaded", now_us, _detail(spec))
         elif edited or spec.sha256 != job.row.definition_sha256:
             self._edit(job, spec, job.spec or old, now_us)
-            self._book.effects.job_event(spec.name, "changed", now_us, _detail(spec))
         elif job.spec is not None:
             return
         elif job.row.definition == spec.definition:
@@ -198,12 +194,7 @@ class Loading:
         job.spec = job.when = job.next_us = job.wake_us = None
         job.row.removed_us = now_us
         self._book.effects.loaded(name)
-        self._book.effects.job_event(name, "removed", now_us)
-        self._refusals.accept([name], now_us)
-
-
-def _detail(spec: JobSpec) -> Detail:
-    return Detail(file=spec.file, definition_sha256=spec.sha256)
+        self._refusals.accept([name])
 
 
 def _share_text(row: JobRow, spec: JobSpec) -> None:

@@ -6,7 +6,6 @@ from akjob.agenda.book import Book
 from akjob.agenda.jobs import Job, backoff_us
 from akjob.agenda.life import RETRIED, End, Run
 from akjob.agenda.waiting import Waiting
-from akjob.due import done
 from akjob.instants import to_text
 from akjob.ledger.model import Wait
 
@@ -39,8 +38,7 @@ class Outcomes:
         row = run.row
         row.state, row.pid, row.started_us = "running", pid, at_us
         row.git_commit, row.git_dirty = git_commit, git_dirty
-        due = run.not_before_us if row.trigger == "schedule" else None
-        self._book.effects.change(row, None if due is None else at_us - due)
+        self._book.effects.change(row)
         if run.stop is not None:
             self._waiting.stop(run, run.stop, at_us)
 
@@ -62,8 +60,6 @@ class Outcomes:
         job.row.again_from_us = end.ended_us
         self._retry(job, run, now_us)
         self._book.effects.job(run.job)
-        if run.counts_toward_runs and not job.runs and job.spec is not None and done(job.spec, job.row.runs_started):
-            self._book.effects.job_event(run.job, "done", end.ended_us)
 
     def never_started(self, run_id: str, now_us: int, reason: str) -> None:
         """Take down that an order has not been started and never will be: it was called back, or the fork failed."""
@@ -105,7 +101,6 @@ class Outcomes:
         wait = Wait(run=again.id, not_before_us=at_us, manual=run.manual, kwargs=run.kwargs)
         self._book.effects.wait(following, wait)
         self._waiting.enter(job, following, now_us)
-        self._book.effects.retried(row)
         self._book.effects.say_of(
             "run.retrying", again, attempts=spec.run.retry.attempts, not_before=to_text(at_us), previous=row.id
         )

@@ -6,7 +6,7 @@ from akjob.agenda.book import Book
 from akjob.agenda.jobs import Job, unknown_row
 from akjob.jobset.git import Revision
 from akjob.jobset.model import BrokenJob
-from akjob.ledger.model import Detail, JobRow
+from akjob.ledger.model import JobRow
 
 
 class Refusals:
@@ -37,12 +37,11 @@ class Refusals:
         row = job.row
         if (row.refused, row.refused_us) != (broken.content, broken.since_us):
             row.refused_commit = row.refused_dirty = None
-            self._book.effects.job_event(broken.job, "broken", now_us, _detail(broken))
         row.refused, row.refused_us = broken.content, broken.since_us
         self._await_commit(row)
         self._book.effects.loaded(broken.job)
 
-    def accept(self, names: Collection[str], now_us: int) -> None:
+    def accept(self, names: Collection[str]) -> None:
         """Forget what was refused: these files are good again, or gone."""
         for name in names:
             self._unattributed.discard(name)
@@ -51,8 +50,6 @@ class Refusals:
                 row = job.row
                 row.refused = row.refused_us = row.refused_commit = row.refused_dirty = None
                 self._book.effects.loaded(name)
-                if not job.is_gone:
-                    self._book.effects.job_event(name, "repaired", now_us)
 
     @property
     def unattributed(self) -> bool:
@@ -82,7 +79,3 @@ class Refusals:
     def _await_commit(self, row: JobRow) -> None:
         if row.refused_commit is None or row.refused_dirty:
             self._unattributed.add(row.job)
-
-
-def _detail(broken: BrokenJob) -> Detail:
-    return Detail(file=broken.file, line=broken.line, column=broken.column, message=broken.message)

@@ -13,7 +13,7 @@ from akjob.agenda.waiting import Waiting
 from akjob.due import done
 from akjob.errors import AkjobError
 from akjob.instants import SECOND, to_text
-from akjob.ledger.model import Detail, Wait
+from akjob.ledger.model import Wait
 
 
 class Requests:
@@ -101,8 +101,6 @@ class Requests:
         row.paused_at_us, row.paused_until_us = now_us, until_us
         row.pause_reason, row.paused_by = reason or None, by
         self._book.effects.job(name)
-        until = None if until_us is None else to_text(until_us)
-        self._book.effects.job_event(name, "paused", now_us, Detail(reason=row.pause_reason, by=by, until=until))
         self._waiting.drop_all(job.scheduled_runs(), pause_text(row), now_us)
         self._book.wake_at(job, now_us)
 
@@ -113,8 +111,7 @@ class Requests:
             raise AkjobError(f"{name} is not paused", hint="`akjob show` says what else may keep it from running")
         if not self._book.draining:
             self._deciding.look(job, now_us)
-        if job.row.paused_at_us is not None:
-            self._deciding.unpause(job, now_us, "resumed by hand")
+        self._deciding.unpause(job)
         self._book.wake_at(job, now_us)
 
     def reset(self, name: str, now_us: int) -> None:

@@ -271,9 +271,6 @@ class Daemon:
     def _leave(self) -> None:
         """Say goodbye within half a second, whatever the collector does."""
         self._log.say("info", "daemon.stopping", running=self._agenda.under_way)
-        stopping = ledger.Transition(at_us=now_us(), kind="daemon", to_state="stopping")
-        with contextlib.suppress(AkjobError):  # a ledger that cannot be written: the next start says enough
-            self._ledger.commit(ledger.Writes(transitions=[stopping]))
         end = time.monotonic() + _GOODBYE_S
         while not self._log.sender.idle and time.monotonic() < end:
             self._log.sender.step(time.monotonic())

@@ -38,6 +38,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "enable": ("enable", "Set enabled = true in a job's file."),
     "disable": ("disable", "Set enabled = false in a job's file."),
     "delete": ("delete", "Remove a job's file."),
+    "web": ("web", "Print the URL that logs a browser in to the page."),
+    "token": ("token", "The tokens of programs that use the API."),
     "validate": ("validate", "Find all problems of job files, without running their code."),
     "diff": ("diff", "What a change of jobs.d/ means: jobs, keys, next slots."),
     "import": ("import_", "Make job files of a crontab or of systemd timers."),

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from akjob.cli import complain, supervision
-from akjob.cli.common import find_paths, now_us, working_folder
+from akjob.cli.common import find_paths, now_us, settings, working_folder
 from akjob.cli.down import end
 from akjob.cli.draining import Signals
 from akjob.config import Paths
@@ -29,6 +29,7 @@ from akjob.run.linux import die_with_parent
 
 _NO_DAEMON = 3
 _READY_WITHIN_S = 30.0
+_PAGE_WITHIN_S = 3.0
 _ASK_EVERY_S = 0.05
 _LAST_LINES = 5
 
@@ -197,7 +198,7 @@ def _silent(paths: Paths, number: int) -> AkjobError:
 
 
 def _report(paths: Paths, status: dict[str, Any], how_it_ends: str) -> None:
-    """Say what is up: the job set, what is broken, the jobs with their next slots, and what to type next."""
+    """Say what is up: the job set, what is broken, the jobs with their next slots, the page, and what to type next."""
     jobs = status["jobs"]
     broken = "none broken" if not jobs["broken"] else f"{jobs['broken']} broken"
     click.echo(f"akjob is up in {paths.root}: {plural(jobs['loaded'], 'job')}, {broken}.")
@@ -207,6 +208,7 @@ def _report(paths: Paths, status: dict[str, Any], how_it_ends: str) -> None:
     click.echo()
     click.get_current_context().invoke(import_module("akjob.cli.list").command)
     click.echo()
+    _show_page(paths)
     typed = {
         _typed(paths, "status"): "what runs now, what is broken",
         _typed(paths, "history"): "what ran, was skipped or was missed",
@@ -217,6 +219,22 @@ def _report(paths: Paths, status: dict[str, Any], how_it_ends: str) -> None:
     for words, what in typed.items():
         click.echo(f"  {words:<{width}}  {what}")
     click.echo()
+
+
+def _show_page(paths: Paths) -> None:
+    """Print the URL that logs a browser in to the page; say what keeps akjob-web from serving, if anything does."""
+    from akjob.cli.web import new_login_url, warn
+    from akjob.web import presence
+
+    config = settings(paths)
+    if not config.web.enabled:
+        return
+    deadline = monotonic() + _PAGE_WITHIN_S
+    while presence.read(paths) is None and monotonic() < deadline:
+        select.select([], [], [], _ASK_EVERY_S)
+    click.echo(new_login_url(paths, config))
+    click.echo()
+    warn(paths)
 
 
 def _tail(path: Path) -> str:

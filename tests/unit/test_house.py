@@ -141,7 +141,7 @@ def supervisord_conf() -> configparser.RawConfigParser:
     return parser
 
 
-@pytest.mark.parametrize(("program", "priority"), [("akjob-collector", "10"), ("akjobd", "20")])
+@pytest.mark.parametrize(("program", "priority"), [("akjob-collector", "10"), ("akjobd", "20"), ("akjob-web", "30")])
 def test_supervisord_never_gives_up_and_signals_nobody_else(program: str, priority: str) -> None:
     """A program is started again however often it is killed, and the runs get none of its signals."""
     section = supervisord_conf()[f"program:{program}"]

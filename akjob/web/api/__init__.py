@@ -1,0 +1,1 @@
+"""The HTTP API, ``/api/v1``: what the commands print with ``--json``, as typed answers."""

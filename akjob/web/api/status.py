@@ -1,0 +1,46 @@
+"""``/api/v1/status`` and ``/api/v1/broken``."""
+
+from starlette.responses import Response
+
+from akjob.errors import AkjobError
+from akjob.query import status as statuses
+from akjob.query.broken import BrokenFile
+from akjob.query.status import Status
+from akjob.web import asking
+from akjob.web.api.lists import answer_list, as_json
+from akjob.web.site import Call
+
+_UNREACHABLE = 3
+
+
+async def show_status(call: Call) -> Response:
+    """Answer as ``akjob status --json`` does, also while akjobd is down."""
+    return as_json(await status_of(call))
+
+
+async def list_broken(call: Call) -> Response:
+    """Answer with the files that were refused."""
+    files = list((await status_of(call)).broken)
+
+    async def fetch(limit: int, after: int | None) -> tuple[list[BrokenFile], int | None]:
+        begin = after or 0
+        end = begin + limit
+        return files[begin:end], end if end < len(files) else None
+
+    return await answer_list(call, int, fetch)
+
+
+async def status_of(call: Call) -> Status:
+    """Return the status, as far as the principal may know it."""
+    sight = await call.sight()
+    return await call.site.read(lambda: sight.status(_whole(call)))
+
+
+def _whole(call: Call) -> Status:
+    site = call.site
+    try:
+        return statuses.from_answer(asking.ask(site.paths, "status"))
+    except AkjobError as error:
+        if error.exit_code != _UNREACHABLE:
+            raise
+    return statuses.without_akjobd(site.paths, site.config, call.now_us).status

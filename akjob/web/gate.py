@@ -1,0 +1,119 @@
+"""The gate that every request passes, streams too: host, route, credential, scope, site, in this order.
+
+It decides on the route that was matched, never on the text of a URL, and what is not in the table is not there.
+"""
+
+import secrets
+import sys
+import traceback
+from email.utils import formatdate
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from akjob.errors import AkjobError
+from akjob.query.visibility import Principal
+from akjob.web.credentials import cookie_name, identify
+from akjob.web.hosts import Hosts, is_from_here
+from akjob.web.login import login_page
+from akjob.web.problems import ProblemError, of_akjob_error
+from akjob.web.routes import Match, Route, RouteTable
+from akjob.web.site import Call, Site
+
+_SECOND_US = 1_000_000
+_NONCE_BYTES = 16
+_NOBODY = Principal(name="", scope="metrics", jobs="", credential="none:")  # whom a route that needs nothing sees
+
+
+class Gate:
+    """The ASGI application: the table of routes behind the gate."""
+
+    def __init__(self, site: Site, table: RouteTable) -> None:
+        self._site = site
+        self._table = table
+        self._hosts = Hosts(site.config.web)
+        self._cookie = cookie_name(site.paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":  # no WebSocket and no other door
+            return
+        request = Request(scope, receive)
+        nonce = secrets.token_urlsafe(_NONCE_BYTES)
+        now_us = self._site.clock()
+        try:
+            response = await self._answer(request, nonce, now_us)
+        except ProblemError as error:
+            response = self._refuse(request, error)
+        except AkjobError as error:
+            response = of_akjob_error(error).response()
+        except Exception:  # noqa: BLE001 - one request that fails costs that request
+            print(f"akjob-web: {request.method} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)  # noqa: T201
+            hint = "The reason stands in var/log/akjob-web.out. Please report it."
+            response = ProblemError("internal", "akjob-web failed to answer this", hint).response()
+        _harden(response, nonce, now_us)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request, nonce: str, now_us: int) -> Response:
+        if not self._hosts.knows(request.headers.get("host")):
+            hint = "Use an address of listen, or add the name to hosts in [web] of etc/akjob.toml."
+            raise ProblemError("unknown-host", "akjob-web is not known under this name", hint)
+        match = self._table.match(request.method, request.scope["path"])
+        principal = await self._admit(request, match, now_us)
+        route = self._route(request, match)
+        if not route.grants(principal.scope):
+            hint = f"It needs the scope {route.needs}."
+            raise ProblemError("not-allowed", f"the scope {principal.scope} does not allow this", hint)
+        if not is_from_here(request.method, request.headers.raw, principal, self._hosts):
+            raise ProblemError("other-site", "this request comes from a page of another site", "Send it from here.")
+        request.scope["path_params"] = match.parts if match else {}
+        call = Call(site=self._site, request=request, principal=principal, now_us=now_us, nonce=nonce)
+        return await route.handler(call)
+
+    async def _admit(self, request: Request, match: Match | None, now_us: int) -> Principal:
+        """Return who asks. Without a credential only the routes that need none are there; the rest is 401."""
+        if match is not None and match.route.needs == "nothing":
+            return _NOBODY
+        principal = identify(request, self._site.store, self._site.config.web, self._cookie, now_us)
+        if principal is None:
+            hint = "`akjob web` prints a URL to log in with; programs send `Authorization: Bearer akj_…`."
+            raise ProblemError("no-credential", "log in first", hint, {"WWW-Authenticate": "Bearer"})
+        return principal
+
+    def _route(self, request: Request, match: Match | None) -> Route:
+        if match is not None:
+            return match.route
+        methods = self._table.methods(request.scope["path"])
+        if methods:
+            allowed = {"Allow": ", ".join(methods)}
+            raise ProblemError("bad-method", f"{request.method[:20]} is not for this", f"Use {methods[0]}.", allowed)
+        raise ProblemError("not-found", "there is no such page", "GET /api/v1/openapi.json lists what there is.")
+
+    @staticmethod
+    def _refuse(request: Request, error: ProblemError) -> Response:
+        """Return a problem, as a page to a browser that asks for one without a session."""
+        if error.problem.code == "no-credential" and "text/html" in request.headers.get("accept", ""):
+            return login_page(error.problem.status, error.headers)
+        return error.response()
+
+
+def _harden(response: Response, nonce: str, now_us: int) -> None:
+    """Add what every answer carries: no framing, no sniffing, no script but ours, no copy in a cache unless said so."""
+    policy = (
+        "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; connect-src 'self'; "
+        f"img-src 'self' data:; style-src 'self' 'nonce-{nonce}'; script-src 'self' 'nonce-{nonce}'; "
+        "require-trusted-types-for 'script'; trusted-types akjob htmx hx-csp default"
+    )
+    headers = {
+        "content-security-policy": policy,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "same-origin",
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "x-frame-options": "DENY",
+        "cache-control": "no-store",
+        "date": formatdate(now_us / _SECOND_US, usegmt=True),
+    }
+    for name, value in headers.items():
+        response.headers.setdefault(name, value)

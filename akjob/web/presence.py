@@ -1,0 +1,49 @@
+"""``var/run/akjob-web.json``: whether akjob-web serves, for the commands that print its URL."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from akjob.config import Paths
+from akjob.processes import lock_holder
+from akjob.program import lock_file
+
+NAME = "akjob-web"
+
+
+class Presence(Struct, frozen=True, kw_only=True):
+    """Whether akjob-web, the process ``pid``, ``serves``, and what keeps it from some or all of its addresses."""
+
+    pid: int
+    serves: bool = False
+    trouble: str = ""
+
+
+def write(paths: Paths, found: Presence) -> None:
+    """Replace the file."""
+    file = _file(paths)
+    draft = file.with_suffix(".new")
+    draft.write_bytes(msgspec.json.encode(found))
+    os.replace(draft, file)
+
+
+def read(paths: Paths) -> Presence | None:
+    """Return what akjob-web wrote; None where it does not run, whatever one that was killed has left."""
+    try:
+        found = msgspec.json.decode(_file(paths).read_bytes(), type=Presence)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return found if lock_holder(lock_file(paths, NAME)) == found.pid else None
+
+
+def remove(paths: Paths) -> None:
+    """Remove the file: akjob-web ends."""
+    with suppress(OSError):
+        _file(paths).unlink()
+
+
+def _file(paths: Paths) -> Path:
+    return paths.run_dir / "akjob-web.json"

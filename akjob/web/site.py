@@ -1,0 +1,77 @@
+"""What the handlers of akjob-web work with: one value, built when the program starts, handed to each of them."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from msgspec import Struct
+from starlette.requests import Request
+
+from akjob.config import Config, Paths
+from akjob.query.sight import Live, Sight
+from akjob.query.visibility import Principal
+from akjob.web.store import WebStore
+from akjob.web.streams import Streams
+
+T = TypeVar("T")
+
+_READERS = 4
+
+
+class Site(Struct, kw_only=True):
+    """One root's page: where everything is, the settings, who may log in, and the clock."""
+
+    paths: Paths
+    config: Config
+    store: WebStore
+    live: Live
+    clock: Callable[[], int]
+    streams: Streams
+    closing: asyncio.Event
+    readers: ThreadPoolExecutor
+
+    async def read(self, question: Callable[[], T]) -> T:
+        """Return what a question to files or to the ledger answers, asked in a thread: the loop serves others."""
+        return await asyncio.get_running_loop().run_in_executor(self.readers, question)
+
+    def close(self) -> None:
+        """Let the reading threads end."""
+        self.readers.shutdown(cancel_futures=True)
+
+
+def build_site(paths: Paths, config: Config, store: WebStore, clock: Callable[[], int]) -> Site:
+    """Return the site of a root. Called in the running loop."""
+    closing = asyncio.Event()
+    return Site(
+        paths=paths,
+        config=config,
+        store=store,
+        live=Live(paths, config),
+        clock=clock,
+        streams=Streams(store, clock, closing),
+        closing=closing,
+        readers=ThreadPoolExecutor(_READERS, "reader"),
+    )
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One request that the gate let through: who asks, when, and the nonce that this answer's scripts may carry."""
+
+    site: Site
+    request: Request
+    principal: Principal
+    now_us: int
+    nonce: str
+
+    async def sight(self) -> Sight:
+        """Return the jobs and runs that the principal may know of."""
+        return await self.site.read(lambda: self.site.live.sight(self.principal, self.now_us))
+
+    def path(self, name: str) -> str:
+        """Return a part of the path, as the route names it."""
+        return str(self.request.path_params[name])
+
+    def query(self, name: str) -> str | None:
+        """Return a parameter of the query; the last one where it is repeated."""
+        return self.request.query_params.get(name)
