@@ -38,9 +38,17 @@ def main() -> None:
         ledger(Path(folder) / "large.db", options.rows)
 
 
+def new_agenda(store: SqliteStore, started_us: int) -> Agenda:
+    """Return the agenda of an akjobd that starts."""
+    last = store.last_attempt
+    return Agenda(host="here", max_running=None, new_run_id=run_id, last_attempt=last, started_us=started_us)
+
+
 def deciding(folder: Path) -> None:
     """Take 10,000 jobs over, turn idly, start 1,000 at once, end them."""
-    agenda = Agenda(host="here", max_running=None, new_run_id=run_id, started_us=BEGIN)
+    agenda = Agenda(
+        host="here", max_running=None, new_run_id=run_id, last_attempt=lambda _job, _slot: 0, started_us=BEGIN
+    )
     jobs = jobset()
     store = SqliteStore.open(folder / "akjob.db")
     say("10,000 jobs: load and first turn", cpu(lambda: first_turn(agenda, jobs)))
@@ -71,7 +79,9 @@ def deciding(folder: Path) -> None:
     say("... committed", cpu(lambda: store.commit(agenda.effects().writes)))
     print(f"    started {len(starts)}, rows {len(SqliteReader(folder / 'akjob.db').history(n=2000))}")
     rows, open_runs = store.jobs_state(), store.open_runs()
-    again = Agenda(host="here", max_running=None, new_run_id=run_id, started_us=due + DAY)
+    again = Agenda(
+        host="here", max_running=None, new_run_id=run_id, last_attempt=store.last_attempt, started_us=due + DAY
+    )
     say("restart: rows read", cpu(lambda: (store.jobs_state(), store.open_runs())))
     again.restore(rows, open_runs, due + DAY)
     say("restart: load and first turn, a day missed", cpu(lambda: first_turn(again, jobs, due + DAY)))

@@ -7,23 +7,28 @@ from typing import Any
 from akjob.agenda.effects import EffectsBuilder
 from akjob.agenda.jobs import Job, counts_on
 from akjob.agenda.life import Run
-from akjob.ledger.model import Occurrence, RunRow, Trigger
+from akjob.ledger.model import Detail, Occurrence, RunRow, Trigger
 from akjob.spec.model import JobSpec
+
+_ATTEMPTS_KEPT = 10_000
 
 
 class Book:
     """The jobs by name, the open runs by id, when each job is to be looked at, and what is to be done.
 
-    ``new_run_id`` makes a run id from an instant; ids sort by time. While ``draining`` nothing is started.
+    ``new_run_id`` makes a run id from an instant; ids sort by time. ``last_attempt`` asks the ledger for the last
+    attempt of a slot (0: it has none). While ``draining`` nothing is started.
     """
 
-    def __init__(self, *, host: str, new_run_id: Callable[[int], str]) -> None:
+    def __init__(self, *, host: str, new_run_id: Callable[[int], str], last_attempt: Callable[[str, int], int]) -> None:
         self.jobs: dict[str, Job] = {}
         self.runs: dict[str, Run] = {}
         self.effects = EffectsBuilder()
         self.draining = False
         self._host = host
         self._new_run_id = new_run_id
+        self._last_attempt = last_attempt
+        self._attempts: dict[tuple[str, int], int] = {}  # taken lately: the ledger may not have them yet
         self._seq = 0
         self._wakes: list[tuple[int, str]] = []
 
@@ -46,13 +51,24 @@ class Book:
             **other,
         )
 
+    def next_attempt(self, job: str, slot_us: int) -> int:
+        """Return the next free attempt of a slot that may have rows already, and take it."""
+        last = max(self._last_attempt(job, slot_us), self._attempts.get((job, slot_us), 0))
+        self._attempts[job, slot_us] = last + 1
+        if len(self._attempts) > _ATTEMPTS_KEPT:
+            del self._attempts[next(iter(self._attempts))]
+        return last + 1
+
     def add(self, job: Job, run: Run) -> None:
         """Add a new run, and claim it."""
+        row = run.row
         job.tail = None
         job.next_us = None if counts_on(job) else job.next_us
-        job.runs[run.row.id] = run
-        self.runs[run.row.id] = run
-        self.effects.claim(run.row)
+        job.runs[row.id] = run
+        self.runs[row.id] = run
+        self.effects.claim(row)
+        detail = Detail(trigger=row.trigger, by=row.by, cause=row.cause, definition_sha256=row.definition_sha256)
+        self.effects.run_moved(row, None, row.queued_us, detail)
 
     def remove(self, run: Run) -> Job:
         """Remove a run that has ended, and return its job."""
@@ -75,10 +91,12 @@ class Book:
     def occur(self, job: Job, occurrence: Occurrence) -> None:
         """Take in what makes a job due; each is known by its key, and happens once."""
         job.occurrences[occurrence.key] = occurrence
+        self.effects.occur(occurrence)
 
     def decided(self, job: Job, occurrence: Occurrence) -> None:
         """Forget an occurrence: it has been decided, or it holds no more."""
-        job.occurrences.pop(occurrence.key, None)
+        if job.occurrences.pop(occurrence.key, None) is not None:
+            self.effects.decided(occurrence)
 
     def wake_at(self, job: Job, wake_us: int | None) -> None:
         """Have a job looked at when an instant comes, and not before; None: not by itself."""

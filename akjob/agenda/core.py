@@ -13,7 +13,7 @@ from typing import Any
 from akjob.agenda.book import Book
 from akjob.agenda.deciding import Deciding
 from akjob.agenda.jobs import Job, running_of, unknown_row
-from akjob.agenda.life import Effects, End, Run, Running
+from akjob.agenda.life import COUNTED, Effects, End, Run, Running
 from akjob.agenda.loading import Loading
 from akjob.agenda.outcomes import Outcomes
 from akjob.agenda.refusals import Refusals
@@ -22,9 +22,8 @@ from akjob.agenda.waiting import Waiting
 from akjob.instants import HOUR, SECOND, to_text
 from akjob.jobset.git import Revision
 from akjob.jobset.model import Change
-from akjob.ledger.model import JobRow, OpenRun, Wait
+from akjob.ledger.model import JobRow, Occurrence, OpenRun, Wait
 
-_SCHEDULED = ("schedule", "start", "missed")
 _WATERMARK_AHEAD_US = HOUR  # a lead is shorter, as a rule
 _DUE_A_TURN = 16  # so many starts are one commit; a burst of more goes on in the next turn, and others get a word in
 _STEP_BACK_US = 2 * SECOND  # a clock that goes back by less is being slewed
@@ -33,8 +32,8 @@ _STEP_BACK_US = 2 * SECOND  # a clock that goes back by less is being slewed
 class Agenda:
     """Everything that akjobd decides, behind one face. ``new_run_id`` makes a run id from an instant; ids sort by time.
 
-    ``started_us`` is akjobd's start, ``boot_us`` the instant that stands for the machine's boot (None: unknown);
-    ``booted``: no akjobd has started since.
+    ``last_attempt`` asks the ledger for the last attempt of a job's slot. ``started_us`` is akjobd's start, ``boot_us``
+    the instant that stands for the machine's boot (None: unknown); ``booted``: no akjobd has started since.
     """
 
     def __init__(  # noqa: PLR0913 - the last two are akjobd's alone
@@ -44,11 +43,12 @@ class Agenda:
         max_running: int | None,
         new_run_id: Callable[[int], str],
         started_us: int,
+        last_attempt: Callable[[str, int], int],
         boot_us: int | None = None,
         booted: bool = False,
     ) -> None:
         self._turned_us = started_us
-        self._book = book = Book(host=host, new_run_id=new_run_id)
+        self._book = book = Book(host=host, new_run_id=new_run_id, last_attempt=last_attempt)
         self._waiting = Waiting(book, max_running)
         self._deciding = Deciding(book, self._waiting)
         self._refusals = Refusals(book)
@@ -67,9 +67,14 @@ class Agenda:
     # ------------------------------------------------------------------ what was before, and the job set
 
     def restore(
-        self, job_rows: Iterable[JobRow], open_runs: Iterable[OpenRun], now_us: int, ordered: Collection[str] = ()
+        self,
+        job_rows: Iterable[JobRow],
+        open_runs: Iterable[OpenRun],
+        now_us: int,
+        ordered: Collection[str] = (),
+        occurrences: Iterable[Occurrence] = (),
     ) -> None:
-        """Take over from the akjobd before: the ledger's jobs and open runs.
+        """Take over from the akjobd before: the ledger's jobs, open runs and occurrences.
 
         ``ordered`` has the runs that have a folder: an order went out, and the shim's files say what came of it.
         """
@@ -78,6 +83,10 @@ class Agenda:
             self._refusals.restore(row)
         for open_run in open_runs:
             self._restore_run(open_run, now_us, ordered)
+        for occurrence in occurrences:
+            job = self._book.jobs.get(occurrence.job)
+            if job is not None:
+                job.occurrences[occurrence.key] = occurrence
 
     def _restore_run(self, open_run: OpenRun, now_us: int, ordered: Collection[str]) -> None:
         row, wait = open_run.row, open_run.wait or Wait(run=open_run.row.id)
@@ -88,9 +97,11 @@ class Agenda:
             not_before_us=wait.not_before_us or row.slot_us,
             after_previous=wait.after_previous,
             manual=wait.manual or row.trigger == "manual",
-            counts_toward_runs=row.trigger in _SCHEDULED,
+            counts_toward_runs=row.trigger in COUNTED,
             inherited=True,
             kwargs=wait.kwargs,
+            files=wait.files,
+            first_attempt=wait.first_attempt,
             has_wait=open_run.wait is not None,
         )
         job = self._book.jobs.get(row.job)
@@ -108,6 +119,7 @@ class Agenda:
         first = self._loading.is_first
         self._loading.load(change, now_us)
         if first:
+            self._book.effects.daemon_moved("started", now_us)
             self._warn_of_watermarks(now_us)
 
     @property
@@ -203,9 +215,9 @@ class Agenda:
 
     # ------------------------------------------------------------------ what people ask for: each raises AkjobError
 
-    def ask_run(self, name: str, kwargs: Mapping[str, Any] | None, now_us: int) -> str:
+    def ask_run(self, name: str, kwargs: Mapping[str, Any] | None, now_us: int, by: str | None = None) -> str:
         """Claim a run by hand, whatever ``enabled``, pauses and limits say, and return its id."""
-        return self._requests.run(name, kwargs, now_us)
+        return self._requests.run(name, kwargs, now_us, by)
 
     def ask_stop(self, target: str, by: str, now_us: int) -> list[str]:
         """End a run, by its id or the beginning of it, or all runs of a job; return their ids."""
@@ -215,9 +227,9 @@ class Agenda:
         """Let a job start nothing until an instant, or until it is resumed."""
         self._requests.pause(name, until_us, reason, by, now_us)
 
-    def resume(self, name: str, now_us: int) -> None:
+    def resume(self, name: str, now_us: int, by: str | None = None) -> None:
         """End a job's pause; the slots up to now are skipped."""
-        self._requests.resume(name, now_us)
+        self._requests.resume(name, now_us, by)
 
     def reset(self, name: str, now_us: int) -> None:
         """Forget how many runs a job has had, and a watermark that a wrong clock put into the future."""
@@ -226,6 +238,10 @@ class Agenda:
     def drain(self, now_us: int, *, kill: bool = False, reason: str = "akjob down --kill") -> None:
         """Start nothing more; with ``kill`` end what runs. What waits stays in the ledger for the next akjobd."""
         self._requests.drain(now_us, kill=kill, reason=reason)
+
+    def stopping(self, now_us: int) -> None:
+        """Note that akjobd is about to end."""
+        self._book.effects.daemon_moved("stopping", now_us)
 
     def set_max_running(self, max_running: int | None) -> None:
         """Let another bound hold from the next turn on; runs under way are left alone."""

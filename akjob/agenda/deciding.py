@@ -6,7 +6,7 @@ from akjob.agenda.life import Run
 from akjob.agenda.waiting import Waiting
 from akjob.due import FEW, FOREVER, Decision, Known, Timing, Verdict, decide, done, timing
 from akjob.instants import to_text
-from akjob.ledger.model import State, Wait
+from akjob.ledger.model import Detail, RunRow, State
 from akjob.schedule import Memory, next_slot
 from akjob.spec.model import JobSpec
 
@@ -30,7 +30,7 @@ class Deciding:
         decision = decide(spec, when, self._known(job, spec), now_us)
         self._apply(job, spec, decision, now_us)
         if job.row.paused_at_us is not None and not job.paused_at(now_us):
-            self.unpause(job)
+            self.unpause(job, now_us)
             self._book.wake_at(job, now_us)
         elif done(spec, job.row.runs_started):
             self._delete_if_done(job, spec)
@@ -56,9 +56,10 @@ class Deciding:
         if job.spec is not None and not job.spec.enabled:
             self._waiting.drop_all(job.scheduled_runs(), "the job is disabled", now_us)
 
-    def unpause(self, job: Job) -> None:
+    def unpause(self, job: Job, now_us: int, by: str | None = None) -> None:
         """End a job's pause."""
         row = job.row
+        self._book.effects.job_moved(row.job, "resumed", now_us, Detail(by=by))
         row.paused_at_us = row.paused_until_us = row.pause_reason = row.paused_by = None
         self._book.effects.job(row.job)
 
@@ -134,17 +135,30 @@ class Deciding:
             tail.count += verdict.count
             tail.ended_us = now_us
             self._book.effects.change(tail)
+            self._closed(tail, verdict, now_us)
             return
         row = self._book.new_row(
             job, spec, verdict.slot_us, verdict.trigger, now_us, state=state, reason=verdict.reason, ended_us=now_us
         )
         row.slot_last_us, row.count = verdict.slot_last_us, verdict.count
+        if verdict.occurrence is not None:
+            row.attempt = self._book.next_attempt(row.job, row.slot_us)
+            row.cause = verdict.occurrence.cause
         job.tail = row
         self._book.effects.claim(row)
+        self._closed(row, verdict, now_us)
         self._book.effects.say_of(f"run.{state}", row, slot_last=to_text(row.slot_last_us), count=row.count)
 
+    def _closed(self, row: RunRow, verdict: Verdict, now_us: int) -> None:
+        """Emit that slots were skipped or missed."""
+        last = to_text(verdict.slot_last_us) if verdict.count > 1 else None
+        detail = Detail(
+            trigger=verdict.trigger, reason=verdict.reason, count=verdict.count, slot_last=last, cause=row.cause
+        )
+        self._book.effects.run_moved(row, None, now_us, detail, verdict.slot_us)
+
     def _claim(self, job: Job, spec: JobSpec, verdict: Verdict, now_us: int) -> None:
-        row = self._book.new_row(job, spec, verdict.slot_us, verdict.trigger, now_us)
+        row, occurrence = self._book.new_row(job, spec, verdict.slot_us, verdict.trigger, now_us), verdict.occurrence
         run = Run(
             row=row,
             job=job.row.job,
@@ -153,10 +167,14 @@ class Deciding:
             after_previous=verdict.action != "start",
             counts_toward_runs=True,
         )
+        if occurrence is not None:
+            row.attempt = run.first_attempt = self._book.next_attempt(row.job, row.slot_us)
+            row.cause, run.files = occurrence.cause, occurrence.files
         job.row.runs_started += 1
+        if done(spec, job.row.runs_started):
+            self._book.effects.job_moved(row.job, "done", now_us)
         self._book.effects.job(job.row.job)
-        if run.after_previous:
-            self._book.effects.wait(run, Wait(run=row.id, after_previous=True))
+        self._waiting.keep_wait(run)
         self._waiting.enter(job, run, now_us)
 
     def _delete_if_done(self, job: Job, spec: JobSpec) -> None:

@@ -6,11 +6,23 @@ from typing import Any
 
 from akjob.agenda.life import Effects, Recall, Run, Start, Stop
 from akjob.instants import to_text
-from akjob.ledger.model import Definition, JobRow, RunRow, Wait
+from akjob.ledger.model import (
+    DaemonEvent,
+    Definition,
+    Detail,
+    JobEvent,
+    JobRow,
+    Occurrence,
+    RunRow,
+    State,
+    Transition,
+    Wait,
+)
 
 _UNKNOWN = dict.fromkeys(
     ("exit_code", "signal", "error", "duration_s", "user_cpu_s", "system_cpu_s", "max_rss_bytes")
 )  # what `run.finished` has of a run that never started
+_NOTHING = Detail()
 
 
 class EffectsBuilder:
@@ -22,11 +34,14 @@ class EffectsBuilder:
         self._changed: dict[str, RunRow] = {}
         self._jobs: set[str] = set()
         self._loaded: set[str] = set()
+        self._occurrences: dict[tuple[str, str], Occurrence] = {}
+        self._decided: dict[tuple[str, str], None] = {}
 
     @property
     def pending(self) -> bool:
         """True if there is anything to be done."""
-        return bool(self._new or self._changed or self._jobs or self._loaded or self._effects)
+        rows = self._new or self._changed or self._jobs or self._loaded or self._occurrences or self._decided
+        return bool(rows or self._effects)
 
     @property
     def urgent(self) -> bool:
@@ -64,6 +79,44 @@ class EffectsBuilder:
             writes = self._effects.writes
             writes.waits = [wait for wait in writes.waits if wait.run != run.row.id]
             self._effects.writes.waited.append(run.row.id)
+
+    def occur(self, occurrence: Occurrence) -> None:
+        """Keep an occurrence."""
+        self._occurrences[occurrence.job, occurrence.key] = occurrence
+
+    def decided(self, occurrence: Occurrence) -> None:
+        """Delete it again."""
+        key = (occurrence.job, occurrence.key)
+        self._occurrences.pop(key, None)
+        self._decided[key] = None
+
+    def run_moved(
+        self, row: RunRow, from_state: State | None, at_us: int, detail: Detail, slot_us: int | None = None
+    ) -> None:
+        """Emit a change of a run's state."""
+        self._effects.writes.transitions.append(
+            Transition(
+                at_us=at_us,
+                kind="run",
+                job=row.job,
+                run=row.id,
+                slot_us=row.slot_us if slot_us is None else slot_us,
+                attempt=row.attempt,
+                from_state=from_state,
+                to_state=row.state,
+                detail=detail,
+            )
+        )
+
+    def job_moved(self, name: str, to_state: JobEvent, at_us: int, detail: Detail = _NOTHING) -> None:
+        """Emit a change of a job."""
+        self._effects.writes.transitions.append(
+            Transition(at_us=at_us, kind="job", job=name, to_state=to_state, detail=detail)
+        )
+
+    def daemon_moved(self, to_state: DaemonEvent, at_us: int) -> None:
+        """Emit a change of akjobd."""
+        self._effects.writes.transitions.append(Transition(at_us=at_us, kind="daemon", to_state=to_state))
 
     def start(self, start: Start, now_us: int) -> None:
         """Send an order."""
@@ -108,6 +161,9 @@ class EffectsBuilder:
         writes.claims = [copy.copy(row) for row in self._new.values()]
         writes.changes = [copy.copy(row) for run_id, row in self._changed.items() if run_id not in self._new]
         writes.loaded = [copy.copy(row_of(name)) for name in sorted(self._loaded)]
+        writes.occurrences = list(self._occurrences.values())
+        writes.decided = list(self._decided)
         writes.jobs = [copy.copy(row_of(name)) for name in sorted(self._jobs - self._loaded)]
         self._new, self._changed, self._jobs, self._loaded = {}, {}, set(), set()
+        self._occurrences, self._decided = {}, {}
         return effects

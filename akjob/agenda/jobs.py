@@ -47,7 +47,7 @@ class Job(Struct, kw_only=True, eq=False):
 
     def slots_ahead(self, after_us: int) -> set[int]:
         """Return the slots after an instant that have been claimed."""
-        return {run.row.slot_us for run in self.runs.values() if run.counts_toward_runs and run.row.slot_us > after_us}
+        return {run.row.slot_us for run in self.runs.values() if run.of_calendar and run.row.slot_us > after_us}
 
     def scheduled_runs(self) -> list[Run]:
         """Return the runs that nobody asked for by hand."""
@@ -103,6 +103,7 @@ def running_of(run: Run) -> Running:
         shim_pid=run.shim_pid,
         started_us=run.row.started_us,
         definition_sha256=run.row.definition_sha256,
+        trigger=run.row.trigger,
     )
 
 

@@ -39,6 +39,8 @@ TRANSITIONS: Mapping[str, Mapping[str, Phase]] = {
     "running": {"stop": "stopping", **_ENDS},
     "stopping": {**_ENDS},
 }
+CALENDAR = ("schedule", "missed")  # the triggers whose slots have a time that akjobd can be late for
+COUNTED = ("schedule", "missed", "start", "after", "change")  # those of [schedule]: `runs` counts them
 RETRIED = ("failed", "timed_out", "lost")
 UNDER_WAY = ("ordered", "recalled", "running", "stopping")
 CLOSE: Mapping[str, Literal["skip", "miss", "cancel"]] = {"skipped": "skip", "missed": "miss", "cancelled": "cancel"}
@@ -83,7 +85,8 @@ class End(Struct, frozen=True, kw_only=True):
 class Start(Struct, frozen=True, kw_only=True):
     """An order to send. The run starts at ``not_before_us``, or at once if that has passed.
 
-    ``kwargs`` take the place of the definition's, key by key; None: as defined.
+    ``kwargs`` take the place of the definition's, key by key; None: as defined. ``cause`` is the row's; ``files`` are
+    those whose change made the run due.
     """
 
     run: str
@@ -94,6 +97,8 @@ class Start(Struct, frozen=True, kw_only=True):
     trigger: Trigger
     not_before_us: int
     kwargs: Mapping[str, Any] | None
+    cause: str | None = None
+    files: tuple[str, ...] = ()
 
 
 class Stop(Struct, frozen=True, kw_only=True):
@@ -138,6 +143,7 @@ class Running(Struct, frozen=True, kw_only=True):
     shim_pid: int | None
     started_us: int | None
     definition_sha256: str | None
+    trigger: Trigger
 
 
 class Run(Struct, kw_only=True, eq=False):
@@ -146,8 +152,8 @@ class Run(Struct, kw_only=True, eq=False):
     ``backoff_until_us`` keeps an order that failed from being tried in a tight loop; a run ``after_previous`` waits
     until its job is idle; ``deferred`` has its order called back for a run that comes before its slot;
     ``counts_toward_runs`` makes it one of the job's ``runs``; ``inherited`` comes from the akjobd before, and its
-    definition has not been applied to it; ``drop`` is how it ends if its order can be called back; ``stop`` is why it
-    is to be stopped as soon as it has started.
+    definition has not been applied to it; retries count from ``first_attempt``; ``drop`` is how it ends if its order
+    can be called back; ``stop`` is why it is to be stopped as soon as it has started.
     """
 
     row: RunRow
@@ -163,12 +169,19 @@ class Run(Struct, kw_only=True, eq=False):
     counts_toward_runs: bool = False
     inherited: bool = False
     kwargs: Mapping[str, Any] | None = None
+    files: tuple[str, ...] = ()
+    first_attempt: int = 1
     has_wait: bool = False
     tries: int = 0
     lock: str | None = None
     drop: tuple[State, str] | None = None
     stop: str | None = None
     shim_pid: int | None = None
+
+    @property
+    def of_calendar(self) -> bool:
+        """Return True if its slot is one of the calendar's, and may be late."""
+        return self.row.trigger in CALENDAR
 
     @property
     def under_way(self) -> bool:

@@ -12,7 +12,7 @@ from akjob.agenda.waiting import Waiting
 from akjob.due import timing
 from akjob.errors import AkjobError
 from akjob.jobset.model import Change
-from akjob.ledger.model import JobRow
+from akjob.ledger.model import Detail, JobRow
 from akjob.sources import KINDS, Loaded
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec
@@ -61,7 +61,7 @@ class Loading:
             self._remove_job(name, now_us)
         for broken in change.broken:
             self._refusals.refuse(broken, now_us)
-        self._refusals.accept([name for name in before if name not in change.jobset.broken])
+        self._refusals.accept([name for name in before if name not in change.jobset.broken], now_us)
         self.is_first = False
 
     def _loading_us(self, now_us: int) -> int:
@@ -87,6 +87,7 @@ class Loading:
         """Take in a job that is new, or whose file is back: what people know of it outlives the file."""
         loading_us = self._loading_us(now_us)
         self._book.effects.loaded(spec.name)
+        self._book.effects.job_moved(spec.name, "loaded", now_us, Detail(definition_sha256=spec.sha256, file=spec.file))
         if job is None:
             job = self._book.jobs[spec.name] = Job(row=new_row(spec, loading_us, now_us))
             return job
@@ -102,6 +103,8 @@ class Loading:
             row.definition, row.definition_sha256, row.file = spec.definition, spec.sha256, spec.file
             row.last_loaded_us = now_us
             self._book.effects.loaded(spec.name)
+            detail = Detail(definition_sha256=spec.sha256, file=spec.file)
+            self._book.effects.job_moved(spec.name, "changed", now_us, detail)
 
     def _occur(self, job: Job, spec: JobSpec, now_us: int, *, is_new: bool) -> None:
         """Take in the occurrences that the loading comes to, and forget those that the definition knows no more."""
@@ -135,7 +138,7 @@ class Loading:
                 queue.hold(run, spec.run.lock)
             if run.waiting_for == "lock":
                 queue.join(run)  # the edit may have changed what it waits for
-            if run.counts_toward_runs and not run.has_wait and (run.inherited or run.phase == "waiting"):
+            if run.of_calendar and not run.has_wait and (run.inherited or run.phase == "waiting"):
                 run.not_before_us = run.row.slot_us + job.when.jitter_us
             run.inherited = False
         self._book.wake_at(job, now_us)
@@ -171,7 +174,7 @@ class Loading:
     def _keep_slots(self, job: Job, spec: JobSpec, ahead: set[int], now_us: int) -> None:
         """Keep the slots claimed ahead that the new schedule has too, and skip the others."""
         kept = frozenset(slot for slot in ahead if is_slot(spec, slot))
-        dropped = [run for run in job.runs.values() if run.counts_toward_runs and run.row.slot_us in ahead - kept]
+        dropped = [run for run in job.runs.values() if run.of_calendar and run.row.slot_us in ahead - kept]
         self._waiting.drop_all(dropped, "the schedule was changed before the slot", now_us)
         job.claimed = kept
         self._waiting.prepare_again(job, now_us)
@@ -194,7 +197,8 @@ class Loading:
         job.spec = job.when = job.next_us = job.wake_us = None
         job.row.removed_us = now_us
         self._book.effects.loaded(name)
-        self._refusals.accept([name])
+        self._book.effects.job_moved(name, "removed", now_us)
+        self._refusals.accept([name], now_us)
 
 
 def _share_text(row: JobRow, spec: JobSpec) -> None:

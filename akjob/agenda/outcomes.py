@@ -6,8 +6,8 @@ from akjob.agenda.book import Book
 from akjob.agenda.jobs import Job, backoff_us
 from akjob.agenda.life import RETRIED, End, Run
 from akjob.agenda.waiting import Waiting
-from akjob.instants import to_text
-from akjob.ledger.model import Wait
+from akjob.instants import SECOND, to_text
+from akjob.ledger.model import Detail, RunRow
 
 
 class Outcomes:
@@ -39,6 +39,14 @@ class Outcomes:
         row.state, row.pid, row.started_us = "running", pid, at_us
         row.git_commit, row.git_dirty = git_commit, git_dirty
         self._book.effects.change(row)
+        detail = Detail(
+            trigger=row.trigger,
+            definition_sha256=row.definition_sha256,
+            git_commit=git_commit,
+            git_dirty=git_dirty,
+            late_s=max(0, at_us - run.not_before_us) / SECOND,
+        )
+        self._book.effects.run_moved(row, "queued", at_us, detail)
         if run.stop is not None:
             self._waiting.stop(run, run.stop, at_us)
 
@@ -48,7 +56,7 @@ class Outcomes:
         if run is None or not run.advance(end.state):
             return
         self._waiting.release(run)
-        row = run.row
+        row, before = run.row, run.row.state
         row.state, row.reason, row.ended_us = end.state, end.reason, end.ended_us
         row.started_us = end.started_us if end.started_us is not None else row.started_us
         row.exit_code, row.signal, row.error, row.result = end.exit_code, end.signal, end.error, end.result
@@ -58,7 +66,10 @@ class Outcomes:
         job = self._waiting.forget(run)
         job.row.last_run, job.row.last_state, job.row.last_ended_us = row.id, end.state, end.ended_us
         job.row.again_from_us = end.ended_us
-        self._retry(job, run, now_us)
+        at_us = self._retry_at(job, run, now_us)
+        self._book.effects.run_moved(row, before, end.ended_us, _end_detail(row, retried=at_us is not None))
+        if at_us is not None:
+            self._retry(job, run, at_us, now_us)
         self._book.effects.job(run.job)
 
     def never_started(self, run_id: str, now_us: int, reason: str) -> None:
@@ -78,17 +89,26 @@ class Outcomes:
             if run is not None:
                 self._waiting.refused(run)
 
-    def _retry(self, job: Job, run: Run, now_us: int) -> None:
-        """Claim the next attempt of a run that failed, if there is one."""
+    def _retry_at(self, job: Job, run: Run, now_us: int) -> int | None:
+        """Return when the next attempt of a run that failed is to start, or None if there is none."""
         row, spec = run.row, job.spec
-        if row.state not in RETRIED or spec is None or row.attempt >= spec.run.retry.attempts or run.stop is not None:
-            return
+        if row.state not in RETRIED or spec is None or run.stop is not None:
+            return None
+        attempt = row.attempt - run.first_attempt + 1
+        if attempt >= spec.run.retry.attempts:
+            return None
         if not run.manual and (not spec.enabled or job.paused_at(now_us)):
+            return None
+        at_us = (row.ended_us or now_us) + backoff_us(spec.run.retry, attempt)
+        # one that failed while it was prepared: the slot may be still to come
+        return at_us if row.started_us is not None else max(at_us, run.not_before_us)
+
+    def _retry(self, job: Job, run: Run, at_us: int, now_us: int) -> None:
+        """Claim the next attempt."""
+        spec, row = job.spec, run.row
+        if spec is None:
             return
-        at_us = (row.ended_us or now_us) + backoff_us(spec.run.retry, row.attempt)
-        if row.started_us is None:  # it failed while it was prepared: the slot may be still to come
-            at_us = max(at_us, run.not_before_us)
-        again = self._book.new_row(job, spec, row.slot_us, "retry", now_us)
+        again = self._book.new_row(job, spec, row.slot_us, "retry", now_us, cause=row.cause)
         again.attempt = row.attempt + 1
         following = Run(
             row=again,
@@ -97,10 +117,26 @@ class Outcomes:
             not_before_us=at_us,
             manual=run.manual,
             kwargs=run.kwargs,
+            files=run.files,
+            first_attempt=run.first_attempt,
         )
-        wait = Wait(run=again.id, not_before_us=at_us, manual=run.manual, kwargs=run.kwargs)
-        self._book.effects.wait(following, wait)
+        self._waiting.keep_wait(following)
         self._waiting.enter(job, following, now_us)
         self._book.effects.say_of(
             "run.retrying", again, attempts=spec.run.retry.attempts, not_before=to_text(at_us), previous=row.id
         )
+
+
+def _end_detail(row: RunRow, *, retried: bool) -> Detail:
+    return Detail(
+        trigger=row.trigger,
+        reason=row.reason,
+        exit_code=row.exit_code,
+        signal=row.signal,
+        error=row.error,
+        by=row.by,
+        cause=row.cause,
+        duration_s=None if row.started_us is None else max(0, (row.ended_us or 0) - row.started_us) / SECOND,
+        max_rss_bytes=row.max_rss_bytes,
+        retried=retried,
+    )

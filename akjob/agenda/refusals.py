@@ -6,7 +6,7 @@ from akjob.agenda.book import Book
 from akjob.agenda.jobs import Job, unknown_row
 from akjob.jobset.git import Revision
 from akjob.jobset.model import BrokenJob
-from akjob.ledger.model import JobRow
+from akjob.ledger.model import Detail, JobRow
 
 
 class Refusals:
@@ -37,11 +37,13 @@ class Refusals:
         row = job.row
         if (row.refused, row.refused_us) != (broken.content, broken.since_us):
             row.refused_commit = row.refused_dirty = None
+            detail = Detail(file=broken.file, line=broken.line, column=broken.column, message=broken.message)
+            self._book.effects.job_moved(broken.job, "broken", now_us, detail)
         row.refused, row.refused_us = broken.content, broken.since_us
         self._await_commit(row)
         self._book.effects.loaded(broken.job)
 
-    def accept(self, names: Collection[str]) -> None:
+    def accept(self, names: Collection[str], now_us: int) -> None:
         """Forget what was refused: these files are good again, or gone."""
         for name in names:
             self._unattributed.discard(name)
@@ -50,6 +52,8 @@ class Refusals:
                 row = job.row
                 row.refused = row.refused_us = row.refused_commit = row.refused_dirty = None
                 self._book.effects.loaded(name)
+                if row.removed_us is None:
+                    self._book.effects.job_moved(name, "repaired", now_us)
 
     @property
     def unattributed(self) -> bool:

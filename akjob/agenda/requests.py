@@ -13,7 +13,7 @@ from akjob.agenda.waiting import Waiting
 from akjob.due import done
 from akjob.errors import AkjobError
 from akjob.instants import SECOND, to_text
-from akjob.ledger.model import Wait
+from akjob.ledger.model import Detail
 
 
 class Requests:
@@ -25,7 +25,7 @@ class Requests:
         self._deciding = deciding
         self._refusals = refusals
 
-    def run(self, name: str, kwargs: Mapping[str, Any] | None, now_us: int) -> str:
+    def run(self, name: str, kwargs: Mapping[str, Any] | None, now_us: int, by: str | None) -> str:
         """Claim a run by hand, whatever ``enabled``, pauses and limits say, and return its id."""
         job = self._named(name)
         spec = job.spec
@@ -36,7 +36,7 @@ class Requests:
         check_arguments(spec, kwargs)
         if spec.run.overlap != "allow":
             self._make_room(job, now_us)
-        row = self._book.new_row(job, spec, _asked_slot(job, now_us), "manual", now_us)
+        row = self._book.new_row(job, spec, _asked_slot(job, now_us), "manual", now_us, by=by)
         run = Run(
             row=row,
             job=name,
@@ -45,8 +45,7 @@ class Requests:
             manual=True,
             kwargs=kwargs or None,
         )
-        if kwargs:
-            self._book.effects.wait(run, Wait(run=row.id, manual=True, kwargs=kwargs))
+        self._waiting.keep_wait(run)
         self._waiting.enter(job, run, now_us)
         return row.id
 
@@ -68,7 +67,7 @@ class Requests:
         runs = self._meant(target)
         ids = [run.row.id for run in runs]
         for run in runs:
-            self._waiting.stop(run, f"stopped by {by}", now_us)
+            self._waiting.stop(run, f"stopped by {by}", now_us, by)
         return ids
 
     def _meant(self, target: str) -> list[Run]:
@@ -101,17 +100,19 @@ class Requests:
         row.paused_at_us, row.paused_until_us = now_us, until_us
         row.pause_reason, row.paused_by = reason or None, by
         self._book.effects.job(name)
+        until = None if until_us is None else to_text(until_us)
+        self._book.effects.job_moved(name, "paused", now_us, Detail(by=by, reason=row.pause_reason, until=until))
         self._waiting.drop_all(job.scheduled_runs(), pause_text(row), now_us)
         self._book.wake_at(job, now_us)
 
-    def resume(self, name: str, now_us: int) -> None:
+    def resume(self, name: str, now_us: int, by: str | None) -> None:
         """End a job's pause; the slots up to now are skipped."""
         job = self._named(name)
         if not job.paused_at(now_us):
             raise AkjobError(f"{name} is not paused", hint="`akjob show` says what else may keep it from running")
         if not self._book.draining:
             self._deciding.look(job, now_us)
-        self._deciding.unpause(job)
+        self._deciding.unpause(job, now_us, by)
         self._book.wake_at(job, now_us)
 
     def reset(self, name: str, now_us: int) -> None:

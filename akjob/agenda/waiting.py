@@ -9,7 +9,7 @@ from akjob.agenda.life import CLOSE, Run, Start
 from akjob.agenda.run_queue import RunQueue
 from akjob.due import EARLY_US, GRACE_US
 from akjob.instants import SECOND, to_text
-from akjob.ledger.model import State, Wait
+from akjob.ledger.model import Detail, State, Wait
 
 _TRIES_UP_TO_US = 60 * SECOND
 
@@ -86,6 +86,21 @@ class Waiting:
         self._book.add(job, run)
         self.offer(run, now_us)
 
+    def keep_wait(self, run: Run) -> None:
+        """Write down what a run needs beyond its row."""
+        by_hand = run.row.trigger == "manual"
+        wait = Wait(
+            run=run.row.id,
+            not_before_us=None if run.of_calendar or by_hand else run.not_before_us,
+            after_previous=run.after_previous,
+            manual=run.manual and not by_hand,
+            kwargs=run.kwargs,
+            first_attempt=run.first_attempt,
+            files=run.files,
+        )
+        if wait != Wait(run=run.row.id):
+            self._book.effects.wait(run, wait)
+
     def park(self, run: Run) -> None:
         """Let a run wait for its definition."""
         run.wait("park")
@@ -112,7 +127,7 @@ class Waiting:
             self.park(run)  # its file is broken and has no good version
             return
         late = now_us - run.not_before_us
-        waits_for_nothing_else = run.counts_toward_runs and not run.after_previous
+        waits_for_nothing_else = run.of_calendar and not run.after_previous
         too_late = spec.run.missed == "skip" or late > spec.run.missed_within_us
         if waits_for_nothing_else and late > GRACE_US and too_late:
             self.close(run, "missed", "it was claimed, but could not be started in time", now_us)
@@ -137,7 +152,7 @@ class Waiting:
         else:
             run.after_previous = True
             run.wait("job_busy")
-            self._book.effects.wait(run, Wait(run=run.row.id, after_previous=True))
+            self.keep_wait(run)
             if overlap == "replace":
                 self.make_way(job, run.row.slot_us, now_us, besides=run)
 
@@ -189,6 +204,8 @@ class Waiting:
             trigger=row.trigger,
             not_before_us=run.not_before_us,
             kwargs=run.kwargs,
+            cause=row.cause,
+            files=run.files,
         )
         self._book.effects.start(start, now_us)
 
@@ -263,6 +280,7 @@ class Waiting:
             return
         row, effects = run.row, self._book.effects
         row.state, row.reason, row.ended_us = state, reason, now_us
+        effects.run_moved(row, "queued", now_us, Detail(trigger=row.trigger, reason=reason, by=row.by, cause=row.cause))
         self._book.uncount(run)
         self.forget(run)
         if state == "cancelled":
@@ -297,9 +315,10 @@ class Waiting:
         for run in list(runs):
             self.drop(run, "skipped", reason, now_us)
 
-    def stop(self, run: Run, reason: str, now_us: int) -> None:
+    def stop(self, run: Run, reason: str, now_us: int, by: str | None = None) -> None:
         """End a run wherever it stands."""
         run.stop = reason
+        run.row.by = by or run.row.by
         if run.can_be_called_back:
             self.drop(run, "cancelled", reason, now_us)
         elif run.advance("stop"):

@@ -92,6 +92,7 @@ class Daemon:
             host=socket.gethostname(),
             max_running=config.max_running,
             new_run_id=RunIds(),
+            last_attempt=self._ledger.last_attempt,
             started_us=self.started_us,
             boot_us=boot_us,
             booted=booted,
@@ -160,7 +161,8 @@ class Daemon:
         gc.disable()  # until what is loaded is frozen: thousands of rows and jobs, none of which can be garbage
         rows = self._ledger.jobs_state()
         self._open_before = self._ledger.open_runs()
-        self._agenda.restore(rows, self._open_before, now_us(), self._shims.folders())
+        occurrences = self._ledger.occurrences()
+        self._agenda.restore(rows, self._open_before, now_us(), self._shims.folders(), occurrences)
         self._loader = Loader(self.paths, self.config, last_good(rows), cache_file=self.paths.var / "jobs.cache")
         for problem in self._watcher.start():
             self._say_problem(problem)

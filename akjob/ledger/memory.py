@@ -16,6 +16,7 @@ from akjob.ledger.model import (
     Definition,
     JobCounters,
     JobRow,
+    Occurrence,
     OpenRun,
     RunRow,
     Transition,
@@ -38,6 +39,7 @@ class MemoryStore:
         self.open: dict[str, RunRow] = {}
         self.jobs: dict[str, JobRow] = {}
         self.waits: dict[str, Wait] = {}
+        self.pending: dict[tuple[str, str], Occurrence] = {}
         self.definitions: dict[str, Definition] = {}
         self.transitions: list[Transition] = []
         self.last_seq = 0
@@ -60,6 +62,9 @@ class MemoryStore:
         for run in writes.waited:
             self.waits.pop(run, None)
         self.waits.update((wait.run, wait) for wait in writes.waits)
+        for key in writes.decided:
+            self.pending.pop(key, None)
+        self.pending.update(((one.job, one.key), one) for one in writes.occurrences)
         return Committed(refused, self._number(one for one in writes.transitions if one.run not in refused))
 
     def _claim(self, row: RunRow) -> bool:
@@ -98,6 +103,17 @@ class MemoryStore:
     def open_runs(self) -> list[OpenRun]:
         """Return the runs that are queued or running, oldest first."""
         return [OpenRun(replace(self.open[run]), self.waits.get(run)) for run in sorted(self.open)]
+
+    def occurrences(self) -> list[Occurrence]:
+        """Return the occurrences that are not decided yet, oldest first."""
+        return sorted(self.pending.values(), key=lambda one: (one.at_us, one.job, one.key))
+
+    def last_attempt(self, job: str, slot_us: int) -> int:
+        """Return the number of the last attempt that a slot has a row for; 0 if it has none."""
+        attempt = 0
+        while (job, slot_us, attempt + 1) in self.claimed:
+            attempt += 1
+        return attempt
 
     def boot_instant(self, boot_id: str, boot_us: int) -> tuple[int, bool]:
         """Return the instant of this boot as it was first recorded, and whether that is now."""

@@ -86,13 +86,19 @@ class JobRow(Struct, kw_only=True):
 
 
 class Wait(Struct, frozen=True, kw_only=True):
-    """What a queued run needs beyond its row: its own start (a retry's), its place behind others, its arguments."""
+    """What a queued run needs beyond its row: its own start (a retry's), its place behind others, its arguments.
+
+    ``first_attempt`` is the attempt that its retries count from, where the slot had attempts before; ``files`` are the
+    files whose change made it due.
+    """
 
     run: str
     not_before_us: int | None = None
     after_previous: bool = False
     manual: bool = False
     kwargs: Mapping[str, Any] | None = None
+    first_attempt: int = 1
+    files: tuple[str, ...] = ()
 
 
 class Occurrence(Struct, frozen=True, kw_only=True):
@@ -100,7 +106,7 @@ class Occurrence(Struct, frozen=True, kw_only=True):
 
     ``at_us`` is when it happens: limits and pauses look at that instant. ``slot_us`` is the slot where that is another
     one. ``key`` is unique among the job's occurrences, and begins with the trigger's key in ``[schedule]``; ``cause``
-    is short JSON about what happened.
+    is short JSON about what happened; ``files`` are those that changed.
     """
 
     job: str
@@ -109,6 +115,7 @@ class Occurrence(Struct, frozen=True, kw_only=True):
     trigger: Trigger
     cause: str | None = None
     slot_us: int | None = None
+    files: tuple[str, ...] = ()
 
     @property
     def slot(self) -> int:
@@ -209,7 +216,10 @@ class JobCounters(Struct, kw_only=True):
 
 
 class Writes(Struct):
-    """What one turn of akjobd changes in the ledger; :meth:`akjob.ledger.Store.commit` does it in one transaction."""
+    """What one turn of akjobd changes in the ledger; :meth:`akjob.ledger.Store.commit` does it in one transaction.
+
+    ``decided`` are the job and the key of occurrences that are over.
+    """
 
     claims: list[RunRow] = field(default_factory=list)
     changes: list[RunRow] = field(default_factory=list)
@@ -219,10 +229,12 @@ class Writes(Struct):
     waits: list[Wait] = field(default_factory=list)
     waited: list[str] = field(default_factory=list)
     transitions: list[Transition] = field(default_factory=list)
+    occurrences: list[Occurrence] = field(default_factory=list)
+    decided: list[tuple[str, str]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Return True if there is anything to write."""
-        rows = self.claims or self.changes or self.loaded or self.jobs
+        rows = self.claims or self.changes or self.loaded or self.jobs or self.occurrences or self.decided
         return bool(rows or self.definitions or self.waits or self.waited or self.transitions)
 
 

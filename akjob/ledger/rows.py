@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from akjob.instants import from_text
 from akjob.instants import to_text as _to_text
 from akjob.ledger.columns import JOB_COLUMNS, RUN_COLUMNS, JobColumns, RunColumns
-from akjob.ledger.model import Counter, Detail, JobCounters, JobRow, OpenRun, RunRow, Transition, Wait
+from akjob.ledger.model import Counter, Detail, JobCounters, JobRow, Occurrence, OpenRun, RunRow, Transition, Wait
 from akjob.toml.wire import from_json, to_json
 
 _FREE_TEXTS = ("reason", "error", "by", "cause", "message")  # of a transition: written by jobs and people
@@ -82,7 +82,37 @@ def job_values(row: JobRow) -> tuple[Any, ...]:
 def wait_values(wait: Wait) -> tuple[Any, ...]:
     """Return the values of a row of ``waits``."""
     kwargs = None if wait.kwargs is None else json.dumps({key: to_json(value) for key, value in wait.kwargs.items()})
-    return wait.run, text(wait.not_before_us), wait.after_previous, wait.manual, kwargs
+    files = _files_text(wait.files)
+    return wait.run, text(wait.not_before_us), wait.after_previous, wait.manual, kwargs, wait.first_attempt, files
+
+
+def occurrence_values(one: Occurrence) -> tuple[Any, ...]:
+    """Return the values of a row of ``occurrences``."""
+    cause = clean(one.cause)
+    return one.job, one.key, to_text(one.at_us), text(one.slot_us), one.trigger, cause, _files_text(one.files)
+
+
+def occurrence(values: tuple[Any, ...]) -> Occurrence:
+    """Return the value of a row of ``occurrences``."""
+    job, key, at, slot, trigger, cause, files = values
+    return Occurrence(
+        job=job,
+        key=key,
+        at_us=_shared_instant(at),
+        slot_us=instant(slot),
+        trigger=trigger,
+        cause=cause,
+        files=_files(files),
+    )
+
+
+def _files_text(files: tuple[str, ...]) -> str | None:
+    """Return the names of files as JSON: it can hold a name that is not UTF-8, as ``surrogateescape`` reads it."""
+    return json.dumps(files) if files else None
+
+
+def _files(value: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(value)) if value else ()
 
 
 def run_row(values: tuple[Any, ...]) -> RunRow:
@@ -131,8 +161,9 @@ def job_row(values: tuple[Any, ...]) -> JobRow:
 
 
 def open_run(values: tuple[Any, ...]) -> OpenRun:
-    """Return an open run from its row of ``runs``, followed by its row of ``waits`` or five times NULL."""
-    row, (run, not_before, behind, manual, kwargs) = run_row(values[:-5]), values[-5:]
+    """Return an open run from its row of ``runs``, followed by its row of ``waits`` or NULLs."""
+    own = len(RUN_COLUMNS)
+    row, (run, not_before, behind, manual, kwargs, first_attempt, files) = run_row(values[:own]), values[own:]
     if run is None:
         return OpenRun(row, None)
     wait = Wait(
@@ -141,6 +172,8 @@ def open_run(values: tuple[Any, ...]) -> OpenRun:
         after_previous=bool(behind),
         manual=bool(manual),
         kwargs=None if kwargs is None else {key: from_json(value) for key, value in json.loads(kwargs).items()},
+        first_attempt=first_attempt,
+        files=_files(files),
     )
     return OpenRun(row, wait)
 

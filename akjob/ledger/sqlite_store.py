@@ -12,7 +12,7 @@ from akjob.instants import from_text, to_text
 from akjob.ledger import counting, rows, statements
 from akjob.ledger.columns import JOB_COLUMNS
 from akjob.ledger.migrate import migrate
-from akjob.ledger.model import Committed, JobCounters, JobRow, OpenRun, RunRow, Transition, Writes
+from akjob.ledger.model import Committed, JobCounters, JobRow, Occurrence, OpenRun, RunRow, Transition, Writes
 from akjob.ledger.store import LedgerBusyError, LedgerFullError
 
 T = TypeVar("T")
@@ -88,6 +88,10 @@ class SqliteStore:
             many(statements.WAITED, [(run,) for run in writes.waited])
         if writes.waits:
             many(statements.WAIT, [rows.wait_values(one) for one in writes.waits])
+        if writes.decided:
+            many(statements.DECIDED, writes.decided)
+        if writes.occurrences:
+            many(statements.OCCUR, [rows.occurrence_values(one) for one in writes.occurrences])
         return Committed(refused, self._number([one for one in writes.transitions if one.run not in refused]))
 
     def _claim(self, claims: list[RunRow]) -> frozenset[str]:
@@ -125,6 +129,17 @@ class SqliteStore:
     def open_runs(self) -> list[OpenRun]:
         """Return the runs that are queued or running, oldest first."""
         return self._guarded(lambda: [rows.open_run(row) for row in self._connection.execute(statements.SELECT_OPEN)])
+
+    def occurrences(self) -> list[Occurrence]:
+        """Return the occurrences that are not decided yet, oldest first."""
+        found = self._guarded(lambda: self._connection.execute(statements.SELECT_OCCURRENCES).fetchall())
+        return [rows.occurrence(row) for row in found]
+
+    def last_attempt(self, job: str, slot_us: int) -> int:
+        """Return the number of the last attempt that a slot has a row for; 0 if it has none."""
+        values = (job, to_text(slot_us))
+        found = self._guarded(lambda: self._connection.execute(statements.SELECT_LAST_ATTEMPT, values).fetchone())
+        return int(found[0] or 0)
 
     def boot_instant(self, boot_id: str, boot_us: int) -> tuple[int, bool]:
         """Return the instant of this boot as it was first recorded, and whether that is now."""

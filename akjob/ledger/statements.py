@@ -48,18 +48,26 @@ DEFINE = (
     "INSERT INTO definitions VALUES (?, ?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET last_used_at = "
     "excluded.last_used_at"
 )
+WAIT_COLUMNS = ("run", "not_before", "behind", "manual", "kwargs", "first_attempt", "files")
 WAIT = (
-    "INSERT INTO waits (run, not_before, behind, manual, kwargs) VALUES (?, ?, ?, ?, ?) "  # noqa: S608
-    "ON CONFLICT (run) DO UPDATE "
-    f"SET {_replacing(('not_before', 'behind', 'manual', 'kwargs'))}"
+    f"INSERT INTO waits ({_quoted(WAIT_COLUMNS)}) VALUES ({_marks(len(WAIT_COLUMNS))}) "  # noqa: S608
+    f"ON CONFLICT (run) DO UPDATE SET {_replacing(WAIT_COLUMNS[1:])}"
 )
 WAITED = "DELETE FROM waits WHERE run = ?"
 OPEN = "state IN ('queued', 'running')"
 SELECT_OPEN = (
-    "SELECT " + ", ".join(f'runs."{column}"' for column in RUN_COLUMNS) + ", "  # noqa: S608
-    "waits.run, waits.not_before, waits.behind, waits.manual, waits.kwargs FROM runs LEFT JOIN waits ON "
+    f"SELECT {', '.join(f'runs.{chr(34)}{column}{chr(34)}' for column in RUN_COLUMNS)}, "  # noqa: S608
+    f"{', '.join(f'waits.{column}' for column in WAIT_COLUMNS)} FROM runs LEFT JOIN waits ON "
     f"waits.run = runs.id WHERE runs.{OPEN} ORDER BY runs.id"
 )
+OCCURRENCE_COLUMNS = ("job", "key", "at", "slot", "trigger", "cause", "files")
+OCCUR = (
+    f"INSERT INTO occurrences ({_quoted(OCCURRENCE_COLUMNS)}) VALUES ({_marks(len(OCCURRENCE_COLUMNS))}) "  # noqa: S608
+    f"ON CONFLICT (job, key) DO UPDATE SET {_replacing(OCCURRENCE_COLUMNS[2:])}"
+)
+DECIDED = "DELETE FROM occurrences WHERE job = ? AND key = ?"
+SELECT_OCCURRENCES = f"{select('occurrences', OCCURRENCE_COLUMNS)} ORDER BY at, job, key"
+SELECT_LAST_ATTEMPT = "SELECT max(attempt) FROM runs WHERE job = ? AND slot = ?"
 TRANSITION_COLUMNS = ("seq", "at", "kind", "job", "run", "slot", "attempt", "from_state", "to_state", "detail")
 TRANSITION = f"INSERT INTO transitions ({_quoted(TRANSITION_COLUMNS)}) VALUES ({_marks(len(TRANSITION_COLUMNS))})"  # noqa: S608
 SELECT_TRANSITIONS = f"{select('transitions', TRANSITION_COLUMNS)} WHERE seq > ? ORDER BY seq LIMIT ?"

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from akjob.errors import AkjobError
 from akjob.ledger.columns import JobColumns, RunColumns
-from akjob.ledger.model import Committed, Counter, JobCounters, JobRow, OpenRun, Transition, Writes
+from akjob.ledger.model import Committed, Counter, JobCounters, JobRow, Occurrence, OpenRun, Transition, Writes
 
 
 class LedgerBusyError(AkjobError):
@@ -35,6 +35,12 @@ class Store(Protocol):
 
     def open_runs(self) -> list[OpenRun]:
         """Return the runs that are queued or running, oldest first."""
+
+    def occurrences(self) -> list[Occurrence]:
+        """Return the occurrences that are not decided yet, oldest first."""
+
+    def last_attempt(self, job: str, slot_us: int) -> int:
+        """Return the number of the last attempt that a slot has a row for; 0 if it has none."""
 
     def boot_instant(self, boot_id: str, boot_us: int) -> tuple[int, bool]:
         """Return the instant of this boot as it was first recorded, and whether that is now.

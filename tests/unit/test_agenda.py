@@ -20,7 +20,7 @@ from akjob.ledger import JobRow, Writes
 from akjob.schedule import next_slot
 from akjob.spec import load_definition
 from akjob.spec.model import Retry
-from tests.unit.world import World, change, close_all, job, row, run_id, us
+from tests.unit.world import World, change, close_all, first_attempts, job, row, run_id, us
 
 HOURLY = '[schedule]\ncron = "0 * * * *"\n'
 LEAD = HOURLY + '[run]\nlead = "1m"\n'
@@ -32,6 +32,19 @@ def closed() -> Iterator[None]:
     """Close what the test has opened."""
     yield
     close_all()
+
+
+def alone(*, started_us: int, boot_us: int | None = None, booted: bool = False) -> Agenda:
+    """Return the agenda of an akjobd that starts, without a ledger."""
+    return Agenda(
+        host="h",
+        max_running=None,
+        new_run_id=run_id,
+        started_us=started_us,
+        last_attempt=first_attempts,
+        boot_us=boot_us,
+        booted=booted,
+    )
 
 
 def test_every_phase_of_the_table_leads_to_an_end() -> None:
@@ -125,6 +138,54 @@ def test_an_end_without_a_start_is_an_end(tmp_path: Path) -> None:
     (written,) = world.rows()
     assert (written["state"], written["exit_code"], written["pid"]) == ("failed", 3, 12)
     assert written["started_at"] == "2026-03-02T11:00:00.000000Z"
+
+
+def moves(world: World) -> list[tuple[str | None, str | None, str]]:
+    """Return from where to where each run and each job went, in order, without akjobd's own."""
+    return [(one.job, one.from_state, one.to_state) for one in world.reader.transitions(0) if one.kind != "daemon"]
+
+
+def test_every_change_of_a_run_is_a_transition(tmp_path: Path) -> None:
+    """Claim, start and end are numbered in the commits that make them; an end says whether a retry follows."""
+    text = MINUTELY + '[run]\nretry = { attempts = 2, delay = "10s" }\n'
+    world = World(tmp_path, job("a", text), now=us("10:00:30"))
+    world.go("10:01:00")
+    world.now = us("10:01:02")
+    world.finish(world.only(), "failed")
+    world.turn("10:02:00")
+    assert moves(world) == [
+        ("a", None, "loaded"),
+        ("a", None, "queued"),
+        ("a", "queued", "running"),
+        ("a", "running", "failed"),
+        ("a", None, "queued"),
+        ("a", None, "skipped"),
+    ]
+    ended = world.reader.transitions(0)[4]
+    assert (ended.attempt, ended.detail.retried, ended.detail.duration_s) == (1, True, 2.0)
+    assert [one.seq for one in world.reader.transitions(0)] == list(range(1, 8))
+
+
+def test_a_row_that_grows_counts_what_it_grows_by(tmp_path: Path) -> None:
+    """The counters come to the slots of the rows, however many a row stands for."""
+    world = World(tmp_path, job("a", MINUTELY), now=us("10:00:30"))
+    world.until("10:30:30", lasts_us=None)
+    outcomes = {one.labels["outcome"]: one.value for one in world.reader.counters() if one.name == "slots_total"}
+    assert outcomes == {"skipped": 29}
+
+
+def test_what_happens_to_a_job_is_a_transition(tmp_path: Path) -> None:
+    """Loaded, changed, paused, resumed, done, removed: each once, with who did it."""
+    world = World(tmp_path, job("a", HOURLY), now=us("10:30:00"))
+    world.edit("a", HOURLY + "[limits]\nruns = 1\n")
+    world.agenda.pause("a", None, "disk", "ann", world.now)
+    world.agenda.resume("a", world.now, "bob")
+    world.until("11:30:00")
+    world.remove("a")
+    jobs = [one for one in world.reader.transitions(0) if one.kind == "job"]
+    assert [one.to_state for one in jobs] == ["loaded", "changed", "paused", "resumed", "done", "removed"]
+    assert [one.detail.by for one in jobs[2:4]] == ["ann", "bob"]
+    assert jobs[2].detail.reason == "disk"
 
 
 # ---------------------------------------------------------------------- overlap
@@ -729,7 +790,9 @@ def test_the_first_load_writes_what_changed_only(tmp_path: Path) -> None:
     world.crash()
     world.seen.clear()
     world.boot()
-    assert not world.seen[0].writes
+    writes = world.seen[0].writes
+    assert [(one.kind, one.to_state) for one in writes.transitions] == [("daemon", "started")]
+    assert not msgspec.structs.replace(writes, transitions=[])
 
 
 # ---------------------------------------------------------------------- runs, when_done, start
@@ -828,7 +891,13 @@ def test_on_boot_runs_although_the_mark_is_ahead() -> None:
     starts = (("12:00:00", "11:59:00", True), ("10:00:10", "10:00:00", True), ("10:00:20", "10:00:00", False))
     for start, boot, booted in starts:
         agenda = Agenda(
-            host="h", max_running=None, new_run_id=run_id, started_us=us(start), boot_us=us(boot), booted=booted
+            host="h",
+            max_running=None,
+            new_run_id=run_id,
+            last_attempt=first_attempts,
+            started_us=us(start),
+            boot_us=us(boot),
+            booted=booted,
         )
         agenda.restore(rows, [], us(start))
         agenda.load(Change(jobset=JobSet(jobs={"a": spec}, broken={}, loaded_us=us(start))), us(start))
@@ -860,7 +929,7 @@ def test_on_boot_runs_once_a_boot() -> None:
     rows: list[JobRow] = []
     for start in (us("09:00:00"), booted + 10 * SECOND, booted + 20 * SECOND):
         boot = booted if start > booted else us("01:00:00")
-        agenda = Agenda(host="h", max_running=None, new_run_id=run_id, started_us=start, boot_us=boot)
+        agenda = alone(started_us=start, boot_us=boot)
         agenda.restore(rows, [], start)
         agenda.load(Change(jobset=JobSet(jobs={"a": spec}, broken={}, loaded_us=start)), start)
         agenda.turn(start)
@@ -1274,7 +1343,7 @@ def test_only_due_jobs_cost_something(monkeypatch: pytest.MonkeyPatch) -> None:
     """Among 10,000 jobs a turn looks at those that are due, and asks for one next slot each."""
     specs = [job(f"j{n}", f'[schedule]\ncron = "{n % 60} 12 * * *"\n') for n in range(60)]
     many = {f"{spec.name}-{k}": spec for spec in specs for k in range(167)}
-    agenda = Agenda(host="h", max_running=None, new_run_id=run_id, started_us=us("10:00:00"))
+    agenda = alone(started_us=us("10:00:00"))
     jobs = {name: msgspec.structs.replace(spec, name=name) for name, spec in many.items()}
     agenda.load(Change(jobset=JobSet(jobs=jobs, broken={}, loaded_us=0)), us("10:00:00"))
     agenda.turn(us("10:00:00"))

@@ -37,6 +37,11 @@ def run_id(now_us: int) -> str:
     return f"{now_us:020d}-{next(_ids):08d}"
 
 
+def first_attempts(_job: str, _slot_us: int) -> int:
+    """Answer for a ledger without rows: no slot has an attempt."""
+    return 0
+
+
 class World:
     """akjobd's loop in miniature.
 
@@ -63,9 +68,16 @@ class World:
         """Start akjobd anew, from the ledger; the shims have gone on meanwhile."""
         self.ledger = SqliteStore.open(self.path)
         self.ledger._connection.execute("PRAGMA synchronous = OFF")  # no power fails in a test
-        self.agenda = Agenda(host="here", max_running=self.max_running, new_run_id=run_id, started_us=self.now)
+        self.agenda = Agenda(
+            host="here",
+            max_running=self.max_running,
+            new_run_id=run_id,
+            started_us=self.now,
+            last_attempt=self.ledger.last_attempt,
+        )
         rows = self.ledger.jobs_state()
-        self.agenda.restore(rows, self.ledger.open_runs(), self.now, {*self.orders, *self.live, *self.folders})
+        ordered = {*self.orders, *self.live, *self.folders}
+        self.agenda.restore(rows, self.ledger.open_runs(), self.now, ordered, self.ledger.occurrences())
         known = {row.job: row for row in rows if row.removed_us is None}
         changed = [
             change(spec, load_definition(name, known[name].file, known[name].definition))

@@ -16,6 +16,7 @@ from akjob.ledger import (
     Definition,
     JobCounters,
     MemoryStore,
+    Occurrence,
     Reader,
     Store,
     Transition,
@@ -88,7 +89,10 @@ class TestStore:
             "$toml": {"$toml": "x"},
             "at": time(9, 30),
         }
-        wait = Wait(run="02", not_before_us=us("12:00:00"), after_previous=True, manual=True, kwargs=kwargs)
+        wait = Wait(
+            run="02", not_before_us=us("12:00:00"), after_previous=True, manual=True, kwargs=kwargs, first_attempt=3,
+            files=("/in/a.csv", "/in/caf\udce9"),
+        )  # fmt: skip
         ledger.store.commit(Writes(claims=[full_row(), waiting, running], loaded=jobs, waits=[wait]))
         assert sorted(ledger.store.jobs_state(), key=lambda one: one.job) == jobs
         first, second = ledger.store.open_runs()
@@ -97,6 +101,22 @@ class TestStore:
         assert [read["id"] for read in ledger.reader.open_runs()] == ["02", "03"]
         ledger.store.commit(Writes(waited=["02"]))
         assert ledger.store.open_runs()[0].wait is None
+
+    def test_occurrences_are_kept_until_they_are_decided(self, ledger: Ledger) -> None:
+        """Each is known by job and key, comes back as it was, oldest first, and is gone once it is decided."""
+        later = Occurrence(job="a", key="on_change:2", at_us=2, trigger="change", files=("/in/caf\udce9",))
+        end = Occurrence(job="a", key="after:r", at_us=1, slot_us=0, trigger="after", cause='{"after":{"b":"r"}}')
+        other = Occurrence(job="b", key="after:r", at_us=3, trigger="after")
+        ledger.store.commit(Writes(occurrences=[later, end, other]))
+        assert ledger.store.occurrences() == [end, later, other]
+        ledger.store.commit(Writes(decided=[("a", "after:r")], occurrences=[replace(later, at_us=4)]))
+        assert ledger.store.occurrences() == [other, replace(later, at_us=4)]
+
+    def test_the_last_attempt_of_a_slot(self, ledger: Ledger) -> None:
+        """A slot without a row has none; others of the job do not count."""
+        ledger.store.commit(Writes(claims=[row("1", slot_us=5), row("2", slot_us=5, attempt=2), row("3", slot_us=6)]))
+        assert [ledger.store.last_attempt("a", slot) for slot in (5, 6, 7)] == [2, 1, 0]
+        assert ledger.store.last_attempt("b", 5) == 0
 
     def test_a_run_changes_in_place(self, ledger: Ledger) -> None:
         """A change writes everything that may change in a run, its host and who ended it too."""
