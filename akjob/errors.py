@@ -48,3 +48,17 @@ class AkjobError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+
+class UsageError(AkjobError):
+    """What was asked for makes no sense: an unknown name, a value that cannot be read."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, exit_code=2)
+
+
+class UnreachableError(AkjobError):
+    """akjobd cannot be reached, or does not answer."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, exit_code=3)
