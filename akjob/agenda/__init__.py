@@ -2,6 +2,7 @@
 
 from akjob.agenda.core import Agenda
 from akjob.agenda.jobs import last_good
-from akjob.agenda.life import TRANSITIONS, WAITS, Effects, End, Recall, Running, Start, Stop
+from akjob.agenda.life import TRANSITIONS, WAITS, Effects, Recall, Running, Start, Stop
+from akjob.run.end import End
 
 __all__ = ["TRANSITIONS", "WAITS", "Agenda", "Effects", "End", "Recall", "Running", "Start", "Stop", "last_good"]

@@ -13,7 +13,7 @@ from typing import Any
 from akjob.agenda.book import Book
 from akjob.agenda.deciding import Deciding
 from akjob.agenda.jobs import Job, running_of, unknown_row
-from akjob.agenda.life import COUNTED, Effects, End, Run, Running
+from akjob.agenda.life import COUNTED, Effects, Run, Running
 from akjob.agenda.loading import Loading
 from akjob.agenda.outcomes import Outcomes
 from akjob.agenda.refusals import Refusals
@@ -23,6 +23,7 @@ from akjob.instants import HOUR, SECOND, to_text
 from akjob.jobset.git import Revision
 from akjob.jobset.model import Change
 from akjob.ledger.model import JobRow, Occurrence, OpenRun, Wait
+from akjob.run.end import End
 
 _WATERMARK_AHEAD_US = HOUR  # a lead is shorter, as a rule
 _DUE_A_TURN = 16  # so many starts are one commit; a burst of more goes on in the next turn, and others get a word in

@@ -65,23 +65,6 @@ WAITS: Mapping[WaitingFor, Mapping[str, WaitingFor]] = {
 IN_QUEUE = ("max_running", "lock")
 
 
-class End(Struct, frozen=True, kw_only=True):
-    """How a run ended, as its shim wrote it down. ``started_us`` is None when it never came to a start."""
-
-    state: Literal["succeeded", "failed", "timed_out", "cancelled", "lost"]
-    ended_us: int
-    reason: str | None = None
-    started_us: int | None = None
-    exit_code: int | None = None
-    signal: int | None = None
-    error: str | None = None
-    result: str | None = None
-    pid: int | None = None
-    user_cpu_s: float | None = None
-    system_cpu_s: float | None = None
-    max_rss_bytes: int | None = None
-
-
 class Start(Struct, frozen=True, kw_only=True):
     """An order to send. The run starts at ``not_before_us``, or at once if that has passed.
 

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 
 from akjob.agenda.book import Book
 from akjob.agenda.jobs import Job, backoff_us
-from akjob.agenda.life import RETRIED, End, Run
+from akjob.agenda.life import RETRIED, Run
 from akjob.agenda.waiting import Waiting
 from akjob.instants import SECOND, to_text
 from akjob.ledger.model import Detail, RunRow
+from akjob.run.end import End
 
 
 class Outcomes:

@@ -16,10 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import msgspec
-
 from akjob import __version__, ledger, program
-from akjob.agenda import Agenda, Effects, End, Start, last_good
+from akjob.agenda import Agenda, Effects, Start, last_good
 from akjob.akjobd.worker import Worker
 from akjob.config import Config, Paths, load_config, socket_address
 from akjob.control import server
@@ -32,9 +30,10 @@ from akjob.jobset.model import BrokenJob, Change, JobSet
 from akjob.processes import give_memory_back
 from akjob.program import Program
 from akjob.run import cgroup, failpoint, order
+from akjob.run.engine import Ended, Happening, Lost, NeverStarted, Started, Trouble
 from akjob.run.folder_recycler import FolderRecycler
 from akjob.run.ids import RunIds
-from akjob.run.shims import Ended, Happening, Lost, NeverStarted, ShimManager, Started, Trouble
+from akjob.run.shims import ShimManager
 from akjob.timer import Alarm
 from akjob.toml.wire import from_json
 from akjob.watching import Debouncer, Watcher
@@ -157,7 +156,7 @@ class Daemon:
         self._log.say("info", "daemon.started", pid=os.getpid(), root=str(self.paths.root), version=__version__)
         for problem in self._config_problems:
             self._say_problem(problem)
-        self._shims.start()
+        self._shims.zygote.start()
         gc.disable()  # until what is loaded is frozen: thousands of rows and jobs, none of which can be garbage
         rows = self._ledger.jobs_state()
         self._open_before = self._ledger.open_runs()
@@ -176,10 +175,9 @@ class Daemon:
         self._keep_near(now)
         self._heed_signals()
         self._look_if_due(now)
-        if self._shims.again_at_us is not None and now >= self._shims.again_at_us:
-            self._shims.again()
+        self._shims.step(now)
         if self._gather_until_us is not None and now >= self._gather_until_us:
-            self._shims.hear(at_once=True)
+            self._shims.zygote.read(at_once=True)
         self._take_in(now)
         self._blame(now)
         if self._jobset is not None:
@@ -221,8 +219,7 @@ class Daemon:
             self._gather_until_us,
             self._remains.due_us,
             self._blame_us,
-            self._shims.start_at_us,
-            self._shims.again_at_us,
+            self._shims.due_us,
         )
         times += [at for at in others if at is not None]
         for deadline in (
@@ -488,14 +485,10 @@ class Daemon:
     def _tell_agenda(self, what: Happening, revision: Revision | None, now: int) -> None:
         self._to_forget.append(what.run)
         match what:
-            case Started(run, pid, shim_pid, started_us):
+            case Started(run, pid, shim_pid, started_us, _host):
                 self._start_known(run, pid, shim_pid, started_us, revision)
-            case Ended(run, end) if end["state"] == "recalled":
-                self._agenda.never_started(run, now, "called back")
             case Ended(run, end):
-                if end["started_us"] is not None:  # its notice may have been lost; told twice does no harm
-                    self._start_known(run, end["pid"], end["shim_pid"], end["started_us"], revision)
-                self._agenda.ended(run, _end(end), now)
+                self._agenda.ended(run, end, now)
             case Lost(run, reason):
                 self._lose(run, reason, now)
             case NeverStarted(run, reason):
@@ -547,7 +540,7 @@ class Daemon:
         """
         gathers = self._may_gather(now)
         # In a burst they all speak at once, and each would be a turn of the loop.
-        self._shims.hear(at_once=self._gather_until_us is None or self._agenda.under_way < _BURST)
+        self._shims.zygote.read(at_once=self._gather_until_us is None or self._agenda.under_way < _BURST)
         if gathers:
             return
         self._urgent = False
@@ -612,7 +605,7 @@ class Daemon:
 
     def _act(self, effects: Effects) -> None:
         for recall in effects.recalls:
-            self._shims.stop(recall.run, "recalled", "called back", kill=True)
+            self._shims.recall(recall.run)
         for start in effects.starts:
             failpoint.reached("claimed", start.run)
         if effects.starts:
@@ -650,8 +643,6 @@ class Daemon:
     # -- what has to be done now and then -----------------------------------------------------------------------------
 
     def _upkeep(self, now: int) -> None:
-        if self._shims.start_at_us is not None and now >= self._shims.start_at_us:
-            self._shims.start()
         self._say_trouble(now)
         if self._sweep_us is not None and now >= self._sweep_us:
             self._sweep(now)
@@ -681,11 +672,11 @@ class Daemon:
 
     def _say_trouble(self, now: int) -> None:
         """Say what troubles the runs; while it is tried again and again it is said once."""
-        trouble, self._shims.trouble = self._shims.trouble, Trouble()
+        trouble = self._shims.take_trouble()
         if trouble.event and trouble != self._told_trouble:
             self._log.say("error", trouble.event, message=trouble.message)
             self._told_trouble = trouble
-        elif self._shims.settled(now):
+        elif self._shims.is_settled(now):
             self._told_trouble = Trouble()
 
     def _prune(self, now: int) -> None:
@@ -897,11 +888,11 @@ class Daemon:
                 return {"pid": None, "since": None, "state": "stopped"}
             return {"pid": found[0], "since": to_text(found[1]), "state": "running"}
 
-        zygote = self._shims.zygote_pid
+        zygote = self._shims.zygote.pid
 
         return {
             "akjobd": describe((os.getpid(), self.started_us)),
-            "zygote": describe((zygote, self._shims.zygote_since_us) if zygote else None),
+            "zygote": describe((zygote, self._shims.zygote.since_us) if zygote else None),
             "akjob-collector": describe(program.find(self.paths, "akjob-collector", now_us())),
         }
 
@@ -970,7 +961,3 @@ def _broken_config(problem: Problem, since_us: int) -> dict[str, Any]:
     fields = {key: getattr(problem, key) for key in ("file", "line", "column", "message", "hint")}
     unknown = {"git_commit": None, "git_dirty": None, "running_last_good": None}
     return {"job": None, **fields, "since": to_text(since_us), **unknown}
-
-
-def _end(end: dict[str, Any]) -> End:
-    return msgspec.convert({key: end.get(key) for key in End.__struct_fields__}, End)

@@ -1,17 +1,13 @@
 """End the runs that go on without akjobd, by what their shims read in ``var/runs``."""
 
 import os
-import signal
-from contextlib import suppress
 from pathlib import Path
 
 from akjob.cli.draining import Signals, Waiting
 from akjob.config import Paths
-from akjob.processes import lock_holder
 from akjob.query.orphans import runs
 from akjob.query.status import Running
-from akjob.run import folder
-from akjob.run.shims import read_note
+from akjob.run import folder, folder_reader
 
 _RETRY_S = 0.2
 
@@ -35,13 +31,9 @@ def end(paths: Paths, signals: Signals, reason: str) -> list[Running]:
 
 def _stop(where: Path, shim: int, reason: str) -> None:
     """Ask a shim to end its run, as akjobd does."""
-    with suppress(ProcessLookupError, FileNotFoundError):  # it ends just now
-        pidfd = os.pidfd_open(shim)
-        try:
-            if lock_holder(where / folder.LOCK) != shim:  # the number may be another process's by now
-                return
-            _, _, call_signal = read_note(str(where))
-            folder.write(str(where), folder.STOP, folder.stop_text("cancelled", reason, kill=False))
-            signal.pidfd_send_signal(pidfd, call_signal)
-        finally:
-            os.close(pidfd)
+    pid, pidfd = folder_reader.open_shim(str(where))
+    if pid == shim:
+        word = folder.stop_text("cancelled", reason, kill=False)
+        folder_reader.tell_to_stop(str(where), pidfd, folder_reader.read_note(str(where)).call_signal, word)
+    if pidfd >= 0:
+        os.close(pidfd)

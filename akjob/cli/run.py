@@ -56,7 +56,7 @@ def command(job: str, arguments: tuple[str, ...], *, here: bool) -> None:
     values = parse_arguments(arguments)
     paths = find_paths()
     if here:
-        raise SystemExit(_run_here(paths, job, values))
+        raise SystemExit(_run_locally(paths, job, values))
     elsewhere = log_elsewhere(paths, settings(paths))
     with Client(paths) as client:
         from akjob.cli.control import job_name
@@ -99,9 +99,9 @@ def parse_arguments(arguments: tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
-def _run_here(paths: Paths, job: str, values: Mapping[str, Any]) -> int:
+def _run_locally(paths: Paths, job: str, values: Mapping[str, Any]) -> int:
     from akjob.agenda.jobs import check_arguments
-    from akjob.run.local import run_here
+    from akjob.cli.local_run import run_locally
 
     config = settings(paths)
     view = load(paths, config, now_us()).find(job)
@@ -111,7 +111,7 @@ def _run_here(paths: Paths, job: str, values: Mapping[str, Any]) -> int:
         raise AkjobError(message, hint=broken.hint)
     assert view.spec is not None  # noqa: S101 - a job without a good version is broken
     check_arguments(view.spec, values)
-    return run_here(view.spec, paths, config, dict(values))
+    return run_locally(view.spec, paths, config, dict(values))
 
 
 class _End:

@@ -8,7 +8,7 @@ from akjob.instants import to_text
 from akjob.processes import lock_holder
 from akjob.query.status import Running
 from akjob.run import folder
-from akjob.run.shims import read_note
+from akjob.run.folder_reader import read_note
 
 
 def runs(paths: Paths) -> list[Running]:
@@ -18,10 +18,10 @@ def runs(paths: Paths) -> list[Running]:
         shim = lock_holder(where / folder.LOCK)
         if not shim or (where / folder.END).exists():
             continue
-        pid, started_us, _ = read_note(str(where))
-        started_at = to_text(started_us) if started_us else None
+        note = read_note(str(where))
+        started_at = to_text(note.started_us) if note.started_us else None
         job = _job(shim, where.name)
-        found.append(Running(job=job, run=where.name, pid=pid or None, shim_pid=shim, started_at=started_at))
+        found.append(Running(job=job, run=where.name, pid=note.pid or None, shim_pid=shim, started_at=started_at))
     return found
 
 

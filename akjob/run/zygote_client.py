@@ -1,4 +1,4 @@
-"""akjobd's end of the zygote: starting it, sending it orders, hearing which shim took each.
+"""akjobd's end of the zygote: it is started, sent orders, and answers which shim has taken each.
 
 What goes over the socket, and who else reads from it, stands in :mod:`akjob.run.order_socket`.
 """
@@ -9,6 +9,7 @@ import array
 import fcntl
 import os
 import select
+import selectors
 import signal
 import socket
 import sys
@@ -23,7 +24,7 @@ import akjob
 from akjob.run import order_socket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from akjob.config import Paths
 
@@ -31,6 +32,7 @@ _DESCRIPTOR = 3
 _LONGEST_NOTICE = 1 << 16
 _BESIDE = socket.CMSG_LEN(array.array("i").itemsize)
 _TITLE_ROOM = 240
+_QUICK_US = 1_000_000
 
 _BOOT = (
     "import sys; sys.path.insert(0, {home!r}); from akjob.run import child, zygote; "
@@ -53,7 +55,7 @@ class Spawned(Struct, frozen=True):
     failed: str = ""
 
 
-class ZygoteClient:
+class Zygote:
     """One zygote. When it ends, :attr:`pidfd` becomes readable: :meth:`close` this one and make another."""
 
     def __init__(self, paths: Paths, *, warm_up: bool = True) -> None:
@@ -109,7 +111,7 @@ class ZygoteClient:
 
     @property
     def unread(self) -> bool:
-        """Whether an order waits still for somebody to take it: here, or on the socket (unix(7), SIOCOUTQ)."""
+        """Whether an order is not taken yet: it waits here, or on the socket (unix(7), SIOCOUTQ)."""
         left = fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))
         return bool(self._outbox) or int.from_bytes(left, sys.byteorder) > 0
 
@@ -138,7 +140,7 @@ class ZygoteClient:
             file.seek(0)
             socket.send_fds(self._socket, [order_socket.IN_A_FILE], [file.fileno()])
 
-    def heard(self) -> list[Spawned | bytes]:
+    def received(self) -> list[Spawned | bytes]:
         """Return the answers to orders, and the notices of shims, that came since the last call."""
         found: list[Spawned | bytes] = []
         while True:
@@ -158,9 +160,144 @@ class ZygoteClient:
         return True
 
     def close(self) -> None:
-        """Let go of the zygote: it ends when it has forked what it was sent. Its shims live on."""
+        """Close the socket: the zygote ends when it has forked what it was sent. Its shims live on."""
         self._socket.close()
         os.close(self.pidfd)
+
+
+class ZygoteClient:
+    """Keeps one zygote running. Orders that are sent while there is none go out with the next one.
+
+    ``receive`` gets every answer and notice; ``gone`` is called when a zygote has ended and all it said is received.
+    ``start`` starts one. :meth:`step` is to be called at :attr:`due_us`; :attr:`trouble` says why there is none.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[], Zygote],
+        selector: selectors.BaseSelector,
+        now_us: Callable[[], int],
+        *,
+        receive: Callable[[Spawned | bytes], None],
+        gone: Callable[[], None],
+    ) -> None:
+        self._start = start
+        self._selector = selector
+        self._now_us = now_us
+        self._receive = receive
+        self._gone = gone
+        self._zygote: Zygote | None = None
+        self._backlog: list[bytes] = []
+        self._watched = 0
+        self._reads = True
+        self.since_us = 0
+        self.due_us: int | None = None
+        self.trouble = ""
+
+    @property
+    def pid(self) -> int:
+        """The zygote's process id, 0 when there is none."""
+        return 0 if self._zygote is None else self._zygote.pid
+
+    @property
+    def unread(self) -> bool:
+        """Whether an order is not taken yet by a process that could."""
+        return self._zygote is None or self._zygote.unread
+
+    def start(self) -> None:
+        """Start a zygote and send it what waits; where that cannot be, try again in a second."""
+        self.due_us = None
+        try:
+            zygote = self._start()
+        except OSError as error:
+            self._fail(f"it cannot be started: {error.strerror}")
+            return
+        self._zygote = zygote
+        self.since_us = self._now_us()
+        self._watch()
+        self._selector.register(zygote.pidfd, selectors.EVENT_READ, self._ended)
+        backlog, self._backlog = self._backlog, []
+        self.send(backlog)
+
+    def step(self, now_us: int) -> None:
+        """Start one if it is time to."""
+        if self.due_us is not None and now_us >= self.due_us:
+            self.start()
+
+    def is_settled(self, now_us: int) -> bool:
+        """Return True unless the last one ended as soon as it was started, or could not be started."""
+        return self.due_us is None and now_us - self.since_us > _QUICK_US
+
+    def send(self, orders: list[bytes]) -> None:
+        """Send encoded orders, or keep them for the next zygote."""
+        if self._zygote is None:
+            self._backlog += orders
+        elif orders:
+            self._zygote.send(orders)
+            self._watch()
+
+    def read(self, *, at_once: bool) -> None:
+        """Receive answers and notices as they come, or at the next call of this."""
+        self._reads = at_once
+        if at_once and not self._watched & selectors.EVENT_READ:
+            self._ready(selectors.EVENT_READ)
+        self._watch()
+
+    def close(self) -> None:
+        """Close the connection to the zygote."""
+        if self._zygote is not None:
+            self._drop(self._zygote)
+
+    def _fail(self, why: str) -> None:
+        self.trouble = why
+        self.due_us = self._now_us() + _QUICK_US
+
+    def _watch(self) -> None:
+        """Make the selector wait for what there is to read from the zygote, and for room for what is to be sent."""
+        zygote = self._zygote
+        if zygote is None:
+            return
+        before = self._watched
+        self._watched = selectors.EVENT_READ * self._reads | selectors.EVENT_WRITE * zygote.wants_write
+        if before == self._watched:
+            return
+        if not before:
+            self._selector.register(zygote, self._watched, self._ready)
+        elif self._watched:
+            self._selector.modify(zygote, self._watched, self._ready)
+        else:
+            self._selector.unregister(zygote)
+
+    def _ready(self, mask: int) -> None:
+        zygote = self._zygote
+        if zygote is None:
+            return
+        if mask & selectors.EVENT_WRITE:
+            zygote.flush()
+            self._watch()
+        for answer in zygote.received():
+            self._receive(answer)
+
+    def _ended(self, _mask: int) -> None:
+        zygote = self._zygote
+        if zygote is None or not zygote.ended():
+            return
+        self._ready(selectors.EVENT_READ)
+        self._drop(zygote)
+        self._gone()
+        if self._now_us() - self.since_us < _QUICK_US:
+            self._fail("it ended as soon as it was started: see var/log/runs.err")
+        else:
+            self.trouble = f"the zygote {zygote.pid} ended; another one is started"
+            self.start()
+
+    def _drop(self, zygote: Zygote) -> None:
+        if self._watched:
+            self._selector.unregister(zygote)
+        self._selector.unregister(zygote.pidfd)
+        zygote.close()
+        self._zygote = None
+        self._watched = 0
 
 
 def _answer(text: str, ancillary: list[tuple[int, int, bytes]]) -> Spawned:

@@ -199,7 +199,7 @@ def test_a_var_that_becomes_read_only(place: Place, mount: Mount) -> None:
         until(lambda: said(place, "runs.unwritable"))
         assert effects(place) == [running["run"]]
         place.kill("akjobd")
-        until(lambda: "akjobd must be able to write its var/ folder" in place.said())
+        until(lambda: "akjobd must be able to write the var/ folder" in place.said())
     until(place.loaded, 60.0)
     assert "Traceback" not in place.said()
     rows = [place.wait(run) for run in (running["run"], asked)]

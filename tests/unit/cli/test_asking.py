@@ -428,11 +428,11 @@ def test_run_here_takes_the_file_as_it_is(root: Root, monkeypatch: pytest.Monkey
     """Without akjobd; a broken file is refused, for its last good version is not what one wants to try."""
     called: list[Any] = []
 
-    def run_here(spec: Any, paths: Any, config: Any, kwargs: Any) -> int:
+    def run_locally(spec: Any, paths: Any, config: Any, kwargs: Any) -> int:
         called.append((spec.name, paths.root, config.timezone, kwargs))
         return 7
 
-    monkeypatch.setattr("akjob.run.local.run_here", run_here)
+    monkeypatch.setattr("akjob.cli.local_run.run_locally", run_locally)
     root.job("tick", 'command = "true"\n')
     root.job("bad", "command = 1\n")
     root.job("call", 'callable = "builtins:print"\n')

@@ -12,7 +12,8 @@ import pytest
 
 from akjob.config import Paths
 from akjob.run import folder
-from akjob.run.shims import Ended, Lost, ShimManager, Started
+from akjob.run.engine import Ended, Lost, Started
+from akjob.run.shims import ShimManager
 
 RUN, OTHER = "01m8a3j1v6cjhywa", "01m8a3j1v6cjhywb"
 
@@ -33,7 +34,9 @@ def left(root: Path, run: str) -> None:
     """Leave the folder of RUN with an end in it that says that it is of ``run``; its shim is gone."""
     path = Paths(root).runs / RUN
     path.mkdir()
-    (path / folder.LOCK).write_bytes(json.dumps({"run": run, "state": "succeeded", "exit_code": 0}).encode())
+    (path / folder.LOCK).write_bytes(
+        json.dumps({"run": run, "state": "succeeded", "exit_code": 0, "ended_us": 9_000}).encode()
+    )
     for name in (f"{folder.FENCE}0", folder.END):
         (path / name).hardlink_to(path / folder.LOCK)
 
@@ -44,7 +47,7 @@ def test_an_end_is_taken(shims: ShimManager, root: Path) -> None:
     shims.find(RUN, running=True)
     (what,) = shims.happened
     assert isinstance(what, Ended)
-    assert what.end["state"] == "succeeded"
+    assert what.end.state == "succeeded"
 
 
 @pytest.mark.parametrize(("whose", "known"), [(RUN, [(RUN, 17, 5_000)]), (OTHER, [])])
@@ -55,7 +58,9 @@ def test_a_start_is_known_from_an_end_that_has_no_name_yet(
     path = Paths(root).runs / RUN
     path.mkdir()
     lock = path / folder.LOCK
-    lock.write_bytes(json.dumps({"run": whose, "state": "succeeded", "pid": 17, "started_us": 5_000}).encode())
+    lock.write_bytes(
+        json.dumps({"run": whose, "state": "succeeded", "pid": 17, "started_us": 5_000, "ended_us": 9_000}).encode()
+    )
     (path / f"{folder.FENCE}0").hardlink_to(lock)
     hold = f"import fcntl; f = open({str(lock)!r}, 'r+'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shim:
