@@ -1,6 +1,6 @@
 """``akjob show``: one job, all that is known of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -14,6 +14,8 @@ from akjob.errors import AkjobError, escape_control
 from akjob.instants import from_text
 from akjob.jobset.git import Provenance, Revision
 from akjob.ledger import open_reader
+from akjob.query import changes as query_changes
+from akjob.query.changes import Changes
 from akjob.query.jobs import JobView, load
 from akjob.query.names import names_meant
 from akjob.query.text import relative, stamp
@@ -34,8 +36,9 @@ _LABEL = 12
 )
 @click.argument("job", metavar="JOB")
 @click.option("--at", "run", metavar="RUN", help="The definition that this run was made from, and nothing else.")
+@click.option("--since-success", is_flag=True, help="What changed since the job's last success, and nothing else.")
 @json_option
-def command(job: str, run: str | None, *, as_json: bool) -> None:
+def command(job: str, run: str | None, *, since_success: bool, as_json: bool) -> None:
     """Show one job: its state, its schedule in words, its resolved definition with all defaults.
 
     Of a broken job: what runs, what was refused, since when, and by which commit.
@@ -44,7 +47,12 @@ def command(job: str, run: str | None, *, as_json: bool) -> None:
     if run is not None:
         _show_at(paths, job, run, as_json=as_json)
         return
-    found = load(paths, settings(paths), now_us()).find(job)
+    config = settings(paths)
+    found = load(paths, config, now_us()).find(job)
+    if since_success:
+        changes = query_changes.since_success(open_reader(paths.ledger_url), paths, config, found)
+        say_json(changes) if as_json else say(map(escape_control, _changes(changes, found.now_us)))
+        return
     if as_json:
         say_json(found.shown(Provenance(paths).refresh_now().commit))
     else:
@@ -70,6 +78,31 @@ def _show_at(paths: Paths, job: str, run: str, *, as_json: bool) -> None:
         return
     click.echo(f"# {row['job']} as run {row['id']} had it: {sha256}{_commit(row)}")
     say(map(escape_control, text.rstrip("\n").split("\n")))
+
+
+def _changes(changes: Changes, now: int) -> Iterator[str]:
+    """Yield what changed since the last success, what did not left out."""
+    if changes.run is None or changes.at is None:
+        yield f"{changes.job}: {changes.notes[0]}."
+        return
+    at_us = from_text(changes.at)
+    yield f"{changes.job}: last success {stamp(at_us)} ({relative(at_us, now)}), run {changes.run}"
+    lines = [*_changed_values(changes), *(f"  not committed  {file}" for file in changes.uncommitted)]
+    for one in changes.commits:
+        lines.append(f"  commit         {one.commit[:12]}  {one.at}  {one.author}: {one.subject}")
+        lines += [f"                   {file}" for file in one.files]
+    if changes.definition is not None:
+        lines.append(f"  definition     {changes.definition.before[:8]}, now {changes.definition.after[:8]}")
+        lines += [f"    {line}" for line in changes.definition.diff]
+    yield from lines or ["  nothing changed: definition, commits, interpreter and host are as they were"]
+    yield from (f"  note           {note}" for note in changes.notes)
+
+
+def _changed_values(changes: Changes) -> Iterator[str]:
+    own = "akjob's own"
+    for name, value, default in (("host", changes.host, "unknown"), ("interpreter", changes.interpreter, own)):
+        if value is not None:
+            yield f"  {name:<13}  {value.before or default}, now {value.after or default}"
 
 
 def _commit(row: Mapping[str, Any]) -> str:

@@ -652,3 +652,23 @@ def test_status_of_an_akjobd_that_refuses_us(root: Root) -> None:
         result = root.akjob("status")
     assert result.exit_code == 1
     assert result.stderr == "akjob: no\n  sorry\n"
+
+
+def test_show_since_success(root: Root) -> None:
+    """What changed, as JSON with all keys and for people without what did not change."""
+    sha256 = load(root, "tick")
+    commit = root.commit()
+    assert "the ledger has no success" in root.akjob("show", "tick", "--since-success").stdout
+    done = {"state": "succeeded", "ended_us": NOW_US, "host": "b1", "git_commit": commit, "definition_sha256": sha256}
+    root.run("r1", "tick", -5, started_us=NOW_US, **done)
+    root.job("tick", HOURLY.replace("1h", "2h"))
+    (found,) = root.json("show", "tick", "--since-success")
+    assert list(found) == [
+        "job", "run", "at", "definition", "commits", "uncommitted", "interpreter", "host", "files", "notes",
+    ]  # fmt: skip
+    assert (found["run"], found["uncommitted"]) == ("r1", ["jobs.d/tick.toml"])
+    out = root.akjob("show", "tick", "--since-success").stdout.splitlines()
+    assert out[0] == "tick: last success 2026-03-28 12:00:00 +00:00 (now), run r1"
+    assert out[1].startswith("  host           b1, now ")
+    assert '    -every = "1h"' in out
+    assert '    +every = "2h"' in out
