@@ -7,6 +7,7 @@ The order at the start of akjobd: ``restore``, ``load``, then what the run folde
 ``never_started``, ``lost``), then the first ``turn``: only then is it known which jobs are busy.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
@@ -281,6 +282,18 @@ class Agenda:
         """Return an open run, whether its order is out or it waits, or None."""
         run = self._book.runs.get(run_id)
         return None if run is None else running_of(run)
+
+    def queued(self) -> dict[str, int]:
+        """Return how many runs wait for a lock, for a place or for the run before them."""
+        waits = Counter(run.waiting_for for run in self._book.runs.values())
+        return {what: waits[what] for what in ("lock", "max_running", "overlap") if waits[what]}
+
+    def accounted_until(self, now_us: int) -> int:
+        """Return the instant, ``now_us`` at most, before which every slot has been decided."""
+        if self._loading.is_first:
+            return 0  # nothing is known of the jobs yet
+        upcoming = (job.next_us for job in self._book.jobs.values() if job.spec is not None and job.spec.enabled)
+        return min((slot for slot in upcoming if slot is not None and slot < now_us), default=now_us)
 
     @property
     def under_way(self) -> int:

@@ -876,7 +876,14 @@ class Daemon:
             "control_groups": None if self._cgroups is None else sorted(self._cgroups.controllers),
             "held_back": sum(len(effects.starts) for effects, _ in self._held),
             "draining": self._agenda.draining,
+            "accounted_until": to_text(self._accounted_us(now_us())),
+            "queued": self._agenda.queued(),
         }
+
+    def _accounted_us(self, now: int) -> int:
+        """Return the instant before which each slot has a row: what is held back has none yet."""
+        until = self._agenda.accounted_until(now)
+        return until if self._held_since_us is None else min(until, self._held_since_us)
 
     def _broken(self, one: BrokenJob) -> dict[str, Any]:
         commit, dirty = self._agenda.refused_by(one.job)

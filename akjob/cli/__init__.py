@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "disable": ("disable", "Set enabled = false in a job's file."),
     "delete": ("delete", "Remove a job's file."),
     "web": ("web", "Print the URL that logs a browser in to the page."),
+    "metrics": ("metrics", "The metrics for Prometheus, without a web program."),
     "token": ("token", "The tokens of programs that use the API."),
     "validate": ("validate", "Find all problems of job files, without running their code."),
     "diff": ("diff", "What a change of jobs.d/ means: jobs, keys, next slots."),

@@ -249,6 +249,10 @@ class MemoryReader:
         values = ((name, rows.labels_text(labels), value) for (name, labels), value in self._store.counts.items())
         return [rows.counter(one) for one in sorted(values)]
 
+    def size_bytes(self) -> int:
+        """Return 0: nothing of it is on a disk."""
+        return 0
+
     def job_counters(self) -> dict[str, JobCounters]:
         """Return what is counted of each job, by name."""
         return {job: replace(one) for job, one in self._store.job_counts.items()}

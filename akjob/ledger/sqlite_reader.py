@@ -120,6 +120,11 @@ class SqliteReader:
         found = self._select(SELECT_JOB_COUNTERS, (), since=TRANSITIONS_SINCE)
         return {row[0]: rows.job_counters(row[1:]) for row in found}
 
+    def size_bytes(self) -> int:
+        """Return the size of the database and its write-ahead log."""
+        files = (self._path, Path(f"{self._path}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
     def _runs(self, tail: str, values: tuple[Any, ...]) -> list[RunColumns]:
         return [rows.run_columns(row) for row in self._rows("runs", RUN_COLUMNS, tail, values)]
 

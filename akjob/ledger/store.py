@@ -119,5 +119,8 @@ class Reader(Protocol):
     def counters(self) -> list[Counter]:
         """Return all counters, sorted by name and labels."""
 
+    def size_bytes(self) -> int:
+        """Return the size of the ledger on its disk."""
+
     def job_counters(self) -> dict[str, JobCounters]:
         """Return what is counted of each job, by name."""

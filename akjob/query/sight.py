@@ -111,7 +111,11 @@ class Live:
 
     def sight(self, principal: Principal, now_us: int) -> Sight:
         """Return what a principal may know now."""
-        return Sight(principal, replace(self._current(now_us), now_us=now_us), self._reader)
+        return Sight(principal, self.snapshot(now_us), self._reader)
+
+    def snapshot(self, now_us: int) -> Snapshot:
+        """Return all jobs, as they are now."""
+        return replace(self._current(now_us), now_us=now_us)
 
     def _current(self, now_us: int) -> Snapshot:
         with self._lock:

@@ -59,6 +59,8 @@ class Status(Struct, frozen=True, kw_only=True):
     control_groups: Sequence[str] | UnsetType | None = UNSET
     held_back: int | UnsetType = UNSET
     draining: bool | UnsetType = UNSET
+    accounted_until: str | UnsetType = UNSET
+    queued: Mapping[str, int] | UnsetType = UNSET
 
 
 class Degraded(Struct, frozen=True, kw_only=True):

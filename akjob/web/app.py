@@ -1,6 +1,6 @@
 """The application: every route there is, behind the gate."""
 
-from akjob.web import login
+from akjob.web import login, metrics
 from akjob.web.api import table as api
 from akjob.web.gate import Gate
 from akjob.web.pages import table as pages
@@ -14,7 +14,7 @@ _LOGIN = (
     Route(method="GET", path="/readyz", handler=login.ready, needs="nothing"),
 )
 
-ROUTES = (*_LOGIN, *api.ROUTES, *pages.ROUTES)
+ROUTES = (*_LOGIN, *metrics.ROUTES, *api.ROUTES, *pages.ROUTES)
 
 
 def build_app(site: Site) -> Gate:

@@ -1,0 +1,67 @@
+"""What the metrics are made of, gathered in a few questions whatever the number of jobs."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import UNSET, Struct
+
+from akjob.config import Paths
+from akjob.instants import from_text
+from akjob.ledger import Counter, JobCounters, Reader
+from akjob.query.jobs import JobView, Snapshot
+from akjob.query.slots import slots_of
+from akjob.query.status import Status
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """Everything at ``snapshot.now_us``. ``status`` is akjobd's answer, None while it does not answer."""
+
+    snapshot: Snapshot
+    status: Status | None
+    counters: list[Counter]
+    job_counters: Mapping[str, JobCounters]
+    ledger_bytes: int
+    log_bytes: int
+    accounted_us: int
+
+
+def gather(paths: Paths, snapshot: Snapshot, status: Status | None, reader: Reader) -> Facts:
+    """Read from the ledger and the folders what the metrics need besides."""
+    return Facts(
+        snapshot=snapshot,
+        status=status,
+        counters=reader.counters(),
+        job_counters=reader.job_counters(),
+        ledger_bytes=reader.size_bytes(),
+        log_bytes=_folder_bytes(paths.log_dir),
+        accounted_us=_accounted_us(snapshot, status),
+    )
+
+
+def _folder_bytes(folder: Path) -> int:
+    """Return the size of all files in and below a folder; 0 where there is none."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for file in files:
+            try:
+                total += os.lstat(os.path.join(place, file)).st_size
+            except FileNotFoundError:
+                continue  # rotated meanwhile
+    return total
+
+
+def _accounted_us(snapshot: Snapshot, status: Status | None) -> int:
+    """Return the instant before which each slot has a row: as akjobd knows it, else from the watermarks."""
+    if status is not None and status.accounted_until is not UNSET:
+        return from_text(status.accounted_until)
+    upcoming = (_unaccounted_us(job) for job in snapshot.jobs())
+    return min((slot for slot in upcoming if slot is not None), default=snapshot.now_us)
+
+
+def _unaccounted_us(job: JobView) -> int | None:
+    """Return the first slot up to now that has no row."""
+    if job.spec is None or not job.spec.enabled or job.row is None:
+        return None
+    slots = slots_of(job.spec, job.row, from_text(job.row["mark"]), 1)
+    return slots[0] if slots and slots[0] <= job.now_us else None
