@@ -1,4 +1,4 @@
-"""akjobd's own lines on the log stream, in the form that structlog gives those of the jobs.
+"""A daemon's own lines on the log stream, in the form that structlog gives those of the jobs.
 
 structlog itself stays out of akjobd: it would bring in asyncio, a tenth of the time that akjobd takes to start.
 """
@@ -15,12 +15,21 @@ from akjob.log.line.sender import Sender
 
 
 class DaemonLog:
-    """Says what akjobd does. Lines that the collector does not take wait in ``spool``, at once where there is none.
+    """Says what a daemon does. Lines that the collector does not take wait in ``spool``, at once where there is none.
 
-    ``now_us`` is the wall clock, ``monotonic`` the steady one in seconds.
+    ``now_us`` is the wall clock, ``monotonic`` the steady one in seconds; ``source`` names the daemon in each line.
     """
 
-    def __init__(self, address: str, spool: Path, now_us: Callable[[], int], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        address: str,
+        spool: Path,
+        now_us: Callable[[], int],
+        monotonic: Callable[[], float],
+        *,
+        source: str = "akjobd",
+    ) -> None:
+        self._source = source
         self._now_us = now_us
         self._monotonic = monotonic
         old = _left_over(spool)
@@ -32,7 +41,7 @@ class DaemonLog:
 
     def say(self, level: str, event: str, **fields: Any) -> None:
         """Put one line on the stream; ``level`` is one of debug, info, warning, error, critical."""
-        line = head.fields(self._now_us() * 1000, level, event, "akjobd") | fields
+        line = head.fields(self._now_us() * 1000, level, event, self._source) | fields
         self.sender.put(msgspec.json.encode(line, enc_hook=str) + b"\n", 1, self._monotonic())
 
     def close(self) -> None:

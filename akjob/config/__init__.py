@@ -102,6 +102,11 @@ class Paths(Struct, frozen=True, dict=True):
         return self.root / "var" / "web.db"
 
     @cached_property
+    def notify_db(self) -> Path:
+        """The outbox of akjob-notify."""
+        return self.root / "var" / "notify.db"
+
+    @cached_property
     def control_socket(self) -> Path:
         """Where akjobd answers the commands."""
         return self.root / "var" / "run" / "akjobd.sock"

@@ -1,0 +1,221 @@
+"""What a message says about a job: gathered from the ledger, the definition and the log when the message is made."""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+from akjob.config import Config, Paths
+from akjob.config.secrets import SecretFile
+from akjob.errors import AkjobError
+from akjob.instants import from_text
+from akjob.ledger import Reader
+from akjob.log.reading import read as log
+from akjob.log.reading.render import is_output
+from akjob.notify.model import Note
+from akjob.notify.redact import Redactor
+from akjob.notify.text import Told
+from akjob.notify.transports import DeliveryError, secret
+from akjob.query.slots import slots_of
+from akjob.schedule import jitter_us
+from akjob.spec import load_definition
+from akjob.spec.model import JobSpec, Notify
+
+USUAL_RUNS = 10
+"""From so many runs on it is known how long a job usually takes."""
+_LAST_RUNS = 100
+_USUAL_TIMES = 3
+_LINE = 500
+_MORE_LINES = 50  # read besides those shown, so that a secret of several lines is whole when it is replaced
+
+
+class Facts:
+    """Answers about jobs, from the last good definitions that the ledger keeps. Each is read once, until it changes."""
+
+    def __init__(self, paths: Paths, config: Config, reader: Reader) -> None:
+        self._paths = paths
+        self._reader = reader
+        self.reconfigure(config)
+
+    def reconfigure(self, config: Config) -> None:
+        """Answer by other settings from now on."""
+        self._config = config
+        self._specs: dict[str, JobSpec | None] = {}
+        self._default = _default_notify(config)
+
+    def forget(self, job: str) -> None:
+        """Read a job's definition again when it is asked for next: it has changed."""
+        self._specs.pop(job, None)
+
+    def spec(self, job: str) -> JobSpec | None:
+        """Return the last good version of a job; None if there is none, or it cannot be read any more."""
+        if job not in self._specs:
+            row = self._reader.job(job)
+            self._specs[job] = None
+            if row is not None and row["definition"]:
+                with suppress(AkjobError):  # written by another version: its messages follow the root's settings
+                    self._specs[job] = load_definition(job, row["file"], row["definition"])
+        return self._specs[job]
+
+    def notify(self, job: str) -> Notify:
+        """Return who is told what about a job: of one that never was good, what the settings say."""
+        spec = self.spec(job)
+        return self._default if spec is None else spec.notify
+
+    def jitter_us(self, job: str) -> int:
+        """Return how much after its slots a job starts."""
+        spec = self.spec(job)
+        return 0 if spec is None else jitter_us(spec.schedule, job)
+
+    def usual_us(self, job: str) -> int | None:
+        """Return three times the 95th percentile of the job's last runs; None until there are ten."""
+        rows = self._reader.history(job, _LAST_RUNS, "succeeded")
+        took = sorted(
+            from_text(row["ended_at"]) - from_text(row["started_at"])
+            for row in rows
+            if row["ended_at"] is not None and row["started_at"] is not None
+        )
+        if len(took) < USUAL_RUNS:
+            return None
+        return _USUAL_TIMES * took[min(len(took) - 1, round(0.95 * (len(took) - 1)))]
+
+    def told(self, note: Note) -> Told:
+        """Return all that a message says about a note."""
+        spec, notify = self.spec(note.job), self.notify(note.job)
+        row = None if note.run is None else self._reader.find_run(note.run)
+        good = next(iter(self._reader.history(note.job, 1, "succeeded")), None)
+        redact = Redactor(self._secrets(spec))
+        told = Told(
+            kind=note.kind,
+            at_us=note.at_us,
+            job=note.job,
+            timezone="UTC" if spec is None else spec.schedule.zone,
+            run=note.run,
+            slot_us=note.slot_us,
+            reason=None if note.message is None else redact(note.message),
+            failures=note.failures,
+            count=note.count,
+            incident=note.incident,
+            owner=None if spec is None else spec.owner,
+            runbook=None if spec is None else spec.runbook,
+            next_us=None if spec is None or not spec.enabled else self._next_us(spec, note.at_us),
+            since_us=note.since_us,
+            made_up=note.made_up,
+            again=note.again,
+            common=() if note.message is None else (redact(note.message),),
+        )
+        return told if row is None else self._with_run(told, row, good, spec, notify.lines, redact)
+
+    def _with_run(  # noqa: PLR0913, PLR0917 - what a run's part of the message is made of
+        self,
+        told: Told,
+        row: Any,
+        good: Any,
+        spec: JobSpec | None,
+        lines: int,
+        redact: Redactor,
+    ) -> Told:
+        from msgspec.structs import replace  # noqa: PLC0415 - as msgspec itself does
+
+        changed = _changes(row, good)
+        error = None if row["error"] is None else redact(row["error"])
+        new_commit = f"since commit {row['git_commit'][:12]}" if _moved(row, good, "git_commit") else None
+        lock = None if spec is None or spec.run.lock is None else f"lock {spec.run.lock}"
+        common = (new_commit, None if error is None else error.splitlines()[0], lock)
+        fails = told.kind in {"failed", "timed_out", "lost", "long"}
+        return replace(
+            told,
+            state=row["state"],
+            reason=told.reason if row["reason"] is None else redact(row["reason"]),
+            exit_code=row["exit_code"],
+            error=error,
+            attempt=row["attempt"],
+            git_commit=row["git_commit"],
+            last_success_us=None if good is None else from_text(good["ended_at"]),
+            changed=changed,
+            url=self._url(row["id"]),
+            output=tuple(self._output(row["id"], lines, redact)) if lines and fails else (),
+            common=(*told.common, *(one for one in common if one is not None)),
+        )
+
+    def _next_us(self, spec: JobSpec, after_us: int) -> int | None:
+        slots = slots_of(spec, self._reader.job(spec.name), after_us, 1)
+        return slots[0] if slots else None
+
+    def _url(self, run: str) -> str | None:
+        web = self._config.web
+        if web.public_url:
+            return f"{web.public_url}/runs/{run}"
+        address = next((one for one in web.listen if not one.path), None)
+        return None if address is None or not web.enabled else f"http://{address}/runs/{run}"
+
+    def output(self, job: str, run: str, lines: int) -> list[str]:
+        """Return the last lines of a run's output, without the job's secrets."""
+        return self._output(run, lines, Redactor(self._secrets(self.spec(job)))) if lines else []
+
+    def _output(self, run: str, lines: int, redact: Redactor) -> list[str]:
+        """Return the last lines of a run's output, without secrets, each cut to a readable length."""
+        try:
+            found = log.last(self._paths, lines + _MORE_LINES, run=run)
+        except (OSError, ValueError):
+            return []
+        text = redact("\n".join(str(line.get("line", "")) for line in found if is_output(line)))
+        return [line if len(line) <= _LINE else line[:_LINE] + "…" for line in text.splitlines()[-lines:]]
+
+    def _secrets(self, spec: JobSpec | None) -> Iterable[str]:
+        """Yield every secret that a message about a job could hold: the job's own, and those of the channels."""
+        files = [one for channel in self._config.channels.values() for one in channel.secrets()]
+        if spec is not None:
+            files += [value for value in spec.run.env.values() if isinstance(value, SecretFile)]
+            if spec.notify.ping is not None and isinstance(spec.notify.ping.url, SecretFile):
+                files.append(spec.notify.ping.url)
+            yield from _variables(spec, self._paths)
+        for file in files:
+            try:
+                yield secret(file, self._paths.root)
+            except DeliveryError:
+                continue  # a file that cannot be read gave the run no secret either
+
+    def channel_secrets(self) -> list[str]:
+        """Return the channels' own secrets."""
+        return list(self._secrets(None))
+
+
+def _variables(spec: JobSpec, paths: Paths) -> Iterable[str]:
+    """Yield the values of the job's ``env_file``."""
+    from akjob.run.child import RefusedError, read_env_file  # noqa: PLC0415 - only for jobs that have one
+
+    for path in env_files(spec):
+        try:
+            yield from read_env_file(os.path.join(paths.root, path)).values()
+        except (RefusedError, OSError):
+            continue
+
+
+def env_files(spec: JobSpec) -> tuple[str, ...]:
+    """Return the paths of a job's ``env_file``."""
+    return tuple(one.file for one in spec.run.env_files)
+
+
+def _default_notify(config: Config) -> Notify:
+    """Return the ``[notify]`` of the settings, as a job has it that says nothing itself."""
+    from akjob.spec.parse import parse_job  # noqa: PLC0415 - the parser is loaded for the first job anyway
+
+    spec = parse_job("x", "jobs.d/x.toml", 'command = "true"', config=config, resolve=False).spec
+    return Notify() if spec is None else spec.notify
+
+
+def _moved(row: Any, good: Any, column: str) -> bool:
+    return good is not None and row[column] is not None and good[column] != row[column]
+
+
+def _changes(row: Any, good: Any) -> tuple[str, ...]:
+    """Return what is another than at the last success."""
+    found = []
+    if _moved(row, good, "definition_sha256"):
+        found.append("the definition")
+    if _moved(row, good, "git_commit"):
+        before = good["git_commit"] or "no commit"
+        found.append(f"the commit: {before[:12]} to {row['git_commit'][:12]}")
+    return tuple(islice(found, 2))

@@ -1,0 +1,164 @@
+"""``akjob-notify``: reads the transitions, keeps the outbox, has messages delivered. akjobd knows nothing of it."""
+
+import os
+import selectors
+import signal
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from akjob import ledger, program
+from akjob.config import Config, Paths, load_config, socket_address
+from akjob.daemon_log import DaemonLog
+from akjob.instants import SECOND
+from akjob.notify.inotify import Inotify
+from akjob.program import Program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from akjob.notify.heart import Heart
+    from akjob.notify.post_office import PostOffice
+
+GATHER_S = 0.2
+"""Transitions are read so long after the ledger was written: a burst is one reading."""
+_ASLEEP_S = 30.0  # as often at the most is looked for a first channel or ping while there is none
+_TURN_US = 60 * SECOND
+_GOODBYE_S = 0.5
+
+
+def now_us() -> int:
+    """Read the wall clock."""
+    return time.time_ns() // 1000
+
+
+def main() -> NoReturn:
+    """Run akjob-notify of the root that ``--root``, ``$AKJOB_ROOT`` or the working folder names."""
+    program.run("akjob-notify", lambda frame: Notifier(frame).run)
+
+
+class Notifier:
+    """The loop: it sleeps until the ledger or the settings are written, a child answers, or something is due."""
+
+    def __init__(self, frame: Program) -> None:
+        self._frame = frame
+        self._paths: Paths = frame.paths
+        self._config: Config = frame.config
+        self._selector = selectors.DefaultSelector()
+        self._wakeup_out, self._wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._stopping = False
+        self._wal = Path(f"{self._paths.db}-wal")
+        self._inotify = Inotify((self._wal, self._paths.config_file))
+        self._reader = ledger.open_reader(self._paths.ledger_url)
+        self._office: PostOffice | None = None
+        self._heart: Heart | None = None
+        self._read_at: float | None = time.monotonic()
+        self._log = DaemonLog(
+            socket_address(self._paths.collector_socket),
+            self._paths.run_dir / "akjob-notify.spool",
+            now_us,
+            time.monotonic,
+            source="notify",
+        )
+
+    def run(self) -> None:
+        """Work until SIGTERM."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+        self._selector.register(self._wakeup_out, selectors.EVENT_READ, self._drain)
+        self._selector.register(self._inotify, selectors.EVENT_READ, self._written)
+        while not self._stopping:
+            self._turn()
+            for key, _ in self._selector.select(self._patience_s()):
+                key.data()
+        self._leave()
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _drain(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._wakeup_out, 4096)
+
+    def _written(self) -> None:
+        changed = self._inotify.changed()
+        if self._paths.config_file in changed:
+            self._reconfigure()
+        if changed and self._read_at is None:
+            self._read_at = time.monotonic() + (_ASLEEP_S if self._office is None else GATHER_S)
+
+    def _reconfigure(self) -> None:
+        self._config, _ = load_config(self._paths.config_file)
+        if self._office is not None:
+            self._office.reconfigure(self._config)
+        self._heart = None
+        self._read_at = time.monotonic()
+
+    def _turn(self) -> None:
+        steady, now = time.monotonic(), now_us()
+        if self._office is None and self._read_at is not None and steady >= self._read_at:
+            self._read_at = None
+            self._open_where_wanted()
+        if self._office is not None:
+            if self._read_at is not None and steady >= self._read_at:
+                self._read_at = None if self._office.read(now) else steady
+            self._office.work(now, steady)
+        self._beat(steady)
+        self._log.sender.step(steady)
+
+    def _open_where_wanted(self) -> None:
+        """Begin to work once there is a channel or a ping; what went before is nobody's news."""
+        if not (self._config.channels or self._config.notify_defaults or self._pings()):
+            return
+        from akjob.notify.post_office import PostOffice  # noqa: PLC0415 - a root without channels need not load it
+
+        self._office = PostOffice(
+            self._paths,
+            self._config,
+            self._reader,
+            self._selector,
+            host=socket.gethostname(),
+            say=self._log.say,
+        )
+        self._read_at = time.monotonic()
+
+    def _pings(self) -> bool:
+        return any("\nping = " in row["definition"] for row in self._reader.jobs().values())
+
+    def _beat(self, steady: float) -> None:
+        if self._config.heartbeat is None:
+            return
+        if self._heart is None:
+            from akjob.notify.heart import Heart  # noqa: PLC0415 - as above
+
+            self._heart = Heart(self._paths, self._config.heartbeat, self._log.say)
+        self._heart.beat(steady, now_us())
+
+    def _patience_s(self) -> float | None:
+        """Return how long there is nothing to do; None: until something happens."""
+        steady, now = time.monotonic(), now_us()
+        times = [self._log.sender.deadline(steady), self._read_at]
+        if self._office is not None:
+            times.append(self._office.deadline(steady))
+            wake_us = self._office.wake_us
+            # The wall clock may be set meanwhile: nothing is slept over by more than a minute.
+            times.append(None if wake_us is None else steady + min(wake_us - now, _TURN_US) / 1e6)
+        if self._heart is not None:
+            times.append(self._heart.due)
+        due = min((at for at in times if at is not None), default=None)
+        return None if due is None else max(0.0, due - steady)
+
+    def _leave(self) -> None:
+        """End within half a second. A message under way is tried again, with the same id, by the next one."""
+        if self._office is not None:
+            self._office.close()
+        if self._heart is not None:
+            self._heart.close()
+        end = time.monotonic() + _GOODBYE_S
+        while not self._log.sender.idle and time.monotonic() < end:
+            self._log.sender.step(time.monotonic())
+            self._selector.select(0.01)
+        with suppress(OSError):
+            self._log.close()
