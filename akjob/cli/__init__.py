@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "history": ("history", "The ledger: every slot that ran, was skipped or was missed."),
     "why": ("why", "Why a job ran, or did not, or will: one answer for any instant."),
     "logs": ("logs", "The log of a job, of a run or of everything."),
+    "notify": ("notify", "Messages: test channels, list, acknowledge, explain, simulate."),
     "run": ("run", "Run a job now and follow its output."),
     "stop": ("stop", "End a run, or all runs of a job."),
     "pause": ("pause", "Let a job's slots pass by until it is resumed."),

@@ -18,6 +18,7 @@ from akjob.ledger.model import (
     JobRow,
     Occurrence,
     OpenRun,
+    Outcome,
     RunRow,
     Transition,
     Wait,
@@ -210,6 +211,13 @@ class MemoryReader:
         row = self._store.runs.get(run)
         return None if row is None else _columns(row)
 
+    def outcomes(self, from_id: str) -> list[Outcome]:
+        """Return what ended of the jobs that had any trouble, by the time of their ends; see the protocol."""
+        ended = [row for row in self._store.runs.values() if row.id >= from_id and row.ended_us is not None]
+        troubled = {row.job for row in ended if row.state != "succeeded" or (row.ended_us or 0) - row.slot_us >= SECOND}
+        found = [_outcome(row) for row in ended if row.job in troubled]
+        return sorted(found, key=lambda one: (one.ended_at, one.id))
+
     def open_runs(self) -> list[RunColumns]:
         """Return the rows that are queued or running, oldest first."""
         return [_columns(self._store.open[run]) for run in sorted(self._store.open)]
@@ -273,3 +281,17 @@ def _by_id(row: RunRow) -> str:
 
 def _by_slot(row: RunRow) -> tuple[int, int]:
     return row.slot_us, row.attempt
+
+
+def _outcome(row: RunRow) -> Outcome:
+    return Outcome(
+        row.id,
+        row.job,
+        to_text(row.slot_us),
+        row.attempt,
+        row.trigger,
+        row.state,
+        row.count,
+        None if row.started_us is None else to_text(row.started_us),
+        to_text(row.ended_us or 0),
+    )

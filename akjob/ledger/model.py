@@ -189,6 +189,20 @@ class Transition(Struct, frozen=True, kw_only=True):
     seq: int = 0
 
 
+class Outcome(Struct, frozen=True, gc=False, array_like=True):
+    """How a run or a stretch of slots ended, for whoever goes through many. Instants are UTC text."""
+
+    id: str
+    job: str
+    slot: str
+    attempt: int
+    trigger: Trigger
+    state: State
+    count: int
+    started_at: str | None
+    ended_at: str
+
+
 class Counter(Struct, frozen=True):
     """One counter of the ledger and its value since the ledger was made."""
 

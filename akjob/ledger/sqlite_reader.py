@@ -11,10 +11,11 @@ from akjob.ledger import rows
 from akjob.ledger.asking import SAMPLE, check_state, only_run
 from akjob.ledger.columns import JOB_COLUMNS, RUN_COLUMNS, JobColumns, RunColumns
 from akjob.ledger.migrate import check_version
-from akjob.ledger.model import Counter, JobCounters, Transition
+from akjob.ledger.model import Counter, JobCounters, Outcome, Transition
 from akjob.ledger.sqlite_store import BUSY_MS, translated
 from akjob.ledger.statements import (
     OPEN,
+    OUTCOMES,
     SELECT_COUNTERS,
     SELECT_DURATIONS,
     SELECT_JOB_COUNTERS,
@@ -75,6 +76,10 @@ class SqliteReader:
         """Return the row with exactly this id, or None."""
         found = self._runs(" WHERE id = ?", (run,))
         return found[0] if found else None
+
+    def outcomes(self, from_id: str) -> list[Outcome]:
+        """Return what ended of the jobs that had any trouble, by the time of their ends; see the protocol."""
+        return [Outcome(*row) for row in self._select(OUTCOMES, (from_id, from_id))]
 
     def open_runs(self) -> list[RunColumns]:
         """Return the rows that are queued or running, oldest first."""

@@ -11,6 +11,18 @@ TRANSITIONS_SINCE = 3
 _CHANGING_JOB_COLUMNS = JOB_COLUMNS[1:11]  # those before first_loaded_at change as the job runs
 
 
+# julianday() counts days: a second is 1/86400 of one. The subquery walks the ids once, in the order of the table.
+OUTCOMES = """
+SELECT id, job, slot, attempt, "trigger", state, "count", started_at, ended_at FROM runs
+WHERE id >= ? AND ended_at IS NOT NULL AND job IN (
+    SELECT DISTINCT job FROM runs WHERE id >= ? AND ended_at IS NOT NULL AND (
+        state != 'succeeded'
+        OR julianday(ended_at) - julianday(slot) >= 1.0 / 86400
+    )
+) ORDER BY ended_at, id
+"""
+
+
 def _quoted(columns: Iterable[str]) -> str:
     """Return a list of columns; `trigger`, `count` and `by` are words of SQL's."""
     return ", ".join(f'"{column}"' for column in columns)

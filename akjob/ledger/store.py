@@ -5,7 +5,7 @@ from typing import Protocol
 
 from akjob.errors import AkjobError
 from akjob.ledger.columns import JobColumns, RunColumns
-from akjob.ledger.model import Committed, Counter, JobCounters, JobRow, Occurrence, OpenRun, Transition, Writes
+from akjob.ledger.model import Committed, Counter, JobCounters, JobRow, Occurrence, OpenRun, Outcome, Transition, Writes
 
 
 class LedgerBusyError(AkjobError):
@@ -94,6 +94,12 @@ class Reader(Protocol):
 
     def find_run(self, run: str) -> RunColumns | None:
         """Return the row with exactly this id, or None."""
+
+    def outcomes(self, from_id: str) -> list[Outcome]:
+        """Return what ended of the jobs that had any trouble, by the time of their ends, as far as ids reach back.
+
+        Trouble is an exception, a start a second and more after its slot, or a run of a second and more.
+        """
 
     def open_runs(self) -> list[RunColumns]:
         """Return the rows that are queued or running, oldest first."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from akjob.config import Config
 from akjob.config.notify import Quiet
 from akjob.instants import HOUR, SECOND, from_datetime, to_datetime
 from akjob.schedule.zones import get_zone
@@ -34,6 +35,14 @@ class Pace(Struct, frozen=True, kw_only=True):
     quiet: Quiet | None = None
     timezone: str = "UTC"
     max_an_hour: int = 60
+
+
+def paces_of(config: Config) -> dict[str, Pace]:
+    """Return how each channel wants to be sent to."""
+    return {
+        name: Pace(quiet=channel.quiet, timezone=config.timezone, max_an_hour=channel.max_an_hour)
+        for name, channel in config.channels.items()
+    }
 
 
 class Parcel(Struct, kw_only=True):

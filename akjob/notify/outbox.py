@@ -55,6 +55,20 @@ class Delivery(Struct, frozen=True, kw_only=True):
     error: str | None
     payload: dict[str, Any] | None
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys of ``akjob notify list --json``."""
+        return {
+            "id": self.id,
+            "at": self.opened_at,
+            "channel": self.channel,
+            "kind": self.kind,
+            "jobs": self.jobs,
+            "state": self.state,
+            "attempts": self.attempts,
+            "error": self.error,
+            "incident": self.incident,
+        }
+
 
 class Outbox:
     """The one writer beside the commands' acknowledgements. Raises AkjobError where the file cannot be used."""
@@ -74,10 +88,13 @@ class Outbox:
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
-        version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        for number, text in _migrations():
-            if number > version:
-                self._connection.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {number};\nCOMMIT;")
+        with self.commit():  # a command may open the file in the same moment
+            version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            for number, statements in _migrations():
+                if number > version:
+                    for statement in statements:
+                        self._connection.execute(statement)
+                    self._connection.execute(f"PRAGMA user_version = {number}")
 
     def close(self) -> None:
         """Close the file."""
@@ -307,6 +324,12 @@ class Outbox:
         )
         return delivery
 
+    def reserve(self, channel: str, kind: str, payload: dict[str, Any], now_us: int) -> Delivery:
+        """Put a finished message in that its caller sends itself, at once; where that never ends it is dead."""
+        delivery = self.post(channel, kind, [], payload, now_us)
+        self._connection.execute("UPDATE deliveries SET state = 'dead' WHERE id = ?", (delivery,))
+        return self._select("id = ?", delivery)[0]
+
     # -- sending -------------------------------------------------------------------------------------------------------
 
     def due(self, now_us: int) -> list[Delivery]:
@@ -397,10 +420,20 @@ def _delivery(row: Iterable[Any]) -> Delivery:
     return Delivery(**values)
 
 
-def _migrations() -> list[tuple[int, str]]:
+def _migrations() -> list[tuple[int, list[str]]]:
+    """Return the number and the statements of each migration; sqlite3's own executescript would commit first."""
     folder = files("akjob.notify") / "migrations"
     found = [(int(entry.name.split("_")[0]), entry.read_text(encoding="utf-8")) for entry in folder.iterdir()]
-    return sorted(found)
+    return [(number, list(_statements(text))) for number, text in sorted(found)]
+
+
+def _statements(text: str) -> Iterator[str]:
+    statement = ""
+    for line in text.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _text(instant_us: int | None) -> str | None:

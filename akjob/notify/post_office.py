@@ -12,13 +12,13 @@ from akjob.instants import from_text
 from akjob.ledger import Reader, Transition
 from akjob.notify.children import BATCH, Child, Result
 from akjob.notify.facts import Facts
-from akjob.notify.gathering import Pace
+from akjob.notify.gathering import paces_of
 from akjob.notify.model import FAILURES, Incident, Note
 from akjob.notify.outbox import FALLBACK_AFTER, PING, Delivery, Outbox
 from akjob.notify.policy import Policy
 from akjob.notify.redact import Redactor
 from akjob.notify.sending import Order
-from akjob.notify.text import Origin, Told, payload
+from akjob.notify.text import Origin, payload
 from akjob.notify.transports import Message
 from akjob.spec.model import Ping
 
@@ -133,23 +133,13 @@ class PostOffice:
         if wake_us is None or wake_us > now_us:
             return
         with self._outbox.commit():
-            for delivery in self._outbox.ripe(self._paces(), now_us):
+            for delivery in self._outbox.ripe(paces_of(self._config), now_us):
                 notes = self._outbox.notes(delivery.id)
-                told = [self._told(note) for note in notes[:_DETAILED]]
+                told = [self._facts.told(note) for note in notes[:_DETAILED]]
                 message = payload(delivery.id, delivery.kind, now_us, self._origin, told)
                 redact = Redactor(self._facts.channel_secrets())
                 message |= {"subject": redact(message["subject"]), "text": redact(message["text"])}
                 self._outbox.seal(delivery.id, message, now_us)
-
-    def _told(self, note: Note) -> Told:
-        return self._facts.told(note)
-
-    def _paces(self) -> dict[str, Pace]:
-        zone = self._config.timezone
-        return {
-            name: Pace(quiet=channel.quiet, timezone=zone, max_an_hour=channel.max_an_hour)
-            for name, channel in self._config.channels.items()
-        }
 
     # -- from messages to the other side -------------------------------------------------------------------------------
 

@@ -19,6 +19,12 @@ def is_run_id(text: str) -> bool:
     return len(text) == _LENGTH and all(sign in _ALPHABET for sign in text)
 
 
+def first_id(at_us: int) -> str:
+    """Return what no id is smaller than that was made at an instant or later."""
+    number = at_us // 1000 << _CHANCE_BITS
+    return "".join([_ALPHABET[number >> shift & 31] for shift in range(75, -5, -5)])
+
+
 class RunIds:
     """Makes the ids of one process; called with an instant in microseconds."""
 

@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 from akjob.config.notify import Channel
 from akjob.notify.transports import TRY_S, DeliveryError, Message
+from akjob.processes import die_with_parent
 
 
 def send(channel: Channel, message: Message, root: Path) -> None:
@@ -21,6 +23,7 @@ def send(channel: Channel, message: Message, root: Path) -> None:
             env=os.environ | {"AKJOB_DELIVERY": message.id, "AKJOB_ROOT": str(root)},
             timeout=TRY_S,
             check=False,
+            preexec_fn=lambda: die_with_parent(signal.SIGKILL),
         )
     except subprocess.TimeoutExpired:
         raise DeliveryError(f"{argv[0]} did not end within {TRY_S:.0f} s") from None

@@ -1,0 +1,106 @@
+"""What would have been told: the ledger's rows through today's settings. Nothing is sent."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from akjob.config import Config
+from akjob.instants import from_text, to_text
+from akjob.ledger import Detail, Outcome, Transition
+from akjob.notify.facts import Facts
+from akjob.notify.gathering import GATHER_US, Pace, Parcel, paces_of, ripen
+from akjob.notify.model import FAILURES, Note
+from akjob.notify.policy import Policy
+
+
+class Sent(Struct, frozen=True, kw_only=True):
+    """One message: when it goes out (UTC text), to which channel, of what kind, about which jobs."""
+
+    at: str
+    channel: str
+    kind: str
+    jobs: tuple[str, ...]
+
+
+def replay(outcomes: Sequence[Outcome], facts: Facts, config: Config, until_us: int) -> list[Sent]:
+    """Return the messages that these ends would have led to, in order."""
+    policy = Policy(rules=facts.notify, jitter_us=facts.jitter_us, usual_us=facts.usual_us)
+    desk = _Desk(paces_of(config))
+    for change in transitions(outcomes):
+        while policy.wake_us is not None and policy.wake_us <= change.at_us:
+            desk.add(policy.tick(policy.wake_us), facts)
+        policy.take((change,))
+        desk.add(policy.tick(change.at_us), facts)
+    while policy.wake_us is not None and policy.wake_us <= until_us:
+        desk.add(policy.tick(policy.wake_us), facts)
+    desk.close()
+    return sorted(desk.sent, key=lambda one: (one.at, one.channel))
+
+
+def transitions(outcomes: Sequence[Outcome]) -> list[Transition]:
+    """Return the starts and ends that rows stand for, in the order of time."""
+    attempts: dict[tuple[str, str], int] = {}
+    for one in outcomes:
+        key = (one.job, one.slot)
+        attempts[key] = max(one.attempt, attempts.get(key, 0))
+    changes = []
+    for one in outcomes:
+        retried = one.state in FAILURES and one.attempt < attempts[one.job, one.slot]
+        if one.started_at is not None:
+            started_us = from_text(one.started_at)
+            trigger = Detail(trigger=one.trigger)
+            changes.append(_change(one, "queued", min(from_text(one.slot), started_us), trigger))
+            changes.append(_change(one, "running", started_us, trigger))
+        end = Detail(trigger=one.trigger, count=one.count, retried=retried)
+        changes.append(_change(one, one.state, from_text(one.ended_at), end))
+    return sorted(changes, key=lambda change: change.at_us)
+
+
+def _change(one: Outcome, state: Any, at_us: int, detail: Detail) -> Transition:
+    return Transition(
+        at_us=at_us,
+        kind="run",
+        to_state=state,
+        job=one.job,
+        run=one.id,
+        slot_us=from_text(one.slot),
+        attempt=one.attempt,
+        detail=detail,
+    )
+
+
+class _Desk:
+    """The parcels of all channels, filled and sealed on the clock of the replay."""
+
+    def __init__(self, paces: Mapping[str, Pace]) -> None:
+        self._paces = paces
+        self._open: dict[str, tuple[Parcel, list[Note]]] = {}
+        self._sealed_us: dict[str, list[int]] = {}
+        self.sent: list[Sent] = []
+
+    def add(self, notes: Sequence[Note], facts: Facts) -> None:
+        for note in notes:
+            for channel in facts.notify(note.job).channels:
+                self._seal(channel, note.at_us)
+                parcel = Parcel(id="", channel=channel, opened_us=note.at_us, due_us=note.at_us + GATHER_US)
+                self._open.setdefault(channel, (parcel, []))[1].append(note)
+
+    def close(self) -> None:
+        """Send what is still open when its time comes."""
+        for channel in list(self._open):
+            while channel in self._open:
+                self._seal(channel, self._open[channel][0].due_us)
+
+    def _seal(self, channel: str, now_us: int) -> None:
+        while channel in self._open and self._open[channel][0].due_us <= now_us:
+            parcel, notes = self._open[channel]
+            at_us, sealed = parcel.due_us, self._sealed_us.setdefault(channel, [])
+            if not ripen(parcel, self._paces.get(channel, Pace()), sealed[-1000:], at_us):
+                continue
+            del self._open[channel]
+            sealed.append(at_us)
+            kinds = {note.kind for note in notes}
+            jobs = tuple(dict.fromkeys(note.job for note in notes))
+            kind = kinds.pop() if len(kinds) == 1 else "several"
+            self.sent.append(Sent(at=to_text(at_us), channel=channel, kind=kind, jobs=jobs))
