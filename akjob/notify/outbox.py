@@ -383,7 +383,7 @@ class Outbox:
 
     def deliveries(self, limit: int = 100) -> list[Delivery]:
         """Return the newest deliveries, newest first."""
-        return self._select("1 ORDER BY opened_at DESC LIMIT ?", limit, order="")
+        return self._select("1 ORDER BY opened_at DESC, rowid DESC LIMIT ?", limit, order="")
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Return how many messages each channel was sent, and how many are dead, by (channel, result)."""
@@ -405,7 +405,7 @@ class Outbox:
             self._connection.execute("DELETE FROM incidents WHERE closed_at < ?", (before,))
             self._connection.execute("DELETE FROM threads WHERE incident NOT IN (SELECT number FROM incidents)")
 
-    def _select(self, where: str, value: object, order: str = " ORDER BY opened_at, id") -> list[Delivery]:
+    def _select(self, where: str, value: object, order: str = " ORDER BY opened_at, rowid") -> list[Delivery]:
         rows = self._connection.execute(
             f"SELECT {', '.join(Delivery.__struct_fields__)} FROM deliveries WHERE {where}{order}",  # noqa: S608 - ours
             (value,),
