@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -25,6 +25,9 @@ from akjob.errors import AkjobError, Problem
 from akjob.toml.faults import Faults, dotted
 from akjob.toml.read import read_table
 from akjob.units import parse_size
+
+if TYPE_CHECKING:
+    from akjob.schedule.calendars import Calendars
 
 _DAY_US = 86_400_000_000
 DEFAULTS = "_defaults.toml"
@@ -204,7 +207,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """What ``etc/akjob.toml`` says, complete with all defaults.
 
     ``run_defaults`` and ``notify_defaults`` are the tables ``[run]`` and ``[notify]`` as written; they and ``timezone``
-    are the outermost defaults of all jobs, and are checked with them. ``text`` is the file's text, for positions.
+    are the outermost defaults of all jobs, and are checked with them. ``calendars`` is None where there is no table
+    ``[calendars]``. ``text`` is the file's text, for positions.
     """
 
     timezone: str = "UTC"
@@ -219,6 +223,7 @@ class Config(Struct, frozen=True, kw_only=True):
     channels: Mapping[str, Channel] = {}
     heartbeat: Heartbeat | None = None
     notify_defaults: Mapping[str, Any] = {}
+    calendars: "Calendars | None" = None
     run_defaults: Mapping[str, Any] = {}
     file: str = "etc/akjob.toml"
     text: str = ""
@@ -251,7 +256,17 @@ def load_config(path: Path) -> tuple[Config, list[Problem]]:
     for name, table_type in table_types.items():
         if name in found:
             found[name] = table_type(**found[name])
-    return Config(file=file, text=text, **found), list(out.problems(file, text))
+    of_files: tuple[Problem, ...] = ()
+    if "calendars" in found:
+        found["calendars"] = calendars = _load_calendars(found["calendars"], path.parent.parent, out)
+        of_files = calendars.problems
+    return Config(file=file, text=text, **found), [*out.problems(file, text), *of_files]
+
+
+def _load_calendars(tables: Any, root: Path, out: Faults) -> "Calendars":
+    from akjob.schedule.calendars import load_calendars  # noqa: PLC0415 - the collector needs nothing of schedules
+
+    return load_calendars(tables, root, out)
 
 
 def _size(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
@@ -325,5 +340,6 @@ _TOP: Mapping[str, tuple[str, Reader]] = {
     "channels": ("channels", read_channels),
     "heartbeat": ("heartbeat", read_heartbeat),
     "notify": ("notify_defaults", _table),
+    "calendars": ("calendars", lambda value, _path, _out: value),
     "run": ("run_defaults", _table),
 }

@@ -29,7 +29,11 @@ _DIGITS = 9
 
 
 class CronError(ValueError):
-    """What is wrong with a cron expression, and what could stand there."""
+    """What is wrong with a cron expression, and what could stand there. ``hint``: what to write, if that is known."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class CronPlan(NamedTuple):
@@ -45,6 +49,13 @@ class _Field(NamedTuple):
     low: int
     high: int
     names: dict[str, int]
+    unit: str = ""
+    restarts: str = ""
+
+    @property
+    def span(self) -> int:
+        """Return how many different values there are; in the weekday 0 and 7 are one."""
+        return self.high if self is _WEEKDAY else self.high - self.low + 1
 
 
 class _Values(NamedTuple):
@@ -56,12 +67,12 @@ class _Values(NamedTuple):
     nth: frozenset[tuple[int, int]] = frozenset()
 
 
-_SECOND = _Field("second", 0, 59, {})
-_MINUTE = _Field("minute", 0, 59, {})
-_HOUR = _Field("hour", 0, 23, {})
-_DAY = _Field("day of month", 1, 31, {})
-_MONTH = _Field("month", 1, 12, _MONTHS)
-_WEEKDAY = _Field("weekday", 0, 7, _WEEKDAYS)
+_SECOND = _Field("second", 0, 59, {}, "s", "each minute")
+_MINUTE = _Field("minute", 0, 59, {}, "m", "each hour")
+_HOUR = _Field("hour", 0, 23, {}, "h", "each day")
+_DAY = _Field("day of month", 1, 31, {}, "d", "each month")
+_MONTH = _Field("month", 1, 12, _MONTHS, "", "each year")
+_WEEKDAY = _Field("weekday", 0, 7, _WEEKDAYS, "", "each week")
 _FIELDS = (_SECOND, _MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY)
 
 
@@ -70,12 +81,31 @@ def expand_alias(expression: str) -> str:
     return ALIASES.get(expression.strip().lower(), expression)
 
 
-def check_cron(expression: str) -> str | None:
+def check_cron(expression: str) -> CronError | None:
     """Return what is wrong with an expression, and what would be right; None when it is fine."""
     try:
         parse_cron(expand_alias(expression))
     except CronError as error:
-        return str(error)
+        return error
+    return None
+
+
+def uneven_step(expression: str) -> tuple[str, str] | None:
+    """Return what a step means that does not divide its field, and what to write for even distances; None without one.
+
+    ``*/45`` in the minutes is one: it begins again with each hour.
+    """
+    for field, text in zip(_FIELDS, split_fields(expand_alias(expression)), strict=True):
+        term, slash, step_text = text.partition("/")
+        if not slash or term != "*" or field.span % int(step_text) == 0:
+            continue
+        numbers = sorted(_values(field, text).numbers)
+        shown = ", ".join(map(str, numbers[:3])) + (", …" if len(numbers) > 3 else "")  # noqa: PLR2004 - a few
+        message = f"{text} begins again with {field.restarts}: the {field.name} is {shown}"
+        hint = (
+            f'for even distances write every = "{step_text}{field.unit}"' if field.unit else "keep it if that is meant"
+        )
+        return message, hint
     return None
 
 
@@ -166,9 +196,24 @@ def _stepped(field: _Field, text: str) -> _Values:
     step = int(step_text)
     values = _values(field, term)
     numbers = sorted(values.numbers)
-    if len(numbers) == 1:
-        return _Values(frozenset(range(numbers[0], field.high + 1, step)))
+    single = len(numbers) == 1
+    if single:
+        numbers = list(range(numbers[0], field.high + 1))
+    if numbers and step >= min(len(numbers), field.span) > 1:
+        raise _too_far(field, text, step, numbers[0])
+    if single:
+        return _Values(frozenset(numbers[::step]))
     return values._replace(numbers=frozenset(numbers[::step]))
+
+
+def _too_far(field: _Field, text: str, step: int, only: int) -> CronError:
+    """Say of a step that leaves one value of its field what it cannot mean, and how that is written."""
+    message = f"bad {field.name} {text!r} in the cron expression: the step leaves {only} alone"
+    if field is _MONTH:
+        return CronError(message, f"write monthly = {{ days = [1], at = 00:00:00, every = {step}, from = 2026-01-01 }}")
+    if field is _WEEKDAY:
+        return CronError(message, f"write {only}, or weekly with every and from for each n-th week")
+    return CronError(message, f'write every = "{step}{field.unit}", or {only} if that is meant')
 
 
 def _number(field: _Field, text: str) -> int:

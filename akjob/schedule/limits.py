@@ -11,9 +11,11 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from akjob.schedule.days import ALL_MONTHS, DECEMBER, WEEK, day_rule, month_length
+from akjob.schedule.daysets import DayTable, day_table
 from akjob.schedule.model import Limits
 from akjob.schedule.zones import DAY_S, EPOCH_ORDINAL, Zone, integer_zone
 
+_LONGEST_MONTH = 31
 LAST_DAY = date(9999, 12, 31).toordinal() - EPOCH_ORDINAL
 
 
@@ -31,6 +33,7 @@ class LimitRule:
     __slots__ = (
         "_excepted",
         "_hours",
+        "_only",
         "_rule",
         "any_day",
         "first_day",
@@ -53,13 +56,33 @@ class LimitRule:
         )
         self.first_day = limits.first.toordinal() - EPOCH_ORDINAL if limits.first else None
         self.last_day = limits.last.toordinal() - EPOCH_ORDINAL if limits.last else None
-        self._excepted: dict[int, int] = {}
+        self._only = day_table(limits.only_on) if limits.only_on else None
+        if self._only is not None:
+            self._stay_within(self._only)
+        self._excepted = dict(day_table(limits.not_on).masks) if limits.not_on else {}
         for day in limits.except_dates:
             start = day.toordinal() - day.day + 1 - EPOCH_ORDINAL
             self._excepted[start] = self._excepted.get(start, 0) | 1 << day.day - 1
         self.last_excepted = max(self._excepted, default=-EPOCH_ORDINAL)
         self.any_day = self._rule.everyday and self.first_day is None and self.last_day is None and not self._excepted
         self.trivial = self.any_day and hours is None
+
+    def _stay_within(self, only: DayTable) -> None:
+        """Let no day be searched that lies before or after all of these; with no day at all none is."""
+        first = LAST_DAY if only.first_day is None else only.first_day
+        last = -EPOCH_ORDINAL if only.last_day is None else only.last_day
+        self.first_day = first if self.first_day is None else max(self.first_day, first)
+        self.last_day = last if self.last_day is None else min(self.last_day, last)
+
+    def next_month(self, start: int) -> int:
+        """Return a day at or after the beginning of a month before which ``only_on`` allows nothing.
+
+        Another calendar's day may be up to 28 days off: the month before the one that has a day counts too.
+        """
+        if self._only is None:
+            return start
+        found = self._only.next_start(start - _LONGEST_MONTH)
+        return LAST_DAY if found is None else max(start, found - _LONGEST_MONTH)
 
     def allows(self, second: int) -> bool:
         """Tell whether a run may start in this second."""
@@ -91,6 +114,8 @@ class LimitRule:
             if self.last_day < start:
                 return 0
             mask &= (2 << self.last_day - start) - 1
+        if self._only is not None:
+            mask &= self._only.masks.get(start, 0)
         return mask & ~self._excepted.get(start, 0)
 
     def shifted_month(self, year: int, month: int, start: int, shift: int, *, bare: bool = False) -> int:

@@ -5,6 +5,7 @@ seconds since local midnight (0 to 86399); days of the week count from Monday = 
 """
 
 from datetime import date, datetime
+from typing import Literal
 
 from msgspec import Struct
 
@@ -24,27 +25,61 @@ class Every(Struct, frozen=True, gc=False, omit_defaults=True):
     anchor: Moment
 
 
+class DaySet(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A calendar of ``etc/akjob.toml``: the days of ``[calendars.NAME]``.
+
+    ``dates`` are the days that are given one by one, written down and in files, as :func:`akjob.schedule.daysets.pack`
+    makes them: bytes, so that equal calendars compare and hash fast however many days they have. The public holidays
+    of ``country`` and its ``subdivision`` are looked up when the days are first needed.
+    """
+
+    name: str
+    dates: bytes = b""
+    country: str = ""
+    subdivision: str = ""
+
+
 class Weekly(Struct, frozen=True, gc=False, omit_defaults=True):
-    """Days of the week at times of day. ``daily`` is a Weekly with all seven days."""
+    """Days of the week at times of day. ``daily`` is a Weekly with all seven days.
+
+    Only each ``every``-th ISO week counts, counted from that of ``start``, in both directions.
+    """
 
     days: tuple[int, ...]
     times: tuple[int, ...]
     zone: str
+    every: int = 1
+    start: date | None = None
+
+
+WORKDAY = 7
+"""In place of a weekday: any day that is a workday."""
 
 
 class NthWeekday(Struct, frozen=True, gc=False, omit_defaults=True):
-    """``"first mon"`` is (1, 0), ``"last sun"`` is (-1, 6)."""
+    """``"first mon"`` is (1, 0), ``"last sun"`` is (-1, 6), ``"workday -2"`` is (-2, WORKDAY)."""
 
     nth: int
     weekday: int
 
 
+Roll = Literal["", "next", "previous"]
+
+
 class Monthly(Struct, frozen=True, gc=False, omit_defaults=True):
-    """Days of the month at times of day: 1..31, -1..-31 from the end, or the n-th weekday."""
+    """Days of the month at times of day: 1..31, -1..-31 from the end, the n-th weekday or the n-th workday.
+
+    With ``roll`` a day that is not a workday is moved to the next or previous workday. Workdays are Monday to Friday
+    without the days of ``holidays``. Only each ``every``-th month counts, counted from that of ``start``.
+    """
 
     days: tuple[int | NthWeekday, ...]
     times: tuple[int, ...]
     zone: str
+    roll: Roll = ""
+    holidays: DaySet | None = None
+    every: int = 1
+    start: date | None = None
 
 
 class Cron(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -73,10 +108,45 @@ class Limits(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     first: date | None = None
     last: date | None = None
     except_dates: tuple[date, ...] = ()
+    not_on: tuple[DaySet, ...] = ()
+    only_on: tuple[DaySet, ...] = ()
+
+
+ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
+"""The final states of a run that had started, or was to start: what ``"ended"`` stands for."""
+FINAL_STATES = (*ENDED, "skipped", "missed")
+
+
+class After(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """Other jobs' ends: each fitting end of one of ``jobs``, or with ``mode`` "all" a fitting end of each of them.
+
+    ``on`` are final states. ``within_us``: with "all" the oldest of the ends is not older than that.
+    """
+
+    jobs: tuple[str, ...]
+    on: tuple[str, ...] = ("succeeded",)
+    mode: Literal["all", "any"] = "all"
+    within_us: int | None = None
+
+
+class OnChange(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """Files that changed: patterns below the root or absolute ones, and patterns of file names to leave out.
+
+    The slot is the instant since which nothing has changed for ``settle_us``, or ``at_most_us`` after the first change.
+    """
+
+    paths: tuple[str, ...]
+    settle_us: int = 2_000_000
+    at_most_us: int = 60_000_000
+    ignore: tuple[str, ...] = ()
+    deleted: bool = False
 
 
 class Schedule(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
-    """Everything of ``[schedule]`` and the limits on instants of ``[limits]``: the union of the triggers."""
+    """Everything of ``[schedule]`` and the limits on instants of ``[limits]``: the union of the triggers.
+
+    ``on_start_us`` and ``on_boot_us`` are how long after akjobd's start and the machine's boot; None means not at all.
+    """
 
     zone: str = "UTC"
     at: tuple[Moment, ...] = ()
@@ -86,7 +156,10 @@ class Schedule(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     weekly: tuple[Weekly, ...] = ()
     monthly: tuple[Monthly, ...] = ()
     cron: tuple[Cron, ...] = ()
-    on_start: bool = False
-    on_boot: bool = False
+    on_start_us: int | None = None
+    on_boot_us: int | None = None
+    after: After | None = None
+    on_change: OnChange | None = None
+    workdays: DaySet | None = None
     jitter_us: int = 0
     limits: Limits = Limits()

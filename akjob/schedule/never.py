@@ -1,23 +1,32 @@
 """Which schedules, or triggers among others, can never fire; and which lie wholly in the past."""
 
 from collections.abc import Iterator
+from datetime import date
 from functools import lru_cache
 
 from msgspec.structs import replace
 
 from akjob.errors import Severity
 from akjob.instants import SECOND, to_text
-from akjob.schedule.limits import LimitRule
+from akjob.schedule.daysets import day_number
+from akjob.schedule.limits import LimitRule, limit_rule
 from akjob.schedule.model import Cron, Limits, Moment, Schedule
 from akjob.schedule.plan import Part, Plan, compile_schedule, make_trigger, schedule_parts
-from akjob.schedule.triggers import START_S, instant_of, open_windows
+from akjob.schedule.triggers import START_S, Calendar, instant_of, open_windows
 from akjob.schedule.zones import CYCLE_S, DAY_S, EPOCH_ORDINAL
 
 Place = tuple[str | int, ...]
 Finding = tuple[Place, str, Severity]
 """The key's path in the job file, what is wrong, and how bad it is."""
 
-_REMEMBERED = (("again_after_us", "again_after"), ("on_start", "on_start"), ("on_boot", "on_boot"))
+_REMEMBERED = {
+    "again_after_us": "again_after",
+    "on_start_us": "on_start",
+    "on_boot_us": "on_boot",
+    "after": "after",
+    "on_change": "on_change",
+}
+"""Triggers that need more than the calendar: field and key."""
 
 
 def never_fires(schedule: Schedule, now_us: int) -> list[Finding]:
@@ -29,12 +38,28 @@ def never_fires(schedule: Schedule, now_us: int) -> list[Finding]:
     return list(_found(schedule, now_us))
 
 
+def fires_in_gaps_only(schedule: Schedule, now_us: int) -> list[tuple[Place, str]]:
+    """Return the triggers whose every named time is outside of the hours, but that fire where a clock leaps forward.
+
+    02:30 then means 03:00, which ``hours`` may allow: one slot a year, and hardly what is meant.
+    """
+    plan = compile_schedule(schedule)
+    if schedule.limits.hours is None:
+        return []
+    why = "limits.hours allows it only in the night in which the clock goes forward"
+    return [
+        (("schedule", *place), why)
+        for (place, _), trigger in zip(schedule_parts(schedule), plan.triggers, strict=True)
+        if isinstance(trigger, Calendar) and trigger.only_in_gaps(now_us // SECOND)
+    ]
+
+
 @lru_cache(maxsize=4096)  # many jobs of a folder share their schedule
 def _found(schedule: Schedule, now_us: int) -> tuple[Finding, ...]:
     plan = compile_schedule(schedule)
     if all(trigger.first(now_us + 1) is not None for trigger in plan.triggers):
         no_limits = plan.limits.trivial
-        if no_limits or not (schedule.at or any(getattr(schedule, field) for field, _ in _REMEMBERED)):
+        if no_limits or not (schedule.at or any(_remembered(schedule))):
             return ()
     return tuple(_examine(plan, now_us))
 
@@ -60,7 +85,11 @@ def _examine(plan: Plan, now_us: int) -> list[Finding]:
         last = max(instant_of(moment) for moment in schedule.at)
         findings.append((("schedule", "at"), f"all of it lies in the past (the last is {_short(last)})", "info"))
     over = [place for place in past if place != ("at",)]
-    if over and limits.last is not None:
+    last_day = plan.limits.last_day
+    if over and limits.only_on and (limits.last is None or last_day != day_number(limits.last)):
+        day = date.fromordinal(max(1, (last_day or 0) + EPOCH_ORDINAL))
+        findings.append((("limits", "only_on"), f"all of it lies in the past (the last is {day})", "info"))
+    elif over and limits.last is not None:
         findings.append((("limits", "dates"), f"all of it lies in the past (the last is {limits.last})", "info"))
     elif over:
         # Only what a zone's clock did once, such as leaving out a day, can end a schedule without a last date.
@@ -74,14 +103,18 @@ def _triggers(plan: Plan, now_us: int) -> Iterator[tuple[Place, bool, bool, Part
     for (place, part), trigger in zip(schedule_parts(plan.schedule), plan.triggers, strict=True):
         coming = trigger.first(now_us + 1) is not None
         yield place, coming, coming or trigger.first(_beginning_us(limits, part, now_us)) is not None, part
-    for field, name in _REMEMBERED:
-        if getattr(plan.schedule, field):
-            coming = plan.opens(now_us) is not None
-            yield (name,), coming, coming or _opens(limits, now_us), None
+    for name in _remembered(plan.schedule):
+        coming = plan.opens(now_us) is not None
+        yield (name,), coming, coming or _opens(limits, now_us), None
+
+
+def _remembered(schedule: Schedule) -> Iterator[str]:
+    """Yield the keys of the triggers that need more than the calendar."""
+    return (name for field, name in _REMEMBERED.items() if getattr(schedule, field) is not None)
 
 
 def _count(plan: Plan) -> int:
-    return len(plan.triggers) + sum(bool(getattr(plan.schedule, field)) for field, _ in _REMEMBERED)
+    return len(plan.triggers) + len(list(_remembered(plan.schedule)))
 
 
 def _beginning_us(limits: Limits, part: Part | None, now_us: int) -> int:
@@ -89,9 +122,10 @@ def _beginning_us(limits: Limits, part: Part | None, now_us: int) -> int:
     if isinstance(part, tuple):
         return START_S * SECOND
     begin = now_us
-    for day, slack in ((limits.first, 2 * DAY_S), (limits.last, 2 * DAY_S + CYCLE_S)):
+    rule = limit_rule(limits)
+    for day, slack in ((rule.first_day, 2 * DAY_S), (rule.last_day, 2 * DAY_S + CYCLE_S)):
         if day is not None:
-            begin = min(begin, ((day.toordinal() - EPOCH_ORDINAL) * DAY_S - slack) * SECOND)
+            begin = min(begin, (day * DAY_S - slack) * SECOND)
     return max(begin, START_S * SECOND)
 
 
@@ -123,6 +157,10 @@ def _without_one(limits: Limits) -> Iterator[tuple[str, Limits]]:
         yield "dates", replace(limits, first=None, last=None)
     if limits.except_dates:
         yield "except_dates", replace(limits, except_dates=())
+    if limits.not_on:
+        yield "not_on", replace(limits, not_on=())
+    if limits.only_on:
+        yield "only_on", replace(limits, only_on=())
 
 
 def _fires(part: Part, limits: Limits, now_us: int) -> bool:

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from akjob.instants import SECOND
 from akjob.schedule.cron import parse_cron
-from akjob.schedule.days import WEEK, day_rule
+from akjob.schedule.cycles import filter_of, uses_workdays
+from akjob.schedule.days import WEEK, DayRule, day_rule
 from akjob.schedule.limits import LimitRule, limit_rule
 from akjob.schedule.model import Cron, Every, Moment, Monthly, Schedule, Weekly
 from akjob.schedule.times import ListedTimes
@@ -119,18 +120,29 @@ def make_trigger(part: Part, limits: LimitRule) -> Trigger:
     """Compile one trigger with the limits."""
     if isinstance(part, Weekly):
         weekdays = None if len(set(part.days)) == WEEK else tuple((0, day) for day in sorted(set(part.days)))
-        return Calendar(integer_zone(part.zone), day_rule(None, weekdays), listed(part.times), limits, elapsed=False)
+        return _of_days(part, day_rule(None, weekdays), limits)
     if isinstance(part, Cron):
         rule, times, elapsed = parse_cron(part.expression)
         return Calendar(integer_zone(part.zone), rule, times, limits, elapsed=elapsed)
     if isinstance(part, Monthly):
-        days = tuple(day for day in part.days if isinstance(day, int))
-        weekdays = tuple((day.nth, day.weekday) for day in part.days if not isinstance(day, int))
-        rule = day_rule(days or None, weekdays or None, either=True)
-        return Calendar(integer_zone(part.zone), rule, listed(part.times), limits, elapsed=False)
+        return _of_days(part, _rule_of(part), limits)
     if isinstance(part, Every):
         return Grid(part, limits)
     return Instants(part, limits)
+
+
+def _of_days(part: Weekly | Monthly, rule: DayRule, limits: LimitRule) -> Calendar:
+    zone, times = integer_zone(part.zone), listed(part.times)
+    return Calendar(zone, rule, times, limits, elapsed=False, days=filter_of(part))
+
+
+def _rule_of(part: Monthly) -> DayRule:
+    """Return what can be said of the days by the kind of a month alone; rolled days may be any, workdays too."""
+    if uses_workdays(part):
+        return day_rule()
+    days = tuple(day for day in part.days if isinstance(day, int))
+    weekdays = tuple((day.nth, day.weekday) for day in part.days if not isinstance(day, int))
+    return day_rule(days or None, weekdays or None, either=True)
 
 
 @lru_cache(maxsize=4096)

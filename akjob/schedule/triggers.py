@@ -11,7 +11,9 @@ from math import lcm
 from typing import Protocol
 
 from akjob.instants import SECOND
+from akjob.schedule.cycles import DayFilter
 from akjob.schedule.days import DECEMBER, DayRule, day_rule, is_leap, month_length
+from akjob.schedule.daysets import month_start
 from akjob.schedule.limits import LAST_DAY, LimitRule, Piece
 from akjob.schedule.model import Every, Moment
 from akjob.schedule.times import EverySecond, Times
@@ -38,15 +40,39 @@ class Trigger(Protocol):
 class Calendar:
     """Days of a calendar at times of day, in one zone: ``daily``, ``weekly``, ``monthly`` and ``cron``.
 
+    ``rule`` names days by month, length and weekday alone; ``days``, if given, leaves out some of them.
     ``elapsed`` False: a local time that does not exist means the first instant after the gap, one that exists twice the
     first of the two. True: every real second whose local time is named, and no other.
     """
 
-    __slots__ = ("_limits", "_outlook", "_pieces", "_rule", "_times", "_years", "_zones", "elapsed", "zone")
+    __slots__ = (
+        "_everyday",
+        "_filter",
+        "_limits",
+        "_outlook",
+        "_pieces",
+        "_rule",
+        "_times",
+        "_years",
+        "_zones",
+        "elapsed",
+        "zone",
+    )
 
-    def __init__(self, zone: Zone, rule: DayRule, times: Times, limits: LimitRule, *, elapsed: bool) -> None:
+    def __init__(  # noqa: PLR0913 - the parts of one trigger
+        self,
+        zone: Zone,
+        rule: DayRule,
+        times: Times,
+        limits: LimitRule,
+        *,
+        elapsed: bool,
+        days: DayFilter | None = None,
+    ) -> None:
         self.zone = zone
         self._rule = rule
+        self._filter = days
+        self._everyday = rule.everyday and days is None
         self._times = times
         self._limits = limits
         self.elapsed = elapsed
@@ -74,9 +100,9 @@ class Calendar:
         horizon = self._horizon(second)
         while second < stop:
             if second >= horizon:
-                if limits.last_excepted * DAY_S < horizon - CYCLE_S - 400 * DAY_S:
+                if limits.last_excepted * DAY_S < horizon - self._cycle_s() - 400 * DAY_S:
                     return None
-                horizon += CYCLE_S
+                horizon += self._cycle_s()
             segment = self.zone.segment(second)
             end = segment.end
             for zone in self._zones:
@@ -92,7 +118,7 @@ class Calendar:
                 local = self._first_local(low, min(end, stop) + segment.offset, pieces)
                 if local is not None:
                     return local - segment.offset
-            second = self._pass_over(end, stop)
+            second = self._pass_over(end, min(stop, horizon))
         return None
 
     def _pass_over(self, second: int, stop: int) -> int:
@@ -118,6 +144,17 @@ class Calendar:
         settled = max(self.zone.settled, limits.zone.settled, limits.hours_zone.settled)
         if self._outlook is not None and min(second, settled) <= self._outlook[0] <= second:
             return self._outlook[1]
+        shifts = self._plain_shifts(second) | self._gap_shifts(second)
+        self._outlook = (second, tuple(sorted(shifts)))
+        return self._outlook[1]
+
+    def only_in_gaps(self, second: int) -> bool:
+        """Return True if from ``second`` on only times that a clock leaps over lead to slots."""
+        return self.first_second(second) is not None and not self._plain_shifts(second)
+
+    def _plain_shifts(self, second: int) -> set[int]:
+        """Return the shifts of slots at the very times that are named."""
+        limits = self._limits
         shifts: set[int] = set()
         for offset in self.zone.offsets_from(second):
             days = limits.zone.offsets_from(second) if limits.zone is not self.zone else {offset}
@@ -128,9 +165,7 @@ class Calendar:
                 for hours_offset in hours:
                     pieces = self._pieces_for(day_offset - offset, hours_offset - offset)
                     shifts.update(piece.shift for piece, _ in pieces)
-        shifts |= self._gap_shifts(second)
-        self._outlook = (second, tuple(sorted(shifts)))
-        return self._outlook[1]
+        return shifts
 
     def _gap_shifts(self, second: int) -> set[int]:
         """Return the shifts of slots that named times in gaps lead to: on another day than named, it may be."""
@@ -181,11 +216,17 @@ class Calendar:
         return second + 1
 
     def _restricted(self) -> bool:
-        return not (self._rule.everyday and self._limits.any_day)
+        return not (self._everyday and self._limits.any_day)
 
     def _horizon(self, second: int) -> int:
         settled = max([second, self.zone.settled, *(zone.settled for zone in self._zones)])
-        return settled + CYCLE_S + 400 * DAY_S
+        if self._filter is not None:
+            settled = max(settled, self._filter.last_irregular * DAY_S)
+        return settled + self._cycle_s() + 400 * DAY_S
+
+    def _cycle_s(self) -> int:
+        """Return after how many seconds everything repeats, the irregularities once passed."""
+        return CYCLE_S if self._filter is None else self._filter.cycle_s
 
     def named_local(self, low: int, high: int) -> int | None:
         """Return the first local second in [low, high) that is named, whatever zone and limits say; None if none is."""
@@ -205,12 +246,17 @@ class Calendar:
         return named is not None and self._limits.allows(segment.start)
 
     def _day_named(self, day: int) -> bool:
-        if self._rule.everyday:
+        if self._everyday:
             return True
         moment = date.fromordinal(day + EPOCH_ORDINAL)
         length = month_length(moment.year, moment.month)
-        mask = self._rule.mask(moment.month, (day - moment.day + 4) % 7, length)
+        mask = self._named(moment.month, day - moment.day + 1, length)
         return bool(mask >> moment.day - 1 & 1)
+
+    def _named(self, month: int, start: int, length: int) -> int:
+        """Return the named days of the month (1..12) that begins on day ``start``."""
+        mask = self._rule.mask(month, (start + 3) % 7, length)
+        return mask if self._filter is None or not mask else mask & self._filter.mask(start, length)
 
     def _pieces_at(self, second: int, offset: int) -> tuple[tuple[Piece, int], ...]:
         """Return the pieces of the local day that have a time of ours, each with the first of them."""
@@ -287,17 +333,20 @@ class Calendar:
         """Return the first day in [day, end) that is named and that the limits allow with one of the shifts."""
         if not self._restricted():
             return day if day < end else None
-        moment = date.fromordinal(day + EPOCH_ORDINAL)
-        year, month = moment.year, moment.month
-        start = day - moment.day + 1
-        rest = -1 << moment.day - 1
+        end = min(end, LAST_DAY)
+        year, month, start = month_start(day)
+        rest = -1 << day - start
         patience = year + 2
         while start < end:
-            mask = self._month(year, month, start, shifts) & rest
+            opens = self._next_month(start)
+            if opens > start:
+                if opens >= end:
+                    return None
+                year, month, start = month_start(opens)
+            mask = self._month(year, month, start, shifts) & (rest if start <= day else -1)
             if mask:
                 day = start + (mask & -mask).bit_length() - 1
                 return day if day < end else None
-            rest = -1
             start += month_length(year, month)
             month += 1
             if month > DECEMBER:
@@ -306,11 +355,16 @@ class Calendar:
                     year, start = self._skip_years(year, start, end, shifts)
         return None
 
+    def _next_month(self, start: int) -> int:
+        """Return a day at or after the beginning of a month before which nothing is named and allowed."""
+        opens = self._limits.next_month(start)
+        return opens if self._filter is None else max(opens, self._filter.next_day(start))
+
     def _month(self, year: int, month: int, start: int, shifts: tuple[int, ...], *, bare: bool = False) -> int:
         """Return the days of a month that are named and that the limits allow with one of the shifts."""
         limits = self._limits
         length = month_length(year, month)
-        mask = self._rule.mask(month, (start + 3) % 7, length)
+        mask = self._rule.mask(month, (start + 3) % 7, length) if bare else self._named(month, start, length)
         if limits.any_day or not mask:
             return mask
         allowed = 0

@@ -4,7 +4,23 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 from akjob.instants import SECOND, to_datetime
-from akjob.schedule.model import Cron, Every, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
+from akjob.schedule.cycles import uses_workdays
+from akjob.schedule.daysets import until_year
+from akjob.schedule.model import (
+    ENDED,
+    WORKDAY,
+    After,
+    Cron,
+    DaySet,
+    Every,
+    Limits,
+    Moment,
+    Monthly,
+    NthWeekday,
+    OnChange,
+    Schedule,
+    Weekly,
+)
 from akjob.schedule.plan import Part, compile_schedule, schedule_parts
 from akjob.schedule.triggers import Calendar, instant_of
 from akjob.schedule.zones import DAY_S, FAR_FUTURE_S, Segment, get_zone, integer_zone
@@ -16,6 +32,9 @@ MONTHS = (
 )
 _ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", -1: "last"}
 _UNITS = (("week", 604_800), ("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+_STATES = {"timed_out": "timed out", "cancelled": "been cancelled", "lost": "been lost"}
+_STATES |= {"skipped": "been skipped", "missed": "been missed"}
+_SHORTEST, _SHORTEST_WORK, _WEEKS = 28, 15, 4
 _MOST_LISTED = 5
 _CHANGES_LOOKED_AT = 24
 
@@ -25,38 +44,117 @@ def describe(schedule: Schedule, now_us: int) -> list[str]:
     lines = [_trigger(part, schedule.zone) for _, part in schedule_parts(schedule)]
     if schedule.again_after_us is not None:
         lines.append(f"again {_duration(schedule.again_after_us)} after the last run ended")
-    if schedule.on_start:
-        lines.append("each time akjobd starts")
-    if schedule.on_boot:
-        lines.append("once after each boot of the machine")
+    if schedule.on_start_us is not None:
+        delay_us = schedule.on_start_us
+        lines.append(f"{_duration(delay_us)} after each start of akjobd" if delay_us else "each time akjobd starts")
+    if schedule.on_boot_us is not None:
+        delay_us = schedule.on_boot_us
+        lines.append(f"once {f'{_duration(delay_us)} ' if delay_us else ''}after each boot of the machine")
+    if schedule.after is not None:
+        lines.append(_after(schedule.after))
+    if schedule.on_change is not None:
+        lines.append(_on_change(schedule.on_change))
     if not lines:
         return ["by hand only"]
+    lines += _workdays(schedule)
     lines += _limits(schedule.limits, schedule.zone)
     if schedule.jitter_us:
         lines.append(f"each start up to {_duration(schedule.jitter_us)} later, always by the same amount")
     return lines + _irregularity(schedule, now_us)
 
 
+def _after(after: After) -> str:
+    """Return ``after a and b have each succeeded, the oldest of them at most 6 hours ago``."""
+    states = "ended" if after.on == ENDED else _list([_STATES.get(state, state) for state in after.on], "or")
+    if len(after.jobs) == 1:
+        return f"after {after.jobs[0]} has {states}"
+    if after.mode == "any":
+        return f"each time that {_list(after.jobs, 'or')} has {states}"
+    within = f", the oldest of them at most {_duration(after.within_us)} ago" if after.within_us is not None else ""
+    return f"after {_list(after.jobs)} have each {states}{within}"
+
+
+def _on_change(change: OnChange) -> str:
+    """Return ``when files change: inbox/*.csv, once nothing has changed for 2 seconds, at most 1 minute later``."""
+    what = "change or disappear" if change.deleted else "change"
+    ignored = f", without {_list(change.ignore)}" if change.ignore else ""
+    settle = f"nothing has changed for {_duration(change.settle_us)}" if change.settle_us else "they have changed"
+    latest = f"{_duration(change.at_most_us)} after the first change"
+    return f"when files {what}: {_list(change.paths, 'or')}{ignored}, once {settle}, or {latest}"
+
+
+def _workdays(schedule: Schedule) -> Iterator[str]:
+    """Yield what a workday is, where a trigger asks for it."""
+    for calendar in dict.fromkeys(part.holidays for part in schedule.monthly if uses_workdays(part)):
+        besides = f" without the days of {_calendar(calendar)}" if calendar is not None else ""
+        yield f"workdays are Monday to Friday{besides}"
+
+
+def _calendar(calendar: DaySet) -> str:
+    """Return the name of a calendar, and until when its holidays are known."""
+    if not calendar.country:
+        return calendar.name
+    place = f"{calendar.country}-{calendar.subdivision}" if calendar.subdivision else calendar.country
+    return f"{calendar.name} (holidays of {place}, known until {until_year(calendar)})"
+
+
 def _trigger(part: Part, zone: str) -> str:
     if isinstance(part, Weekly):
-        return f"every {_weekdays(part.days)} at {_times(part.times)} {part.zone}"
+        return _weekly(part)
     if isinstance(part, Monthly):
-        days = _list([_day_of_month(day) for day in part.days])
-        return f"on {days} of every month at {_times(part.times)} {part.zone}"
+        return _monthly(part)
     if isinstance(part, Cron):
         from cronsim.explain import explain  # noqa: PLC0415 - only for people, not for akjobd
 
         words = explain(part.expression)
         return f"{words[0].lower()}{words[1:]} {part.zone} (cron {part.expression})"
     if isinstance(part, Every):
-        anchor = part.anchor
-        if anchor.local == datetime(1970, 1, 1) and anchor.instant_us is None:  # noqa: DTZ001 - a local time
-            return f"every {_duration(part.period_us, single=False)}"
-        return f"every {_duration(part.period_us, single=False)}, counted from {_moment(anchor, zone)}"
+        return _every(part, zone)
     shown = [_moment(moment, zone) for moment in sorted(part, key=instant_of)[:_MOST_LISTED]]
     if len(part) > _MOST_LISTED:
         shown[-1:] = [f"{len(part) - _MOST_LISTED + 1:,} more times"]
     return f"{'once ' if len(part) == 1 else ''}at {_list(shown)}"
+
+
+def _every(part: Every, zone: str) -> str:
+    anchor = part.anchor
+    text = f"every {_duration(part.period_us, single=False)}"
+    if anchor.local != datetime(1970, 1, 1) or anchor.instant_us is not None:  # noqa: DTZ001 - a local time
+        text += f", counted from {_moment(anchor, zone)}"
+    if part.period_us % (DAY_S * SECOND) == 0 and integer_zone(zone).rule_changes:
+        text += f"; in elapsed time, so that it moves when the clock in {zone} changes"
+    return text
+
+
+def _weekly(part: Weekly) -> str:
+    when = f"at {_times(part.times)} {part.zone}"
+    if part.every == 1 or part.start is None:
+        return f"every {_weekdays(part.days)} {when}"
+    days = "every day" if len(set(part.days)) == len(WEEKDAYS) else f"every {_weekdays(part.days)}"
+    return f"{days} of {_each(part.every)} week {when}, counted from the week of {_date(part.start)}"
+
+
+def _monthly(part: Monthly) -> str:
+    days = _list([_day_of_month(day) for day in part.days])
+    months = "every month" if part.every == 1 else f"{_each(part.every)} month"
+    text = f"on {days} of {months} at {_times(part.times)} {part.zone}"
+    if part.every > 1 and part.start is not None:
+        text += f", counted from {MONTHS[part.start.month - 1]} {part.start.year}"
+    if part.roll:
+        text += f", moved to the {part.roll} workday if that is not a workday"
+    lacking = [_day_of_month(day) for day in part.days if _may_lack(day)]
+    return f"{text}; a month without {_list(lacking, 'or')} is passed over" if lacking else text
+
+
+def _each(every: int) -> str:
+    return f"every {_nth(every)}"
+
+
+def _may_lack(day: int | NthWeekday) -> bool:
+    """Return True if there are months without this day."""
+    if isinstance(day, NthWeekday):
+        return abs(day.nth) > (_SHORTEST_WORK if day.weekday == WORKDAY else _WEEKS)
+    return abs(day) > _SHORTEST
 
 
 def _limits(limits: Limits, zone: str) -> Iterator[str]:
@@ -72,6 +170,10 @@ def _limits(limits: Limits, zone: str) -> Iterator[str]:
         yield f"only on {_list([_day_of_month(day) for day in limits.month_days], 'or')} of a month{there}"
     if limits.months:
         yield f"only in {_list([MONTHS[month - 1] for month in sorted(set(limits.months))])}{there}"
+    yield from _dates(limits, there)
+
+
+def _dates(limits: Limits, there: str) -> Iterator[str]:
     if limits.first and limits.last:
         yield f"only from {_date(limits.first)} to {_date(limits.last)}{there}"
     elif limits.first:
@@ -83,6 +185,10 @@ def _limits(limits: Limits, zone: str) -> Iterator[str]:
         if len(days) > _MOST_LISTED:
             days[_MOST_LISTED - 1 :] = [f"{len(days) - _MOST_LISTED + 1:,} more days"]
         yield f"never on {_list(days)}{there}"
+    if limits.not_on:
+        yield f"never on a day of {_list([_calendar(one) for one in limits.not_on], 'or')}{there}"
+    if limits.only_on:
+        yield f"only on a day of {_list([_calendar(one) for one in limits.only_on], 'or')}{there}"
 
 
 def _irregularity(schedule: Schedule, now_us: int) -> list[str]:
@@ -157,10 +263,19 @@ def _weekdays(days: tuple[int, ...]) -> str:
 
 def _day_of_month(day: int | NthWeekday) -> str:
     if isinstance(day, NthWeekday):
+        if day.weekday == WORKDAY:
+            return f"the {_nth(day.nth)} workday"
         return f"the {_ORDINALS[day.nth]} {WEEKDAYS[day.weekday]}"
     if day > 0:
         return f"the {_ordinal(day)}"
     return "the last day" if day == -1 else f"the {_ordinal(-day)} to last day"
+
+
+def _nth(number: int) -> str:
+    """Return ``first``, ``6th``, ``last`` or ``2nd to last``."""
+    if number in _ORDINALS:
+        return _ORDINALS[number]
+    return _ordinal(number) if number > 0 else f"{_ordinal(-number)} to last"
 
 
 def _ordinal(number: int) -> str:

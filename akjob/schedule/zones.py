@@ -77,6 +77,11 @@ class Zone:
         """Return the offset at an instant."""
         return self.segment(second).offset
 
+    @property
+    def rule_changes(self) -> bool:
+        """Return True if the clock changes every year, as far as is known."""
+        return self._rule is not None
+
     def offsets_from(self, second: int) -> set[int]:
         """Return all offsets that hold at some time from ``second`` on."""
         offsets = set(self._offsets[bisect_right(self._starts, second) :])

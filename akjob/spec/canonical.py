@@ -6,15 +6,17 @@ value on one line. Only what is given is written, in the file or by its defaults
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time
 from json.encoder import encode_basestring as quoted_as_json
 from typing import Any
 
+from akjob.schedule.daysets import unpack
+from akjob.schedule.model import DaySet
 from akjob.spec.job import DILL, SECTIONS, TOP
 from akjob.spec.notify import PING
 from akjob.spec.policy import ENV_FILE, RESOURCES, RETRY, SECRET
-from akjob.spec.when import DATES, HOURS, WEEKLY
+from akjob.spec.when import AFTER, DATES, HOURS, MONTHLY, ON_CHANGE, WEEKLY
 
 
 def canonical_text(table: Mapping[str, Any]) -> str:
@@ -36,6 +38,26 @@ def canonical_text(table: Mapping[str, Any]) -> str:
     return _without_del("".join(lines))
 
 
+CALENDARS_BEGIN = "\n[calendars."
+
+
+def calendars_text(calendars: Iterable[DaySet]) -> str:
+    """Write the calendars that a definition needs, so that it means the same when ``etc/akjob.toml`` has changed.
+
+    Days are written one by one, also where they came from a file; a country stays a country.
+    """
+    lines = []
+    for calendar in sorted(calendars, key=lambda one: one.name):
+        lines.append(f"{CALENDARS_BEGIN}{key_text(calendar.name)}]\n")
+        if calendar.dates or not calendar.country:
+            lines.append(f"dates = {_array(unpack(calendar.dates))}\n")
+        if calendar.country:
+            lines.append(f"country = {value_text(calendar.country)}\n")
+        if calendar.subdivision:
+            lines.append(f"subdivision = {value_text(calendar.subdivision)}\n")
+    return "".join(lines)
+
+
 def value_text(value: Any) -> str:
     """Write one value as TOML, on one line."""
     return _without_del(_WRITERS[type(value)](value))
@@ -48,9 +70,8 @@ def key_text(key: str) -> str:
 
 _TOP = tuple(name for name in TOP if name not in SECTIONS)
 _SECTIONS = tuple((f"\n[{section}]\n", section, tuple(members)) for section, members in SECTIONS.items())
-_BARE = frozenset(
-    name for members in (WEEKLY, HOURS, DATES, RETRY, RESOURCES, SECRET, ENV_FILE, DILL, PING) for name in members
-)
+_TABLES = (WEEKLY, MONTHLY, AFTER, ON_CHANGE, HOURS, DATES, RETRY, RESOURCES, SECRET, ENV_FILE, DILL, PING)
+_BARE = frozenset(name for members in _TABLES for name in members)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 

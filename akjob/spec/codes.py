@@ -185,7 +185,8 @@ _VALUES = {
     "bad-day": Entry(
         "error",
         "There is no such day of the week or of a month.",
-        '`"mon"` to `"sun"` or full names; 1 to 31, -1 to -31 from the end; `"first mon"`, `"last sun"`.',
+        '`"mon"` to `"sun"`, full names, `"mon-fri"`; 1 to 31, -1 to -31 from the end; `"first mon"`, `"last sun"`, '
+        '`"last workday"`, `"workday 3"`.',
     ),
     "bad-dill": Entry(
         "error",
@@ -250,10 +251,50 @@ _VALUES = {
 }
 
 _SCHEDULES = {
+    "bad-calendar": Entry(
+        "error",
+        "A file of `[calendars]` cannot be understood. Only the jobs that name the calendar are affected.",
+        "An iCalendar file, or a text file with one date a line, as in `2026-12-24`; `#` begins a comment.",
+    ),
+    "broken-calendar": Entry(
+        "error",
+        "The job names a calendar that cannot be used.",
+        "The message says why; correct `[calendars]` in `etc/akjob.toml`, or the file that it names.",
+    ),
+    "calendar-package": Entry(
+        "error",
+        "Public holidays and iCalendar files need a package that is not installed.",
+        "`pip install 'akjob[calendars]'` where akjobd runs.",
+    ),
+    "calendar-unreadable": Entry(
+        "error",
+        "A file that `[calendars]` names cannot be read.",
+        "Check that it exists below the root and that akjobd's user may read it. It is read again when it changes.",
+    ),
+    "cron-uneven": Entry(
+        "info",
+        "A step in a cron expression does not divide its field, so the last distance is shorter than the others.",
+        "For even distances write `every`. Otherwise nothing needs to be done.",
+    ),
     "cron-both-days": Entry(
         "warning",
         "A cron expression restricts day of month and day of week: either is enough, as Vixie's cron has it.",
         "For both at once, move one of them to `[limits]`.",
+    ),
+    "day-passed-over": Entry(
+        "info",
+        "A month may lack a day of `monthly`; it is passed over there.",
+        "For the last day of every month write `-1`. Otherwise nothing needs to be done.",
+    ),
+    "every-moves": Entry(
+        "info",
+        "`every` is elapsed time: whole days or weeks do not keep their local time when the clock changes.",
+        "For a local time write `daily`, `weekly` or `monthly`, with `every` and `from` for each second one.",
+    ),
+    "fires-in-gap-only": Entry(
+        "warning",
+        "All times of a trigger lie outside of `limits.hours`, but for the night in which the clock goes forward.",
+        "Change the times, or the hours.",
     ),
     "in-the-past": Entry(
         "info",
@@ -270,6 +311,16 @@ _SCHEDULES = {
         "warning",
         "One trigger among others can never fire.",
         "Take it away, or change it.",
+    ),
+    "unknown-calendar": Entry(
+        "error",
+        "There is no such calendar.",
+        "Add `[calendars.NAME]` to `etc/akjob.toml`, or correct the name.",
+    ),
+    "unknown-country": Entry(
+        "error",
+        "The `holidays` package does not have this country or subdivision.",
+        "Write its ISO 3166 code. Another calendar can be a file of dates.",
     ),
 }
 

@@ -11,10 +11,12 @@ from msgspec import Struct
 from akjob import __version__
 from akjob.config import Config
 from akjob.errors import AkjobError, Problem
+from akjob.schedule.calendars import NO_CALENDARS, Calendars, calendars_of, load_calendars
+from akjob.schedule.cycles import uses_workdays
 from akjob.schedule.model import Limits, Schedule
-from akjob.schedule.never import never_fires
-from akjob.schedule.zones import is_zone
-from akjob.spec.canonical import canonical_text
+from akjob.schedule.never import fires_in_gaps_only, never_fires
+from akjob.schedule.zones import integer_zone, is_zone
+from akjob.spec.canonical import CALENDARS_BEGIN, calendars_text, canonical_text
 from akjob.spec.job import CODE, SECTIONS, TOP
 from akjob.spec.keys import fields, unknown
 from akjob.spec.model import DillFile, JobSpec, Notify, RunPolicy
@@ -30,6 +32,7 @@ from akjob.toml.scan import Path
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _NAME_HINT = "rename the file: letters, digits, `.`, `_` and `-`, the first one a letter or a digit"
 _ROUNDS = 4  # what is wrong shows something else that is, three times over at most
+_OF_CALENDARS = ("unknown-calendar", "broken-calendar")  # found out with a job, also in its defaults
 _JOB_LIMITS = ("runs", "when_done")  # what [limits] says of the job and not of its instants
 _NO_TABLE: Mapping[str, Any] = {}
 
@@ -133,18 +136,32 @@ def _own_fault(file: str, error: Exception) -> Problem:
 
 
 def _parse_job(  # noqa: PLR0913 - as above
-    name: str, file: str, text: str | bytes, base: _Base, now_us: int | None, *, resolve: bool
+    name: str,
+    file: str,
+    text: str | bytes,
+    base: _Base,
+    now_us: int | None,
+    *,
+    resolve: bool,
+    calendars: Calendars | None = None,
 ) -> ParseResult:
     table, text, problem = read_table(file, text)
     if problem is not None:
         return ParseResult(None, (problem, *base.problems))
-    out = Reading()
+    out = _reading(base.settings, calendars)
     if _NAME.fullmatch(name) is None:
         out.bad((), "bad-name", f"`{name}` cannot be the name of a job", _NAME_HINT)
     spec = _read_job(name, file, table, base, out, now_us, resolve=resolve)
     if not out.found and not base.problems:
         return ParseResult(spec, ())
     return ParseResult(None if base.problems else spec, (*out.problems(file, text), *base.problems))
+
+
+def _reading(config: Config | None, calendars: Calendars | None = None) -> Reading:
+    """Return an empty reading for a job, which knows these calendars, or else those of the configuration."""
+    out = Reading()
+    out.calendars = calendars or (config or _CONFIG).calendars or NO_CALENDARS
+    return out
 
 
 def parse_rest(
@@ -161,7 +178,7 @@ def parse_rest(
         return None
     base = _make_base([Defaults(one.file, _without(one.table, one.wrong)) for one in chain], ())
     for _ in range(_ROUNDS):
-        out = Reading()
+        out = _reading(config)
         spec = _read_job(name, file, table, base, out, None, resolve=False)
         if spec is not None:
             return Rest(spec, wrong)
@@ -204,6 +221,7 @@ def _read_job(  # noqa: PLR0913, PLR0917 - as above
     definition = sha256 = ""
     if resolve:
         definition = canonical_text(_merged(table, raw, base) if base.top or base.sections else table)
+        definition += calendars_text(calendars_of(schedule[0]))
         sha256 = hashlib.sha256(definition.encode()).hexdigest()
     code = top["code"]
     sources = (file, *base.files)
@@ -248,15 +266,33 @@ def _read_schedule(
     found_limits = fields(limits, ("limits",), out, LIMITS)
     if len(out.found) > told and (base.schedule or base.limits):
         given = {"schedule": own, "limits": own_limits}
-        out.found[told:] = [fault for fault in out.found[told:] if fault.path[1] in given[str(fault.path[0])]]
+        out.found[told:] = [
+            fault
+            for fault in out.found[told:]
+            if fault.path[1] in given[str(fault.path[0])] or fault.code in _OF_CALENDARS
+        ]
     if errors != out.errors:
         return None
     found.pop("zone", None)
     if "anchor" in own and "every" not in schedule:
         message = "`schedule.anchor` does nothing without `every`"
         out.bad(("schedule", "anchor"), "no-effect", message, "give every, or take anchor away", severity="warning")
+    if "workdays" in own and not any(uses_workdays(one) for one in found.get("monthly", ())):
+        message = "`schedule.workdays` does nothing without a workday or `roll` in `monthly`"
+        hint = "to leave out the days of the calendar write it as limits.not_on"
+        out.bad(("schedule", "workdays"), "no-effect", message, hint, severity="warning")
+    if "every" in own and found.get("every") is not None:
+        _note_drift(found["every"], own["every"], zone, out)
     others: dict[str, Any] = {name: found_limits.pop(name) for name in _JOB_LIMITS if name in found_limits}
     return make_schedule(found, found_limits, zone), others
+
+
+def _note_drift(period_us: int, written: str, zone: str, out: Reading) -> None:
+    """Note whole days in a zone whose clock changes: they are elapsed time, and move by an hour."""
+    if period_us % _DAY_US == 0 and integer_zone(zone).rule_changes:
+        message = f'`schedule.every`: "{written}" is elapsed time: in {zone} it moves when the clock changes'
+        hint = "for a local time write daily = 09:30:00, or weekly or monthly with every and from"
+        out.bad(("schedule", "every"), "every-moves", message, hint, severity="info")
 
 
 def _policy(found: dict[str, Any], base: _Base, out: Reading) -> RunPolicy | None:
@@ -357,13 +393,21 @@ def _check_schedule(schedule: Schedule, own: Mapping[str, Any], out: Reading, no
     if _surely_fires(schedule, now_us):
         return
     codes = {"error": "never-fires", "warning": "trigger-never-fires", "info": "in-the-past"}
+    for path, reason in fires_in_gaps_only(schedule, now_us or 0):
+        out.bad(_given(path, own), "fires-in-gap-only", f"`{dotted(path)}`: {reason}", _GAP_HINT, severity="warning")
     for path, reason, severity in never_fires(schedule, now_us or 0):
         if severity == "info" and now_us is None:
             continue
-        if len(path) > 2 and type(own.get(str(path[1]))) is not list:  # noqa: PLR2004
-            path = path[:2]  # noqa: PLW2901 - a single table or text was given, not an array of one
-        message = f"`{dotted(path)}`: {reason}"
-        out.bad(path, codes[severity], message, _NEVER_HINTS[severity], severity=severity)
+        place = _given(path, own)
+        if severity == "error":
+            out.found = [fault for fault in out.found if fault.severity != "info"]  # of no interest beside this one
+        out.bad(place, codes[severity], f"`{dotted(place)}`: {reason}", _NEVER_HINTS[severity], severity=severity)
+
+
+def _given(path: Path, own: Mapping[str, Any]) -> Path:
+    """Return where in the file a trigger stands: a single table or string may be given in place of an array of one."""
+    single = len(path) > 2 and type(own.get(str(path[1]))) is not list  # noqa: PLR2004
+    return path[:2] if single else path
 
 
 def _surely_fires(schedule: Schedule, now_us: int | None) -> bool:
@@ -373,7 +417,9 @@ def _surely_fires(schedule: Schedule, now_us: int | None) -> bool:
     still leave something to ``daily`` and, dates alone, to ``weekly``.
     """
     limits = schedule.limits
-    if limits.hours or limits.month_days or schedule.monthly:
+    if limits.hours or limits.month_days or limits.not_on or limits.only_on or schedule.monthly:
+        return False
+    if any(one.every > 1 for one in schedule.weekly) and _limited(limits):
         return False
     if schedule.at and (now_us is not None or _limited(limits)):
         return False
@@ -386,11 +432,14 @@ def _surely_fires(schedule: Schedule, now_us: int | None) -> bool:
         return False
     if limits.except_dates and schedule.cron:
         return False
-    for cron in schedule.cron:
-        parts = cron.expression.split()
-        if parts[-3] != "*" and parts[-2] != "*":
-            return False
-    return True
+    return all(_has_days(cron.expression) for cron in schedule.cron)
+
+
+def _has_days(expression: str) -> bool:
+    """Return True if it is plain that an expression's fields of days have a day in common."""
+    day, month, weekday = expression.split()[-3:]
+    both = day != "*" and weekday != "*" and "*" in day[0] + weekday[0]  # both must match
+    return not both and (day == "*" or month == "*")
 
 
 def _limited(limits: Limits) -> bool:
@@ -398,6 +447,8 @@ def _limited(limits: Limits) -> bool:
 
 
 _TWO_WEEKS = 14
+_DAY_US = 86_400_000_000
+_GAP_HINT = "change the time of day, or limits.hours, so that they fit"
 _NEVER_HINTS = {
     "error": "change the triggers or [limits] so that there is a time that all allow",
     "warning": "take it away, or change it",
@@ -565,9 +616,17 @@ def _has_env(run: Mapping[str, Any]) -> bool:
 def load_definition(name: str, file: str, definition: str, sources: tuple[str, ...] | None = None) -> JobSpec:
     """Return the JobSpec whose ``definition`` this is; ``sources`` are not in it and may be given.
 
-    Raises AkjobError when the text is no definition, as one written by another version may be.
+    Raises AkjobError when the text is not a definition, as one written by another version may be.
     """
-    result = parse_job(name, file, definition)
+    text, found, tables = definition.partition(CALENDARS_BEGIN)
+    calendars = None
+    if found:
+        table, _, _ = read_table(file, found + tables)
+        calendars = load_calendars(table.get("calendars"), None, Reading())
+    try:
+        result = _parse_job(name, file, text, _base((), _CONFIG), None, resolve=True, calendars=calendars)
+    except Exception as error:  # noqa: BLE001 - as in parse_job
+        result = ParseResult(None, (_own_fault(file, error),))
     if result.spec is None:
         problem = next(one for one in result.problems if one.severity == "error")
         message = f"the kept definition of {name} cannot be used: {problem.message} (its line {problem.line})"

@@ -8,7 +8,19 @@ from typing import Any
 
 from akjob.config.secrets import SecretFile
 from akjob.instants import to_datetime
-from akjob.schedule.model import Hours, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
+from akjob.schedule.model import (
+    ENDED,
+    WORKDAY,
+    After,
+    Hours,
+    Limits,
+    Moment,
+    Monthly,
+    NthWeekday,
+    OnChange,
+    Schedule,
+    Weekly,
+)
 from akjob.spec.job import CODE, SECTIONS, TOP
 from akjob.spec.keys import Keys
 from akjob.spec.model import Command, DottedCallable, EnvFile, JobSpec, Resources, Retry, RunPolicy
@@ -66,7 +78,7 @@ def _code(spec: JobSpec) -> dict[str, Any]:
     return {"dill": {"file": code.file, "sha256": code.sha256, "python": code.python}}
 
 
-def _schedule(schedule: Schedule) -> dict[str, Any]:  # noqa: C901 - flat: one guard a key
+def _schedule(schedule: Schedule) -> dict[str, Any]:  # noqa: C901, PLR0912 - flat: one guard a key
     table: dict[str, Any] = {}
     zone = schedule.zone
     if zone != "UTC":
@@ -88,10 +100,16 @@ def _schedule(schedule: Schedule) -> dict[str, Any]:  # noqa: C901 - flat: one g
         table["monthly"] = _one_or_list([_monthly(one, zone) for one in schedule.monthly])
     if schedule.cron:
         table["cron"] = _one_or_list([one.expression for one in schedule.cron])
-    if schedule.on_start:
-        table["on_start"] = True
-    if schedule.on_boot:
-        table["on_boot"] = True
+    if schedule.workdays is not None:
+        table["workdays"] = schedule.workdays.name
+    if schedule.on_start_us is not None:
+        table["on_start"] = _flag_or_delay(schedule.on_start_us)
+    if schedule.on_boot_us is not None:
+        table["on_boot"] = _flag_or_delay(schedule.on_boot_us)
+    if schedule.after is not None:
+        table["after"] = _after(schedule.after)
+    if schedule.on_change is not None:
+        table["on_change"] = _on_change(schedule.on_change)
     if schedule.jitter_us:
         table["jitter"] = format_duration(schedule.jitter_us)
     return table
@@ -115,15 +133,69 @@ def _times(times: tuple[int, ...]) -> Any:
     return _one_or_list([_time(seconds) for seconds in times])
 
 
+def _flag_or_delay(delay_us: int) -> bool | str:
+    return format_duration(delay_us) if delay_us else True
+
+
+def _after(after: After) -> Any:
+    """Return the names alone where the rest is as it would be without it."""
+    jobs = _one_or_list(list(after.jobs))
+    if after == After(jobs=after.jobs):
+        return jobs
+    table: dict[str, Any] = {"jobs": jobs}
+    if after.on != ("succeeded",):
+        table["on"] = "ended" if after.on == ENDED else list(after.on)
+    if after.mode != "all":
+        table["mode"] = after.mode
+    if after.within_us is not None:
+        table["within"] = format_duration(after.within_us)
+    return table
+
+
+def _on_change(change: OnChange) -> Any:
+    """Return the patterns alone where the rest is as it would be without it."""
+    paths = _one_or_list(list(change.paths))
+    plain = OnChange(paths=change.paths)
+    if change == plain:
+        return paths
+    table: dict[str, Any] = {"paths": paths}
+    if change.settle_us != plain.settle_us:
+        table["settle"] = format_duration(change.settle_us)
+    if change.at_most_us != plain.at_most_us:
+        table["at_most"] = format_duration(change.at_most_us)
+    if change.ignore:
+        table["ignore"] = list(change.ignore)
+    if change.deleted:
+        table["deleted"] = True
+    return table
+
+
 def _weekly(weekly: Weekly, zone: str) -> dict[str, Any]:
     table = {"days": [_DAYS[day] for day in weekly.days], "at": _times(weekly.times)}
-    return table if weekly.zone == zone else {**table, "timezone": weekly.zone}
+    return table | _own_zone(weekly.zone, zone) | _each(weekly)
 
 
 def _monthly(monthly: Monthly, zone: str) -> dict[str, Any]:
-    days = [f"{_NTHS[day.nth]} {_DAYS[day.weekday]}" if isinstance(day, NthWeekday) else day for day in monthly.days]
-    table = {"days": days, "at": _times(monthly.times)}
-    return table if monthly.zone == zone else {**table, "timezone": monthly.zone}
+    table: dict[str, Any] = {"days": [_day_of_month(day) for day in monthly.days], "at": _times(monthly.times)}
+    if monthly.roll:
+        table["roll"] = monthly.roll
+    return table | _own_zone(monthly.zone, zone) | _each(monthly)
+
+
+def _own_zone(own: str, zone: str) -> dict[str, Any]:
+    return {} if own == zone else {"timezone": own}
+
+
+def _each(part: Weekly | Monthly) -> dict[str, Any]:
+    return {} if part.start is None else {"every": part.every, "from": part.start}
+
+
+def _day_of_month(day: int | NthWeekday) -> int | str:
+    if isinstance(day, int):
+        return day
+    if day.weekday != WORKDAY:
+        return f"{_NTHS[day.nth]} {_DAYS[day.weekday]}"
+    return f"{_NTHS[day.nth]} workday" if day.nth in {1, -1} else f"workday {day.nth}"
 
 
 def _limits(limits: Limits) -> dict[str, Any]:
@@ -141,6 +213,10 @@ def _limits(limits: Limits) -> dict[str, Any]:
         table["dates"] = {name: day for name, day in dates.items() if day}
     if limits.except_dates:
         table["except_dates"] = list(limits.except_dates)
+    if limits.not_on:
+        table["not_on"] = [calendar.name for calendar in limits.not_on]
+    if limits.only_on:
+        table["only_on"] = [calendar.name for calendar in limits.only_on]
     return table
 
 

@@ -10,12 +10,16 @@ import signal
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import date, datetime, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from akjob.schedule.model import DaySet
 from akjob.toml.faults import Faults, dotted
 from akjob.toml.near import did_you_mean
 from akjob.toml.scan import Path
 from akjob.units import format_duration, parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from akjob.schedule.calendars import Calendars
 
 
 class Reading(Faults):
@@ -24,6 +28,7 @@ class Reading(Faults):
     def __init__(self, zone: str = "UTC") -> None:
         super().__init__()
         self.zone = zone
+        self.calendars: Calendars | None = None  # None: of which there are nothing is known here
         self.guessed: set[Path] = set()  # keys that are there under a misspelt name, or in a wrong table
 
     @property
@@ -325,17 +330,26 @@ _EXAMPLE_DAYS = '"mon", "tue", "wed", "thu", "fri", "sat", "sun", or the full na
 
 
 def weekdays(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
-    """Read an array of days of the week, Monday = 0, in ascending order, each once."""
+    """Read an array of days of the week and ranges of them, Monday = 0, in ascending order, each once."""
     if not _filled(value, path, out, "an array of days", '["…"]'):
         return None
     found = []
     for index, item in enumerate(value):
         number_ = WEEKDAYS.get(item) if type(item) is str else None
-        if number_ is None:
-            number_ = _weekday(item, (*path, index), out)
-        found.append(number_)
-    _same_twice(value, found, path, out)
-    return _sorted(found)
+        found.append((number_,) if number_ is not None else _weekdays(item, (*path, index), out))
+    read = [days_ for days_ in found if days_ is not None]
+    _covered_twice(value, found, path, out)
+    return tuple(sorted({day_ for days_ in read for day_ in days_})) if len(read) == len(found) else None
+
+
+def _covered_twice(values: list[Any], found: list[tuple[int, ...] | None], path: Path, out: Reading) -> None:
+    """Warn of each value that adds no day to those before it: "Monday" after "mon", "fri" after "mon-fri"."""
+    seen: set[int] = set()
+    for index, days_ in enumerate(found):
+        if days_ and seen.issuperset(days_):
+            message = f"{shown(values[index])} stands in `{dotted(path)}` more than once"
+            out.bad((*path, index), "duplicate-value", message, "take it away", severity="warning")
+        seen.update(days_ or ())
 
 
 def _same_twice(values: list[Any], meanings: list[Any], path: Path, out: Reading) -> None:
@@ -348,34 +362,36 @@ def _same_twice(values: list[Any], meanings: list[Any], path: Path, out: Reading
             out.bad((*path, index), "duplicate-value", message, "take it away", severity="warning")
 
 
-def _weekday(value: Any, path: Path, out: Reading) -> int | None:
-    """Read one day of the week in any case, or note that it is none."""
-    if type(value) is str:
-        number_ = WEEKDAYS.get(value.lower())
-        if number_ is not None:
-            return number_
-        several = _several_days(value.lower())
-        guess = "" if several else did_you_mean(value, WEEKDAYS, '"')
-        hint = f"write each: {several}" if several else _EXAMPLE_DAYS
-        out.bad(path, "bad-day", f'"{value}" is not a day of the week{guess}', hint)
-    else:
+def _weekdays(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
+    """Read a day of the week in any case, or a range of them, which may cross Sunday; note if it is neither."""
+    if type(value) is not str:
         out.wrong_type(path, "a day of the week", value, _EXAMPLE_DAYS)
+        return None
+    word = value.lower()
+    if word in WEEKDAYS:
+        return (WEEKDAYS[word],)
+    first, dash, last = (part.strip() for part in word.partition("-"))
+    if dash and first in WEEKDAYS and last in WEEKDAYS:
+        begin = WEEKDAYS[first]
+        return tuple((begin + step) % 7 for step in range((WEEKDAYS[last] - begin) % 7 + 1))
+    meant = _meant_days(word)
+    guess = "" if meant else did_you_mean(value, WEEKDAYS, '"')
+    out.bad(path, "bad-day", f'"{value}" is not a day of the week{guess}', f"write {meant}" if meant else _EXAMPLE_DAYS)
     return None
 
 
 _WORKDAYS = "mon-fri"
 _GROUPS = {"weekday": _WORKDAYS, "workday": _WORKDAYS, "working day": _WORKDAYS, "weekend": "sat-sun"}
+_GROUPS |= {"daily": "mon-sun", "every day": "mon-sun", "all": "mon-sun", "*": "mon-sun"}
 
 
-def _several_days(text: str) -> str:
-    """Return the days that ``mon-fri``, ``weekdays`` and the like mean, as they are written; else an empty text."""
+def _meant_days(text: str) -> str:
+    """Return the range that ``mon..fri``, ``weekdays`` and the like mean, as it is written; else an empty text."""
     text = _GROUPS.get(text.removesuffix("s"), text)
-    first, _, last = (part.strip() for part in re.sub(r"\.\.+|\bto\b", "-", text[:40]).partition("-"))
-    if first not in WEEKDAYS or last not in WEEKDAYS:
+    first, dash, last = (part.strip() for part in re.sub(r"\.\.+|\bto\b|[\u2013\u2014]", "-", text[:40]).partition("-"))
+    if not dash or first not in WEEKDAYS or last not in WEEKDAYS:
         return ""
-    begin = WEEKDAYS[first]
-    length = (WEEKDAYS[last] - begin) % 7 + 1
-    return ", ".join(f'"{_SHORT_DAYS[(begin + step) % 7]}"' for step in range(length))
+    return f'"{_SHORT_DAYS[WEEKDAYS[first]]}-{_SHORT_DAYS[WEEKDAYS[last]]}"'
 
 
 def months(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
@@ -424,6 +440,37 @@ def month_day(value: Any, path: Path, out: Reading) -> int | None:
 
 
 # -- names of other things
+
+
+def calendar(value: Any, path: Path, out: Reading) -> DaySet | None:
+    """Read the name of a calendar of ``etc/akjob.toml``."""
+    if type(value) is not str:
+        out.wrong_type(path, "the name of a calendar", value, "write the NAME of a table [calendars.NAME]")
+        return None
+    calendars = out.calendars
+    if calendars is None:
+        return DaySet(value)
+    if value in calendars.known:
+        return calendars.known[value]
+    if value in calendars.broken:
+        message = f'the calendar "{value}" cannot be used: {calendars.broken[value]}'
+        out.bad(path, "broken-calendar", message, f"correct [calendars.{value}] in etc/akjob.toml")
+        return None
+    known = [*calendars.known, *calendars.broken]
+    message = f'there is no calendar "{value}"{did_you_mean(value, known, chr(34))}'
+    hint = f"known in etc/akjob.toml: {', '.join(known)}" if known else f"add [calendars.{value}] to etc/akjob.toml"
+    out.bad(path, "unknown-calendar", message, hint)
+    return None
+
+
+def calendars(value: Any, path: Path, out: Reading) -> tuple[DaySet, ...] | None:
+    """Read an array of names of calendars, in the order of the file, each once."""
+    if not _filled(value, path, out, "an array of names of calendars", '["…"]'):
+        return None
+    found = [calendar(item, (*path, index), out) for index, item in enumerate(value)]
+    once(value, path, out)
+    read = [one for one in found if one is not None]
+    return tuple(dict.fromkeys(read)) if len(read) == len(found) else None
 
 
 def names_of_days() -> tuple[str, ...]:

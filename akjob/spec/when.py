@@ -5,9 +5,28 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from akjob.instants import from_datetime
-from akjob.schedule.cron import ALIASES, check_cron, cron_both_days
-from akjob.schedule.model import Cron, Every, Hours, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
+from akjob.schedule.cron import ALIASES, check_cron, cron_both_days, uneven_step
+from akjob.schedule.cycles import uses_workdays
+from akjob.schedule.model import (
+    ENDED,
+    FINAL_STATES,
+    WORKDAY,
+    After,
+    Cron,
+    DaySet,
+    Every,
+    Hours,
+    Limits,
+    Moment,
+    Monthly,
+    NthWeekday,
+    OnChange,
+    Schedule,
+    Weekly,
+)
 from akjob.schedule.zones import is_zone, near_zones
 from akjob.spec import values
 from akjob.spec.keys import Key, fields, keys, register_home
@@ -15,12 +34,15 @@ from akjob.spec.values import NTHS, WEEKDAYS, Reader, Reading
 from akjob.toml.faults import dotted
 from akjob.toml.near import did_you_mean
 from akjob.toml.scan import Path
+from akjob.units import format_duration
 
 _SECOND_US = 1_000_000
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a local time, in whichever zone
 _EVERY_DAY = (0, 1, 2, 3, 4, 5, 6)
 
-TRIGGERS = ("at", "every", "again_after", "daily", "weekly", "monthly", "cron", "on_start", "on_boot")
+TRIGGERS = (
+    *("at", "every", "again_after", "daily", "weekly", "monthly", "cron", "on_start", "on_boot", "after", "on_change"),
+)
 
 # -- readers
 
@@ -46,7 +68,8 @@ def _weekly(value: Any, path: Path, out: Reading) -> Weekly | None:
         return None
     found = fields(value, path, out, WEEKLY)
     values.check_required(value, path, out, ("days", "at"))
-    return Weekly(found.get("days", ()), found.get("times", ()), found.get("zone", out.zone))
+    _both_or_neither(value, path, out, "week")
+    return Weekly(**{"days": (), "times": (), "zone": out.zone, **found})
 
 
 def _monthly(value: Any, path: Path, out: Reading) -> Monthly | None:
@@ -54,7 +77,33 @@ def _monthly(value: Any, path: Path, out: Reading) -> Monthly | None:
         return None
     found = fields(value, path, out, MONTHLY)
     values.check_required(value, path, out, ("days", "at"))
-    return Monthly(found.get("days", ()), found.get("times", ()), found.get("zone", out.zone))
+    _both_or_neither(value, path, out, "month")
+    monthly = Monthly(**{"days": (), "times": (), "zone": out.zone, **found})
+    _note_lacking(value, path, out)
+    return monthly
+
+
+def _both_or_neither(value: dict[str, Any], path: Path, out: Reading, what: str) -> None:
+    """Note ``every`` without ``from``, and the other way round."""
+    if "every" in value and "from" not in value:
+        hint = f"add from = 2026-01-05, a date in any {what} that counts"
+        out.missing_key(path, "from", hint)
+    elif "from" in value and "every" not in value:
+        out.missing_key(path, "every", f"add every = 2 for each second {what}; for a first date use limits.dates")
+
+
+_LACKING = {29: "February has no 29th in most years", 30: "February has no 30th", 31: "five months have no 31st"}
+
+
+def _note_lacking(value: dict[str, Any], path: Path, out: Reading) -> None:
+    """Note a day of the month that some months lack: it is passed over there, which is easily overlooked."""
+    days = value.get("days")
+    for index, day in enumerate(days if type(days) is list else ()):
+        if type(day) is int and day in _LACKING:
+            message = f"{_LACKING[day]}: those are passed over"
+            hint = "write -1 for the last day of each month" if day == max(_LACKING) else "keep it if that is meant"
+            out.bad((*path, "days", index), "day-passed-over", message, hint, severity="info")
+            return
 
 
 def _days_of_month(value: Any, path: Path, out: Reading) -> tuple[int | NthWeekday, ...] | None:
@@ -73,15 +122,46 @@ def _days_of_month(value: Any, path: Path, out: Reading) -> tuple[int | NthWeekd
 def _day_of_month(value: Any, path: Path, out: Reading) -> int | NthWeekday | None:
     if type(value) is not str:
         return values.month_day(value, path, out)
-    nth, _, day = value.lower().partition(" ")
-    if nth in NTHS and day.strip() in WEEKDAYS:
-        return NthWeekday(NTHS[nth], WEEKDAYS[day.strip()])
-    hint = '1 to 31, -1 to -31 from the end, or "first mon" … "fifth fri", "last sun"'
+    first, _, second = (part.strip() for part in value.lower().partition(" "))
+    if first in NTHS and second in WEEKDAYS:
+        return NthWeekday(NTHS[first], WEEKDAYS[second])
+    if first in _ENDS and second == "workday":
+        return NthWeekday(NTHS[first], WORKDAY)
+    if first == "workday" and _NUMBER.fullmatch(second) and 1 <= abs(int(second)) <= _MOST_WORKDAYS:
+        return NthWeekday(int(second), WORKDAY)
     known = [f"{one} {name}" for one in NTHS for name in WEEKDAYS]
-    if re.fullmatch(r"-?[0-9]{1,2}", value):
-        hint = f"write {value}, without quotes"
-    out.bad(path, "bad-day", f'"{value}" is not a day of a month{did_you_mean(value, known, chr(34))}', hint)
+    hint = _day_hint(value.strip().lower())
+    guess = "" if hint else did_you_mean(value, known, chr(34))
+    out.bad(path, "bad-day", f'"{value}" is not a day of a month{guess}', hint or _DAY_HINT)
     return None
+
+
+_ENDS = ("first", "last")
+_NUMBER = re.compile(r"-?[0-9]{1,2}")
+_MOST_WORKDAYS = 23
+_DAY_HINT = (
+    '1 to 31, -1 to -31 from the end, "first mon" … "fifth fri", "last sun", "first workday", "workday 3", "workday -2"'
+)
+_LAST_DAYS = {"last", "last day", "last day of month", "l", "end", "eom", "end of month", "ultimo"}
+
+
+def _day_hint(value: str) -> str:
+    """Return what to write for what other schedulers call a day of the month; an empty string if that is not known."""
+    if _NUMBER.fullmatch(value):
+        return f"write {int(value)}, without quotes"
+    if value in _LAST_DAYS:
+        return "write -1 for the last day of the month"
+    if value in {"first", "first day"}:
+        return "write 1 for the first day of the month"
+    words = value.replace("-", " ").replace("working day", "workday").replace("business day", "workday").split()
+    if value == "lw" or words in (["last", "weekday"], ["last", "workday"]):
+        return 'write "last workday"'
+    if len(words) == 2 and words[1] in {"workday", "weekday"} and words[0] in NTHS:  # noqa: PLR2004 - two words
+        number = NTHS[words[0]]
+        return f'write "workday {number}"' if words[0] not in _ENDS else f'write "{words[0]} workday"'
+    if words[:1] == ["workday"]:
+        return f"a month has at most {_MOST_WORKDAYS} workdays: write 1 to {_MOST_WORKDAYS}, or -1 for the last one"
+    return ""
 
 
 def _cron(value: Any, path: Path, out: Reading) -> Cron | None:
@@ -96,10 +176,14 @@ def _cron(value: Any, path: Path, out: Reading) -> Cron | None:
         out.bad(path, "bad-cron", f"`{value}` is no short form{guess}", f"one of {', '.join(ALIASES)}")
         return None
     expression = ALIASES.get(value, value)
-    message = check_cron(expression)
-    if message is not None:
-        out.bad(path, "bad-cron", f'"{value}" is not a cron expression: {message}', _cron_hint(expression))
+    error = check_cron(expression)
+    if error is not None:
+        hint = error.hint or _cron_hint(expression)
+        out.bad(path, "bad-cron", f'"{value}" is not a cron expression: {error}', hint)
         return None
+    uneven = uneven_step(expression)
+    if uneven is not None:
+        out.bad(path, "cron-uneven", f'"{value}": {uneven[0]}', uneven[1], severity="info")
     if cron_both_days(expression):
         message = f'"{value}": day of the month and day of the week are both given, so either is enough'
         out.bad(path, "cron-both-days", message, "for both at once use [limits]", severity="warning")
@@ -181,6 +265,127 @@ def _dates(value: Any, path: Path, out: Reading) -> dict[str, Any] | None:
     return found
 
 
+def _flag_or_delay(value: Any, path: Path, out: Reading) -> int | None:
+    """Read true, false, or how long after it: microseconds, or None for not at all."""
+    if type(value) is bool:
+        return 0 if value else None
+    if type(value) is str and value.lower() not in {"true", "false"}:
+        return _DELAY(value, path, out)  # type: ignore[no-any-return]
+    hint = f"write {value.lower()}" if type(value) is str else 'write true, or "2m" for two minutes after it'
+    out.wrong_type(path, "true, false or a duration", value, hint)
+    return None
+
+
+_DELAY = values.duration()
+_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*(?:@[A-Za-z0-9][A-Za-z0-9._-]*)?")
+
+
+def _job_name(value: Any, path: Path, out: Reading) -> str | None:
+    if type(value) is str and _JOB_NAME.fullmatch(value):
+        return value
+    if type(value) is not str:
+        out.wrong_type(path, "the name of a job", value)
+        return None
+    meant = value.strip().removeprefix("jobs.d/").removesuffix(".toml")
+    hint = f'write "{meant}"' if _JOB_NAME.fullmatch(meant) else "its path below jobs.d without .toml"
+    out.bad(path, "bad-name", f'"{value}" cannot be the name of a job', hint)
+    return None
+
+
+_jobs = _one_or_more(_job_name, "the names of the jobs")
+
+
+def _after(value: Any, path: Path, out: Reading) -> After | None:
+    """Read a name, an array of names, or the table."""
+    if type(value) is not dict:
+        if type(value) not in {str, list}:
+            out.wrong_type(path, "the name of a job, an array of names or a table", value, 'write "extract"')
+            return None
+        return After(jobs=tuple(dict.fromkeys(_jobs(value, path, out))))
+    errors = out.errors
+    found = fields(value, path, out, AFTER)
+    values.check_required(value, path, out, ("jobs",))
+    if found.get("within_us") is not None and (found.get("mode") == "any" or len(found.get("jobs") or ()) == 1):
+        message = f'`{dotted(path)}.within` does nothing with a single job or mode = "any"'
+        out.bad((*path, "within"), "no-effect", message, "take it away", severity="warning")
+    if errors != out.errors:
+        return None
+    return After(**{**found, "jobs": tuple(dict.fromkeys(found["jobs"]))})
+
+
+def _final_states(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
+    """Read an array of final states, or "ended" for those of a run that was to start."""
+    if value == "ended":
+        return ENDED
+    listed = ", ".join(f'"{state}"' for state in FINAL_STATES)
+    if type(value) is str and value in FINAL_STATES:
+        out.wrong_type(path, 'an array of states or "ended"', value, f'write ["{value}"]')
+        return None
+    if type(value) is not list:
+        out.wrong_type(path, 'an array of states or "ended"', value, f'write "ended", or some of {listed}')
+        return None
+    if not value:
+        out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", f"write some of {listed}")
+        return None
+    read = values.choice(*FINAL_STATES)
+    found = [read(state, (*path, index), out) for index, state in enumerate(value)]
+    values.once(value, path, out)
+    return None if None in found else tuple(state for state in FINAL_STATES if state in found)
+
+
+def _pattern(value: Any, path: Path, out: Reading) -> str | None:
+    """Read a pattern of paths below the root or absolute."""
+    text = values.text(value, path, out)
+    if text is None:
+        return None
+    if text.startswith("~"):
+        message = f"`{dotted(path)}`: nothing expands ~"
+        out.bad(path, "bad-value", message, "write the absolute path, or one below the root")
+    elif ".." in text.split("/"):
+        message = f"`{dotted(path)}`: a pattern cannot have a part `..`"
+        out.bad(path, "bad-value", message, "write the absolute path, or one below the root")
+    elif text.endswith("/"):
+        message = f"`{dotted(path)}` names a folder; regular files are watched"
+        out.bad(path, "bad-value", message, f'write "{text}*", or "{text}**/*" for all folders below it too')
+    else:
+        return text.removeprefix("./")
+    return None
+
+
+def _file_name(value: Any, path: Path, out: Reading) -> str | None:
+    """Read a pattern of file names."""
+    text = values.text(value, path, out)
+    if text is not None and "/" in text:
+        message = f"`{dotted(path)}` has a `/`; it is compared with the name of a file, without its folder"
+        out.bad(path, "bad-value", message, f'write "{text.rstrip("/").rpartition("/")[2]}"')
+        return None
+    return text
+
+
+_patterns = _one_or_more(_pattern, "the patterns")
+
+
+def _on_change(value: Any, path: Path, out: Reading) -> OnChange | None:
+    """Read a pattern, an array of patterns, or the table."""
+    if type(value) is not dict:
+        if type(value) not in {str, list}:
+            out.wrong_type(path, "a pattern of files, an array of patterns or a table", value, 'write "inbox/*.csv"')
+            return None
+        return OnChange(paths=tuple(dict.fromkeys(_patterns(value, path, out))))
+    errors = out.errors
+    found = fields(value, path, out, ON_CHANGE)
+    values.check_required(value, path, out, ("paths",))
+    if errors != out.errors:
+        return None
+    change = OnChange(**{**found, "paths": tuple(dict.fromkeys(found["paths"]))})
+    if change.at_most_us < change.settle_us:
+        message = f"`{dotted(path)}`: at_most ({format_duration(change.at_most_us)}) is less than settle"
+        hint = f'write at_most = "{format_duration(change.settle_us)}" or more'
+        out.bad((*path, "at_most" if "at_most" in value else "settle"), "out-of-range", message, hint)
+        return None
+    return change
+
+
 # -- schemas of values
 
 DURATION = {
@@ -237,33 +442,58 @@ def _property(key: Key) -> dict[str, Any]:
     return schema
 
 
+_WEEKDAY_NAME = f"({_spelled(WEEKDAYS)})"
+WEEKDAY = {
+    "anyOf": [{"enum": list(WEEKDAYS)}, {"type": "string", "pattern": f"^ *{_WEEKDAY_NAME} *(- *{_WEEKDAY_NAME} *)?$"}]
+}
 _DAY_OF_MONTH = {"type": "integer", "anyOf": [{"minimum": 1, "maximum": 31}, {"minimum": -31, "maximum": -1}]}
 _NTH_DAY = {
     "type": "string",
-    "pattern": f"^({_spelled(NTHS)}) +[A-Za-z]+$",
-    "examples": ["first mon", "last sun"],
+    "pattern": f"^(({_spelled(NTHS)}) +[A-Za-z]+|[Ww][Oo][Rr][Kk][Dd][Aa][Yy] +-?[0-9]{{1,2}})$",
+    "examples": ["first mon", "last sun", "first workday", "workday -2"],
 }
+_EVERY = {"type": "integer", "minimum": 1}
+_COUNT = values.integer(1, 10_000)
+_CALENDAR = {"type": "string", "minLength": 1}
+_DELAY_SCHEMA = {"anyOf": [{"type": "boolean"}, DURATION]}
 _ZONE = {"type": "string", "minLength": 1, "examples": ["UTC", "Europe/Berlin", "+05:30"]}
 _ZONE_KEY = Key("timezone", _zone, "zone", "The zone of this table's times; else the schedule's.", _ZONE)
 
 # -- tables of keys
 
 WEEKLY = keys(
-    Key("days", values.weekdays, "days", 'Days of the week: "mon" … "sun", or full names.', some(any_case(WEEKDAYS))),
+    Key(
+        "days",
+        values.weekdays,
+        "days",
+        'Days of the week: "mon" … "sun", full names, or ranges such as "mon-fri".',
+        some(WEEKDAY),
+    ),
     Key("at", values.times_of_day, "times", "Local time or times of day.", one_or_some(TIME)),
     _ZONE_KEY,
+    Key("every", _COUNT, "every", "Only each n-th ISO week, counted from that of `from`.", _EVERY),
+    Key("from", values.day, "start", "A date in a week that counts; it is no beginning.", DATE),
 )
 MONTHLY = keys(
     Key(
         "days",
         _days_of_month,
         "days",
-        'Days of the month: 1 to 31, -1 to -31 from the end, or "first mon" … "fifth fri", "last sun". '
-        "A day that a month lacks is passed over.",
+        'Days of the month: 1 to 31, -1 to -31 from the end, "first mon" … "fifth fri", "last sun", "first workday", '
+        '"last workday", "workday 3", "workday -2". A day that a month lacks is passed over.',
         some({"anyOf": [_DAY_OF_MONTH, _NTH_DAY]}),
     ),
     Key("at", values.times_of_day, "times", "Local time or times of day.", one_or_some(TIME)),
     _ZONE_KEY,
+    Key(
+        "roll",
+        values.choice("next", "previous"),
+        "roll",
+        "Move a day that is not a workday to the next or previous workday, also out of the month.",
+        {"enum": ["next", "previous"]},
+    ),
+    Key("every", _COUNT, "every", "Only each n-th month, counted from that of `from`.", _EVERY),
+    Key("from", values.day, "start", "A date in a month that counts; it is no beginning.", DATE),
 )
 HOURS = keys(
     Key("from", values.time_of_day, "start", "The first time of day at which the job may run.", TIME),
@@ -273,6 +503,39 @@ HOURS = keys(
 DATES = keys(
     Key("first", values.day, "first", "The first day on which the job may run.", DATE),
     Key("last", values.day, "last", "The last day on which the job may run.", DATE),
+)
+AFTER = keys(
+    Key("jobs", _jobs, "jobs", "The jobs whose ends count.", one_or_some(_WORD)),
+    Key(
+        "on",
+        _final_states,
+        "on",
+        'Final states that count, or "ended" for all of a run that was to start.',
+        {"anyOf": [{"const": "ended"}, some({"enum": list(FINAL_STATES)})]},
+    ),
+    Key(
+        "mode",
+        values.choice("all", "any"),
+        "mode",
+        '"all": once each of the jobs has an end that counts; "any": at each such end.',
+        {"enum": ["all", "any"]},
+    ),
+    Key(
+        "within", values.duration(_SECOND_US), "within_us", 'With "all": the oldest of the ends is not older.', DURATION
+    ),
+)
+ON_CHANGE = keys(
+    Key("paths", _patterns, "paths", "Patterns of files below the root, or absolute.", one_or_some(_WORD)),
+    Key("settle", values.duration(), "settle_us", "The job is due once nothing has changed for this long.", DURATION),
+    Key("at_most", values.duration(), "at_most_us", "And at the latest this long after the first change.", DURATION),
+    Key(
+        "ignore",
+        _one_or_more(_file_name, "the patterns"),
+        "ignore",
+        "Patterns of file names to leave out.",
+        one_or_some(_WORD),
+    ),
+    Key("deleted", values.boolean, "deleted", "Whether a file that disappears is a change.", {"type": "boolean"}),
 )
 SCHEDULE = keys(
     Key(
@@ -333,9 +596,42 @@ SCHEDULE = keys(
         one_or_some({**_WORD, "examples": ["30 9 * * mon-fri", "@hourly"]}),
     ),
     Key(
-        "on_start", values.boolean, "on_start", "Each time akjobd starts, never on reload.", {"type": "boolean"}, False
+        "workdays",
+        values.calendar,
+        "workdays",
+        "The calendar of etc/akjob.toml whose days are no workdays, besides Saturday and Sunday.",
+        _CALENDAR,
     ),
-    Key("on_boot", values.boolean, "on_boot", "Once after each boot of the machine.", {"type": "boolean"}, False),
+    Key(
+        "on_start",
+        _flag_or_delay,
+        "on_start_us",
+        "Each time akjobd starts, never on reload; or this long after it.",
+        _DELAY_SCHEMA,
+        False,
+    ),
+    Key(
+        "on_boot",
+        _flag_or_delay,
+        "on_boot_us",
+        "Once after each boot of the machine; or this long after it.",
+        _DELAY_SCHEMA,
+        False,
+    ),
+    Key(
+        "after",
+        _after,
+        "after",
+        "After the end of another job, or of several.",
+        {"anyOf": [_WORD, some(_WORD), table_schema(AFTER, ("jobs",))]},
+    ),
+    Key(
+        "on_change",
+        _on_change,
+        "on_change",
+        "When files have changed.",
+        {"anyOf": [_WORD, some(_WORD), table_schema(ON_CHANGE, ("paths",))]},
+    ),
     Key(
         "jitter",
         values.duration(),
@@ -352,7 +648,7 @@ LIMITS = keys(
         "Only in this part of the day; `from` inclusive, `until` exclusive, may cross midnight.",
         table_schema(HOURS, ("from", "until")),
     ),
-    Key("weekdays", values.weekdays, "weekdays", "Only on these days of the week.", some(any_case(WEEKDAYS))),
+    Key("weekdays", values.weekdays, "weekdays", "Only on these days of the week; ranges too.", some(WEEKDAY)),
     Key(
         "month_days",
         values.month_days,
@@ -375,6 +671,8 @@ LIMITS = keys(
         {**table_schema(DATES), "minProperties": 1},
     ),
     Key("except_dates", values.days, "except_dates", "Never on these dates.", some(DATE)),
+    Key("not_on", values.calendars, "not_on", "Never on a day of these calendars.", some(_CALENDAR)),
+    Key("only_on", values.calendars, "only_on", "Only on days of these calendars.", some(_CALENDAR)),
     Key(
         "runs",
         values.integer(1, 2**31 - 1),
@@ -404,6 +702,13 @@ def moment(value: datetime, name: str) -> Moment:
     return Moment(None, from_datetime(value), name)
 
 
+def _with_holidays(monthly: Monthly, holidays: DaySet | None) -> Monthly:
+    """Give a trigger the calendar of the schedule where it asks for workdays."""
+    if holidays is None or not uses_workdays(monthly):
+        return monthly
+    return replace(monthly, holidays=holidays)
+
+
 def make_schedule(found: dict[str, Any], limits: dict[str, Any], name: str) -> Schedule:
     """Make the Schedule of what :func:`~akjob.spec.keys.fields` read from the two tables, in the zone ``name``."""
     made: dict[str, Any] = {"zone": name}
@@ -415,6 +720,8 @@ def make_schedule(found: dict[str, Any], limits: dict[str, Any], name: str) -> S
             made["at"] = tuple(moment(one, name) for one in value)
         elif field == "daily":
             made["daily"] = Weekly(_EVERY_DAY, value, name)
+        elif field == "monthly":
+            made["monthly"] = tuple(_with_holidays(one, found.get("workdays")) for one in value)
         elif field != "anchor":
             made[field] = value
     dates = limits.pop("dates", None) or {}

@@ -64,9 +64,7 @@ MISTAKES = [
     Mistake("a key misspelt", HOW + f'{MARK}timout = "5m"\n', "did you mean `timeout`?"),
     Mistake("a table misspelt", f'{COMMAND}[{MARK}shedule]\nevery = "1h"\n', "did you mean `schedule`?"),
     Mistake("a misspelt key in the wrong table", f'{COMMAND}{MARK}evry = "5m"\n', "write every below [schedule]"),
-    Mistake(
-        "a range of days", DUE + f'weekly = {{ days = [{MARK}"mon-fri"], at = 09:30:00 }}\n', 'write each: "mon", "tue"'
-    ),
+    Mistake("a range of days", DUE + f'weekly = {{ days = [{MARK}"weekdays"], at = 09:30:00 }}\n', 'write "mon-fri"'),
     Mistake("Quartz's ? in a cron expression", DUE + f'cron = {MARK}"0 9 ? * mon"\n', "write * for Quartz's ?"),
     Mistake("a key in the wrong table", f'{COMMAND}{MARK}timeout = "5m"\n', "move it below [run]"),
     Mistake("another program's word", DUE + f'{MARK}interval = "5m"\n', "write every"),

@@ -19,7 +19,12 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("requirements.txt", "requirements-dev.txt")
 # a distribution's name where its module's is another
-MODULES = {"tomli-w": "tomli_w", "pyyaml": "yaml", "prometheus-client": "prometheus_client"}
+MODULES = {
+    "tomli-w": "tomli_w",
+    "pyyaml": "yaml",
+    "prometheus-client": "prometheus_client",
+    "python-dateutil": "dateutil",
+}
 # packages that have data, or that are set up when a job imports them, and are not imported by name
 NOT_IMPORTED = {"structlog", "tzdata"}
 

@@ -3,9 +3,22 @@
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from akjob.schedule.model import Cron, Every, Hours, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
+from akjob.schedule.daysets import pack
+from akjob.schedule.model import (
+    WORKDAY,
+    Cron,
+    DaySet,
+    Every,
+    Hours,
+    Limits,
+    Moment,
+    Monthly,
+    NthWeekday,
+    Schedule,
+    Weekly,
+)
 from tests.unit.schedule.oracle import zone
 
 if TYPE_CHECKING:
@@ -124,6 +137,8 @@ def make_limits(random: Random, name: str, centre: datetime, step: int) -> Limit
         "first": lambda: random.choice(near),
         "last": lambda: random.choice(near),
         "except_dates": lambda: tuple(random.sample(near, random.randrange(1, 4))),
+        "not_on": lambda: tuple(_calendar(random, today) for _ in range(random.choice((1, 1, 2)))),
+        "only_on": lambda: tuple(_calendar(random, today) for _ in range(random.choice((1, 1, 2)))),
     }
     chosen = random.sample(list(make), random.choice((1, 1, 2, 3)))
     values: dict[str, object] = {kind: make[kind]() for kind in chosen}
@@ -196,7 +211,11 @@ def _time(random: Random, name: str, centre: datetime, step: int) -> int:
 
 def _weekly(random: Random, name: str, centre: datetime, step: int) -> Weekly:
     days = tuple(random.sample(range(7), random.randrange(1, 7)))
-    return Weekly(days, _times(random, name, centre, step), _zone_for(random, name))
+    times, zone_name = _times(random, name, centre, step), _zone_for(random, name)
+    if random.random() < 0.6:
+        return Weekly(days, times, zone_name)
+    start = _shifted(centre.astimezone(zone(name)).date(), random.randrange(-1500, 1500))
+    return Weekly(days, times, zone_name, every=random.choice((1, 2, 2, 2, 3, 4, 13, 52)), start=start)
 
 
 def _monthly(random: Random, name: str, centre: datetime, step: int) -> Monthly:
@@ -205,8 +224,26 @@ def _monthly(random: Random, name: str, centre: datetime, step: int) -> Monthly:
     for _ in range(random.randrange(1, 4)):
         near = (today + timedelta(days=random.randrange(-3, 4))).day
         nth = NthWeekday(random.choice((1, 2, 3, 4, 5, -1)), random.randrange(7))
-        days.add(random.choice((near, near, 31, 30, 29, -1, -2, -31, nth, nth)))
-    return Monthly(tuple(days), _times(random, name, centre, step), _zone_for(random, name))
+        workday = NthWeekday(random.choice((1, 2, 3, 15, 20, 22, -1, -2, -20, -23)), WORKDAY)
+        days.add(random.choice((near, near, 31, 30, 29, -1, -2, -31, nth, nth, workday)))
+    more: dict[str, Any] = {}
+    if random.random() < 0.4:
+        more["roll"] = random.choice(("next", "previous"))
+    if random.random() < 0.4:
+        more["holidays"] = _calendar(random, today.date())
+    if random.random() < 0.3:
+        more["every"] = random.choice((1, 2, 3, 6, 12, 7))
+        more["start"] = _shifted(today.date(), random.randrange(-1500, 1500))
+    return Monthly(tuple(days), _times(random, name, centre, step), _zone_for(random, name), **more)
+
+
+def _calendar(random: Random, today: date) -> DaySet:
+    """Make a calendar of single days and stretches near a day, some of them far away; at times of none."""
+    days: set[date] = set()
+    for _ in range(random.randrange(5)):
+        begin = _shifted(today, random.choice((random.randrange(-5, 5), random.randrange(-300, 300), 40_000)))
+        days.update(_shifted(begin, n) for n in range(random.choice((1, 1, 2, 5, 40))))
+    return DaySet(random.choice(("holidays", "freeze")), pack(days))
 
 
 def _every(random: Random, name: str, centre: datetime, step: int) -> Every:

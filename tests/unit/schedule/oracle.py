@@ -6,15 +6,28 @@ expression's fields comes from cronsim.
 """
 
 import calendar
+import struct
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from akjob.schedule.model import Cron, Every, Hours, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
+from akjob.schedule.model import (
+    WORKDAY,
+    Cron,
+    DaySet,
+    Every,
+    Hours,
+    Limits,
+    Moment,
+    Monthly,
+    NthWeekday,
+    Schedule,
+    Weekly,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -82,19 +95,65 @@ def names(trigger: Weekly | Monthly | Cron, local: datetime) -> bool:
     if local.hour * 3600 + local.minute * 60 + local.second not in trigger.times:
         return False
     if isinstance(trigger, Weekly):
-        return local.weekday() in trigger.days
-    return any(_is_day(day, local) for day in trigger.days)
+        return local.weekday() in trigger.days and _week_counts(trigger, local.date())
+    return local.date() in _rolled_near(trigger, local.year, local.month)
 
 
-def _is_day(day: int | NthWeekday, local: datetime) -> bool:
-    length = calendar.monthrange(local.year, local.month)[1]
-    if isinstance(day, NthWeekday):
-        if local.weekday() != day.weekday:
+def _week_counts(trigger: Weekly, day: date) -> bool:
+    """Walk from the week of ``start`` to that of ``day``."""
+    if trigger.start is None:
+        return True
+    monday = trigger.start - timedelta(days=trigger.start.isocalendar().weekday - 1)
+    return (day - timedelta(days=day.isocalendar().weekday - 1) - monday).days % (7 * trigger.every) == 0
+
+
+@lru_cache(maxsize=10_000)
+def _rolled_near(trigger: Monthly, year: int, month: int) -> frozenset[date]:
+    """Return the days of a trigger that are named within three months of this one, each after it was rolled."""
+    first = date(year, month, 1) - timedelta(days=100)
+    return frozenset(
+        _rolled(trigger, day) for day in (first + timedelta(days=n) for n in range(240)) if _is_named(trigger, day)
+    )
+
+
+def _is_named(trigger: Monthly, day: date) -> bool:
+    if trigger.start is not None:
+        months = (day.year - trigger.start.year) * 12 + day.month - trigger.start.month
+        if months % trigger.every:
             return False
-        if day.nth > 0:
-            return (local.day - 1) // 7 + 1 == day.nth
-        return (length - local.day) // 7 + 1 == -day.nth
-    return local.day == day if day > 0 else local.day - length - 1 == day
+    return any(_is_day(one, day, trigger.holidays) for one in trigger.days)
+
+
+def _rolled(trigger: Monthly, day: date) -> date:
+    step = {"": 0, "next": 1, "previous": -1}[trigger.roll]
+    while step and not is_workday(day, trigger.holidays):
+        day += timedelta(days=step)
+    return day
+
+
+def is_workday(day: date, holidays: DaySet | None) -> bool:
+    """Return True if a day is one from Monday to Friday and not in the calendar."""
+    return day.isoweekday() <= 5 and (holidays is None or day not in days_of(holidays))
+
+
+@lru_cache(maxsize=1000)
+def days_of(calendar: DaySet) -> frozenset[date]:
+    """Return the days of a calendar, which has no country."""
+    assert not calendar.country
+    numbers = struct.unpack(f"{len(calendar.dates) // 4}i", calendar.dates)
+    return frozenset(EPOCH.date() + timedelta(days=number) for number in numbers)
+
+
+def _is_day(named: int | NthWeekday, day: date, holidays: DaySet | None) -> bool:
+    length = calendar.monthrange(day.year, day.month)[1]
+    if not isinstance(named, NthWeekday):
+        return day.day == named if named > 0 else day.day - length - 1 == named
+    of_month = [day.replace(day=number) for number in range(1, length + 1)]
+    if named.weekday == WORKDAY:
+        like = [one for one in of_month if is_workday(one, holidays)]
+    else:
+        like = [one for one in of_month if one.weekday() == named.weekday]
+    return day in like and (like.index(day) + 1 == named.nth or like.index(day) - len(like) == named.nth)
 
 
 @lru_cache(maxsize=1000)
@@ -155,6 +214,8 @@ def allowed(limits: Limits, instant: datetime) -> bool:
         or (limits.first is not None and today < limits.first)
         or (limits.last is not None and today > limits.last)
         or today in limits.except_dates
+        or any(today in days_of(one) for one in limits.not_on)
+        or (limits.only_on and not any(today in days_of(one) for one in limits.only_on))
     )
 
 

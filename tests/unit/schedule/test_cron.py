@@ -68,7 +68,10 @@ def test_valid_is_what_cronsim_takes(expression: str) -> None:
     if other is None:
         assert check_cron(expression) or not next_slots(compile_schedule(cron(expression, zone="UTC")), 0, 1)
         return
-    assert check_cron(expression) is None
+    error = check_cron(expression)
+    if error is not None:
+        assert "the step leaves" in str(error)  # cronsim takes it and means something else than it says
+        return
     plan = parse_cron(expression)
     day = date(2027, 12, 20)
     for _ in range(80):
@@ -126,7 +129,7 @@ def test_the_slots_are_cronsims_where_no_clock_changes(seed: int) -> None:
 )
 def test_the_error_says_what_can_stand_there(expression: str, message: str) -> None:
     """A wrong expression is answered with the field, the value and what is right."""
-    assert check_cron(expression) == message
+    assert str(check_cron(expression)) == message
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ TABLE: dict[str, tuple[Schedule, list[str]]] = {
     ),
     "cron": (cron("0 9 * * 1-5"), ["at 09:00 on Monday through Friday Europe/Berlin (cron 0 9 * * 1-5)"]),
     "elapsed time and starts": (
-        Schedule(zone=BERLIN, every=every(5400, EPOCH), again_after_us=90 * MINUTE, on_start=True, on_boot=True),
+        Schedule(zone=BERLIN, every=every(5400, EPOCH), again_after_us=90 * MINUTE, on_start_us=0, on_boot_us=0),
         [
             "every 1 hour 30 minutes",
             "again 1 hour 30 minutes after the last run ended",

@@ -12,7 +12,23 @@ from akjob.config import Config
 from akjob.config.secrets import SecretFile
 from akjob.errors import AkjobError
 from akjob.instants import from_text
-from akjob.schedule.model import Cron, Every, Hours, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
+from akjob.schedule.calendars import NO_CALENDARS, Calendars
+from akjob.schedule.daysets import pack
+from akjob.schedule.model import (
+    ENDED,
+    After,
+    Cron,
+    DaySet,
+    Every,
+    Hours,
+    Limits,
+    Moment,
+    Monthly,
+    NthWeekday,
+    OnChange,
+    Schedule,
+    Weekly,
+)
 from akjob.spec import JobSpec, ParseResult, config_problems, load_definition, parse_defaults, parse_job
 from akjob.spec.model import Command, DillFile, DottedCallable, EnvFile, Resources, Retry, RunPolicy
 
@@ -198,7 +214,44 @@ UTC_ = "UTC"
         ),
         ('cron = "30 9 * * mon-fri"', Schedule(cron=(Cron("30 9 * * mon-fri", UTC_),))),
         ('cron = ["@daily", "*/5 0 9 * * *"]', Schedule(cron=(Cron("0 0 * * *", UTC_), Cron("*/5 0 9 * * *", UTC_)))),
-        ('on_start = true\non_boot = true\njitter = "0s"', Schedule(on_start=True, on_boot=True)),
+        (
+            'weekly = { days = ["fri-Monday", "wed"], at = 01:00:00, every = 2, from = 2026-01-02 }',
+            Schedule(weekly=(Weekly((0, 2, 4, 5, 6), (3_600,), UTC_, 2, date(2026, 1, 2)),)),
+        ),
+        (
+            'monthly = { days = ["first workday", "Workday -2", 28], at = 01:00:00, roll = "next" }',
+            Schedule(monthly=(Monthly((NthWeekday(1, 7), NthWeekday(-2, 7), 28), (3_600,), UTC_, "next"),)),
+        ),
+        (
+            "monthly = { days = [1], at = 01:00:00, every = 3, from = 2026-02-28 }",
+            Schedule(monthly=(Monthly((1,), (3_600,), UTC_, every=3, start=date(2026, 2, 28)),)),
+        ),
+        ('after = "extract"', Schedule(after=After(jobs=("extract",)))),
+        ('after = ["a", "b/c"]', Schedule(after=After(jobs=("a", "b/c")))),
+        (
+            'after = { jobs = ["a", "b"], on = "ended", mode = "any" }',
+            Schedule(after=After(jobs=("a", "b"), on=ENDED, mode="any")),
+        ),
+        (
+            'after = { jobs = ["a", "b"], on = ["missed", "failed"], within = "6h" }',
+            Schedule(after=After(jobs=("a", "b"), on=("failed", "missed"), within_us=6 * HOUR_US)),
+        ),
+        ('on_change = "inbox/*.csv"', Schedule(on_change=OnChange(paths=("inbox/*.csv",)))),
+        (
+            'on_change = { paths = ["./in/**/*", "/srv/x"], settle = "5s", at_most = "1h", ignore = "*.tmp", deleted = true }',
+            Schedule(
+                on_change=OnChange(
+                    paths=("in/**/*", "/srv/x"),
+                    settle_us=5_000_000,
+                    at_most_us=HOUR_US,
+                    ignore=("*.tmp",),
+                    deleted=True,
+                )
+            ),
+        ),
+        ('on_start = "90s"\non_boot = "2m"', Schedule(on_start_us=90_000_000, on_boot_us=120_000_000)),
+        ("on_start = false\non_boot = false", Schedule()),
+        ('on_start = true\non_boot = true\njitter = "0s"', Schedule(on_start_us=0, on_boot_us=0)),
         (
             'daily = 01:00:00\njitter = "250ms"',
             Schedule(daily=Weekly((0, 1, 2, 3, 4, 5, 6), (3_600,), UTC_), jitter_us=250_000),
@@ -523,6 +576,49 @@ def test_a_kept_definition_that_cannot_be_read_says_so() -> None:
         load_definition("reports/nightly", "jobs.d/reports/nightly.toml", 'comand = "x"\n')
 
 
+FREEZE = DaySet("freeze", pack([date(2026, 12, 24), date(2026, 12, 25)]))
+HOLIDAYS = DaySet("de", b"", "DE", "BE")
+CALENDARS = Config(calendars=Calendars({"freeze": FREEZE, "de": HOLIDAYS}, {"old": "etc/old.ics: gone"}, (), ()))
+WITH_CALENDARS = """\
+command = "x"
+[schedule]
+workdays = "de"
+monthly = [{ days = [15], at = 12:00:00, roll = "next" }, { days = [1], at = 12:00:00 }]
+[limits]
+not_on = ["freeze"]
+"""
+
+
+def test_calendars_are_resolved_to_their_days() -> None:
+    """The trigger that asks for workdays gets the calendar, and so do the limits."""
+    schedule = spec_of(WITH_CALENDARS, config=CALENDARS).schedule
+    assert [one.holidays for one in schedule.monthly] == [HOLIDAYS, None]
+    assert (schedule.workdays, schedule.limits.not_on) == (HOLIDAYS, (FREEZE,))
+
+
+def test_a_definition_needs_no_configuration() -> None:
+    """It has its calendars in it: it means the same when they have been changed, and is another one then."""
+    spec = spec_of(WITH_CALENDARS, config=CALENDARS)
+    assert "[calendars.freeze]\ndates = [2026-12-24, 2026-12-25]\n" in spec.definition
+    assert load_definition(spec.name, spec.file, spec.definition, spec.sources) == spec
+    changed = Calendars({"de": HOLIDAYS, "freeze": DaySet("freeze")}, {}, (), ())
+    assert spec_of(WITH_CALENDARS, config=Config(calendars=changed)).sha256 != spec.sha256
+
+
+@pytest.mark.parametrize(("name", "code"), [("old", "broken-calendar"), ("freez", "unknown-calendar")])
+def test_a_calendar_that_is_not_there_makes_its_jobs_unusable(name: str, code: str) -> None:
+    """Also where it is named in the defaults, which know of no configuration."""
+    text = f'[limits]\nonly_on = ["{name}"]\n'
+    own = f'command = "x"\n[schedule]\ndaily = 12:00:00\n{text}'
+    assert codes_of(own, config=CALENDARS) == [code]
+    defaults = parse_defaults("jobs.d/_defaults.toml", text)
+    assert defaults.problems == ()
+    job = 'command = "x"\n[schedule]\ndaily = 12:00:00\n'
+    assert codes_of(job, config=CALENDARS, defaults=[defaults]) == [code]
+    assert parse(job, config=CALENDARS, defaults=[defaults]).spec is None
+    assert codes_of(own, config=Config(calendars=NO_CALENDARS)) == ["unknown-calendar"]
+
+
 # -- problems
 
 
@@ -592,16 +688,16 @@ def test_a_schedule_that_never_fires_is_an_error(text: str) -> None:
     [
         ("munday", 'did you mean "monday"?'),
         ("sumday", 'did you mean "sunday"?'),
-        ("mon-fri", 'write each: "mon", "tue", "wed", "thu", "fri"'),
-        ("Friday to Monday", 'write each: "fri", "sat", "sun", "mon"'),
-        ("sat..sun", 'write each: "sat", "sun"'),
-        ("weekdays", 'write each: "mon", "tue", "wed", "thu", "fri"'),
-        ("weekend", 'write each: "sat", "sun"'),
+        ("Friday to Monday", 'write "fri-mon"'),
+        ("sat..sun", 'write "sat-sun"'),
+        ("weekdays", 'write "mon-fri"'),
+        ("weekend", 'write "sat-sun"'),
+        ("daily", 'write "mon-sun"'),
         ("x-y", '"mon", "tue", "wed"'),
     ],
 )
 def test_days_that_are_none(day: str, said: str) -> None:
-    """The nearest day is named, with the first letter that was typed; a range is written out."""
+    """The nearest day is named, with the first letter that was typed; a range is named as it is written."""
     [problem] = parse_job(
         "a", "a.toml", f'command = "x"\n[schedule]\nweekly = {{ days = ["{day}"], at = 09:30:00 }}\n'
     ).problems

@@ -17,7 +17,7 @@ from akjob.spec.job import DILL, SECTIONS, TOP
 from akjob.spec.keys import Keys  # noqa: TC001 - no cycle, no cost
 from akjob.spec.notify import PING
 from akjob.spec.policy import ENV_FILE, RESOURCES, RETRY, SECRET
-from akjob.spec.when import DATES, HOURS, MONTHLY, WEEKLY
+from akjob.spec.when import AFTER, DATES, HOURS, MONTHLY, ON_CHANGE, WEEKLY
 from tests.unit.spec.test_golden import FILES, problems_of
 from tests.unit.spec.test_parse import EXAMPLE
 
@@ -63,6 +63,8 @@ def test_the_keys_of_the_schema_are_those_of_the_parser() -> None:
         DILL,
         WEEKLY,
         MONTHLY,
+        AFTER,
+        ON_CHANGE,
         HOURS,
         DATES,
         RETRY,
@@ -121,9 +123,9 @@ def test_the_examples_of_the_repository_fit_the_schema() -> None:
 
 # Mistakes that a schema cannot know of, or that are about more than one key.
 BEYOND = {
-    "args-of-command", "bad-callable", "bad-cron", "bad-day", "bad-dill", "bad-duration", "bad-value", "cron-both-days",
+    "args-of-command", "bad-callable", "bad-cron", "bad-day", "bad-dill", "bad-duration", "bad-value", "cron-both-days", "cron-uneven", "day-passed-over", "every-moves", "fires-in-gap-only",
     "duplicate-value", "equal-hours", "in-the-past", "kwargs-name", "never-fires", "no-effect", "out-of-range", "reserved-env",
-    "reversed-dates", "sub-second", "toml-syntax", "trigger-never-fires", "unknown-zone",
+    "reversed-dates", "sub-second", "toml-syntax", "trigger-never-fires", "unknown-zone", "unknown-calendar",
 }  # fmt: skip
 
 

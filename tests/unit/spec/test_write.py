@@ -13,10 +13,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from akjob.config import Config
 from akjob.config.secrets import SecretFile
 from akjob.errors import AkjobError
 from akjob.instants import from_datetime
-from akjob.schedule.model import Cron, Every, Hours, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
+from akjob.schedule.calendars import Calendars
+from akjob.schedule.cycles import uses_workdays
+from akjob.schedule.daysets import pack
+from akjob.schedule.model import (
+    FINAL_STATES,
+    WORKDAY,
+    After,
+    Cron,
+    DaySet,
+    Every,
+    Hours,
+    Limits,
+    Moment,
+    Monthly,
+    NthWeekday,
+    OnChange,
+    Schedule,
+    Weekly,
+)
 from akjob.spec import JobSpec, definition_table, edit_file, job_table, load_definition, parse_job, to_toml, write_file
 from akjob.spec.canonical import value_text
 from akjob.spec.model import Command, DillFile, DottedCallable, EnvFile, Resources, Retry, RunPolicy
@@ -36,6 +55,29 @@ TIMES = st.lists(st.integers(0, 86_399), min_size=1, max_size=3, unique=True).ma
 WEEKDAYS = st.lists(st.integers(0, 6), min_size=1, unique=True).map(lambda one: tuple(sorted(one)))
 MONTH_DAY = st.integers(1, 31) | st.integers(-31, -1)
 NTH = st.builds(NthWeekday, st.sampled_from([1, 2, 3, 4, 5, -1]), st.integers(0, 6))
+WORKDAYS = st.builds(NthWeekday, st.integers(1, 23) | st.integers(-23, -1), st.just(WORKDAY))
+CALENDARS = {
+    "holidays": DaySet("holidays", pack([date(2026, 12, 24), date(2026, 12, 31)])),
+    "freeze": DaySet("freeze", pack(date(2027, 1, day) for day in range(1, 20))),
+    "none": DaySet("none"),
+    "de-be": DaySet("de-be", b"", "DE", "BE"),
+}
+CONFIG = Config(calendars=Calendars(CALENDARS, {}, (), ()))
+CALENDAR = st.sampled_from(sorted(CALENDARS)).map(CALENDARS.__getitem__)
+JOBS = st.lists(st.sampled_from(["a", "b/c", "d@emea"]), min_size=1, max_size=3, unique=True).map(tuple)
+STATES = st.sets(st.sampled_from(FINAL_STATES), min_size=1).map(lambda on: tuple(s for s in FINAL_STATES if s in on))
+AFTER = st.builds(
+    After, jobs=JOBS, on=STATES, mode=st.sampled_from(["all", "any"]), within_us=st.none() | st.just(3_600_000_000)
+)
+PATTERNS = st.lists(st.sampled_from(["inbox/*.csv", "/srv/**/x", "*"]), min_size=1, max_size=2, unique=True).map(tuple)
+ON_CHANGE = st.builds(
+    OnChange,
+    paths=PATTERNS,
+    settle_us=st.sampled_from([0, 2_000_000, 250_000]),
+    at_most_us=st.sampled_from([60_000_000, 3_600_000_000]),
+    ignore=st.just(()) | st.just(("*.tmp", ".*")),
+    deleted=st.booleans(),
+)
 LOCAL = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)).map(lambda one: one.replace(microsecond=0))
 DURATIONS = st.integers(1, YEAR_US // 1000).map(lambda one: one * 1000)
 LONG = st.integers(SECOND, YEAR_US)
@@ -67,8 +109,12 @@ def schedules(draw: st.DrawFn) -> Schedule:
     """Make any schedule; its zone holds for all but the tables that may have their own."""
     zone = draw(ZONES)
     own = st.just(zone) | ZONES
-    weekly = st.builds(Weekly, WEEKDAYS, TIMES, own)
-    monthly = st.builds(Monthly, st.lists(MONTH_DAY | NTH, min_size=1, max_size=4, unique=True).map(tuple), TIMES, own)
+    every = st.sampled_from([(1, None), (1, date(2026, 1, 2)), (2, date(2026, 1, 2)), (13, date(1999, 12, 31))])
+    weekly = st.builds(lambda *parts: Weekly(*parts[:3], *parts[3]), WEEKDAYS, TIMES, own, every)
+    workdays = draw(st.none() | CALENDAR)
+    days = st.lists(MONTH_DAY | NTH | WORKDAYS, min_size=1, max_size=4, unique=True).map(tuple)
+    roll = st.sampled_from(["", "next", "previous"])
+    monthly = st.builds(lambda *parts: _monthly(workdays, *parts), days, TIMES, own, roll, every)
     crons = st.sampled_from(["30 9 * * mon-fri", "*/5 * * * *", "0 0 L * *"]).map(lambda one: Cron(one, zone))
     anchors = st.just(Moment(datetime(1970, 1, 1), None, zone)) | moments(zone)
     return Schedule(
@@ -80,11 +126,21 @@ def schedules(draw: st.DrawFn) -> Schedule:
         weekly=tuple(draw(st.lists(weekly, max_size=2, unique=True))),
         monthly=tuple(draw(st.lists(monthly, max_size=2, unique=True))),
         cron=tuple(draw(st.lists(crons, max_size=2, unique=True))),
-        on_start=draw(st.booleans()),
-        on_boot=draw(st.booleans()),
+        on_start_us=draw(st.none() | st.just(0) | DURATIONS),
+        on_boot_us=draw(st.none() | st.just(0) | DURATIONS),
+        after=draw(st.none() | AFTER),
+        on_change=draw(st.none() | ON_CHANGE),
+        workdays=workdays,
         jitter_us=draw(st.just(0) | DURATIONS),
         limits=draw(limits(zone)),
     )
+
+
+def _monthly(workdays: DaySet | None, *parts: Any) -> Monthly:
+    """Make one ``monthly``; it has the calendar of the schedule where it asks for workdays."""
+    days, times, zone, roll, every = parts
+    plain = Monthly(days, times, zone, roll=roll, every=every[0], start=every[1])
+    return replace(plain, holidays=workdays) if uses_workdays(plain) else plain
 
 
 @st.composite
@@ -102,6 +158,8 @@ def limits(draw: st.DrawFn, zone: str) -> Limits:
         first=draw(st.none() | st.just(date(1999, 1, 1))),
         last=draw(st.none() | st.just(date(2050, 1, 1))),
         except_dates=tuple(sorted(draw(st.lists(DAYS, max_size=2, unique=True)))),
+        not_on=tuple(draw(st.lists(CALENDAR, max_size=2, unique=True))),
+        only_on=tuple(draw(st.lists(CALENDAR, max_size=2, unique=True))),
     )
 
 
@@ -188,7 +246,7 @@ def specs(draw: st.DrawFn) -> JobSpec:
 @given(specs())
 def test_any_job_written_as_a_file_reads_as_the_same_job(spec: JobSpec) -> None:
     """Model → table → TOML → model loses nothing, and neither does the resolved definition."""
-    result = parse_job("any", "jobs.d/any.toml", to_toml(job_table(spec)))
+    result = parse_job("any", "jobs.d/any.toml", to_toml(job_table(spec)), config=CONFIG)
     errors = [problem for problem in result.problems if problem.severity == "error"]
     if [problem.code for problem in errors] == ["never-fires"]:
         return
