@@ -1,6 +1,6 @@
 """What can be wrong: a :class:`Problem` of a file, an :class:`AkjobError` of a program."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from msgspec import Struct
 
@@ -38,27 +38,24 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class AkjobError(Exception):
-    """A failure that the user can act on: what happened, and what to do (``hint``).
+    """A failure that the user can act on: what happened, and what to do (``hint``)."""
 
-    ``exit_code`` is what a command ends with: 1 problems found, 2 wrong usage, 3 akjobd cannot be reached.
-    """
+    exit_code: ClassVar[int] = 1
+    """What a command ends with."""
 
-    def __init__(self, message: str, *, hint: str = "", exit_code: int = 1) -> None:
+    def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.exit_code = exit_code
 
 
 class UsageError(AkjobError):
     """What was asked for makes no sense: an unknown name, a value that cannot be read."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message, hint=hint, exit_code=2)
+    exit_code = 2
 
 
 class UnreachableError(AkjobError):
     """akjobd cannot be reached, or does not answer."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message, hint=hint, exit_code=3)
+    exit_code = 3

@@ -25,7 +25,7 @@ from typing import NoReturn
 from msgspec import Struct
 
 from akjob.config import Config, Paths, find_root, load_config, socket_address
-from akjob.errors import AkjobError, Problem
+from akjob.errors import AkjobError, Problem, UsageError
 from akjob.processes import die_with_supervisord, lock_holder, started_us
 
 _PATIENCE_S = 5.0  # the program before this one may be ending just now
@@ -192,7 +192,7 @@ def _root_in(name: str, arguments: Sequence[str]) -> str | None:
             return None
         case ["--root", root]:
             return root
-    raise AkjobError(f"unknown arguments {list(arguments)}", hint=f"usage: {name} [--root DIR]", exit_code=2)
+    raise UsageError(f"unknown arguments {list(arguments)}", hint=f"usage: {name} [--root DIR]")
 
 
 def _leave(name: str, message: str, code: int, began: float) -> NoReturn:

@@ -13,8 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from akjob.config import Paths
-from akjob.control.server import Client
+from akjob.control.client import Client
+from akjob.control.requests import OPERATIONS
 from akjob.errors import AkjobError
 from benchmarks.machine import Cage, until
 
@@ -106,12 +109,14 @@ class Place:
 
     def status(self) -> dict[str, Any]:
         """Ask akjobd."""
-        return self.ask("status")
+        status: dict[str, Any] = self.ask("status")["status"]
+        return status
 
     def ask(self, op: str, **values: Any) -> dict[str, Any]:
         """Ask akjobd something."""
         with Client(self.paths) as client:
-            return client.call(op, **values)
+            answer: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(client.call(OPERATIONS[op](**values))))
+            return answer
 
     def pid(self, program: str) -> int:
         """Return the pid of ``akjobd``, ``zygote`` or ``akjob-collector``."""

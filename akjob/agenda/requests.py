@@ -11,7 +11,7 @@ from akjob.agenda.life import Run
 from akjob.agenda.refusals import Refusals
 from akjob.agenda.waiting import Waiting
 from akjob.due import done
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UsageError
 from akjob.instants import SECOND, to_text
 from akjob.ledger.model import Detail
 
@@ -82,10 +82,9 @@ class Requests:
         if len(runs) > 1:
             raise AkjobError(f"{target!r} fits {len(runs)} runs", hint="give more of the run's id")
         if not runs:
-            raise AkjobError(
+            raise UsageError(
                 f"{target!r} is neither a job nor a run that is under way",
                 hint="`akjob status` shows what runs, `akjob list` the jobs",
-                exit_code=2,
             )
         return runs
 
@@ -159,7 +158,7 @@ class Requests:
         loaded = [job.row.job for job in self._book.jobs.values() if job.spec is not None]
         near = difflib.get_close_matches(name, loaded, 1)
         hint = f"did you mean {near[0]}?" if near else "`akjob list` shows the jobs"
-        return AkjobError(f"there is no job {name}", hint=hint, exit_code=2)
+        return UsageError(f"there is no job {name}", hint=hint)
 
 
 def _asked_slot(job: Job, now_us: int) -> int:

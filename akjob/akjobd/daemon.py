@@ -12,23 +12,25 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from akjob import __version__, ledger, program
-from akjob.agenda import Agenda, Effects, Start, last_good
+from akjob.agenda import Agenda, Effects, Running, Start, last_good
 from akjob.akjobd.worker import Worker
 from akjob.config import Config, Paths, load_config, socket_address
-from akjob.control import server
+from akjob.control import requests, server
+from akjob.control.status import BrokenFile, JobCounts, LoadedRevision, ProgramState, RunningRun, Status
 from akjob.daemon_log import DaemonLog
-from akjob.errors import AkjobError, Problem
+from akjob.errors import AkjobError, Problem, UnreachableError
 from akjob.instants import from_text, to_text
 from akjob.jobset.git import Provenance, Revision
 from akjob.jobset.loader import Loader
 from akjob.jobset.model import BrokenJob, Change, JobSet
 from akjob.processes import give_memory_back
 from akjob.program import Program
+from akjob.query import broken
 from akjob.run import cgroup, failpoint, order
 from akjob.run.engine import Ended, Happening, Lost, NeverStarted, Started, Trouble
 from akjob.run.folder_recycler import FolderRecycler
@@ -105,10 +107,10 @@ class Daemon:
         self._gather_until_us: int | None = None
         self._urgent = False
         self._commits = _CHECKPOINT_COMMITS
-        self._answers: list[tuple[server.Peer, dict[str, Any]]] = []
+        self._answers: list[tuple[server.Peer, requests.Answer]] = []
         self._retry_us: int | None = None
-        self._peers: set[server.Peer] = set()
-        self._listener = program.listen(paths.control_socket)
+        self._waiting: dict[server.Peer, str] = {}
+        self._server = server.Server(program.listen(paths.control_socket), self._selector, self._serve, self._gone)
         self._cgroups = self._shims.groups = cgroup.find()
         self._config_seen = _signature(paths.config_file)
         self._config_problems = problems
@@ -150,7 +152,6 @@ class Daemon:
             (self._bell_out, self._rung),
             (self._alarm.fd, lambda _mask: self._alarm.rang()),
             (self._alarm.clock_fd, self._clock_rang),
-            (self._listener.fileno(), self._accept),
         ):
             self._selector.register(fd, selectors.EVENT_READ, callback)
         self._log.say("info", "daemon.started", pid=os.getpid(), root=str(self.paths.root), version=__version__)
@@ -708,234 +709,184 @@ class Daemon:
 
     # -- what the commands ask ----------------------------------------------------------------------------------------
 
-    def _accept(self, _mask: int) -> None:
-        peer = server.accept(self._listener)
-        if peer is not None:
-            self._peers.add(peer)
-            self._selector.register(peer.socket, selectors.EVENT_READ, lambda mask: self._hear(peer, mask))
-
-    def _hear(self, peer: server.Peer, mask: int) -> None:
-        if mask & selectors.EVENT_WRITE:
-            peer.flush()
-        if mask & selectors.EVENT_READ:
-            requests = peer.requests()
-            if requests is None:
-                self._hang_up(peer)
-                return
-            for request in requests:
-                self._serve(peer, request)
-        self._mind_peer(peer)
-
-    def _mind_peer(self, peer: server.Peer) -> None:
-        """Keep the loop's interest in a command's connection up to date."""
-        if peer in self._peers:
-            mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.wants_write else 0)
-            self._selector.modify(peer.socket, mask, lambda mask: self._hear(peer, mask))
-
-    def _hang_up(self, peer: server.Peer) -> None:
-        self._peers.discard(peer)
-        self._selector.unregister(peer.socket)
-        peer.socket.close()
+    def _gone(self, peer: server.Peer) -> None:
+        self._waiting.pop(peer, None)
         if peer in self._draining:
             del self._draining[peer]
             if not self._draining:
                 self._agenda.draining = False
 
-    def _serve(self, peer: server.Peer, request: dict[str, Any]) -> None:
-        op = request.get("op")
-        serve = _OPERATIONS.get(str(op), Daemon._unknown)
+    def _serve(self, peer: server.Peer, request: requests.AnyRequest) -> requests.Answer | None:
         try:
-            answer = serve(self, peer, request)
+            answer = _OPERATIONS[type(request)](self, peer, request)
         except AkjobError as error:
-            answer = _refusal(error)
-        except (KeyError, TypeError, ValueError) as error:
-            answer = {"ok": False, "message": f"the request {op!r} is malformed: {error}", "exit_code": 2}
-        if op in _WRITING and answer is not None and answer["ok"]:
+            return requests.Refused.of(error)
+        except ValueError as error:
+            return requests.Refused(message=f"the request is malformed: {error}", kind="usage")
+        if isinstance(request, _WRITING) and answer is not None:
             self._urgent = True
             self._answers.append((peer, answer))
-        elif answer is not None:
-            peer.send(answer)
+            return None
+        return answer
 
     def _answer_asked(self) -> None:
         """Say yes to what was asked, after it was written; while the ledger cannot be written, without that."""
         answers, self._answers = self._answers, []
         for peer, answer in answers:
-            peer.send(answer)
-            self._mind_peer(peer)
+            self._server.send(peer, answer)
 
     def _answer_waiting(self) -> None:
         """Answer those who wait for the end of a run that is in the ledger now."""
-        for peer in [peer for peer in self._peers if peer.waits_for is not None]:
-            run = str(peer.waits_for)
+        for peer, run in list(self._waiting.items()):
             if not self._is_open(run):
-                peer.waits_for = None
+                del self._waiting[peer]
                 try:
-                    peer.send(self._outcome(run))
+                    self._server.send(peer, self._outcome(run))
                 except AkjobError as error:  # another program keeps even readers out of the ledger
-                    peer.send(_refusal(error))
-                self._mind_peer(peer)
+                    self._server.send(peer, requests.Refused.of(error))
         if self._draining and not self._agenda.under_way and not self._held:
             # The agenda stays drained until the command hangs up: it is about to stop akjobd.
             for peer in [peer for peer, waits in self._draining.items() if waits]:
                 self._draining[peer] = False
-                peer.send({"ok": True})
-                self._mind_peer(peer)
+                self._server.send(peer, requests.Done())
 
     def _is_open(self, run: str) -> bool:
-        """Whether a run has not ended, as far as the ledger knows."""
+        """Return whether a run has not ended, as far as the ledger knows."""
         waiting = (self._to_forget, *(forget for _, forget in self._held))
         return self._agenda.knows(run) or any(run in forget for forget in waiting)
 
-    def _outcome(self, run: str) -> dict[str, Any]:
-        row = ledger.open_reader(self.paths.ledger_url).run(run)
-        end = {"state": row["state"], "exit_code": row["exit_code"], "signal": row["signal"], "reason": row["reason"]}
-        return {"ok": True, "run": run, **end}
+    def _outcome(self, run: str) -> requests.RunEnded:
+        return requests.RunEnded(row=dict(ledger.open_reader(self.paths.ledger_url).run(run)))
 
-    def _unknown(self, _peer: server.Peer, request: dict[str, Any]) -> dict[str, Any]:
-        raise AkjobError(
-            f"akjobd does not know the request {request.get('op')!r}", hint="restart akjobd after an upgrade"
-        )
+    def _op_status(self, _peer: server.Peer, _request: requests.GetStatus) -> requests.StatusIs:
+        return requests.StatusIs(status=self.status())
 
-    def _op_status(self, _peer: server.Peer, _request: dict[str, Any]) -> dict[str, Any]:
-        return {"ok": True, **self.status()}
+    def _op_running(self, _peer: server.Peer, _request: requests.GetRunning) -> requests.RunningAre:
+        return requests.RunningAre(running=self._running())
 
-    def _op_running(self, _peer: server.Peer, _request: dict[str, Any]) -> dict[str, Any]:
-        return {"ok": True, "running": self._running()}
-
-    def _op_run(self, _peer: server.Peer, request: dict[str, Any]) -> dict[str, Any]:
+    def _op_run(self, _peer: server.Peer, request: requests.RunJob) -> requests.RunClaimed:
         self._must_be_ready()
-        kwargs = {key: from_json(value) for key, value in (request.get("args") or {}).items()}
-        run = self._agenda.ask_run(str(request["job"]), kwargs, now_us())
-        return {"ok": True, "run": run}
+        kwargs = {key: from_json(value) for key, value in request.args.items()}
+        return requests.RunClaimed(run=self._agenda.ask_run(request.job, kwargs, now_us()))
 
-    def _op_wait(self, peer: server.Peer, request: dict[str, Any]) -> dict[str, Any] | None:
-        run = str(request["run"])
-        if self._is_open(run):
-            peer.waits_for = run
+    def _op_wait(self, peer: server.Peer, request: requests.WaitForRun) -> requests.RunEnded | None:
+        if self._is_open(request.run):
+            self._waiting[peer] = request.run
             return None
-        return self._outcome(run)
+        return self._outcome(request.run)
 
-    def _op_stop(self, _peer: server.Peer, request: dict[str, Any]) -> dict[str, Any]:
+    def _op_stop(self, _peer: server.Peer, request: requests.StopRuns) -> requests.RunsStopped:
         self._must_be_ready()
-        stopped = self._agenda.ask_stop(str(request["target"]), str(request.get("by", "")), now_us())
-        return {"ok": True, "stopped": stopped}
+        stopped = self._agenda.ask_stop(request.target, request.by or "", now_us())
+        return requests.RunsStopped(stopped=tuple(stopped))
 
-    def _op_pause(self, _peer: server.Peer, request: dict[str, Any]) -> dict[str, Any]:
+    def _op_pause(self, _peer: server.Peer, request: requests.PauseJob) -> requests.Done:
         self._must_be_ready()
-        until = request.get("until")
-        until_us = None if until is None else from_text(str(until))
-        by, reason = str(request.get("by", "")), str(request.get("reason") or "")
-        self._agenda.pause(str(request["job"]), until_us, reason, by, now_us())
-        return {"ok": True}
+        until_us = None if request.until is None else from_text(request.until)
+        self._agenda.pause(request.job, until_us, request.reason or "", request.by or "", now_us())
+        return requests.Done()
 
-    def _op_resume(self, _peer: server.Peer, request: dict[str, Any]) -> dict[str, Any]:
+    def _op_resume(self, _peer: server.Peer, request: requests.ResumeJob) -> requests.Done:
         self._must_be_ready()
-        self._agenda.resume(str(request["job"]), now_us())
-        return {"ok": True}
+        self._agenda.resume(request.job, now_us())
+        return requests.Done()
 
-    def _op_reset(self, _peer: server.Peer, request: dict[str, Any]) -> dict[str, Any]:
+    def _op_reset(self, _peer: server.Peer, request: requests.ResetJob) -> requests.Done:
         self._must_be_ready()
-        self._agenda.reset(str(request["job"]), now_us())
-        return {"ok": True}
+        self._agenda.reset(request.job, now_us())
+        return requests.Done()
 
-    def _op_drain(self, peer: server.Peer, request: dict[str, Any]) -> dict[str, Any] | None:
-        self._agenda.drain(now_us(), kill=bool(request.get("kill")))
+    def _op_drain(self, peer: server.Peer, request: requests.Drain) -> requests.Done | None:
+        self._agenda.drain(now_us(), kill=request.kill)
         waits = bool(self._agenda.under_way or self._held)
         self._draining[peer] = waits
-        return None if waits else {"ok": True}
+        return None if waits else requests.Done()
 
-    def _op_look(self, _peer: server.Peer, _request: dict[str, Any]) -> dict[str, Any]:
+    def _op_scan(self, _peer: server.Peer, _request: requests.Scan) -> requests.Done:
         self._full = True
         self._look_us = now_us()
-        return {"ok": True}
+        return requests.Done()
 
     def _must_be_ready(self) -> None:
         if self._jobset is None:
-            raise AkjobError("akjobd is still loading jobs.d", hint="try again in a moment", exit_code=3)
+            raise UnreachableError("akjobd is still loading jobs.d", hint="try again in a moment")
 
     # -- status -------------------------------------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """Return what `akjob status --json` prints."""
         jobset = self._jobset
         revision = self._provenance.current()
         counts = None if jobset is None else jobset.counts
-        broken = [] if jobset is None else [self._broken(one) for one in jobset.broken.values()]
-        broken += [_broken_config(one, self.started_us) for one in self._config_problems if one.severity == "error"]
-        return {
-            "root": str(self.paths.root),
-            "programs": self._programs(),
-            "jobs": {"loaded": counts.loaded if counts else 0, "broken": counts.broken if counts else 0},
-            "revision": {
-                "git_commit": revision.commit,
-                "git_dirty": bool(revision.dirty) if revision.commit else None,
-                "loaded_at": None if jobset is None else to_text(jobset.loaded_us),
-            },
-            "broken": sorted(broken, key=lambda one: str(one["file"])),
-            "running": self._running(),
-            "control_groups": None if self._cgroups is None else sorted(self._cgroups.controllers),
-            "held_back": sum(len(effects.starts) for effects, _ in self._held),
-            "draining": self._agenda.draining,
-            "accounted_until": to_text(self._accounted_us(now_us())),
-            "queued": self._agenda.queued(),
-        }
+        refused = [] if jobset is None else [self._broken(one) for one in jobset.broken.values()]
+        refused += [
+            broken.of_settings(one, self.started_us) for one in self._config_problems if one.severity == "error"
+        ]
+        return Status(
+            root=str(self.paths.root),
+            programs=self._programs(),
+            jobs=JobCounts(loaded=counts.loaded if counts else 0, broken=counts.broken if counts else 0),
+            revision=LoadedRevision(
+                git_commit=revision.commit,
+                git_dirty=bool(revision.dirty) if revision.commit else None,
+                loaded_at=None if jobset is None else to_text(jobset.loaded_us),
+            ),
+            broken=tuple(sorted(refused, key=lambda one: one.file)),
+            running=self._running(),
+            control_groups=None if self._cgroups is None else tuple(sorted(self._cgroups.controllers)),
+            held_back=sum(len(effects.starts) for effects, _ in self._held),
+            draining=self._agenda.draining,
+            accounted_until=to_text(self._accounted_us(now_us())),
+            queued=self._agenda.queued(),
+        )
 
     def _accounted_us(self, now: int) -> int:
         """Return the instant before which each slot has a row: what is held back has none yet."""
         until = self._agenda.accounted_until(now)
         return until if self._held_since_us is None else min(until, self._held_since_us)
 
-    def _broken(self, one: BrokenJob) -> dict[str, Any]:
+    def _broken(self, one: BrokenJob) -> BrokenFile:
         commit, dirty = self._agenda.refused_by(one.job)
-        return server.refusal(one, commit, dirty=dirty)
+        return broken.of_job(one, commit, dirty=dirty)
 
-    def _programs(self) -> dict[str, dict[str, Any]]:
-        def describe(found: tuple[int, int] | None) -> dict[str, Any]:
-            if found is None:
-                return {"pid": None, "since": None, "state": "stopped"}
-            return {"pid": found[0], "since": to_text(found[1]), "state": "running"}
-
+    def _programs(self) -> dict[str, ProgramState]:
         zygote = self._shims.zygote.pid
-
         return {
-            "akjobd": describe((os.getpid(), self.started_us)),
-            "zygote": describe((zygote, self._shims.zygote.since_us) if zygote else None),
-            "akjob-collector": describe(program.find(self.paths, "akjob-collector", now_us())),
+            "akjobd": ProgramState.of((os.getpid(), self.started_us)),
+            "zygote": ProgramState.of((zygote, self._shims.zygote.since_us) if zygote else None),
+            "akjob-collector": ProgramState.of(program.find(self.paths, "akjob-collector", now_us())),
         }
 
-    def _running(self) -> list[dict[str, Any]]:
-        found = []
-        for row in self._agenda.running():
-            if row.state != "running":
-                continue  # ordered ahead of its slot: nothing of it runs yet
-            handle = self._shims.handle(row.run)
-            found.append(
-                {
-                    "job": row.job,
-                    "run": row.run,
-                    "pid": row.pid,
-                    "shim_pid": row.shim_pid if handle is None else handle.shim_pid or row.shim_pid,
-                    "started_at": None if row.started_us is None else to_text(row.started_us),
-                }
-            )
-        return found
+    def _running(self) -> tuple[RunningRun, ...]:
+        # What is ordered ahead of its slot is left out: nothing of it runs yet.
+        return tuple(self._running_run(row) for row in self._agenda.running() if row.state == "running")
+
+    def _running_run(self, row: Running) -> RunningRun:
+        handle = self._shims.handle(row.run)
+        return RunningRun(
+            job=row.job,
+            run=row.run,
+            pid=row.pid,
+            shim_pid=row.shim_pid if handle is None else handle.shim_pid or row.shim_pid,
+            started_at=None if row.started_us is None else to_text(row.started_us),
+        )
 
 
-# What a request's `op` means; the methods are private to everybody but this table.
-_OPERATIONS: dict[str, Callable[[Daemon, server.Peer, dict[str, Any]], dict[str, Any] | None]] = {
-    "status": Daemon._op_status,  # noqa: SLF001
-    "running": Daemon._op_running,  # noqa: SLF001
-    "run": Daemon._op_run,  # noqa: SLF001
-    "wait": Daemon._op_wait,  # noqa: SLF001
-    "stop": Daemon._op_stop,  # noqa: SLF001
-    "pause": Daemon._op_pause,  # noqa: SLF001
-    "resume": Daemon._op_resume,  # noqa: SLF001
-    "reset": Daemon._op_reset,  # noqa: SLF001
-    "drain": Daemon._op_drain,  # noqa: SLF001
-    "look": Daemon._op_look,  # noqa: SLF001
+# What a request asks for; the methods are private to everybody but this table.
+_OPERATIONS: Mapping[type[Any], Callable[[Daemon, server.Peer, Any], requests.Answer | None]] = {
+    requests.GetStatus: Daemon._op_status,  # noqa: SLF001
+    requests.GetRunning: Daemon._op_running,  # noqa: SLF001
+    requests.RunJob: Daemon._op_run,  # noqa: SLF001
+    requests.WaitForRun: Daemon._op_wait,  # noqa: SLF001
+    requests.StopRuns: Daemon._op_stop,  # noqa: SLF001
+    requests.PauseJob: Daemon._op_pause,  # noqa: SLF001
+    requests.ResumeJob: Daemon._op_resume,  # noqa: SLF001
+    requests.ResetJob: Daemon._op_reset,  # noqa: SLF001
+    requests.Drain: Daemon._op_drain,  # noqa: SLF001
+    requests.Scan: Daemon._op_scan,  # noqa: SLF001
 }
 
-_WRITING = ("run", "stop", "pause", "resume", "reset")
+_WRITING = (requests.RunJob, requests.StopRuns, requests.PauseJob, requests.ResumeJob, requests.ResetJob)
 
 
 def main() -> NoReturn:
@@ -957,14 +908,3 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _refusal(error: AkjobError) -> dict[str, Any]:
-    return {"ok": False, "message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-
-
-def _broken_config(problem: Problem, since_us: int) -> dict[str, Any]:
-    """Return what is wrong in etc/akjob.toml as status shows it: no job, and the defaults in place of what is wrong."""
-    fields = {key: getattr(problem, key) for key in ("file", "line", "column", "message", "hint")}
-    unknown = {"git_commit": None, "git_dirty": None, "running_last_good": None}
-    return {"job": None, **fields, "since": to_text(since_us), **unknown}

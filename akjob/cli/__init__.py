@@ -62,8 +62,8 @@ Examples:
 Exit codes: 0 fine, 1 problems found, 2 wrong usage, 3 akjobd cannot be reached.
 Completion for bash:  eval "$(_AKJOB_COMPLETE=bash_source akjob)"   (or zsh_source, fish_source)"""
 
+_WRONG_USAGE = 2  # as UsageError has it, which would have to be loaded
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-_WRONG_USAGE = 2
 BROKEN_PIPE = 141  # 128 + SIGPIPE: what a C program ends with when its reader went away
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from akjob.cli.text import paint
+from akjob.control.status import BrokenFile
 from akjob.errors import escape_control
-from akjob.query.broken import BrokenFile, Mistake, mistakes
+from akjob.query.broken import Mistake, mistakes
 from akjob.query.text import plural, relative
 
 _NAMED = 3  # so many of the jobs that one mistake costs are named

@@ -14,11 +14,8 @@ from msgspec import Struct
 
 from akjob.cli import complain
 from akjob.config import Config, Paths, find_root, load_config
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UsageError
 from akjob.instants import from_text
-
-WRONG_USAGE = 2
-NO_DAEMON = 3
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,7 +91,7 @@ def instant(text: str, option: str) -> int:
     except (ValueError, OverflowError):
         message = f"{option}: {text!r} is no time with an offset"
         hint = "Write it as 2026-03-29T01:00:00Z or 2026-03-29T02:00:00+01:00."
-        raise AkjobError(message, hint=hint, exit_code=WRONG_USAGE) from None
+        raise UsageError(message, hint=hint) from None
 
 
 def moment(text: str, option: str, now: int, zone: tzinfo | None, *, past: bool) -> int:
@@ -121,7 +118,7 @@ def moment(text: str, option: str, now: int, zone: tzinfo | None, *, past: bool)
     except (ValueError, OverflowError):
         message = f"{option}: {text!r} is neither a time nor a duration"
         hint = 'Write a time as 2026-03-29T02:00:00+01:00 or 2026-03-29, a duration as "2h30m".'
-        raise AkjobError(message, hint=hint, exit_code=WRONG_USAGE) from None
+        raise UsageError(message, hint=hint) from None
 
 
 def count_option(default: int, what: str) -> Callable[[F], F]:

@@ -1,17 +1,15 @@
 """What the commands that ask akjobd for something share."""
 
-from typing import Any
-
 from akjob.config import Paths
-from akjob.control.server import Client
+from akjob.control.client import Client
+from akjob.control.requests import A, Request
 from akjob.query.names import known_job, name_of_file
 
 
-def ask(paths: Paths, operation: str, **arguments: Any) -> dict[str, Any]:
-    """Ask akjobd and return its answer. Raises AkjobError: exit code 3 when it cannot be reached, else as it says."""
+def ask(paths: Paths, request: Request[A]) -> A:
+    """Send akjobd a request and return its answer. Raises UnreachableError, or the AkjobError that akjobd names."""
     with Client(paths) as client:
-        answer: dict[str, Any] = client.call(operation, **arguments)
-    return answer
+        return client.call(request)
 
 
 def job_name(paths: Paths, wanted: str) -> str:

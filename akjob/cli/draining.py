@@ -12,18 +12,16 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 import click
-import msgspec
 
 from akjob.cli import complain
 from akjob.cli.common import now_us
 from akjob.config import Paths
-from akjob.control.server import ANSWER_S, Client
-from akjob.errors import AkjobError
+from akjob.control.client import ANSWER_S, Client
+from akjob.control.requests import Drain, GetRunning
+from akjob.control.status import RunningRun
+from akjob.errors import UnreachableError
 from akjob.instants import from_text
-from akjob.query.status import Running
 from akjob.query.text import plural, span
-
-_NO_DAEMON = 3
 
 
 class Signals:
@@ -83,27 +81,25 @@ def _drain(paths: Paths, signals: Signals, asking: ExitStack, shown: "Waiting") 
     pressed = signals.interrupts
     try:
         drained, lister = (asking.enter_context(Client(paths)) for _ in range(2))
-        drained.ask("drain", kill=shown.killing)
-        lister.ask("running")
+        drained.send(waited := Drain(kill=shown.killing))
+        lister.send(GetRunning())
         asked_at: float | None = monotonic()
         while drained.fileno() not in (ready := signals.wait(*map(Client.fileno, (drained, lister)), timeout_s=1)):
             if signals.ends:
                 return False
             if signals.interrupts > pressed and not shown.killing:
                 shown.killing = True
-                asking.enter_context(Client(paths)).ask("drain", kill=True)
+                asking.enter_context(Client(paths)).send(Drain(kill=True))
             if lister.fileno() in ready:
-                shown.show(msgspec.convert(lister.answer()["running"], list[Running]))
+                shown.show(lister.answer(GetRunning()).running)
                 asked_at = None
             elif asked_at is None:
-                lister.ask("running")
+                lister.send(GetRunning())
                 asked_at = monotonic()
             elif monotonic() - asked_at > ANSWER_S:
                 raise lister.silent()
-        drained.answer()
-    except AkjobError as error:
-        if error.exit_code != _NO_DAEMON:
-            raise
+        drained.answer(waited)
+    except UnreachableError as error:
         shown.clear()
         complain(
             error.message, "" if shown.killing else "Runs that still run go on, and the next akjobd takes them over."
@@ -120,7 +116,7 @@ class Waiting:
         self._terminal = sys.stderr.isatty()
         self._last: tuple[bool, tuple[str, ...]] | None = None
 
-    def show(self, running: Sequence[Running]) -> None:
+    def show(self, running: Sequence[RunningRun]) -> None:
         """Show the runs as they are now; nothing where there are none."""
         if not running:
             return
@@ -140,7 +136,7 @@ class Waiting:
             click.echo("\r\x1b[K", nl=False, err=True)
 
 
-def describe(running: Sequence[Running], now: int, *, killing: bool) -> str:
+def describe(running: Sequence[RunningRun], now: int, *, killing: bool) -> str:
     """Say in one line what is waited for: ``Waiting for 2 runs: reports/nightly (2 min), load (5 s); Ctrl-C …``."""
     names = []
     for run in sorted(running, key=lambda run: run.started_at or "~"):

@@ -11,7 +11,7 @@ import click
 
 from akjob.cli import complain
 from akjob.cli.common import examples, find_paths
-from akjob.errors import AkjobError
+from akjob.errors import UsageError
 from akjob.imports import Import, Imported, Note
 from akjob.query.text import plural
 
@@ -98,7 +98,7 @@ def systemd(timers: tuple[str, ...], output: Path | None, timezone: str | None, 
         path = _unit_file(timer, [Path(), *_SYSTEM])
         if path is None:
             hint = "Give the path of a .timer file, or of a folder of them."
-            raise AkjobError(f"there is no timer {wanted}", hint=hint, exit_code=2)
+            raise UsageError(f"there is no timer {wanted}", hint=hint)
         timer = Path(timer).name
         name = timer.removesuffix(".timer")
         try:
@@ -132,7 +132,7 @@ def _read(file: str) -> str:
         whole = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return whole.decode("utf-8", "surrogateescape")
     except FileNotFoundError:
-        raise AkjobError(f"{file} is not there", hint="Name a crontab, or - for standard input.", exit_code=2) from None
+        raise UsageError(f"{file} is not there", hint="Name a crontab, or - for standard input.") from None
 
 
 def _unit_file(name: str, folders: Iterable[Path]) -> Path | None:

@@ -7,9 +7,7 @@ from pathlib import Path
 import click
 
 from akjob.cli.common import given_root, working_folder
-from akjob.errors import AkjobError
-
-_WRONG_USAGE = 2
+from akjob.errors import UsageError
 
 # path below the root -> file of akjob/data
 _FILES = {
@@ -70,7 +68,7 @@ def command(folder: Path | None) -> None:
     root = folder or Path(given_root() or ".")
     if root.exists() and not root.is_dir():
         message = f"{root} is not a folder"
-        raise AkjobError(message, hint="Name a folder, or one that does not exist yet.", exit_code=_WRONG_USAGE)
+        raise UsageError(message, hint="Name a folder, or one that does not exist yet.")
     done = list(make(root))
     for what, path in done:
         click.echo(f"{what}  {root / path}")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from akjob.cli.common import colours, examples, json_option, say, say_json
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UsageError
 
 _COLOURS = {"dangerous": "red", "unknown": "yellow"}
 _SHOWN = 20
@@ -31,7 +31,7 @@ def command(file: Path, *, as_json: bool) -> None:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise AkjobError(f"{file} cannot be read: {error.strerror}", hint="check its name", exit_code=2) from None
+        raise UsageError(f"{file} cannot be read: {error.strerror}", hint="check its name") from None
     digest = sha256(content).hexdigest()
     record, remark = _record(file, digest)
     report = examine_bytes(content, str((record or {}).get("python", "")))

@@ -11,7 +11,7 @@ import msgspec
 from akjob.cli import complain
 from akjob.cli.common import colours, examples, find_paths, json_option, log_elsewhere, moment, now_us, settings
 from akjob.config import Paths
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UsageError
 from akjob.ledger import open_reader
 from akjob.log.reading import read
 from akjob.log.reading.render import render
@@ -105,7 +105,7 @@ def job_or_run(paths: Paths, target: str) -> tuple[str | None, str | None]:
         return None, target
     nearest = unknown_job(target, sorted(reader.jobs()))
     hint = f"{nearest.hint} `akjob history` shows the runs."
-    raise AkjobError(f"there is no job and no run {target!r}", hint=hint, exit_code=2)
+    raise UsageError(f"there is no job and no run {target!r}", hint=hint)
 
 
 def _check_pattern(pattern: str) -> None:
@@ -113,7 +113,7 @@ def _check_pattern(pattern: str) -> None:
         re.compile(pattern)
     except re.error as error:
         message = f"--grep: {pattern!r} is no regular expression: {error}"
-        raise AkjobError(message, hint="Put a \\ before characters that mean themselves.", exit_code=2) from None
+        raise UsageError(message, hint="Put a \\ before characters that mean themselves.") from None
 
 
 def _raw(paths: Paths, run: str | None, stream: str | None) -> None:

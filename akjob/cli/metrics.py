@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
-from akjob.cli.common import NO_DAEMON, examples, find_paths, now_us, settings
+from akjob.cli.common import examples, find_paths, now_us, settings
 from akjob.cli.control import ask
 from akjob.config import Paths
-from akjob.errors import AkjobError
+from akjob.control.requests import GetStatus
+from akjob.control.status import Status
+from akjob.errors import UnreachableError
 from akjob.ledger import open_reader
 from akjob.query.jobs import load
-from akjob.query.status import Status, from_answer
 from akjob.spec.write import write_file
 
 
@@ -54,9 +55,6 @@ def _text(paths: Paths, *, with_jobs: bool, tag: str | None, match: str | None) 
 
 def _status(paths: Paths) -> Status | None:
     try:
-        answer = {key: value for key, value in ask(paths, "status").items() if key != "ok"}
-    except AkjobError as error:
-        if error.exit_code != NO_DAEMON:
-            raise
+        return ask(paths, GetStatus()).status
+    except UnreachableError:
         return None
-    return from_answer(answer)

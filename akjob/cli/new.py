@@ -5,7 +5,7 @@ import os
 import click
 
 from akjob.cli.common import examples, find_paths
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UsageError
 from akjob.jobset.scan import name_problem
 from akjob.query.names import name_of_file
 from akjob.spec.canonical import value_text
@@ -63,7 +63,7 @@ def command(job: str, dotted: str | None, shell: str | None) -> None:
     name = name_of_file(job)
     problem = name_problem(f"{name}.toml", f"jobs.d/{name}.toml")
     if problem is not None:
-        raise AkjobError(problem.message, hint=problem.hint, exit_code=2)
+        raise UsageError(problem.message, hint=problem.hint)
     path = paths.jobs_d / f"{name}.toml"
     schema = os.path.relpath(paths.etc / "job.schema.json", path.parent)
     code = (

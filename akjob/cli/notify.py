@@ -19,7 +19,7 @@ from akjob.cli.common import (
 )
 from akjob.cli.text import Cell, table
 from akjob.config import Config, Paths
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UsageError
 from akjob.instants import from_text
 from akjob.ledger import open_reader
 from akjob.query.names import known_job, unknown_job, user_name
@@ -51,7 +51,7 @@ def test(channel: str) -> None:
     paths = find_paths()
     config = settings(paths)
     if channel not in config.channels:
-        raise AkjobError(f"there is no channel {channel!r}", hint=_channels(config), exit_code=2)
+        raise UsageError(f"there is no channel {channel!r}", hint=_channels(config))
     error = send_test(paths, channel, config.channels[channel], socket.gethostname(), now_us())
     if error is not None:
         raise AkjobError(f"{channel} did not take the message: {error}", hint="correct [channels] in etc/akjob.toml")
@@ -136,7 +136,7 @@ def explain_(job: str, kind: str, *, as_json: bool) -> None:
     from akjob.spec.notify import KINDS
 
     if kind not in KINDS:
-        raise AkjobError(f"--kind: {kind!r} is not a kind", hint=f"one of {', '.join(KINDS)}", exit_code=2)
+        raise UsageError(f"--kind: {kind!r} is not a kind", hint=f"one of {', '.join(KINDS)}")
     paths = find_paths()
     config, reader = settings(paths), open_reader(paths.ledger_url)
     name = known_job(paths, job)
@@ -164,8 +164,9 @@ def simulate(since: str, *, as_json: bool) -> None:
     config, reader, now = settings(paths), open_reader(paths.ledger_url), now_us()
     since_us = moment(since, "--since", now, None, past=True)
     if since_us > now:
-        raise AkjobError(
-            f"--since: {stamp(since_us)} is still to come", hint='Give a time past, or "30d".', exit_code=2
+        raise UsageError(
+            f"--since: {stamp(since_us)} is still to come",
+            hint='Give a time past, or "30d".',
         )
     sent = replay(reader.outcomes(first_id(since_us)), Facts(paths, config, reader), config, now)
     if as_json:

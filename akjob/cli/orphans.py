@@ -5,14 +5,14 @@ from pathlib import Path
 
 from akjob.cli.draining import Signals, Waiting
 from akjob.config import Paths
+from akjob.control.status import RunningRun
 from akjob.query.orphans import runs
-from akjob.query.status import Running
 from akjob.run import folder, folder_reader
 
 _RETRY_S = 0.2
 
 
-def end(paths: Paths, signals: Signals, reason: str) -> list[Running]:
+def end(paths: Paths, signals: Signals, reason: str) -> list[RunningRun]:
     """End them, show which, and wait until they have ended or SIGTERM or SIGHUP comes; return those that go on."""
     shown = Waiting(killing=True)
     asked: set[str] = set()

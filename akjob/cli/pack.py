@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from akjob.cli.common import WRONG_USAGE, examples, given_root, json_option, say_json, working_folder
-from akjob.errors import AkjobError
+from akjob.cli.common import examples, given_root, json_option, say_json, working_folder
+from akjob.errors import AkjobError, UsageError
 
 _STDIN = "/dev/stdin"
 
@@ -52,7 +52,7 @@ def command(  # noqa: PLR0913 - a command has its options
     path = _path()
     if rebuild:
         if output is not None or by_value:
-            raise AkjobError("--rebuild makes the file it is given, as it was made", exit_code=WRONG_USAGE)
+            raise UsageError("--rebuild makes the file it is given, as it was made")
         packed = pack.rebuild(Path(target), path=path)
     else:
         file = Path(output or _name(target))

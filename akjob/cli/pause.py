@@ -4,7 +4,8 @@ import click
 
 from akjob.cli.common import examples, find_paths, moment, now_us
 from akjob.cli.control import ask, job_name
-from akjob.errors import AkjobError
+from akjob.control.requests import PauseJob
+from akjob.errors import UsageError
 from akjob.instants import to_text
 from akjob.query.names import user_name
 from akjob.query.text import stamp
@@ -30,10 +31,10 @@ def command(job: str, until: str | None, reason: str) -> None:
     until_us = None if until is None else moment(until, "--until", now, None, past=False)
     if until_us is not None and until_us <= now:
         message = f"--until: {stamp(until_us)} is over"
-        raise AkjobError(message, hint="Give a time to come, or a duration.", exit_code=2)
+        raise UsageError(message, hint="Give a time to come, or a duration.")
     paths = find_paths()
     name = job_name(paths, job)
     text = None if until_us is None else to_text(until_us)
-    ask(paths, "pause", job=name, until=text, reason=reason, by=user_name())
+    ask(paths, PauseJob(job=name, until=text, reason=reason or None, by=user_name()))
     end = f"`akjob resume {name}`" if until_us is None else stamp(until_us)
     click.echo(f"{name} is paused until {end}.")

@@ -4,6 +4,8 @@ import click
 
 from akjob.cli.common import examples, find_paths
 from akjob.cli.control import ask, job_name
+from akjob.control.requests import ResetJob
+from akjob.query.names import user_name
 
 
 @click.command(name="reset", epilog=examples("akjob reset campaign/spring"))
@@ -12,5 +14,5 @@ def command(job: str) -> None:
     """Clear a job's count of runs, so that `runs` in its [limits] counts from nothing again."""
     paths = find_paths()
     name = job_name(paths, job)
-    ask(paths, "reset", job=name)
+    ask(paths, ResetJob(job=name, by=user_name()))
     click.echo(f"The count of {name} begins anew.")

@@ -17,8 +17,9 @@ from akjob.cli import INTERRUPTED, complain
 from akjob.cli.common import colours, examples, find_paths, log_elsewhere, now_us, settings
 from akjob.cli.text import STATE_COLOURS, paint
 from akjob.config import Paths
-from akjob.control.server import Client
-from akjob.errors import AkjobError, escape_control
+from akjob.control.client import Client
+from akjob.control.requests import RunJob, WaitForRun
+from akjob.errors import AkjobError, UsageError, escape_control
 from akjob.instants import SECOND
 from akjob.ledger import open_reader
 from akjob.log.reading import read
@@ -62,10 +63,10 @@ def command(job: str, arguments: tuple[str, ...], *, here: bool) -> None:
         from akjob.cli.control import job_name
 
         sent = {key: to_json(value) for key, value in values.items()}
-        run = client.call("run", job=job_name(paths, job), args=sent, by=user_name())["run"]
+        run = client.call(RunJob(job=job_name(paths, job), args=sent, by=user_name())).run
         try:
             click.echo(f"run {run}", err=True)
-            client.ask("wait", run=run)
+            client.send(WaitForRun(run=run))
             if elsewhere is None:
                 with _Printer() as printer:
                     end = _follow(paths, client, run, printer)
@@ -86,7 +87,7 @@ def parse_arguments(arguments: tuple[str, ...]) -> dict[str, Any]:
         key, equals, text = argument.partition("=")
         if not equals or not key.removesuffix(":"):
             message = f"--arg {argument}: this is neither K=TEXT nor K:=TOML"
-            raise AkjobError(message, hint="Write --arg region=emea, or --arg days:=7.", exit_code=2)
+            raise UsageError(message, hint="Write --arg region=emea, or --arg days:=7.")
         if not key.endswith(":"):
             values[key] = text
             continue
@@ -95,7 +96,7 @@ def parse_arguments(arguments: tuple[str, ...]) -> dict[str, Any]:
         except ValueError:  # no TOML, or more than one value
             message = f"--arg {argument}: {text!r} is no TOML value"
             hint = f"For a text write --arg {key[:-1]}=TEXT, or quote it: '{key}=\"…\"'."
-            raise AkjobError(message, hint=hint, exit_code=2) from None
+            raise UsageError(message, hint=hint) from None
     return values
 
 
@@ -145,7 +146,7 @@ class _End:
             if not select.select([self._client.fileno()], [], [], patience_s)[0]:
                 return
             try:
-                self._hear(self._client.answer())
+                self._hear(self._client.answer(WaitForRun(run=self._run)).row)
             except AkjobError:
                 self._client = None
                 complain("akjobd went away; the run goes on", self._without_akjobd)

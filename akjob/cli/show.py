@@ -10,7 +10,7 @@ from akjob.cli.common import colours, examples, find_paths, json_option, now_us,
 from akjob.cli.list import state_of
 from akjob.cli.text import paint, state_cell
 from akjob.config import Paths
-from akjob.errors import AkjobError, escape_control
+from akjob.errors import AkjobError, UsageError, escape_control
 from akjob.instants import from_text
 from akjob.jobset.git import Provenance, Revision
 from akjob.ledger import open_reader
@@ -64,7 +64,7 @@ def _show_at(paths: Paths, job: str, run: str, *, as_json: bool) -> None:
     reader = open_reader(paths.ledger_url)
     row = reader.run(run)
     if row["job"] not in names_meant(paths, job):
-        raise AkjobError(f"run {row['id']} is one of {row['job']}, not of {job}", hint="", exit_code=2)
+        raise UsageError(f"run {row['id']} is one of {row['job']}, not of {job}", hint="")
     sha256 = row["definition_sha256"]
     text = None if sha256 is None else reader.definition(sha256)
     if text is None:

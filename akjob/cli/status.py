@@ -6,12 +6,14 @@ import click
 from msgspec import UNSET
 
 from akjob.cli import broken, complain
-from akjob.cli.common import NO_DAEMON, colours, examples, find_paths, json_option, now_us, say, say_json, settings
+from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.control import ask
 from akjob.cli.text import Cell, paint, table
-from akjob.errors import AkjobError
+from akjob.control.requests import GetStatus
+from akjob.control.status import LoadedRevision, ProgramState, RunningRun, Status
+from akjob.errors import AkjobError, UnreachableError
 from akjob.instants import from_text
-from akjob.query.status import Program, Revision, Running, Status, from_answer, without_akjobd
+from akjob.query.status import without_akjobd
 from akjob.query.text import plural, relative, stamp
 
 _EXAMPLES = examples("akjob status", "akjob status --json | jq .broken", "akjob status > /dev/null || notify-someone")
@@ -29,10 +31,8 @@ def command(*, as_json: bool) -> None:
     now = now_us()
     down: AkjobError | None = None
     try:
-        status = from_answer(ask(paths, "status"))
-    except AkjobError as error:
-        if error.exit_code != NO_DAEMON:
-            raise
+        status = ask(paths, GetStatus()).status
+    except UnreachableError as error:
         down = error
         degraded = without_akjobd(paths, settings(paths), now)
         status = degraded.status
@@ -44,7 +44,7 @@ def command(*, as_json: bool) -> None:
         say(_lines(status, now, colour=colours()))
     if down is not None:
         complain(down.message, down.hint)
-        raise SystemExit(NO_DAEMON)
+        raise SystemExit(down.exit_code)
     if status.broken:
         raise SystemExit(1)
 
@@ -76,7 +76,7 @@ def _ending(groups: Sequence[str] | None) -> str:
     return f"ended by control group{counted}"
 
 
-def _revision(revision: Revision, now: int) -> str:
+def _revision(revision: LoadedRevision, now: int) -> str:
     text = "no git commit" if revision.git_commit is None else revision.git_commit[:12]
     text += " with uncommitted changes" if revision.git_dirty else ""
     if revision.loaded_at is None:
@@ -85,14 +85,14 @@ def _revision(revision: Revision, now: int) -> str:
     return f"{text}, loaded {stamp(loaded_us)} ({relative(loaded_us, now)})"
 
 
-def _programs(programs: Mapping[str, Program], now: int) -> list[tuple[str | Cell, ...]]:
+def _programs(programs: Mapping[str, ProgramState], now: int) -> list[tuple[str | Cell, ...]]:
     return [
         (name, _state(program), "" if program.pid is None else str(program.pid), *_when(program.since, now))
         for name, program in programs.items()
     ]
 
 
-def _state(program: Program) -> Cell:
+def _state(program: ProgramState) -> Cell:
     return Cell(program.state, "green" if program.state == "running" else "red")
 
 
@@ -100,5 +100,5 @@ def _when(since: str | None, now: int) -> tuple[str, str]:
     return ("", "") if since is None else (stamp(from_text(since)), relative(from_text(since), now))
 
 
-def _run(run: Running, now: int) -> tuple[str, ...]:
+def _run(run: RunningRun, now: int) -> tuple[str, ...]:
     return (run.job, run.run, "" if run.pid is None else str(run.pid), *_when(run.started_at, now))

@@ -15,7 +15,7 @@ from typing import Any
 from xmlrpc.client import Fault, dumps, loads
 
 from akjob.config import Paths
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UnreachableError, UsageError
 from akjob.query.text import plural
 
 # supervisord binds "<file>.<pid>" and renames it; the whole must fit into sun_path, whose last byte is a zero.
@@ -23,15 +23,13 @@ _LONGEST_ADDRESS = 107
 _LONGEST_PID = "4194304"
 _ANSWERS_WITHIN_S = 10.0
 
-_WRONG_USAGE = 2
-
 
 def config_file(paths: Paths) -> Path:
     """Return where the root's supervisord.conf is. Raises AkjobError (exit code 2) where there is none."""
     path = paths.etc / "supervisord.conf"
     if not path.is_file():
         message = f"{path} is not there, so there is nothing to start"
-        raise AkjobError(message, hint=f"`akjob init {paths.root}` writes it.", exit_code=_WRONG_USAGE)
+        raise UsageError(message, hint=f"`akjob init {paths.root}` writes it.")
     return path
 
 
@@ -45,7 +43,7 @@ def prepare(paths: Paths) -> None:
     over = len(address) - _LONGEST_ADDRESS
     if over > 0:
         message = f"{paths.root}: the path is {plural(over, 'byte')} too long for supervisord's socket in var/run/"
-        raise AkjobError(message, hint="Move the root to a shorter path.", exit_code=_WRONG_USAGE)
+        raise UsageError(message, hint="Move the root to a shorter path.")
     paths.var.mkdir(mode=0o700, exist_ok=True)
     for folder in (paths.log_dir, paths.run_dir):
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -115,7 +113,7 @@ def pid(paths: Paths) -> int | None:
         return int(ask(paths, "supervisor.getPID"))
     except PermissionError as error:
         message = f"supervisord of {paths.root} answers its own user and root alone"
-        raise AkjobError(message, hint="run the command as that user, or with sudo", exit_code=3) from error
+        raise UnreachableError(message, hint="run the command as that user, or with sudo") from error
     except (OSError, HTTPException, Fault):
         return None
 

@@ -6,7 +6,7 @@ import click
 
 from akjob.cli.common import examples, find_paths, json_option, moment, now_us, say, say_json
 from akjob.cli.text import Cell, table
-from akjob.errors import AkjobError
+from akjob.errors import UsageError
 from akjob.instants import from_text, to_text
 from akjob.query.names import user_name
 from akjob.query.text import relative, stamp
@@ -43,10 +43,10 @@ def create(name: str, scope: str, jobs: str | None, expires: str | None, *, as_j
     now = now_us()
     _check_name(name)
     if jobs is not None and not jobs:
-        raise AkjobError("--jobs is empty", hint="Write a glob, such as 'reports/*', or leave it out.", exit_code=2)
+        raise UsageError("--jobs is empty", hint="Write a glob, such as 'reports/*', or leave it out.")
     expires_us = None if expires is None else moment(expires, "--expires", now, None, past=False)
     if expires_us is not None and expires_us <= now:
-        raise AkjobError(f"--expires: {stamp(expires_us)} is over", hint="Give a time to come.", exit_code=2)
+        raise UsageError(f"--expires: {stamp(expires_us)} is over", hint="Give a time to come.")
     with WebStore.open(find_paths().web_db) as store:
         token = store.create_token(name, cast("Scope", scope), jobs, expires_us, now)
         store.audit(_note("token.create", name, now))
@@ -80,7 +80,7 @@ def revoke(token: str) -> None:
         found = store.revoke_token(token)
         if found is None:
             message = f"there is no token {token!r}"
-            raise AkjobError(message, hint="`akjob token list` shows the tokens.", exit_code=2)
+            raise UsageError(message, hint="`akjob token list` shows the tokens.")
         store.audit(_note("token.revoke", found.name, now_us()))
     click.echo(f"{found.name} is revoked.")
 
@@ -89,7 +89,7 @@ def _check_name(name: str) -> None:
     if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
         message = f"{name[:_LONGEST_NAME]!r} cannot be the name of a token"
         hint = f"Write 1 to {_LONGEST_NAME} printable characters, such as grafana."
-        raise AkjobError(message, hint=hint, exit_code=2)
+        raise UsageError(message, hint=hint)
 
 
 def _note(action: str, name: str, now: int) -> AuditRow:

@@ -15,19 +15,20 @@ from time import monotonic
 from typing import Any
 
 import click
+import msgspec
 
 from akjob.cli import complain, supervision
 from akjob.cli.common import find_paths, now_us, settings, working_folder
 from akjob.cli.down import end
 from akjob.cli.draining import Signals
 from akjob.config import Paths
-from akjob.control.server import Client
-from akjob.errors import AkjobError
+from akjob.control.client import Client
+from akjob.control.requests import GetStatus
+from akjob.errors import AkjobError, UnreachableError
 from akjob.instants import to_text
 from akjob.query.text import plural
 from akjob.run.linux import die_with_parent
 
-_NO_DAEMON = 3
 _READY_WITHIN_S = 30.0
 _PAGE_WITHIN_S = 3.0
 _ASK_EVERY_S = 0.05
@@ -185,16 +186,17 @@ def _ready(paths: Paths, watched: int, signals: Signals | None) -> dict[str, Any
 def _status(paths: Paths) -> dict[str, Any] | None:
     try:
         with Client(paths) as client:
-            return client.call("status")
+            found: dict[str, Any] = msgspec.to_builtins(client.call(GetStatus()).status)
     except AkjobError:
         return None
+    return found
 
 
 def _silent(paths: Paths, number: int) -> AkjobError:
     """Return what to say of an akjobd that does not answer, with the last that it said itself."""
     message = f"supervisord is up (pid {number}), but akjobd does not answer after {_READY_WITHIN_S:.0f} s"
     hint = f"{_tail(paths.log_dir / 'akjobd.out')}\nSee {paths.log_dir}/akjobd.out".strip()
-    return AkjobError(message, hint=hint, exit_code=_NO_DAEMON)
+    return UnreachableError(message, hint=hint)
 
 
 def _report(paths: Paths, status: dict[str, Any], how_it_ends: str) -> None:

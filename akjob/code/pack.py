@@ -22,7 +22,7 @@ from akjob.code.calls import JobCallable
 from akjob.code.dump import dumps, facts
 from akjob.code.names import Missing, Unsure, find, find_module
 from akjob.code.pickles import examine_bytes
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UsageError
 from akjob.spec import to_toml
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -173,7 +173,7 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:
-        raise AkjobError(f"{file} cannot be read: {error.strerror}", hint="check its name", exit_code=2) from None
+        raise UsageError(f"{file} cannot be read: {error.strerror}", hint="check its name") from None
     except UnicodeDecodeError as error:
         raise AkjobError(f"{file} is no UTF-8 text: {error}", hint="save it as UTF-8") from None
 

@@ -21,7 +21,7 @@ from akjob.config.readers import (
     read_table_keys,
 )
 from akjob.config.web import WebConfig, read_web
-from akjob.errors import AkjobError, Problem
+from akjob.errors import Problem, UsageError
 from akjob.toml.faults import Faults, dotted
 from akjob.toml.read import read_table
 from akjob.units import parse_size
@@ -147,7 +147,7 @@ def find_root(given: str | None, env: Mapping[str, str], cwd: Path) -> Path:
         root = Path(os.path.abspath(cwd / named))
         if not named or not root.is_dir():
             hint = f"give an existing folder as {source}; `akjob init {named}` makes one" if named else "name a folder"
-            raise AkjobError(f"{source}: {named or 'an empty text'} is not a folder", hint=hint, exit_code=2)
+            raise UsageError(f"{source}: {named or 'an empty text'} is not a folder", hint=hint)
         return root
     here = Path(os.path.abspath(cwd))
     for folder in (here, *here.parents):
@@ -155,7 +155,7 @@ def find_root(given: str | None, env: Mapping[str, str], cwd: Path) -> Path:
             return folder
     message = f"no root: neither {here} nor a folder above it has jobs.d/ or etc/akjob.toml"
     hint = "go into a root, name it with --root DIR or AKJOB_ROOT, or make one with `akjob init DIR`"
-    raise AkjobError(message, hint=hint, exit_code=2)
+    raise UsageError(message, hint=hint)
 
 
 def socket_address(path: Path) -> str:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from akjob.config import Paths
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UsageError
 
 TIMEOUT_S = 20.0
 CONFIG = "etc/akjob.toml"
@@ -296,24 +296,24 @@ def run(arguments: list[str], folder: str, *, given: bytes = b"") -> bytes:
             check=False,
         )
     except OSError as error:
-        raise AkjobError(f"git cannot be run: {error}", hint="install git", exit_code=2) from error
+        raise UsageError(f"git cannot be run: {error}", hint="install git") from error
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
-        raise AkjobError(f"git {arguments[0]}: {said}", hint="look at `git status` in the root", exit_code=2)
+        raise UsageError(f"git {arguments[0]}: {said}", hint="look at `git status` in the root")
     return done.stdout
 
 
 def commit_of(folder: str, revision: str) -> str:
     """Return the full name of the commit that ``revision`` means. Raises AkjobError (exit code 2)."""
     if revision.startswith("-"):
-        raise AkjobError(f"{revision!r} is no revision", hint="name a branch, a tag or a commit", exit_code=2)
+        raise UsageError(f"{revision!r} is no revision", hint="name a branch, a tag or a commit")
     try:
         return run(["rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"], folder).decode("ascii").strip()
     except AkjobError as error:
         if isinstance(error.__cause__, OSError):
             raise
         hint = "name a branch, a tag or a commit of the repository that the root lies in"
-        raise AkjobError(f"{revision!r} is no revision", hint=hint, exit_code=2) from error
+        raise UsageError(f"{revision!r} is no revision", hint=hint) from error
 
 
 def merge_base(folder: str, one: str, other: str) -> str:
@@ -323,7 +323,7 @@ def merge_base(folder: str, one: str, other: str) -> str:
         return run(["merge-base", *commits], folder).decode("ascii").strip()
     except AkjobError as error:
         message = f"{one} and {other} have no commit in common"
-        raise AkjobError(message, hint=f"compare the two themselves: {one}..{other}", exit_code=2) from error
+        raise UsageError(message, hint=f"compare the two themselves: {one}..{other}") from error
 
 
 def contents(folder: str, oids: Sequence[str]) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UsageError
 from akjob.ledger.columns import RunColumns
 from akjob.ledger.model import STATES
 
@@ -12,7 +12,7 @@ SAMPLE = 5  # so many runs are named when a prefix fits several
 def check_state(state: str | None) -> None:
     """Raise AkjobError (exit code 2) for a text that is not a state of a run."""
     if state is not None and state not in STATES:
-        raise AkjobError(f"{state!r} is not a state of a run", hint=f"one of {', '.join(STATES)}", exit_code=2)
+        raise UsageError(f"{state!r} is not a state of a run", hint=f"one of {', '.join(STATES)}")
 
 
 def only_run(prefix: str, found: Sequence[RunColumns]) -> RunColumns:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from akjob.errors import AkjobError
+from akjob.errors import UsageError
 from akjob.ledger.memory import MemoryReader, MemoryStore
 from akjob.ledger.sqlite_reader import SqliteReader
 from akjob.ledger.sqlite_store import SqliteStore
@@ -31,7 +31,8 @@ def open_reader(url: str) -> Reader:
 def _sqlite_path(url: str) -> Path:
     parts = urlsplit(url)
     if parts.scheme != "sqlite" or parts.netloc or not parts.path.startswith("/"):
-        raise AkjobError(
-            f"{url!r} is not the URL of a ledger", hint="write it as sqlite:///PATH, with an absolute path", exit_code=2
+        raise UsageError(
+            f"{url!r} is not the URL of a ledger",
+            hint="write it as sqlite:///PATH, with an absolute path",
         )
     return Path("/" + unquote(parts.path).lstrip("/"))

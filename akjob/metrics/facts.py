@@ -7,11 +7,11 @@ from pathlib import Path
 from msgspec import UNSET, Struct
 
 from akjob.config import Paths
+from akjob.control.status import Status
 from akjob.instants import from_text
 from akjob.ledger import Counter, JobCounters, Reader
 from akjob.query.jobs import JobView, Snapshot
 from akjob.query.slots import slots_of
-from akjob.query.status import Status
 
 
 class Facts(Struct, frozen=True, kw_only=True):

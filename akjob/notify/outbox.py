@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UsageError
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, from_text, to_text
 from akjob.notify.gathering import GATHER_US, Pace, Parcel, ripen
 from akjob.notify.model import Incident, JobState, Note
@@ -199,8 +199,9 @@ class Outbox:
         with self.commit():
             found = next((one for one in self.incidents(only_open=False) if one.number == number), None)
             if found is None:
-                raise AkjobError(
-                    f"there is no incident {number}", hint="`akjob notify list` shows the messages", exit_code=2
+                raise UsageError(
+                    f"there is no incident {number}",
+                    hint="`akjob notify list` shows the messages",
                 )
             if found.closed_us is not None:
                 raise AkjobError(f"incident {number} of {found.job} ended at {to_text(found.closed_us)}")

@@ -4,27 +4,10 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from akjob.control.status import BrokenFile
 from akjob.errors import Problem
 from akjob.instants import from_text, to_text
 from akjob.jobset.model import BrokenJob
-
-
-class BrokenFile(Struct, frozen=True, kw_only=True):
-    """One entry of ``broken`` in ``akjob status --json``. ``job`` is None for ``etc/akjob.toml``.
-
-    ``git_commit`` is the commit that the refused version is from, and ``git_dirty`` whether it differs from it.
-    """
-
-    job: str | None
-    file: str
-    line: int
-    column: int
-    message: str
-    hint: str
-    since: str
-    git_commit: str | None = None
-    git_dirty: bool | None = None
-    running_last_good: bool | None = None
 
 
 def of_job(broken: BrokenJob, commit: str | None, *, dirty: bool | None) -> BrokenFile:

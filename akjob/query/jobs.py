@@ -8,13 +8,13 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from akjob.config import Config, Paths
+from akjob.control.status import BrokenFile
 from akjob.instants import from_text, to_text
 from akjob.jobset.loader import Loader
 from akjob.jobset.model import BrokenJob, JobSet, LastGood, Refused
 from akjob.ledger import Reader, open_reader
 from akjob.program import own_uid
 from akjob.query import broken as broken_files
-from akjob.query.broken import BrokenFile
 from akjob.query.names import names_meant, unknown_job
 from akjob.query.slots import runs_left, slots_of
 from akjob.schedule import describe

@@ -5,11 +5,9 @@ import pwd
 from collections.abc import Sequence
 
 from akjob.config import Paths
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UsageError
 from akjob.jobset.scan import SUFFIX, is_job_path
 from akjob.ledger import open_reader
-
-WRONG_USAGE = 2
 
 
 def name_of_file(wanted: str) -> str:
@@ -59,7 +57,7 @@ def unknown_job(wanted: str, names: Sequence[str]) -> AkjobError:
     near = get_close_matches(wanted, names, n=3, cutoff=0.5)
     near += [name for name in names if name.rpartition("/")[2] == wanted and name not in near]
     hint = f"Did you mean {' or '.join(near)}?" if near else "`akjob list` shows all jobs."
-    return AkjobError(f"there is no job {wanted!r}", hint=hint, exit_code=WRONG_USAGE)
+    return UsageError(f"there is no job {wanted!r}", hint=hint)
 
 
 def user_name() -> str:

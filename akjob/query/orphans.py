@@ -4,14 +4,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from akjob.config import Paths
+from akjob.control.status import RunningRun
 from akjob.instants import to_text
 from akjob.processes import lock_holder
-from akjob.query.status import Running
 from akjob.run import folder
 from akjob.run.folder_reader import read_note
 
 
-def runs(paths: Paths) -> list[Running]:
+def runs(paths: Paths) -> list[RunningRun]:
     """Return the runs that have a shim and have not ended."""
     found = []
     for where in sorted(paths.runs.iterdir()) if paths.runs.is_dir() else ():
@@ -21,7 +21,7 @@ def runs(paths: Paths) -> list[Running]:
         note = read_note(str(where))
         started_at = to_text(note.started_us) if note.started_us else None
         job = _job(shim, where.name)
-        found.append(Running(job=job, run=where.name, pid=note.pid or None, shim_pid=shim, started_at=started_at))
+        found.append(RunningRun(job=job, run=where.name, pid=note.pid or None, shim_pid=shim, started_at=started_at))
     return found
 
 

@@ -8,11 +8,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from akjob.config import Config, Paths
+from akjob.control.status import BrokenFile, Status
 from akjob.ledger import Reader, open_reader
-from akjob.query.broken import BrokenFile
 from akjob.query.jobs import Folder, JobView, Snapshot
 from akjob.query.runs import Run, from_row
-from akjob.query.status import Status
 from akjob.query.visibility import Principal, visible
 
 _FRESH_US = 1_000_000

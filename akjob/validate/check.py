@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from akjob.code.names import Missing, Unsure, find_module
 from akjob.code.static import Finding, check, remembering, search_path
 from akjob.config import DEFAULTS, Paths, load_config
-from akjob.errors import AkjobError, Problem
+from akjob.errors import Problem, UsageError
 from akjob.jobset import scan, trust
 from akjob.jobset.defaults import DefaultsChain, read_defaults
 from akjob.jobset.garbage import without_collections
@@ -49,7 +49,7 @@ def validate(
     if not targets:
         if paths is None:
             message, hint = "no root and no file to validate", "name a FILE, or go into a root"
-            raise AkjobError(message, hint=hint, exit_code=2)
+            raise UsageError(message, hint=hint)
         with without_collections(), remembering():
             found.update(_whole(paths, now_us, progress))
     for target in targets:
@@ -91,7 +91,7 @@ def _place_of(given: str, paths: Paths | None) -> _Place:
     place = os.path.abspath(given)
     if not os.path.lexists(place):
         message = f"{given} does not exist"
-        raise AkjobError(message, hint="name a job file or a folder of them", exit_code=2)
+        raise UsageError(message, hint="name a job file or a folder of them")
     folder = place if os.path.isdir(place) else os.path.dirname(place)
     while True:
         jobs_d = os.path.join(folder, "jobs.d")

@@ -1,17 +1,16 @@
 """What akjob-web asks of akjobd, over its socket, in a thread."""
 
-from typing import Any
-
 from akjob.config import Paths
-from akjob.control.server import Client
+from akjob.control.client import Client
+from akjob.control.requests import A, GetRunning, Request
 from akjob.errors import AkjobError
 from akjob.ledger import open_reader
 
 
-def ask(paths: Paths, operation: str, **values: Any) -> dict[str, Any]:
-    """Ask akjobd and return its answer. Raises AkjobError: exit code 3 when it cannot be reached, else as it says."""
+def ask(paths: Paths, request: Request[A]) -> A:
+    """Send akjobd a request and return its answer. Raises UnreachableError, or the AkjobError that akjobd names."""
     with Client(paths) as client:
-        return client.call(operation, **values)
+        return client.call(request)
 
 
 def missing(paths: Paths) -> str | None:
@@ -23,7 +22,7 @@ def missing(paths: Paths) -> str | None:
     except AkjobError:
         return "the ledger cannot be read"
     try:
-        ask(paths, "running")
+        ask(paths, GetRunning())
     except AkjobError:
         return "akjobd does not answer"
     return None

@@ -5,19 +5,18 @@ from collections.abc import Callable
 from starlette.responses import PlainTextResponse, Response
 
 from akjob import metrics
-from akjob.errors import AkjobError
+from akjob.control.requests import GetStatus
+from akjob.control.status import Status
+from akjob.errors import UnreachableError
 from akjob.ledger import open_reader
 from akjob.metrics import Facts, Selection
 from akjob.metrics.intervals import Intervals
-from akjob.query import status as statuses
-from akjob.query.status import Status
 from akjob.query.visibility import visible
 from akjob.web import asking
 from akjob.web.routes import Route
 from akjob.web.site import Call, Site
 
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_UNREACHABLE = 3
 _intervals = Intervals()  # computed once a slot, for all who ask
 
 
@@ -46,10 +45,8 @@ def _facts(call: Call) -> Facts:
 
 def _status(site: Site) -> Status | None:
     try:
-        return statuses.from_answer(asking.ask(site.paths, "status"))
-    except AkjobError as error:
-        if error.exit_code != _UNREACHABLE:
-            raise
+        return asking.ask(site.paths, GetStatus()).status
+    except UnreachableError:
         return None
 
 

@@ -10,8 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from akjob.config import Paths
-from akjob.control.server import Client
+from akjob.control.client import Client
+from akjob.control.requests import OPERATIONS
 from akjob.errors import AkjobError
 from tests.support import until
 
@@ -60,12 +63,14 @@ class Place:
 
     def status(self) -> dict[str, Any]:
         """Return what akjobd says of itself."""
-        return self.ask("status")
+        status: dict[str, Any] = self.ask("status")["status"]
+        return status
 
     def ask(self, op: str, **values: Any) -> dict[str, Any]:
-        """Ask akjobd something."""
+        """Send akjobd a request; return its answer as a dictionary."""
         with Client(self.paths) as client:
-            return client.call(op, **values)
+            answer: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(client.call(OPERATIONS[op](**values))))
+            return answer
 
     def running(self, run: str) -> dict[str, Any] | None:
         """Return what `status` tells of a run that runs."""

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from akjob.config import Paths
-from akjob.control.server import Client
+from akjob.control.client import Client
+from akjob.control.requests import GetStatus
 from tests.process.place import Place
 from tests.support import until
 
@@ -49,7 +50,7 @@ def broken(place: Place, job: str) -> dict[str, object] | None:
 
 def refused(place: Place, job: str) -> dict[str, object]:
     """Wait until a job is refused; its last good version must be kept."""
-    place.ask("look")
+    place.ask("scan")
     found = until(lambda: broken(place, job))
     assert found["running_last_good"] is True
     return found
@@ -60,7 +61,7 @@ def mend(place: Place, said: dict[str, object]) -> None:
     command = shlex.split(str(said["hint"]).partition(" (")[0])
     assert command[0] in ("chmod", "chown")
     subprocess.run(command, cwd=place.root, check=True)
-    place.ask("look")
+    place.ask("scan")
     until(lambda: not place.status()["broken"])
 
 
@@ -78,7 +79,7 @@ def test_a_world_writable_job_file(place: Place) -> None:
     assert said["file"] == "jobs.d/shell.toml"
     assert said["hint"] == "chmod o-w jobs.d/shell.toml"
     file.write_text('command = "touch owned"\n')
-    place.ask("look")
+    place.ask("scan")
     assert_runs(place, "shell")
     assert not (place.root / "owned").exists()
     file.write_text('command = "echo shell"\n')
@@ -153,7 +154,7 @@ def test_a_new_job_that_is_not_trusted(place: Place) -> None:
     draft.rename(place.root / "jobs.d" / "new.toml")
     said = until(lambda: broken(place, "new"))
     assert said["running_last_good"] is False
-    place.ask("look")
+    place.ask("scan")
     assert place.sql("SELECT 1 FROM runs WHERE job = 'new'") == []
     assert not (place.root / "owned").exists()
 
@@ -177,7 +178,7 @@ def test_trusted_owners(place: Place) -> None:
     refused(place, "shell")
     config = place.root / "etc" / "akjob.toml"
     config.write_text(f'[trust]\nowners = ["{STRANGER}"]\n')
-    place.ask("look")
+    place.ask("scan")
     until(lambda: not place.status()["broken"])
     assert_runs(place, "shell")
     config.write_text("[trust]\nowners = []\n")
@@ -245,7 +246,7 @@ def test_a_stranger_who_can_connect_is_refused(place: Place) -> None:
     answer = as_stranger(ASK, str(place.paths.control_socket))
     assert "akjobd answers its own user and root alone" in answer
     with Client(place.paths) as client:
-        assert client.call("status")["ok"] is True
+        assert client.call(GetStatus()).status.root == str(place.root)
     assert place.sql("SELECT 1 FROM runs") == []
 
 

@@ -17,7 +17,8 @@ import pytest
 
 from akjob.cli import supervision
 from akjob.config import Paths
-from akjob.control.server import Client
+from akjob.control.client import Client
+from akjob.control.requests import GetStatus
 from akjob.errors import AkjobError
 from akjob.ledger import open_reader
 
@@ -81,7 +82,7 @@ class Site:
         """Tell whether akjobd answers and has loaded the jobs."""
         try:
             with Client(self.paths) as client:
-                return bool(client.call("status")["revision"]["loaded_at"])
+                return bool(client.call(GetStatus()).status.revision.loaded_at)
         except AkjobError:
             return False
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from akjob.control.server import Client
+from akjob.control.client import Client
+from akjob.control.requests import Drain
 from akjob.errors import AkjobError
 from akjob.processes import lock_holder
 from tests.process.place import Place
@@ -32,7 +33,7 @@ _IDENTITY = {
 def drained(place: Place) -> Iterator[None]:
     """End what runs and let nothing start: begins when no shim is left, while all that a shim talks to is there."""
     with suppress(AkjobError), Client(place.paths) as client:
-        client.call("drain", kill=True)
+        client.call(Drain(kill=True))
         until(lambda: not any(lock_holder(place.paths.runs / run / "lock") for run in place.folders()))
         yield  # akjobd stays drained as long as the client is connected
         return
@@ -122,7 +123,7 @@ class Deploy(Place):
         """Wait until akjobd has looked at everything as it is now: it has seen a file that was written last."""
         self._fences += 1
         name = f"fence-{self._fences}"
-        self.ask("look")
+        self.ask("scan")
         self.job(name, 'command = "true"\n')
         until(lambda: self.events("job.added", job=name))
 

@@ -60,7 +60,7 @@ class Night(Place):
         draft.write_text(f"{self._ahead_us / 1e6:+.6f}")
         draft.rename(self._offset)
         if self.paths.control_socket.exists():
-            self.ask("look")
+            self.ask("scan")
 
     @property
     def now_us(self) -> int:

@@ -6,7 +6,8 @@ Under a real supervisord no line, no exit status and no slot is lost or doubled,
 import os
 import signal
 
-from akjob.control.server import Client
+from akjob.control.client import Client
+from akjob.control.requests import RunJob
 from tests.support import until
 from tests.system.conftest import Site
 
@@ -39,7 +40,7 @@ def test_twenty_printing_runs_survive_a_restart_and_three_kills(site: Site) -> N
     runs = {}
     with Client(site.paths) as client:
         for number in range(RUNS):
-            runs[number] = client.call("run", job=f"n{number}")["run"]
+            runs[number] = client.call(RunJob(job=f"n{number}")).run
     site.supervisorctl("restart", "akjobd")
     for program in ("akjobd", "zygote", "akjob-collector"):
         kill(site, program)
@@ -65,7 +66,7 @@ def test_a_killed_shim_loses_its_run_alone(site: Site) -> None:
     site.job("other", 'command = "sleep 1; exit 3"\n')
     site.up()
     with Client(site.paths) as client:
-        one, other = (client.call("run", job=job)["run"] for job in ("one", "other"))
+        one, other = (client.call(RunJob(job=job)).run for job in ("one", "other"))
     running = until(lambda: {row["run"]: row for row in site.json("status")[0]["running"]}.get(one))
     job = os.pidfd_open(int(running["pid"]))
     try:

@@ -1,6 +1,6 @@
 """What is wrong, as a value and as a text."""
 
-from akjob.errors import AkjobError, Problem
+from akjob.errors import AkjobError, Problem, UsageError
 
 
 def test_a_problem_is_written_as_editors_read_it() -> None:
@@ -17,6 +17,6 @@ def test_a_problem_of_a_whole_file_is_at_its_beginning() -> None:
 
 def test_an_error_carries_its_hint_and_its_exit_code() -> None:
     """A command can say what to do, and end with the right code."""
-    error = AkjobError("no root", hint="name one", exit_code=2)
+    error = UsageError("no root", hint="name one")
     assert (str(error), error.message, error.hint, error.exit_code) == ("no root", "no root", "name one", 2)
     assert AkjobError("x").exit_code == 1

@@ -2,15 +2,13 @@
 
 from starlette.responses import Response
 
-from akjob.errors import AkjobError
+from akjob.control.requests import GetStatus
+from akjob.control.status import BrokenFile, Status
+from akjob.errors import UnreachableError
 from akjob.query import status as statuses
-from akjob.query.broken import BrokenFile
-from akjob.query.status import Status
 from akjob.web import asking
 from akjob.web.api.lists import answer_list, as_json
 from akjob.web.site import Call
-
-_UNREACHABLE = 3
 
 
 async def show_status(call: Call) -> Response:
@@ -39,8 +37,6 @@ async def status_of(call: Call) -> Status:
 def _whole(call: Call) -> Status:
     site = call.site
     try:
-        return statuses.from_answer(asking.ask(site.paths, "status"))
-    except AkjobError as error:
-        if error.exit_code != _UNREACHABLE:
-            raise
-    return statuses.without_akjobd(site.paths, site.config, call.now_us).status
+        return asking.ask(site.paths, GetStatus()).status
+    except UnreachableError:
+        return statuses.without_akjobd(site.paths, site.config, call.now_us).status

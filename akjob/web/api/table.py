@@ -1,8 +1,7 @@
 """The routes of the API. Each says what it needs and what it answers; the description is made of this."""
 
-from akjob.query.broken import BrokenFile
+from akjob.control.status import BrokenFile, Status
 from akjob.query.jobs import ShownJob
-from akjob.query.status import Status
 from akjob.web.api import jobs, status
 from akjob.web.api.jobs import ApiJob
 from akjob.web.api.lists import PAGING, Page

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from akjob.cli import cli
 from akjob.config import Config, Paths
+from akjob.control.requests import Answer, Refused, Request, decode_request
 from akjob.instants import from_text, to_text
 from akjob.ledger import Definition, JobRow, RunRow, Writes, open_store
 from akjob.spec import parse_job
@@ -100,9 +101,9 @@ class Root:
             file.writelines(msgspec.json.encode(line) + b"\n" for line in lines)
 
     @contextmanager
-    def akjobd(self, answer: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Iterator[list[dict[str, Any]]]:
-        """Answer on the control socket; yield the list of what was asked. An answer of None ends the connection."""
-        asked: list[dict[str, Any]] = []
+    def akjobd(self, answer: Callable[[Request[Any]], Answer | None]) -> Iterator[list[Request[Any]]]:
+        """Answer on the control socket; yield the list of requests. An answer of None ends the connection."""
+        asked: list[Request[Any]] = []
         peers: list[socket.socket] = []
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self.paths.control_socket))
@@ -117,7 +118,9 @@ class Root:
                 with peer, peer.makefile("rb") as lines:
                     peers.append(peer)
                     for line in lines:
-                        asked.append(msgspec.json.decode(line))
+                        request = decode_request(line)
+                        assert not isinstance(request, Refused), request.message
+                        asked.append(request)
                         said = answer(asked[-1])
                         if said is None:
                             break

@@ -13,13 +13,37 @@ import msgspec
 import pytest
 
 from akjob.cli.run import parse_arguments
-from akjob.control.server import Client
+from akjob.control.client import Client
+from akjob.control.requests import (
+    Answer,
+    Done,
+    Drain,
+    PauseJob,
+    Refused,
+    Request,
+    ResetJob,
+    ResumeJob,
+    RunClaimed,
+    RunEnded,
+    RunJob,
+    RunsStopped,
+    StopRuns,
+    WaitForRun,
+)
 from akjob.errors import AkjobError
 from akjob.program import listen
+from akjob.query.names import user_name
 from akjob.query.runs import Outcome, exit_code
 from tests.unit.cli.root import Root, output
 
-OK = {"ok": True}
+DONE = Done()
+
+
+def ended(**fields: Any) -> RunEnded:
+    """Return the answer that a run has ended."""
+    return RunEnded(row={"id": "r1", "exit_code": None, "signal": None, "reason": None, **fields})
+
+
 SOURCE = Path(__file__).parents[3]
 
 
@@ -28,34 +52,33 @@ SOURCE = Path(__file__).parents[3]
 
 def test_pause_sends_an_instant(root: Root) -> None:
     """A duration counts from now, a time without offset is the machine's; who and why go along."""
-    with root.akjobd(lambda _: OK) as asked:
+    with root.akjobd(lambda _: DONE) as asked:
         result = root.akjob("pause", "tick", "--until", "2h", "--reason", "moving")
         root.akjob("pause", "jobs.d/sub/tick.toml", "--until", "2026-03-30")
         root.akjob("pause", "tick")
     assert result.output == "tick is paused until 2026-03-28 14:00:00 +00:00.\n"
-    assert [(one["job"], one["until"], one["reason"]) for one in asked] == [
-        ("tick", "2026-03-28T14:00:00.000000Z", "moving"),
-        ("sub/tick", "2026-03-30T00:00:00.000000Z", ""),
-        ("tick", None, ""),
+    by = user_name()
+    assert asked == [
+        PauseJob(job="tick", until="2026-03-28T14:00:00.000000Z", reason="moving", by=by),
+        PauseJob(job="sub/tick", until="2026-03-30T00:00:00.000000Z", by=by),
+        PauseJob(job="tick", by=by),
     ]
-    assert {one["op"] for one in asked} == {"pause"}
-    assert asked[0]["by"]
 
 
 def test_pause_refuses_what_is_over_and_what_is_no_time(root: Root) -> None:
     """Nothing is asked then."""
-    with root.akjobd(lambda _: OK) as asked:
+    with root.akjobd(lambda _: DONE) as asked:
         assert root.akjob("pause", "tick", "--until", "2026-03-28").exit_code == 2
         assert root.akjob("pause", "tick", "--until", "soon").exit_code == 2
     assert not asked
 
 
-@pytest.mark.parametrize("name", ["resume", "reset"])
-def test_resume_and_reset(root: Root, name: str) -> None:
-    """They name the job."""
-    with root.akjobd(lambda _: OK) as asked:
+@pytest.mark.parametrize(("name", "request_of"), [("resume", ResumeJob), ("reset", ResetJob)])
+def test_resume_and_reset(root: Root, name: str, request_of: type[ResumeJob] | type[ResetJob]) -> None:
+    """They name the job, and who asks."""
+    with root.akjobd(lambda _: DONE) as asked:
         assert root.akjob(name, "tick").exit_code == 0
-    assert asked == [{"op": name, "job": "tick"}]
+    assert asked == [request_of(job="tick", by=user_name())]
 
 
 @pytest.mark.parametrize("name", ["resume", "reset", "pause", "stop"])
@@ -65,20 +88,21 @@ def test_a_name_that_looks_like_a_file_s_is_asked_for_itself(root: Root, name: s
         root.job(job, 'command = "true"\n')
     root.job("a.toml", 'command = "true"\n')
     root.run("r1", "c.toml", 0, state="running")
-    with root.akjobd(lambda _: {**OK, "stopped": []}) as asked:
+    with root.akjobd(lambda one: RunsStopped(stopped=()) if isinstance(one, StopRuns) else DONE) as asked:
         for wanted in ("a.toml", "b.toml", "c.toml", str(root.paths.jobs_d / "b.toml"), "nowhere.toml"):
             assert root.akjob(name, wanted).exit_code == 0
-    asked_for = [one["target" if name == "stop" else "job"] for one in asked]
+    asked_for = [getattr(one, "target" if name == "stop" else "job") for one in asked]
     assert asked_for == ["a.toml", "b", "c.toml", "b", "nowhere"]
 
 
 def test_stop_names_what_it_stops(root: Root) -> None:
     """The runs that are being ended; none is no failure."""
-    with root.akjobd(lambda one: {**OK, "stopped": ["r1", "r2"] if one["target"] == "tick" else []}) as asked:
+    tick = StopRuns(target="tick", by=user_name())
+    with root.akjobd(lambda one: RunsStopped(stopped=("r1", "r2") if one == tick else ())) as asked:
         assert root.akjob("stop", "tick").stdout == "stopping r1\nstopping r2\n"
         nothing = root.akjob("stop", "other")
     assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (0, "", "Nothing of other runs.\n")
-    assert asked[0]["by"]
+    assert asked[0] == tick
 
 
 @pytest.mark.parametrize("arguments", [["pause", "x"], ["resume", "x"], ["reset", "x"], ["stop", "x"], ["run", "x"]])
@@ -94,7 +118,7 @@ def test_an_akjobd_that_hangs_is_not_waited_for(
     root: Root, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     """It has some seconds for an answer; then it is as if it were down, and the message says what to look at."""
-    monkeypatch.setattr("akjob.control.server.ANSWER_S", 0.05)
+    monkeypatch.setattr("akjob.control.client.ANSWER_S", 0.05)
     listener = listen(root.paths.control_socket)
     try:
         result = root.akjob(*arguments)
@@ -104,22 +128,24 @@ def test_an_akjobd_that_hangs_is_not_waited_for(
     assert f"akjobd of {root.paths.root} does not answer\n  it hangs" in result.stderr
 
 
-@pytest.mark.parametrize("op", ["wait", "drain"])
-def test_what_takes_its_time_is_waited_for(root: Root, monkeypatch: pytest.MonkeyPatch, op: str) -> None:
+@pytest.mark.parametrize(("request_", "said"), [(WaitForRun(run="r1"), ended()), (Drain(), DONE)])
+def test_what_takes_its_time_is_waited_for(
+    root: Root, monkeypatch: pytest.MonkeyPatch, request_: Request[Any], said: Answer
+) -> None:
     """The end of a run, and of all of them, has no time limit."""
-    monkeypatch.setattr("akjob.control.server.ANSWER_S", 0.05)
+    monkeypatch.setattr("akjob.control.client.ANSWER_S", 0.05)
 
-    def answer(_: dict[str, Any]) -> dict[str, Any]:
+    def answer(_: Request[Any]) -> Answer:
         select.select([], [], [], 0.2)
-        return OK
+        return said
 
     with root.akjobd(answer), Client(root.paths) as client:
-        assert client.call(op) == OK
+        assert client.call(request_) == said
 
 
 def test_what_akjobd_refuses_is_passed_on(root: Root) -> None:
     """Its message, its hint and its exit code."""
-    with root.akjobd(lambda _: {"ok": False, "message": "there is no job x", "hint": "y?", "exit_code": 2}):
+    with root.akjobd(lambda _: Refused(message="there is no job x", hint="y?", kind="usage")):
         result = root.akjob("resume", "x")
     assert (result.exit_code, result.stderr) == (2, "akjob: there is no job x\n  y?\n")
 
@@ -136,11 +162,11 @@ def finished(run: str, seq: int, **fields: Any) -> dict[str, Any]:
 def play(root: Root, *arguments: str, end: dict[str, Any], lines: list[dict[str, Any]]) -> Any:
     """Run ``akjob run tick``, with an akjobd whose run prints ``lines`` and ends as ``end`` says."""
 
-    def answer(asked: dict[str, Any]) -> dict[str, Any]:
-        if asked["op"] == "run":
+    def answer(asked: Request[Any]) -> Answer:
+        if isinstance(asked, RunJob):
             root.log(*lines)
-            return {**OK, "run": "r1"}
-        return {**OK, "run": "r1", "exit_code": None, "signal": None, "reason": None, **end}
+            return RunClaimed(run="r1")
+        return ended(**end)
 
     with root.akjobd(answer):
         return root.akjob("run", "tick", *arguments)
@@ -193,15 +219,16 @@ def test_run_exits_as_the_run_did(root: Root, end: dict[str, Any], code: int, sa
 def test_run_asks_with_arguments(root: Root) -> None:
     """Texts and TOML values; what JSON cannot carry goes as TOML."""
 
-    def answer(_: dict[str, Any]) -> dict[str, Any]:
+    def answer(asked: Request[Any]) -> Answer:
+        if isinstance(asked, RunJob):
+            return RunClaimed(run="r1")
         root.log(finished("r1", 1))
-        return {**OK, "run": "r1", "state": "succeeded", "exit_code": 0}
+        return ended(state="succeeded", exit_code=0)
 
     with root.akjobd(answer) as asked:
         root.akjob("run", "tick", "--arg", "a=x=y", "--arg", "b:=[1, 2026-03-29]", "--arg", "c:=inf", "--arg", "d=")
-    assert asked[0]["op"] == "run"
-    assert asked[0]["args"] == {"a": "x=y", "b": [1, {"$toml": "2026-03-29"}], "c": {"$toml": "inf"}, "d": ""}
-    assert asked[1] == {"op": "wait", "run": "r1"}
+    sent = {"a": "x=y", "b": [1, {"$toml": "2026-03-29"}], "c": {"$toml": "inf"}, "d": ""}
+    assert asked == [RunJob(job="tick", args=sent, by=user_name()), WaitForRun(run="r1")]
 
 
 def test_arguments() -> None:
@@ -216,7 +243,7 @@ def test_arguments() -> None:
 
 def test_what_is_no_text_is_not_asked(root: Root) -> None:
     """Bytes that are no UTF-8 are wrong usage, wherever they stand."""
-    with root.akjobd(lambda _: OK) as asked:
+    with root.akjobd(lambda _: DONE) as asked:
         for arguments in (
             ["run", "tick", "--arg", "a=\udcff"],
             ["pause", "tick", "--reason", "\udcff"],
@@ -230,12 +257,12 @@ def test_what_is_no_text_is_not_asked(root: Root) -> None:
 
 def test_run_goes_on_following_when_akjobd_goes_away(root: Root) -> None:
     """A restart of akjobd costs a follower nothing: the log says how the run ended."""
-    calls: list[str] = []
+    calls: list[Request[Any]] = []
 
-    def answer(asked: dict[str, Any]) -> dict[str, Any] | None:
-        calls.append(asked["op"])
-        if asked["op"] == "run":
-            return {**OK, "run": "r1"}
+    def answer(asked: Request[Any]) -> Answer | None:
+        calls.append(asked)
+        if isinstance(asked, RunJob):
+            return RunClaimed(run="r1")
         root.log(output("r1", 1, "after"), finished("r1", 2, state="failed", exit_code=4))
         return None
 
@@ -243,17 +270,17 @@ def test_run_goes_on_following_when_akjobd_goes_away(root: Root) -> None:
         result = root.akjob("run", "tick")
     assert result.exit_code == 4
     assert result.stdout == "after\n"
-    assert calls == ["run", "wait"]
+    assert calls == [RunJob(job="tick", by=user_name()), WaitForRun(run="r1")]
 
 
 def test_run_without_a_last_line_ends_by_the_ledger(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shim that was killed says no last word; the ledger has it."""
     monkeypatch.setattr("akjob.cli.run._LAST_LINES_S", 0.0)
 
-    def answer(asked: dict[str, Any]) -> dict[str, Any] | None:
-        if asked["op"] == "run":
+    def answer(asked: Request[Any]) -> Answer | None:
+        if isinstance(asked, RunJob):
             root.run("r1", "tick", 0, state="lost", reason="its shim was killed")
-            return {**OK, "run": "r1"}
+            return RunClaimed(run="r1")
         return None
 
     with root.akjobd(answer):
@@ -279,10 +306,10 @@ def test_run_waits_for_the_end_when_akjobd_goes_away_and_the_log_is_elsewhere(ro
     root.paths.etc.mkdir()
     root.paths.config_file.write_text('[log]\nto = "stdout"\n')
 
-    def answer(asked: dict[str, Any]) -> dict[str, Any] | None:
-        if asked["op"] == "run":
+    def answer(asked: Request[Any]) -> Answer | None:
+        if isinstance(asked, RunJob):
             root.run("r1", "tick", 0, state="failed", exit_code=4)
-            return {**OK, "run": "r1"}
+            return RunClaimed(run="r1")
         return None
 
     with root.akjobd(answer):
@@ -296,10 +323,10 @@ def test_ctrl_c_lets_go(root: Root) -> None:
     """The run goes on, and it is said how it is followed and ended; nothing is asked but run and wait."""
     held: list[Any] = []
 
-    def answer(asked: dict[str, Any]) -> dict[str, Any] | None:
-        if asked["op"] == "run":
+    def answer(asked: Request[Any]) -> Answer | None:
+        if isinstance(asked, RunJob):
             root.log(output("r1", 1, "begun"))
-            return {**OK, "run": "r1"}
+            return RunClaimed(run="r1")
         process.send_signal(2)
         held.append(process.wait(20))
         return None
@@ -326,10 +353,11 @@ def start(arguments: list[str], **options: Any) -> "subprocess.Popen[bytes]":
 def on_a_terminal(root: Root, *lines: dict[str, Any]) -> str:
     """Return what a terminal gets of `akjob run` while the run says ``lines`` and succeeds."""
 
-    def answer(asked: dict[str, Any]) -> dict[str, Any]:
-        if asked["op"] == "run":
+    def answer(asked: Request[Any]) -> Answer:
+        if isinstance(asked, RunJob):
             root.log(*lines)
-        return {**OK, "run": "r1", "state": "succeeded", "exit_code": 0}
+            return RunClaimed(run="r1")
+        return ended(state="succeeded", exit_code=0)
 
     terminal, side = pty.openpty()
     seen = b""

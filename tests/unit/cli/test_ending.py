@@ -12,16 +12,17 @@ import pytest
 from akjob.cli import supervision
 from akjob.cli.draining import Signals, Waiting, describe, draining
 from akjob.config import Paths
+from akjob.control.requests import Drain
 from akjob.control.server import accept
+from akjob.control.status import RunningRun
 from akjob.errors import AkjobError
 from akjob.instants import MINUTE, SECOND, from_text, to_text
 from akjob.program import listen
-from akjob.query.status import Running
 
 NOW = from_text("2026-03-30T07:30:00Z")
 RUNS = [
-    Running(job="load", run="b", started_at=to_text(NOW - 5 * SECOND)),
-    Running(job="reports/nightly", run="a", started_at=to_text(NOW - 20 * MINUTE)),
+    RunningRun(job="load", run="b", pid=2, shim_pid=1, started_at=to_text(NOW - 5 * SECOND)),
+    RunningRun(job="reports/nightly", run="a", pid=4, shim_pid=3, started_at=to_text(NOW - 20 * MINUTE)),
 ]
 
 
@@ -47,7 +48,7 @@ def test_the_list_says_when_they_are_being_ended() -> None:
 
 def test_a_run_that_has_not_started_has_no_age() -> None:
     """A queued run is listed by its name alone, last."""
-    queued = Running(job="queued", run="c")
+    queued = RunningRun(job="queued", run="c", pid=None, shim_pid=None, started_at=None)
     assert describe([queued, RUNS[0]], NOW, killing=True) == "Ending 2 runs: load (5 s), queued"
 
 
@@ -110,11 +111,11 @@ def test_a_signal_cuts_the_wait_short(root: Path) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
             with draining(Paths(root), signals, kill=False) as drained:
                 assert not drained
-        questions = []
+        requests: list[object] = []
         while (peer := accept(listener)) is not None:
-            questions += list(peer.requests() or ())
+            requests += peer.requests() or []
             peer.socket.close()
-        assert {"op": "drain", "kill": False} in questions
+        assert Drain() in requests
     finally:
         listener.close()
 

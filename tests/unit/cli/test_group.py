@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from akjob import __version__
 from akjob.cli import COMMANDS, Program, cli
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UnreachableError
 
 HEAVY = ("structlog", "dill", "watchdog", "asyncio", "rich", "tomlkit", "supervisor")
 
@@ -121,7 +121,7 @@ def _group(error: BaseException) -> Program:
     ("error", "code", "said"),
     [
         (AkjobError("no such thing", hint="do this\nor that"), 1, "akjob: no such thing\n  do this\n  or that\n"),
-        (AkjobError("akjobd is down", exit_code=3), 3, "akjob: akjobd is down\n"),
+        (UnreachableError("akjobd is down"), 3, "akjob: akjobd is down\n"),
         (KeyboardInterrupt(), 130, ""),
         (BrokenPipeError(), 141, ""),
         (PermissionError(13, "Permission denied", "/x/y"), 1, "akjob: Permission denied: /x/y\n"),

@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from akjob.control.requests import Refused, StatusIs
+from akjob.control.status import Status
 from akjob.instants import SECOND
 from tests.unit.cli.root import NOW, NOW_US, Root, later, output
 
@@ -562,9 +564,14 @@ BROKEN = {
 }
 
 
+def status(**fields: Any) -> StatusIs:
+    """Return akjobd's answer."""
+    return StatusIs(status=msgspec.convert({**STATUS, **fields}, Status))
+
+
 def test_status_is_akjobd_s(root: Root) -> None:
     """One object, as akjobd gives it, and exit code 0 where all is well."""
-    with root.akjobd(lambda _: {"ok": True, **STATUS}):
+    with root.akjobd(lambda _: status()):
         assert root.json("status") == [STATUS]
         out = root.akjob("status").stdout
     for words in (
@@ -579,7 +586,7 @@ def test_status_is_akjobd_s(root: Root) -> None:
 
 def test_status_of_broken_files_exits_with_1(root: Root) -> None:
     """The place is what editors jump to."""
-    with root.akjobd(lambda _: {"ok": True, **STATUS, "broken": [BROKEN], "jobs": {"loaded": 2, "broken": 1}}):
+    with root.akjobd(lambda _: status(broken=[BROKEN], jobs={"loaded": 2, "broken": 1})):
         result = root.akjob("status")
     assert result.exit_code == 1
     assert "jobs.d/b.toml:3:1: unknown key\n  b, refused " in result.stdout
@@ -648,7 +655,7 @@ def test_status_finds_a_collector_that_runs_without_akjobd(root: Root) -> None:
 
 def test_status_of_an_akjobd_that_refuses_us(root: Root) -> None:
     """Its words are passed on."""
-    with root.akjobd(lambda _: {"ok": False, "message": "no", "hint": "sorry", "exit_code": 1}):
+    with root.akjobd(lambda _: Refused(message="no", hint="sorry")):
         result = root.akjob("status")
     assert result.exit_code == 1
     assert result.stderr == "akjob: no\n  sorry\n"

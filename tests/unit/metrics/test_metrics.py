@@ -13,6 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from akjob import metrics
 from akjob.config import Config, load_config
+from akjob.control.requests import StatusIs
+from akjob.control.status import JobCounts, LoadedRevision, Status
 from akjob.instants import DAY, HOUR, SECOND, from_text
 from akjob.ledger import Writes, open_reader, open_store
 from akjob.metrics.intervals import Intervals, gap_around
@@ -33,11 +35,18 @@ OF_A_JOB = {
     "akjob_job_consecutive_failures", "akjob_job_paused", "akjob_job_broken", "akjob_job_running",
     "akjob_job_expected_interval_seconds", "akjob_job_slots", "akjob_job_run_seconds",
 }  # fmt: skip
-STATUS = {
-    "ok": True, "root": "/r", "programs": {}, "jobs": {"loaded": 2, "broken": 0},
-    "revision": {"git_commit": "c0ffee", "git_dirty": True, "loaded_at": None}, "broken": [], "running": [],
-    "accounted_until": "2026-03-28T11:59:59.500000Z", "queued": {"lock": 2},
-}  # fmt: skip
+STATUS = StatusIs(
+    status=Status(
+        root="/r",
+        programs={},
+        jobs=JobCounts(loaded=2, broken=0),
+        revision=LoadedRevision(git_commit="c0ffee", git_dirty=True),
+        broken=(),
+        running=(),
+        accounted_until="2026-03-28T11:59:59.500000Z",
+        queued={"lock": 2},
+    )
+)
 
 
 class Text(Struct):

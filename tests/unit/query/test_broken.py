@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from akjob.control.status import BrokenFile
 from akjob.errors import Problem
 from akjob.instants import from_text
-from akjob.query.broken import BrokenFile, mistakes, of_settings
+from akjob.query.broken import mistakes, of_settings
 
 EARLY, LATE = "2026-03-28T12:00:00.000000Z", "2026-03-28T12:00:05.000000Z"
 

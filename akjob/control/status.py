@@ -1,0 +1,81 @@
+"""What ``akjob status --json`` prints, as values. Instants are ISO 8601 text in UTC."""
+
+from msgspec import UNSET, Struct, UnsetType
+
+from akjob.instants import to_text
+
+
+class ProgramState(Struct, frozen=True, kw_only=True):
+    """One program of the root, or the zygote."""
+
+    pid: int | None = None
+    since: str | None = None
+    state: str = "stopped"
+
+    @classmethod
+    def of(cls, found: tuple[int, int] | None) -> "ProgramState":
+        """Return the state of a program from its process id and the instant it started at; None: it does not run."""
+        return cls() if found is None else cls(pid=found[0], since=to_text(found[1]), state="running")
+
+
+class JobCounts(Struct, frozen=True, kw_only=True):
+    """How many jobs there are."""
+
+    loaded: int
+    broken: int
+
+
+class LoadedRevision(Struct, frozen=True, kw_only=True):
+    """The commit that is checked out, whether the job files differ from it, and when they were loaded."""
+
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    loaded_at: str | None = None
+
+
+class BrokenFile(Struct, frozen=True, kw_only=True):
+    """A file that was refused. ``job`` is None for ``etc/akjob.toml``.
+
+    ``git_commit`` is the commit that the refused version is from, and ``git_dirty`` whether it differs from it.
+    """
+
+    job: str | None
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str
+    since: str
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    running_last_good: bool | None = None
+
+
+class RunningRun(Struct, frozen=True, kw_only=True):
+    """One run that runs now."""
+
+    job: str
+    run: str
+    pid: int | None = None
+    shim_pid: int | None = None
+    started_at: str | None = None
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """All of it. ``control_groups`` are the controllers that count for each run; None: no group is delegated.
+
+    ``accounted_until`` is the instant before which every slot has a row, ``queued`` counts the runs that wait, by what
+    they wait for. What has a default is akjobd's alone to know: a command that finds out without it leaves it out.
+    """
+
+    root: str
+    programs: dict[str, ProgramState]
+    jobs: JobCounts
+    revision: LoadedRevision
+    broken: tuple[BrokenFile, ...]
+    running: tuple[RunningRun, ...]
+    control_groups: tuple[str, ...] | UnsetType | None = UNSET
+    held_back: int | UnsetType = UNSET
+    draining: bool | UnsetType = UNSET
+    accounted_until: str | UnsetType = UNSET
+    queued: dict[str, int] | UnsetType = UNSET
