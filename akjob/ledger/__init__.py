@@ -1,6 +1,6 @@
 """The ledger: one row for every slot that ran, was skipped or was missed. Written by akjobd alone, opened by URL."""
 
-from akjob.ledger.columns import JobColumns, RunColumns
+from akjob.ledger.columns import JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
 from akjob.ledger.memory import MemoryReader, MemoryStore
 from akjob.ledger.model import (
     STATES,
@@ -41,7 +41,11 @@ __all__ = [
     "Outcome",
     "Reader",
     "RunColumns",
+    "RunFilter",
+    "RunKey",
+    "RunPage",
     "RunRow",
+    "SlotColumns",
     "State",
     "Store",
     "Transition",

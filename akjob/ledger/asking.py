@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from akjob.errors import AkjobError, UsageError
-from akjob.ledger.columns import RunColumns
+from akjob.ledger.columns import RunColumns, RunFilter, RunKey, SlotColumns
 from akjob.ledger.model import STATES
 
 SAMPLE = 5  # so many runs are named when a prefix fits several
@@ -23,3 +23,24 @@ def only_run(prefix: str, found: Sequence[RunColumns]) -> RunColumns:
         raise AkjobError(f"no run {prefix!r} is in the ledger", hint="`akjob history` lists the runs")
     names = ", ".join(row["id"] for row in found[:SAMPLE])
     raise AkjobError(f"{prefix!r} fits several runs: {names}", hint="give more of the run's id")
+
+
+def run_key(row: RunColumns) -> RunKey:
+    """Return where a row stands in a list."""
+    return RunKey(row["id"], row["slot"], row["attempt"])
+
+
+def slot_columns(row: RunColumns) -> SlotColumns:
+    """Return what a strip needs of a row."""
+    return SlotColumns(row["slot"], row["state"], row["id"], row["started_at"], row["ended_at"], row["count"])
+
+
+def is_wanted(row: RunColumns, wanted: RunFilter) -> bool:
+    """Return True if a row is one of those wanted."""
+    return (
+        wanted.job in {None, row["job"]}
+        and wanted.state in {None, row["state"]}
+        and wanted.trigger in {None, row["trigger"]}
+        and (wanted.since is None or row["slot"] >= wanted.since)
+        and (wanted.until is None or row["slot"] < wanted.until)
+    )

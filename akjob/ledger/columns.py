@@ -1,6 +1,8 @@
 """The columns of the tables ``runs`` and ``jobs``: their order, and the types of the rows that readers return."""
 
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
+
+from msgspec import Struct
 
 from akjob.ledger.model import State, Trigger
 
@@ -61,6 +63,45 @@ class JobColumns(TypedDict):
     refused_since: str | None
     refused_commit: str | None
     refused_dirty: bool | None
+
+
+class SlotColumns(Struct, frozen=True):
+    """What a strip of slots needs of a row of ``runs``."""
+
+    slot: str
+    state: State
+    id: str
+    started_at: str | None
+    ended_at: str | None
+    count: int
+
+
+class RunKey(NamedTuple):
+    """Where a row stands in a list: of one job by slot and attempt, of all by id."""
+
+    id: str
+    slot: str
+    attempt: int
+
+
+class RunFilter(Struct, frozen=True, kw_only=True):
+    """Which rows of ``runs`` are wanted. ``since`` is inclusive, ``until`` exclusive, of the slot."""
+
+    job: str | None = None
+    state: State | None = None
+    trigger: Trigger | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+class RunPage(Struct, frozen=True):
+    """Some rows, newest first, and where to go on; ``following`` is None at the end.
+
+    There may be fewer rows than asked for before the end: a page reads a bounded number of them.
+    """
+
+    rows: list[RunColumns]
+    following: RunKey | None
 
 
 RUN_COLUMNS = tuple(RunColumns.__annotations__)

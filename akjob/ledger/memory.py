@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from akjob.instants import SECOND, from_text, to_text
 from akjob.ledger import counting, rows
-from akjob.ledger.asking import SAMPLE, check_state, only_run
-from akjob.ledger.columns import JobColumns, RunColumns
+from akjob.ledger.asking import SAMPLE, check_state, is_wanted, only_run, run_key, slot_columns
+from akjob.ledger.columns import JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
 from akjob.ledger.model import (
     Committed,
     Counter,
@@ -201,6 +201,20 @@ class MemoryReader:
         )
         return list(islice(took, n))
 
+    def page(self, wanted: RunFilter, limit: int, after: RunKey | None = None) -> RunPage:
+        """Return the newest ``limit`` rows that are wanted, those after a key where one is given, newest first."""
+        found = list(self._store.runs.values()) if wanted.job is None else self._store.of_job.get(wanted.job, [])
+        key = _id_key if wanted.job is None else _slot_key
+        limits = None if after is None else key(after)
+        columns = sorted(map(_columns, found), key=lambda row: key(run_key(row)), reverse=True)
+        fits = [row for row in columns if is_wanted(row, wanted) and (limits is None or key(run_key(row)) < limits)]
+        return RunPage(fits[:limit], run_key(fits[limit - 1]) if len(fits) > limit else None)
+
+    def newest_slots(self, jobs: Iterable[str], n: int) -> dict[str, list[SlotColumns]]:
+        """Return the newest ``n`` rows of each job, newest slot first; jobs without one are left out."""
+        found = {job: self.page(RunFilter(job=job), n).rows for job in jobs}
+        return {job: [slot_columns(row) for row in newest] for job, newest in found.items() if newest}
+
     def run(self, prefix: str) -> RunColumns:
         """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""
         found = sorted(run for run in self._store.runs if run.startswith(prefix))[: SAMPLE + 1]
@@ -222,9 +236,11 @@ class MemoryReader:
         """Return the rows that are queued or running, oldest first."""
         return [_columns(self._store.open[run]) for run in sorted(self._store.open)]
 
-    def jobs(self) -> dict[str, JobColumns]:
-        """Return the rows of all jobs, by name."""
-        return {name: rows.job_columns(rows.loaded_values(row)) for name, row in self._store.jobs.items()}
+    def jobs(self, names: Iterable[str] | None = None) -> dict[str, JobColumns]:
+        """Return the rows of all jobs, or of those named, by name."""
+        wanted = None if names is None else set(names)
+        found = {name: row for name, row in self._store.jobs.items() if wanted is None or name in wanted}
+        return {name: rows.job_columns(rows.loaded_values(row)) for name, row in found.items()}
 
     def job(self, name: str) -> JobColumns | None:
         """Return one job's row, or None."""
@@ -264,6 +280,14 @@ class MemoryReader:
     def job_counters(self) -> dict[str, JobCounters]:
         """Return what is counted of each job, by name."""
         return {job: replace(one) for job, one in self._store.job_counts.items()}
+
+
+def _id_key(key: RunKey) -> tuple[str, ...]:
+    return (key.id,)
+
+
+def _slot_key(key: RunKey) -> tuple[str | int, ...]:
+    return key.slot, key.attempt
 
 
 def _columns(row: RunRow) -> RunColumns:

@@ -1,15 +1,26 @@
 """The ledger in SQLite, the reading side: read-only, without akjobd, and fine where there is no ledger."""
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from akjob.instants import DAY, from_text
 from akjob.ledger import rows
-from akjob.ledger.asking import SAMPLE, check_state, only_run
-from akjob.ledger.columns import JOB_COLUMNS, RUN_COLUMNS, JobColumns, RunColumns
+from akjob.ledger.asking import SAMPLE, check_state, only_run, run_key
+from akjob.ledger.columns import (
+    JOB_COLUMNS,
+    RUN_COLUMNS,
+    JobColumns,
+    RunColumns,
+    RunFilter,
+    RunKey,
+    RunPage,
+    SlotColumns,
+)
 from akjob.ledger.migrate import check_version
 from akjob.ledger.model import Counter, JobCounters, Outcome, Transition
 from akjob.ledger.sqlite_store import BUSY_MS, translated
@@ -20,11 +31,16 @@ from akjob.ledger.statements import (
     SELECT_DURATIONS,
     SELECT_JOB_COUNTERS,
     SELECT_JOB_TRANSITIONS,
+    SELECT_NEWEST,
     SELECT_TRANSITIONS,
     TRANSITIONS_SINCE,
     select,
 )
 
+PAGE_ROWS = 20_000
+"""So many rows a page looks at, at most, for what no index tells."""
+
+_AHEAD_US = 7 * DAY  # a run is claimed ahead of its slot by its `lead`, hardly longer
 _EXCEPTIONS = "state IN ('failed', 'timed_out', 'cancelled', 'lost', 'skipped', 'missed')"
 
 
@@ -67,6 +83,31 @@ class SqliteReader:
             found = {job: connection.execute(SELECT_DURATIONS, (job, 4 * n, n)).fetchall() for job in jobs}
         return {job: [one[0] for one in took] for job, took in found.items() if took}
 
+    def page(self, wanted: RunFilter, limit: int, after: RunKey | None = None) -> RunPage:
+        """Return the newest ``limit`` rows that are wanted, those after a key where one is given, newest first.
+
+        What no index tells (a trigger; of all jobs a time, too) is looked for among the next PAGE_ROWS rows.
+        """
+        tail = RunTail.of(wanted, after)
+        with self._connected() as (connection, version):
+            if connection is None:
+                return RunPage([], None)
+            inner = f"SELECT * FROM runs{tail.where} ORDER BY {tail.order} LIMIT {PAGE_ROWS}"  # noqa: S608 - ours
+            sql = f"{select(f'({inner})', RUN_COLUMNS, version)}{tail.rest} ORDER BY {tail.order} LIMIT ?"
+            found = connection.execute(sql, (*tail.values, *tail.rest_values, limit + 1)).fetchall()
+            columns = [rows.run_columns(row) for row in found[:limit]]
+            if len(found) > limit:
+                return RunPage(columns, run_key(columns[-1]))
+            return RunPage(columns, _end_of(connection, inner, tail.values, wanted.since) if tail.rest else None)
+
+    def newest_slots(self, jobs: Iterable[str], n: int) -> dict[str, list[SlotColumns]]:
+        """Return the newest ``n`` rows of each job, newest slot first; jobs without one are left out."""
+        with self._connected() as (connection, _):
+            if connection is None:
+                return {}
+            found = {job: connection.execute(SELECT_NEWEST, (job, n)).fetchall() for job in jobs}
+        return {job: [SlotColumns(*row) for row in newest] for job, newest in found.items() if newest}
+
     def run(self, prefix: str) -> RunColumns:
         """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""
         found = self._runs(" WHERE id >= ? AND id < ? ORDER BY id LIMIT ?", (prefix, prefix + "\x7f", SAMPLE + 1))
@@ -85,9 +126,12 @@ class SqliteReader:
         """Return the rows that are queued or running, oldest first."""
         return self._runs(f" WHERE {OPEN} ORDER BY id", ())
 
-    def jobs(self) -> dict[str, JobColumns]:
-        """Return the rows of all jobs, by name."""
-        return {row["job"]: row for row in self._jobs("", ())}
+    def jobs(self, names: Iterable[str] | None = None) -> dict[str, JobColumns]:
+        """Return the rows of all jobs, or of those named, by name."""
+        if names is None:
+            return {row["job"]: row for row in self._jobs("", ())}
+        tail = " WHERE job IN (SELECT value FROM json_each(?))"
+        return {row["job"]: row for row in self._jobs(tail, (json.dumps(list(names)),))}
 
     def job(self, name: str) -> JobColumns | None:
         """Return one job's row, or None."""
@@ -170,6 +214,58 @@ def history_tail(state: str | None, *, of_job: bool) -> str:
         conditions += [f"state = '{state}'", *(clause for clause in (OPEN, _EXCEPTIONS) if f"'{state}'" in clause)]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"{where} ORDER BY {'slot DESC, attempt DESC' if of_job else 'id DESC'} LIMIT ?"
+
+
+_Clause = tuple[str, tuple[Any, ...]]
+
+
+class RunTail(NamedTuple):
+    """A question for rows of ``runs``: ``where`` is what an index tells, ``rest`` what is looked for among these."""
+
+    where: str
+    values: tuple[Any, ...]
+    rest: str
+    rest_values: tuple[Any, ...]
+    order: str
+
+    @classmethod
+    def of(cls, wanted: RunFilter, after: RunKey | None) -> "RunTail":
+        """Return the question for what is wanted."""
+        indexed: list[_Clause] = []
+        rest: list[_Clause] = []
+        if wanted.state is not None:
+            indexed.append((f"state = '{wanted.state}'", ()))
+            indexed += [(one, ()) for one in (OPEN, _EXCEPTIONS) if f"'{wanted.state}'" in one]
+        bounds = (("slot >= ?", wanted.since), ("slot < ?", wanted.until))
+        slots: list[_Clause] = [(clause, (bound,)) for clause, bound in bounds if bound is not None]
+        if wanted.job is not None:
+            indexed += [("job = ?", (wanted.job,)), *slots]
+            indexed += [("(slot, attempt) < (?, ?)", (after.slot, after.attempt))] if after is not None else []
+        else:
+            rest += slots
+            indexed += [("id < ?", (after.id,))] if after is not None else []
+        if wanted.trigger is not None:
+            rest.append(("trigger = ?", (wanted.trigger,)))
+        order = "id DESC" if wanted.job is None else "slot DESC, attempt DESC"
+        return cls(*_clauses(indexed), *_clauses(rest), order)
+
+
+def _clauses(found: Sequence[_Clause]) -> tuple[str, tuple[Any, ...]]:
+    where = f" WHERE {' AND '.join(clause for clause, _ in found)}" if found else ""
+    return where, tuple(value for _, values in found for value in values)
+
+
+def _end_of(connection: sqlite3.Connection, inner: str, values: tuple[Any, ...], since: str | None) -> RunKey | None:
+    """Return where a bounded look ended; None where nothing that is wanted can follow.
+
+    Rows of all jobs come by id, so by the instant of their claim, which is not long before the slot.
+    """
+    counted = f"SELECT id, slot, attempt, queued_at, row_number() OVER () AS number FROM ({inner})"  # noqa: S608 - ours
+    sql = f"SELECT id, slot, attempt, queued_at FROM ({counted}) WHERE number = {PAGE_ROWS}"  # noqa: S608
+    last = connection.execute(sql, values).fetchone()
+    if last is None or (since is not None and from_text(last[3]) < from_text(since) - _AHEAD_US):
+        return None
+    return RunKey(*last[:3])
 
 
 def _connect(path: Path) -> sqlite3.Connection:

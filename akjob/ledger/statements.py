@@ -105,3 +105,7 @@ COUNT_JOB = (
     f"VALUES ({_marks(len(JOB_COUNTER_COLUMNS) + 1)}) ON CONFLICT (job) DO UPDATE SET {_replacing(JOB_COUNTER_COLUMNS)}"
 )
 KEEP_TRANSITIONS = 10_000  # however old they are: who reads them may have been away for long
+SELECT_NEWEST = (
+    'SELECT slot, state, id, started_at, ended_at, "count" FROM runs WHERE job = ? '
+    "ORDER BY slot DESC, attempt DESC LIMIT ?"
+)

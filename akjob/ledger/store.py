@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from akjob.errors import AkjobError
-from akjob.ledger.columns import JobColumns, RunColumns
+from akjob.ledger.columns import JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
 from akjob.ledger.model import Committed, Counter, JobCounters, JobRow, Occurrence, OpenRun, Outcome, Transition, Writes
 
 
@@ -89,6 +89,15 @@ class Reader(Protocol):
         Only the newest ``4 * n`` rows of a job are looked at.
         """
 
+    def page(self, wanted: RunFilter, limit: int, after: RunKey | None = None) -> RunPage:
+        """Return the newest ``limit`` rows that are wanted, those after a key where one is given, newest first.
+
+        Of one job they are in the order of slot and attempt, of all in that of their ids.
+        """
+
+    def newest_slots(self, jobs: Iterable[str], n: int) -> dict[str, list[SlotColumns]]:
+        """Return the newest ``n`` rows of each job, newest slot first; jobs without one are left out."""
+
     def run(self, prefix: str) -> RunColumns:
         """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""
 
@@ -104,8 +113,8 @@ class Reader(Protocol):
     def open_runs(self) -> list[RunColumns]:
         """Return the rows that are queued or running, oldest first."""
 
-    def jobs(self) -> dict[str, JobColumns]:
-        """Return the rows of all jobs, by name."""
+    def jobs(self, names: Iterable[str] | None = None) -> dict[str, JobColumns]:
+        """Return the rows of all jobs, or of those named, by name."""
 
     def job(self, name: str) -> JobColumns | None:
         """Return one job's row, or None."""

@@ -18,13 +18,18 @@ from akjob.ledger import (
     MemoryStore,
     Occurrence,
     Reader,
+    RunFilter,
+    RunKey,
+    RunPage,
     Store,
     Transition,
     Wait,
     Writes,
     open_reader,
     open_store,
+    sqlite_reader,
 )
+from akjob.ledger.asking import is_wanted
 from akjob.ledger.statements import KEEP_TRANSITIONS
 from tests.unit.ledger.samples import full_row, job_row, life, moved
 from tests.unit.world import row, us
@@ -451,3 +456,89 @@ def test_the_ledger_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
     store.commit(Writes(transitions=life("x", job="retried")))
     assert reader.job_counters()["retried"].ran == 4
     store.close()
+
+
+class TestPages:
+    """Pages of rows: the same rows as the whole list, in its order, whatever is asked for."""
+
+    @pytest.fixture
+    def filled(self, ledger: Ledger) -> Ledger:
+        """Write forty rows of two jobs, some retried, of several states and triggers."""
+        claims = []
+        for n in range(40):
+            at_us = n // 4 * HOUR
+            where = {"job": "ab"[n % 2], "slot_us": at_us, "slot_last_us": at_us, "attempt": 1 + n // 2 % 2}
+            state = ("succeeded", "failed", "skipped")[n % 3]
+            trigger = "manual" if n % 5 == 0 else "schedule"
+            claims.append(row(f"r{n:03}", **where, queued_us=at_us, state=state, trigger=trigger))
+        ledger.store.commit(Writes(claims=claims))
+        return ledger
+
+    @pytest.mark.parametrize(
+        "wanted",
+        [
+            RunFilter(),
+            RunFilter(job="a"),
+            RunFilter(state="failed"),
+            RunFilter(job="b", state="skipped"),
+            RunFilter(trigger="manual"),
+            RunFilter(since=to_text(3 * HOUR), until=to_text(7 * HOUR)),
+            RunFilter(job="a", since=to_text(3 * HOUR), until=to_text(7 * HOUR)),
+            RunFilter(job="none"),
+        ],
+        ids=repr,
+    )
+    def test_pages_are_the_list_cut(self, filled: Ledger, wanted: RunFilter) -> None:
+        """No row is lost or repeated between pages, and the last page says that it is."""
+        whole = filled.reader.page(wanted, 1000)
+        assert whole.following is None
+        assert all(is_wanted(one, wanted) for one in whole.rows)
+        everything = filled.reader.history(n=1000)
+        assert len(whole.rows) == sum(is_wanted(one, wanted) for one in everything)
+        found, after = [], None
+        while True:
+            page = filled.reader.page(wanted, 3, after)
+            found += page.rows
+            after = page.following
+            if after is None:
+                break
+        assert found == whole.rows
+
+    def test_order(self, filled: Ledger) -> None:
+        """Of one job by slot and attempt, of all by id; the newest first."""
+        of_all = [one["id"] for one in filled.reader.page(RunFilter(), 1000).rows]
+        assert of_all == sorted(of_all, reverse=True)
+        of_one = [(one["slot"], one["attempt"]) for one in filled.reader.page(RunFilter(job="a"), 1000).rows]
+        assert of_one == sorted(of_one, reverse=True)
+
+    def test_newest_slots(self, filled: Ledger) -> None:
+        """The newest rows of several jobs at once; a job without rows is left out."""
+        found = filled.reader.newest_slots(["a", "b", "c"], 5)
+        assert sorted(found) == ["a", "b"]
+        for job, slots in found.items():
+            rows = filled.reader.page(RunFilter(job=job), 5).rows
+            assert [one.id for one in slots] == [one["id"] for one in rows]
+            assert [one.state for one in slots] == [one["state"] for one in rows]
+
+    def test_some_jobs(self, ledger: Ledger) -> None:
+        """The rows of the jobs named, and of no other."""
+        ledger.store.commit(Writes(loaded=[job_row("a"), job_row("b/c"), job_row("d")]))
+        assert sorted(ledger.reader.jobs(["a", "b/c", "x"])) == ["a", "b/c"]
+        assert sorted(ledger.reader.jobs()) == ["a", "b/c", "d"]
+
+
+def test_a_page_reads_a_bounded_number_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no index tells is looked for among so many rows; the next page goes on behind them."""
+    monkeypatch.setattr(sqlite_reader, "PAGE_ROWS", 10)
+    url = f"sqlite://{tmp_path}/akjob.db"
+    store, reader = open_store(url), open_reader(url)
+    claims = [row(f"r{n:03}", slot_us=n * HOUR, slot_last_us=n * HOUR, queued_us=n * HOUR) for n in range(25)]
+    claims[3].trigger = "manual"
+    store.commit(Writes(claims=claims))
+    store.close()
+    wanted = RunFilter(trigger="manual")
+    first = reader.page(wanted, 5)
+    assert (first.rows, first.following) == ([], RunKey("r015", to_text(15 * HOUR), 1))
+    rest = reader.page(wanted, 5, RunKey("r010", to_text(10 * HOUR), 1))
+    assert ([one["id"] for one in rest.rows], rest.following) == (["r003"], RunKey("r000", to_text(0), 1))
+    assert reader.page(wanted, 5, rest.following) == RunPage([], None)
