@@ -24,11 +24,11 @@ from akjob.cli.text import table
 from akjob.errors import AkjobError, escape_control
 from akjob.instants import to_datetime
 from akjob.query.jobs import JobView, Snapshot, load
-from akjob.query.names import has_file, names_meant
+from akjob.query.names import has_file, name_of_file, names_meant
 from akjob.query.slots import slots_of
 from akjob.query.text import plural, relative, stamp
 from akjob.schedule import get_zone
-from akjob.spec.model import JobSpec
+from akjob.spec import ParseResult
 from akjob.validate import parse_file
 
 
@@ -63,7 +63,7 @@ def command(names: tuple[str, ...], after: str | None, count: int, *, as_json: b
     now = now_us()
     after_us = now if after is None else instant(after, "--after")
     asker = _Asker(now, after_us, count)
-    answers = [asker.named(name) for name in names]
+    answers = [answer for name in names for answer in asker.named(name)]
     if not names:
         answers = asker.all_jobs()
     if as_json:
@@ -94,11 +94,12 @@ class _Asker:
             self._snapshot = load(paths, settings(paths), self._now)
         return self._snapshot
 
-    def named(self, name: str) -> Answer:
+    def named(self, name: str) -> list[Answer]:
         """Answer for a FILE or a JOB: a file's name is a job's, too, where there is a job of exactly this name."""
         if is_file(name) and not _is_job(name):
             return self.file(name)
-        return self.job(name)
+        instances = [job for job in self._loaded().jobs() if job.name.startswith(f"{name_of_file(name)}@")]
+        return [self._answer(job) for job in instances] or [self.job(name)]
 
     def job(self, name: str) -> Answer:
         job = self._loaded().find(name)
@@ -124,13 +125,16 @@ class _Asker:
         slots = job.next_slots(self._after_us, self._count)
         return Answer(job=job.name, slots=slots, zone=spec.schedule.zone, note=note)
 
-    def file(self, name: str) -> Answer:
-        spec = read_spec(Path(name))
+    def file(self, name: str) -> list[Answer]:
+        return [self._of_file(result) for result in read_file(Path(name))]
+
+    def _of_file(self, result: ParseResult) -> Answer:
+        spec = result.spec
         if spec is None:
-            return Answer(job=Path(name).stem, slots=[], note="broken", broken=True)
+            return Answer(job=result.name, slots=[], note="broken", broken=True)
         slots = slots_of(spec, None, self._after_us, self._count)
         note = "" if spec.enabled else "disabled"
-        return Answer(job=Path(name).stem, slots=slots, zone=spec.schedule.zone, note=note)
+        return Answer(job=result.name, slots=slots, zone=spec.schedule.zone, note=note)
 
 
 def is_file(name: str) -> bool:
@@ -147,16 +151,16 @@ def _is_job(name: str) -> bool:
     return name in names_meant(paths, name) and has_file(paths, name)
 
 
-def read_spec(path: Path) -> JobSpec | None:
+def read_file(path: Path) -> tuple[ParseResult, ...]:
     """Read one job file, with the defaults and the configuration of the root that it lies in, if it lies in one.
 
-    Says on standard error what is wrong with it, and returns None when it is no job.
+    Prints on standard error what is wrong with it, each once however many instances have it.
     """
-    result = parse_file(path)
-    for problem in result.problems:
+    results = parse_file(path)
+    for problem in dict.fromkeys(problem for result in results for problem in result.problems):
         if problem.severity == "error":
             complain(str(problem), problem.hint)
-    return result.spec
+    return results
 
 
 def local(slot_us: int, zone: str) -> str:

@@ -198,6 +198,8 @@ class JobFiles:
             state = next((one for one in file.jobs if one.name == name), None) if file is not None else None
             if state is not None:
                 now[name] = state.seen()
+            elif file is not None and name == job_name(path):
+                now[name] = Seen()  # the file was wrong as a whole, and gives instances now
         return now
 
 

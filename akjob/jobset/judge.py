@@ -12,7 +12,7 @@ from akjob.jobset.names import JobsFolder, job_name
 from akjob.jobset.parts import access_of
 from akjob.jobset.scan import Signature
 from akjob.jobset.trust import Who
-from akjob.spec import Defaults, parse_job
+from akjob.spec import Defaults, parse_jobs
 from akjob.spec.model import JobSpec
 
 
@@ -31,9 +31,19 @@ class Verdict(Struct, frozen=True):
 
 def parsed(path: str, shown: str, data: bytes, chain: Sequence[Defaults], config: Config) -> tuple[Verdict, ...]:
     """Return the jobs of a file, by what its text says. ``chain`` has its defaults, the outermost first."""
-    name = job_name(path)
-    result = parse_job(name, shown, data, defaults=chain, config=config)
-    return (Verdict(name, result.spec, result.problems),)
+    results = parse_jobs(job_name(path), shown, data, defaults=chain, config=config)
+    return tuple(Verdict(one.name, one.spec, one.problems) for one in results)
+
+
+def for_known(verdicts: tuple[Verdict, ...], path: str, known: Sequence[str]) -> tuple[Verdict, ...]:
+    """Return the verdicts for the jobs that a file gave before, where it now is wrong as a whole.
+
+    Of such a file nobody can tell its instances: those that there were go on with their last good versions.
+    """
+    own = job_name(path)
+    if len(verdicts) == 1 and verdicts[0].spec is None and verdicts[0].name == own and own not in known:
+        return refused(known, verdicts[0].problems)
+    return verdicts
 
 
 def refused(names: Sequence[str], problems: tuple[Problem, ...]) -> tuple[Verdict, ...]:

@@ -342,7 +342,8 @@ class Loader:
         if any(problem.severity == "error" for problem in before):
             verdicts = judge.refused([state.name for state in file.jobs], before)
         else:
-            verdicts = tuple(_with(before, verdict) for verdict in self._parsed(file, data, context))
+            parsed = judge.for_known(self._parsed(file, data, context), file.path, [state.name for state in file.jobs])
+            verdicts = tuple(_with(before, verdict) for verdict in parsed)
         verdicts = self._with_parts(file, verdicts, this)
         if any(verdict.is_refused for verdict in verdicts) and self._may_be_half_written(file, signature, this):
             return

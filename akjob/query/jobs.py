@@ -12,6 +12,7 @@ from akjob.control.status import BrokenFile
 from akjob.instants import from_text, to_text
 from akjob.jobset.loader import Loader
 from akjob.jobset.model import BrokenJob, JobSet, LastGood, Refused
+from akjob.jobset.names import file_of
 from akjob.ledger import Reader, open_reader
 from akjob.program import own_uid
 from akjob.query import broken as broken_files
@@ -194,7 +195,7 @@ class JobView(Struct, frozen=True, kw_only=True):
     @property
     def file(self) -> str:
         """The job's own file, below the root."""
-        return self.spec.file if self.spec is not None else f"jobs.d/{self.name}.toml"
+        return self.spec.file if self.spec is not None else f"jobs.d/{file_of(self.name)}"
 
     def listed(self) -> ListedJob:
         """Return the job as ``akjob list`` has it."""

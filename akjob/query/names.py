@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from akjob.config import Paths
 from akjob.errors import AkjobError, UsageError
+from akjob.jobset.names import file_of
 from akjob.jobset.scan import SUFFIX, is_job_path
 from akjob.ledger import open_reader
 
@@ -35,7 +36,7 @@ def names_meant(paths: Paths, wanted: str) -> list[str]:
 
 def has_file(paths: Paths, name: str) -> bool:
     """Return True if the job ``name``, one of :func:`names_meant`, has a file."""
-    return (paths.jobs_d / (name + SUFFIX)).is_file()
+    return (paths.jobs_d / file_of(name)).is_file()
 
 
 def known_job(paths: Paths, wanted: str) -> str | None:

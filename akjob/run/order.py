@@ -114,6 +114,9 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "AKJOB_ATTEMPT": str(attempt),
         "AKJOB_ROOT": root,
     }
+    _, instance, named = spec.name.partition("@")
+    if instance:
+        names["AKJOB_INSTANCE"] = named
     rlimits, warnings = _rlimits(policy.resources, groups.controllers if groups is not None else frozenset())
     return {
         "version": VERSION,

@@ -9,11 +9,12 @@ from akjob.spec.parse import (
     load_definition,
     parse_defaults,
     parse_job,
+    parse_jobs,
     parse_rest,
 )
 from akjob.spec.schema import json_schema
 from akjob.spec.table import definition_table, job_table
-from akjob.spec.write import edit_file, to_toml, write_file
+from akjob.spec.write import delete_instance, edit_file, edit_instance, to_toml, write_file
 from akjob.toml.scan import Positions, locate
 
 __all__ = [
@@ -24,13 +25,16 @@ __all__ = [
     "Rest",
     "config_problems",
     "definition_table",
+    "delete_instance",
     "edit_file",
+    "edit_instance",
     "job_table",
     "json_schema",
     "load_definition",
     "locate",
     "parse_defaults",
     "parse_job",
+    "parse_jobs",
     "parse_rest",
     "to_toml",
     "write_file",

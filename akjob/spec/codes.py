@@ -159,6 +159,13 @@ _KEYS = {
         "A pool is named that `[pools]` in `etc/akjob.toml` does not have.",
         "Correct the name, or add `NAME = 3` below `[pools]`.",
     ),
+    "duplicate-instance": Entry("error", "An instance is there more than once.", "Remove one."),
+    "nested-instances": Entry(
+        "error", "An instance has instances of its own.", "Write them all below `[instances]`, with full names."
+    ),
+    "too-many-instances": Entry(
+        "error", "A file gives more than 1,000 jobs.", "Divide the instances among several files."
+    ),
     "secret-in-file": Entry(
         "warning",
         "A password stands in a file that is kept in git.",

@@ -62,7 +62,9 @@ _SYNONYMS = {
     "workingdirectory": "cwd",
     "zone": "timezone",
 }
-_HOMES: dict[str, str] = {}  # key name -> the table that it belongs in, of those that stand for themselves
+_HOMES: dict[str, str] = {
+    "instances": "the top"
+}  # key name -> the table that it belongs in, of those that stand for themselves
 
 
 def register_home(table: str, members: Keys) -> None:

@@ -3,10 +3,11 @@
 import hashlib
 import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from akjob import __version__
 from akjob.config import Config
@@ -17,6 +18,7 @@ from akjob.schedule.model import Limits, Schedule
 from akjob.schedule.never import fires_in_gaps_only, never_fires
 from akjob.schedule.zones import integer_zone, is_zone
 from akjob.spec.canonical import CALENDARS_BEGIN, calendars_text, canonical_text
+from akjob.spec.instances import INSTANCES, SEPARATOR, Instance, instances_of
 from akjob.spec.job import CODE, SECTIONS, TOP
 from akjob.spec.keys import fields, unknown
 from akjob.spec.model import DillFile, JobSpec, Notify, RunPolicy
@@ -24,7 +26,7 @@ from akjob.spec.notify import NOTIFY
 from akjob.spec.policy import RUN
 from akjob.spec.values import Reading
 from akjob.spec.when import LIMITS, SCHEDULE, TRIGGERS, make_schedule
-from akjob.toml.faults import dotted
+from akjob.toml.faults import Placing, dotted
 from akjob.toml.near import did_you_mean
 from akjob.toml.read import read_table
 from akjob.toml.scan import Path
@@ -38,10 +40,11 @@ _NO_TABLE: Mapping[str, Any] = {}
 
 
 class ParseResult(Struct, frozen=True):
-    """A job and what is to be said about it. ``spec`` is None when one of the problems is an error."""
+    """The job ``name``, and what is wrong with it. ``spec`` is None when one of the problems is an error."""
 
     spec: JobSpec | None
     problems: tuple[Problem, ...]
+    name: str = ""
 
 
 class Defaults(Struct, frozen=True, eq=False):
@@ -111,17 +114,52 @@ def parse_job(  # noqa: PLR0913 - a file, and all that its meaning depends on
     now_us: int | None = None,
     resolve: bool = True,
 ) -> ParseResult:
-    """Read one job file.
+    """Read a job file that gives one job.
 
     ``file`` is its path below the root, for messages; ``defaults`` are those of its folders, the outermost first;
     ``config`` gives the outermost of all. With ``now_us`` the problems also tell of dates that have passed. Without
     ``resolve`` the spec's ``definition`` and ``sha256`` are left empty: a tenth of the time, for whoever asks for the
     problems. Raises nothing: whatever a file does to the parser, it costs this file alone.
     """
+    asked = _Asked(_base(defaults, config or _CONFIG), now_us, resolve)
     try:
-        return _parse_job(name, file, text, _base(defaults, config or _CONFIG), now_us, resolve=resolve)
+        return _parse_job(name, file, text, asked)
     except Exception as error:  # noqa: BLE001 - see above
-        return ParseResult(None, (_own_fault(file, error),))
+        return ParseResult(None, (_own_fault(file, error),), name)
+
+
+def parse_jobs(  # noqa: PLR0913 - as there
+    name: str,
+    file: str,
+    text: str | bytes,
+    *,
+    defaults: Sequence[Defaults] = (),
+    config: Config | None = None,
+    now_us: int | None = None,
+    resolve: bool = True,
+) -> tuple[ParseResult, ...]:
+    """Read a job file, as :func:`parse_job` does: one job, or one ``name@INSTANCE`` for each of its instances.
+
+    A file of which no instance can be told is one refused job of its own name.
+    """
+    asked = _Asked(_base(defaults, config or _CONFIG), now_us, resolve)
+    try:
+        return _parse_jobs(name, file, text, asked)
+    except Exception as error:  # noqa: BLE001 - see there
+        return (ParseResult(None, (_own_fault(file, error),), name),)
+
+
+class _Asked(Struct, frozen=True):
+    """What a file is read over, and what is wanted to be known."""
+
+    base: _Base
+    now_us: int | None
+    resolve: bool
+    calendars: Calendars | None = None
+
+    def reading(self) -> Reading:
+        """Return an empty reading for a job."""
+        return _reading(self.base.settings, self.calendars)
 
 
 def _own_fault(file: str, error: Exception) -> Problem:
@@ -135,26 +173,56 @@ def _own_fault(file: str, error: Exception) -> Problem:
     )
 
 
-def _parse_job(  # noqa: PLR0913 - as above
-    name: str,
-    file: str,
-    text: str | bytes,
-    base: _Base,
-    now_us: int | None,
-    *,
-    resolve: bool,
-    calendars: Calendars | None = None,
-) -> ParseResult:
+def _parse_job(name: str, file: str, text: str | bytes, asked: _Asked) -> ParseResult:
     table, text, problem = read_table(file, text)
     if problem is not None:
-        return ParseResult(None, (problem, *base.problems))
-    out = _reading(base.settings, calendars)
+        return ParseResult(None, (problem, *asked.base.problems), name)
+    return _parse_table(name, file, table, text, asked)
+
+
+def _parse_table(name: str, file: str, table: dict[str, Any], text: str, asked: _Asked) -> ParseResult:
+    out = asked.reading()
     if _NAME.fullmatch(name) is None:
         out.bad((), "bad-name", f"`{name}` cannot be the name of a job", _NAME_HINT)
-    spec = _read_job(name, file, table, base, out, now_us, resolve=resolve)
-    if not out.found and not base.problems:
-        return ParseResult(spec, ())
-    return ParseResult(None if base.problems else spec, (*out.problems(file, text), *base.problems))
+    spec = _read_job(name, file, table, asked.base, out, asked.now_us, resolve=asked.resolve)
+    wrong = asked.base.problems
+    if not out.found and not wrong:
+        return ParseResult(spec, (), name)
+    return ParseResult(None if wrong else spec, (*out.problems(file, text), *wrong), name)
+
+
+def _parse_jobs(name: str, file: str, text: str | bytes, asked: _Asked) -> tuple[ParseResult, ...]:
+    table, text, problem = read_table(file, text)
+    if problem is not None:
+        return (ParseResult(None, (problem, *asked.base.problems), name),)
+    if INSTANCES not in table:
+        return (_parse_table(name, file, table, text, asked),)
+    out = Reading()
+    found = instances_of(table, out)
+    if not found:
+        return (ParseResult(None, (*out.problems(file, text), *asked.base.problems), name),)
+    if _NAME.fullmatch(name) is None:
+        out.bad((), "bad-name", f"`{name}` cannot be the name of a job", _NAME_HINT)
+    return tuple(_parse_instances(name, file, found, text, asked, out))
+
+
+def _parse_instances(  # noqa: PLR0913, PLR0917 - a file, and what was found out about it
+    name: str, file: str, found: Sequence[Instance], text: str, asked: _Asked, common: Reading
+) -> Iterator[ParseResult]:
+    """Yield the jobs of a file's instances; positions are looked for once for all."""
+    place = Placing(file, text)
+    for instance in found:
+        own = f"{name}{SEPARATOR}{instance.name}"
+        out, spec = asked.reading(), None
+        if not instance.faults:
+            spec = _read_job(own, file, instance.table, asked.base, out, asked.now_us, resolve=asked.resolve)
+        if spec is not None and spec.when_done == "delete":
+            spec = replace(spec, when_done="keep")
+            message = "`limits.when_done` does nothing here: the file has several jobs"
+            out.bad(("limits", "when_done"), "no-effect", message, 'write "keep"', severity="warning")
+        faults = (*common.found, *instance.faults, *map(instance.origin, out.found))
+        wrong = (*place.problems(faults), *asked.base.problems)
+        yield ParseResult(None if asked.base.problems or common.errors else spec, wrong, own)
 
 
 def _reading(config: Config | None, calendars: Calendars | None = None) -> Reading:
@@ -167,11 +235,17 @@ def _reading(config: Config | None, calendars: Calendars | None = None) -> Readi
 def parse_rest(
     name: str, file: str, text: str | bytes, *, defaults: Sequence[Defaults] = (), config: Config | None = None
 ) -> Rest | None:
-    """Read what is right of a file that :func:`parse_job` refuses, for looking at what it names.
+    """Read what is right of a job that :func:`parse_jobs` refuses, for looking at what it names.
 
-    None when that cannot be told: the text, or that of its defaults, is no TOML.
+    None when that cannot be told: the text, or that of its defaults, is not TOML.
     """
     table, _, problem = read_table(file, text)
+    if INSTANCES in table:
+        _, _, own = name.rpartition(SEPARATOR)
+        instance = next((one for one in instances_of(table, Reading()) if one.name == own and not one.faults), None)
+        if instance is None:
+            return None
+        table = dict(instance.table)
     chain = (_config_defaults(config or _CONFIG), *defaults)
     wrong = frozenset(path for one in chain for path in one.wrong)
     if problem is not None or () in wrong:
@@ -202,7 +276,7 @@ def _without(table: Mapping[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
 
 
 def _read_job(  # noqa: PLR0913, PLR0917 - as above
-    name: str, file: str, table: dict[str, Any], base: _Base, out: Reading, now_us: int | None, *, resolve: bool
+    name: str, file: str, table: Mapping[str, Any], base: _Base, out: Reading, now_us: int | None, *, resolve: bool
 ) -> JobSpec | None:
     """Read a table that tomllib returned, over its defaults. Returns None when ``out`` has an error."""
     top = fields(table, (), out, TOP)
@@ -476,7 +550,7 @@ def _parse_defaults(file: str, text: str | bytes) -> Defaults:
     out = Reading()
     allowed: dict[str, Any] = {}
     for key, value in table.items():
-        if key in CODE:
+        if key in CODE or key == INSTANCES:
             _not_in_defaults((key,), out)
         elif key not in SECTIONS:
             allowed[key] = value
@@ -510,8 +584,8 @@ def _read_default_table(section: str, table: Mapping[str, Any], out: Reading) ->
 
 def _not_in_defaults(path: tuple[str, ...], out: Reading) -> None:
     what = {1: "the code to run", 2: "triggers"}[len(path)]
-    if path[-1] == "runs":
-        what = "a number of runs"
+    if path[-1] in {"runs", INSTANCES}:
+        what = {"runs": "a number of runs"}.get(path[-1], "instances")
     message = f"`{dotted(path)}` cannot be a default: {what} must stand in the job's own file"
     out.bad(path, "not-in-defaults", message, "move it into the job files", at_key=True)
 
@@ -624,15 +698,15 @@ def load_definition(name: str, file: str, definition: str, sources: tuple[str, .
         table, _, _ = read_table(file, found + tables)
         calendars = load_calendars(table.get("calendars"), None, Reading())
     try:
-        result = _parse_job(name, file, text, _base((), _CONFIG), None, resolve=True, calendars=calendars)
+        asked = _Asked(_base((), _CONFIG), None, resolve=True, calendars=calendars)
+        result = _parse_job(name.partition(SEPARATOR)[0], file, text, asked)
     except Exception as error:  # noqa: BLE001 - as in parse_job
         result = ParseResult(None, (_own_fault(file, error),))
     if result.spec is None:
         problem = next(one for one in result.problems if one.severity == "error")
         message = f"the kept definition of {name} cannot be used: {problem.message} (its line {problem.line})"
         raise AkjobError(message, hint="repair the job's file; it is taken as soon as it is right")
+    spec = replace(result.spec, name=name)
     if sources is None:
-        return result.spec
-    from msgspec.structs import replace  # noqa: PLC0415 - only akjobd at its start comes here
-
-    return replace(result.spec, sources=sources)
+        return spec
+    return replace(spec, sources=sources)

@@ -77,6 +77,46 @@ def edit_file(path: Path, changes: Mapping[str, Any]) -> None:
     write_file(path, edited)
 
 
+def edit_instance(path: Path, instance: str, changes: Mapping[str, Any]) -> None:
+    """Set keys of an instance's table, which comes about if the file has only a list of names.
+
+    Raises AkjobError as :func:`edit_file` does, and for an instance that is not there.
+    """
+    instances = _instances_in(path, instance)
+    if isinstance(instances, list):
+        edit_file(path, {"instances": None})
+        edit_file(path, {"instances": {name: changes if name == instance else {} for name in instances}})
+    else:
+        edit_file(path, {"instances": {instance: changes}})
+
+
+def delete_instance(path: Path, instance: str) -> None:
+    """Remove an instance from its file; the last one stays, for the file would be another job without it."""
+    instances = _instances_in(path, instance)
+    if len(instances) == 1:
+        message = f"{instance} is the only instance in {path}"
+        raise AkjobError(message, hint="delete the file, or remove `instances` by hand")
+    if isinstance(instances, list):
+        edit_file(path, {"instances": [name for name in instances if name != instance]})
+    else:
+        edit_file(path, {"instances": {instance: None}})
+
+
+def _instances_in(path: Path, instance: str) -> Mapping[str, Any] | list[str]:
+    """Return the instances of a file. Raises AkjobError where the one that is meant is not among them."""
+    try:
+        table, _, problem = read_table(str(path), path.read_bytes())
+    except OSError as error:
+        raise AkjobError(f"cannot read {path}: {error.strerror}", hint="check its name and its mode") from None
+    if problem is not None:
+        raise AkjobError(f"cannot edit a broken file: {problem}", hint=problem.hint or "repair it first")
+    instances = table.get("instances", {})
+    if not isinstance(instances, (dict, list)) or instance not in instances:
+        names = ", ".join(map(str, instances)) if isinstance(instances, (dict, list)) and instances else "none"
+        raise AkjobError(f"{path} has no instance {instance}", hint=f"its instances: {names}", exit_code=2)
+    return instances
+
+
 def _changed(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the table is with the changes, to check the edited text against."""
     changed = dict(table)

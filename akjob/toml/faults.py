@@ -3,6 +3,7 @@
 Finding a position means scanning the text again, so nobody asks for one while nothing is wrong.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from akjob.errors import Problem, Severity
@@ -69,15 +70,31 @@ class Faults:
 
     def problems(self, file: str, text: str) -> tuple[Problem, ...]:
         """Return all faults as Problems, in the order of the text."""
-        if not self.found:
+        return Placing(file, text).problems(self.found)
+
+
+class Placing:
+    """Gives faults their positions in the text of a file, which is scanned when the first is asked for."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self._file = file
+        self._text = text
+        self._positions: Positions | None = None
+
+    def problems(self, faults: Sequence[Fault]) -> tuple[Problem, ...]:
+        """Return the faults as Problems, in the order of the text."""
+        if not faults:
             return ()
-        try:
-            positions = locate(text)
-        except ScanError:
-            # Only a text that tomllib took and the scanner did not; positions are lost then, the problems are not.
-            positions = Positions(text)
-        made = [_problem(file, fault, positions) for fault in self.found]
+        positions = self._positions = self._positions or self._located()
+        made = [_problem(self._file, fault, positions) for fault in faults]
         return tuple(sorted(made, key=lambda problem: (problem.line, problem.column)))
+
+    def _located(self) -> Positions:
+        try:
+            return locate(self._text)
+        except (ScanError, RecursionError):
+            # Only a text that tomllib took and the scanner did not; positions are lost then, the problems are not.
+            return Positions(self._text)
 
 
 def _problem(file: str, fault: Fault, positions: Positions) -> Problem:

@@ -17,7 +17,8 @@ from akjob.jobset.garbage import without_collections
 from akjob.jobset.names import defaults_in, folder_of, job_name
 from akjob.jobset.twins import Twins, case_problem
 from akjob.program import own_uid
-from akjob.spec import ParseResult, Rest, config_problems, parse_job, parse_rest
+from akjob.spec import ParseResult, Rest, config_problems, parse_jobs, parse_rest
+from akjob.spec.instances import INSTANCES, SEPARATOR
 from akjob.spec.model import Command, DillFile, DottedCallable, JobSpec
 from akjob.toml.faults import dotted
 from akjob.toml.read import read_table
@@ -59,16 +60,20 @@ def validate(
     return sorted(once, key=lambda problem: (problem.file, problem.line, problem.column, problem.code, problem.key))
 
 
-def parse_file(path: str | os.PathLike[str], *, now_us: int | None = None) -> ParseResult:
+def parse_file(path: str | os.PathLike[str], *, now_us: int | None = None) -> tuple[ParseResult, ...]:
     """Read one job file with the defaults and the configuration of the root that it lies in, if it lies in one.
 
-    Problems name the file as it was given. Raises AkjobError (exit code 2) when it does not exist.
+    It gives one job, or one for each of its instances, named as if the file lay in ``jobs.d`` itself. Problems name the
+    file as it was given. Raises AkjobError (exit code 2) when it does not exist.
     """
     place = _place_of(os.fspath(path), None)
     folder = _Folder(place.root, place.folder, now_us=now_us)
     folder.names.give(folder.file(place.path), os.fspath(path))
-    result = folder.parse(place.path)
-    return ParseResult(result.spec, tuple(sorted(folder.shown(result.problems), key=_in_file)))
+    above = len(place.path) - len(os.path.basename(place.path))
+    return tuple(
+        ParseResult(one.spec, tuple(sorted(folder.shown(one.problems), key=_in_file)), one.name[above:])
+        for one in folder.parse(place.path)
+    )
 
 
 def _in_file(problem: Problem) -> tuple[int, int]:
@@ -271,12 +276,14 @@ class _Folder:
             return
         data, signature = read
         yield from self._trust_file(path, signature)
-        result = self.parse(path, data, resolve=False)
-        if result.problems:
+        for result in self.parse(path, data, resolve=False):
             yield from result.problems
-        job = self._rest(path, data) if result.spec is None else Rest(result.spec, frozenset())
-        if job is None:
-            return
+            job = self._rest(path, data, result.name) if result.spec is None else Rest(result.spec, frozenset())
+            if job is not None:
+                yield from self._around(path, job)
+
+    def _around(self, path: str, job: Rest) -> Iterator[Problem]:
+        """Yield what is wrong with what a job names: its code, its files, its users."""
         spec = job.spec
         findings = list(self._surroundings.findings(spec))
         if not isinstance(spec.code, Command) or spec.run.setup:
@@ -284,25 +291,25 @@ class _Folder:
             yield from self._code_trust(spec, path)
         findings = [finding for finding in findings if job.knows(*finding.key)]
         if findings:
-            yield from self._place_findings(path, findings)
+            yield from self._place_findings(path, spec.name, findings)
 
-    def _rest(self, path: str, data: bytes) -> Rest | None:
-        """Read what is right of a refused file: what that names can be looked at all the same."""
+    def _rest(self, path: str, data: bytes, name: str) -> Rest | None:
+        """Read what is right of a refused job: what that names can be looked at all the same."""
         chain = self._chains.of_file(path)
-        name = job_name(path)
         return parse_rest(name, self.file(path), data, defaults=chain, config=self._config)
 
-    def parse(self, path: str, data: bytes | None = None, *, resolve: bool = True) -> ParseResult:
+    def parse(self, path: str, data: bytes | None = None, *, resolve: bool = True) -> tuple[ParseResult, ...]:
         """Parse one job file over its defaults, and read it before unless its ``data`` are given."""
+        name = job_name(path)
         if data is None:
             read = self._read(path)
             if isinstance(read, Problem):
-                return ParseResult(None, (read,))
+                return (ParseResult(None, (read,), name),)
             data = read[0]
-        file = self.file(path)
         chain = self._chains.of_file(path)
-        name = job_name(path)
-        return parse_job(name, file, data, defaults=chain, config=self._config, now_us=self._now_us, resolve=resolve)
+        return parse_jobs(
+            name, self.file(path), data, defaults=chain, config=self._config, now_us=self._now_us, resolve=resolve
+        )
 
     def _read(self, path: str) -> tuple[bytes, scan.Signature] | Problem:
         place = f"{self._folder}/{path}"
@@ -320,8 +327,9 @@ class _Folder:
 
     # positions of what was found out elsewhere
 
-    def _place_findings(self, path: str, findings: Sequence[Finding]) -> Iterator[Problem]:
+    def _place_findings(self, path: str, job: str, findings: Sequence[Finding]) -> Iterator[Problem]:
         """Give each finding the position of its key: in the job file, else in the defaults that it came from."""
+        instance = (INSTANCES, job.rpartition(SEPARATOR)[2])
         texts = [(self.file(path), f"{self._folder}/{path}")]
         chain = reversed(self._chains.of_file(path))
         texts += [(defaults.file, os.path.join(self._root, defaults.file)) for defaults in chain]
@@ -329,6 +337,9 @@ class _Folder:
         tables = [(file, *_table(file, place)) for file, place in texts]
         for finding in findings:
             own = tables[0]
+            if SEPARATOR in job and _has(own[1], (*instance, *finding.key)):
+                yield _problem(own[0], replace(finding, key=(*instance, *finding.key)), _positions(own[2]))
+                continue
             file, _, text = next((one for one in tables if _has(one[1], finding.key)), own)
             yield _problem(file, finding, _positions(text))
 

@@ -308,7 +308,7 @@ def test_file_takes_the_roots_defaults(root: Root) -> None:
     root.write("etc/akjob.toml", 'timezone = "Europe/Berlin"\n')
     root.write("jobs.d/_defaults.toml", '[run]\ntimeout = "5m"\n')
     file = root.write("jobs.d/sub/a.toml", GOOD + "[schedule]\ndaily = 09:00:00\n")
-    result = parse_file(file)
+    [result] = parse_file(file)
     assert result.spec is not None
     assert result.spec.name == "sub/a"
     assert result.spec.schedule.zone == "Europe/Berlin"
@@ -452,3 +452,17 @@ def test_sarif() -> None:
         "artifactLocation": {"uri": "jobs.d/a%2Cb%3Ac.toml"},
         "region": {"startLine": 2, "startColumn": 8},
     }
+
+
+def test_instances_are_looked_at_one_by_one(tmp_path: Path) -> None:
+    """A mistake in the common part is one problem; what an instance names is looked for, and reported in its table."""
+    jobs = tmp_path / "jobs.d"
+    jobs.mkdir(mode=0o755)
+    common = 'command = "true"\n[run]\nnise = 1\n'
+    (jobs / "a.toml").write_text(common + '[instances.x]\n[instances.y]\n[instances.z.run]\ncwd = "none"\n')
+    problems = validate(Paths(tmp_path), now_us=NOW_US)
+    assert [(one.line, one.code, one.key) for one in problems] == [
+        (3, "unknown-key", "run.nise"),
+        (7, "cwd-missing", "instances.z.run.cwd"),
+    ]
+    assert [result.name for result in parse_file(jobs / "a.toml")] == ["a@x", "a@y", "a@z"]

@@ -430,11 +430,11 @@ def test_remembered(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     before = _started(root, file).jobset
     parsed: list[str] = []
 
-    def parse(name: str, *args: Any, **options: Any) -> spec.ParseResult:
+    def parse(name: str, *args: Any, **options: Any) -> tuple[spec.ParseResult, ...]:
         parsed.append(name)
-        return spec.parse_job(name, *args, **options)
+        return spec.parse_jobs(name, *args, **options)
 
-    monkeypatch.setattr("akjob.jobset.judge.parse_job", parse)
+    monkeypatch.setattr("akjob.jobset.judge.parse_jobs", parse)
     root.write("job7.toml", OTHER)
     after = _started(root, file).jobset
     assert sorted(parsed) == ["args", "broken", "job7"]
@@ -524,11 +524,11 @@ def test_a_second_process_parses_some(root: Root, monkeypatch: pytest.MonkeyPatc
     file.unlink()
     parsed: list[str] = []
 
-    def parse(name: str, *args: Any, **options: Any) -> spec.ParseResult:
+    def parse(name: str, *args: Any, **options: Any) -> tuple[spec.ParseResult, ...]:
         parsed.append(name)
-        return spec.parse_job(name, *args, **options)
+        return spec.parse_jobs(name, *args, **options)
 
-    monkeypatch.setattr("akjob.jobset.judge.parse_job", parse)
+    monkeypatch.setattr("akjob.jobset.judge.parse_jobs", parse)
     monkeypatch.setattr("akjob.jobset.parallel_parse.is_worth_it", lambda files: files > 100)
     both = _started(root, file).jobset
     assert both.jobs == alone.jobs
