@@ -10,7 +10,7 @@ import click
 
 from akjob.cli import complain
 from akjob.cli.common import colours, examples, find_paths, json_option, moment, now_us, say, say_json, settings
-from akjob.cli.next import is_file, read_spec
+from akjob.cli.next import is_file, read_file
 from akjob.cli.text import paint, table
 from akjob.config import Config, Paths
 from akjob.instants import from_text, to_datetime
@@ -79,7 +79,8 @@ def command(  # noqa: PLR0913 - the options of a command
 def _planned(names: Sequence[str], rev: str | None, now: int) -> tuple[list[Planned], tzinfo]:
     """Return the jobs to plan, and the default time zone."""
     files = [name for name in names if is_file(name)]
-    specs = [spec for name in files if (spec := read_spec(Path(name))) is not None]
+    results = [result for name in files for result in read_file(Path(name))]
+    specs = [result.spec for result in results if result.spec is not None]
     plans = [Planned(spec=spec, runs_left=spec.runs) for spec in specs]
     if files and len(files) == len(names):
         return plans, get_zone("UTC")

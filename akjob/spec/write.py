@@ -85,7 +85,9 @@ def edit_instance(path: Path, instance: str, changes: Mapping[str, Any]) -> None
     instances = _instances_in(path, instance)
     if isinstance(instances, list):
         edit_file(path, {"instances": None})
-        edit_file(path, {"instances": {name: changes if name == instance else {} for name in instances}})
+        tables = "".join(f"\n[instances.{key_text(name)}]\n" for name in instances)
+        write_file(path, path.read_text(encoding="utf-8").rstrip("\n") + "\n" + tables)
+        edit_file(path, {"instances": {instance: changes}})
     else:
         edit_file(path, {"instances": {instance: changes}})
 
