@@ -62,7 +62,7 @@ CALENDARS = {
     "none": DaySet("none"),
     "de-be": DaySet("de-be", b"", "DE", "BE"),
 }
-CONFIG = Config(calendars=Calendars(CALENDARS, {}, (), ()))
+CONFIG = Config(pools={"db": 1}, calendars=Calendars(CALENDARS, {}, (), ()))
 CALENDAR = st.sampled_from(sorted(CALENDARS)).map(CALENDARS.__getitem__)
 JOBS = st.lists(st.sampled_from(["a", "b/c", "d@emea"]), min_size=1, max_size=3, unique=True).map(tuple)
 STATES = st.sets(st.sampled_from(FINAL_STATES), min_size=1).map(lambda on: tuple(s for s in FINAL_STATES if s in on))
@@ -205,7 +205,7 @@ POLICIES = st.builds(
     env_files=st.lists(st.builds(EnvFile, TEXT, st.booleans()), max_size=2, unique=True).map(tuple),
     path=st.lists(st.sampled_from(["bin", "/opt/bin"]), max_size=2, unique=True).map(tuple),
     stop_at=st.none() | st.integers(0, 86399),
-    pool=st.none() | TEXT,
+    pool=st.sampled_from([None, "db"]),
     ionice=st.sampled_from([None, "idle", "best-effort:0", "best-effort:7"]),
     where=st.sampled_from(["any", "every", "node:b2"]),
     needs=st.lists(TEXT, max_size=2, unique=True).map(tuple),
