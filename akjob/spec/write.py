@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UsageError
 from akjob.spec.canonical import key_text, value_text
 from akjob.spec.job import SECTIONS, TOP
 from akjob.toml.read import read_table
@@ -115,7 +115,7 @@ def _instances_in(path: Path, instance: str) -> Mapping[str, Any] | list[str]:
     instances = table.get("instances", {})
     if not isinstance(instances, (dict, list)) or instance not in instances:
         names = ", ".join(map(str, instances)) if isinstance(instances, (dict, list)) and instances else "none"
-        raise AkjobError(f"{path} has no instance {instance}", hint=f"its instances: {names}", exit_code=2)
+        raise UsageError(f"{path} has no instance {instance}", hint=f"its instances: {names}")
     return instances
 
 
