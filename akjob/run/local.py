@@ -30,8 +30,15 @@ _PATIENCE_S = 1.0  # so long is a reader waited for that takes nothing, once the
 
 
 @contextmanager
-def start(spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str, Any] | None = None) -> Iterator["LocalRun"]:
-    """Start a run of a job now; yield it.
+def start(
+    spec: JobSpec,
+    paths: Paths,
+    config: Config,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    slot_us: int | None = None,
+) -> Iterator["LocalRun"]:
+    """Start a run of a job now, for a slot (default: now); yield it.
 
     The first Ctrl-C asks the run to end, the second one kills it; so do SIGTERM and SIGHUP. Nothing of the run is left
     when this is left, however that happens. Raises AkjobError when the run cannot be started.
@@ -46,7 +53,7 @@ def start(spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str, Any]
         listener.listen(1)
         zygote = Zygote(stand_in, warm_up=False)
         stack.callback(zygote.close)
-        one_order = _order(spec, paths, config, kwargs, stand_in)
+        one_order = _order(spec, paths, config, kwargs, stand_in, slot_us)
         where = one_order["folder"]
         folder.make(where)  # `stop` may be written before the shim comes to that
         zygote.send([order.encode(one_order)])
@@ -59,11 +66,16 @@ def start(spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str, Any]
             run.finish()
 
 
-def _order(
-    spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str, Any] | None, stand_in: Paths
+def _order(  # noqa: PLR0913, PLR0917 - all that an order is made of
+    spec: JobSpec,
+    paths: Paths,
+    config: Config,
+    kwargs: Mapping[str, Any] | None,
+    stand_in: Paths,
+    slot_us: int | None,
 ) -> order.Order:
     run = f"local-{os.getpid()}"
-    instant = time.time_ns() // 1000
+    instant = time.time_ns() // 1000 if slot_us is None else slot_us
     made = order.make(spec, paths, config, run=run, slot_us=instant, attempt=1, trigger="manual", kwargs=kwargs)
     made["folder"] = str(stand_in.runs / run)
     made["folder_pool"] = ""

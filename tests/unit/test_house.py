@@ -103,8 +103,18 @@ def test_what_is_imported_is_declared() -> None:
                 used.add(node.module.split(".")[0])
     # A leading underscore is C's half of a standard module; which there are differs between Pythons.
     foreign = {name for name in used if not name.startswith("_")} - set(sys.stdlib_module_names) - {"akjob"}
-    assert foreign - declared - extras == set()
+    assert foreign - declared - extras == {"pytest"}, "the plug-in is loaded by pytest alone"
     assert declared - NOT_IMPORTED - foreign == {"supervisor", "yaml"}, "supervisor is run, not imported"
+
+
+def test_pytest_is_imported_by_its_plug_in_alone() -> None:
+    """What a test uses without pytest does not need it."""
+    importing = [
+        path.relative_to(ROOT / "akjob" / "testing").as_posix()
+        for path in (ROOT / "akjob").rglob("*.py")
+        if re.search(r"^\s*(import|from) pytest", path.read_text(), re.MULTILINE)
+    ]
+    assert sorted(importing) == ["checking.py", "plugin.py"]
 
 
 @pytest.mark.parametrize("name", ["supervisord.conf", "akjob.toml", "job.schema.json"])
