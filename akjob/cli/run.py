@@ -2,7 +2,6 @@
 
 import select
 import sys
-import tomllib
 from collections.abc import Mapping
 from math import isfinite, nan
 from time import monotonic
@@ -28,6 +27,7 @@ from akjob.query.jobs import load
 from akjob.query.names import user_name
 from akjob.query.runs import Outcome, exit_code, explain
 from akjob.query.text import span
+from akjob.toml.read import read_value
 from akjob.toml.wire import to_json
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ _EXAMPLES = examples(
     "akjob run reports/nightly --arg region=emea --arg days:=7",
     "akjob run reports/nightly --here      # without akjobd and the ledger, for trying out",
 )
+
+_SHOWN = 100  # characters of an argument in a message
 
 
 @click.command(name="run", epilog=_EXAMPLES)
@@ -92,10 +94,11 @@ def parse_arguments(arguments: tuple[str, ...]) -> dict[str, Any]:
             values[key] = text
             continue
         try:
-            (values[key[:-1]],) = tomllib.loads(f"value = {text}").values()
-        except ValueError:  # no TOML, or more than one value
-            message = f"--arg {argument}: {text!r} is no TOML value"
-            hint = f"For a text write --arg {key[:-1]}=TEXT, or quote it: '{key}=\"…\"'."
+            values[key[:-1]] = read_value(text)
+        except ValueError as error:
+            shown = argument if len(argument) <= _SHOWN else f"{argument[:_SHOWN]}…"
+            message = f"--arg {shown}: not a TOML value: {error}"
+            hint = f"For a string write --arg {key[:-1]}=TEXT, or quote it: '{key}=\"…\"'."
             raise UsageError(message, hint=hint) from None
     return values
 

@@ -154,6 +154,11 @@ _KEYS = {
         "A channel is named that `[channels]` in `etc/akjob.toml` does not have.",
         "Correct the name, or add `[channels.NAME]`.",
     ),
+    "too-deep": Entry(
+        "error",
+        "Tables and arrays are nested more than 64 deep.",
+        "Keep data in a file of its own, and give the job its path.",
+    ),
     "unknown-pool": Entry(
         "error",
         "A pool is named that `[pools]` in `etc/akjob.toml` does not have.",

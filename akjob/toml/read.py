@@ -6,7 +6,9 @@ import tomllib
 from typing import Any
 
 from akjob.errors import Problem
+from akjob.toml import bounds
 from akjob.toml.fast import read_simple
+from akjob.toml.faults import dotted
 from akjob.toml.scan import Positions, ScanError, locate
 
 MAX_BYTES = 1024 * 1024
@@ -28,15 +30,24 @@ def read_table(file: str, text: str | bytes) -> tuple[dict[str, Any], str, Probl
     if isinstance(decoded, Problem):
         return {}, "", decoded
     text = decoded.replace("\r\n", "\n") if "\r" in decoded else decoded
-    simple = read_simple(text)
+    deep = bounds.may_nest_too_deeply(text)
+    simple = None if deep else read_simple(text)
     if simple is not None:
         return simple, text, None
+    if deep or bounds.may_have_long_keys(text):
+        try:
+            locate(text)
+        except ScanError as error:
+            return {}, text, _from_scan(file, text, error)
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return {}, text, _syntax(file, text, error)
-    except RecursionError:
-        return {}, text, _problem(file, 1, 1, "arrays or tables are nested too deeply", "a job file needs few levels")
+    except ValueError:
+        return {}, text, _long_number(file, text)
+    excess = bounds.excess(table)
+    if excess is not None:
+        return {}, text, _excess(file, text, excess)
     if _READS_1_1 and _MAYBE_1_1.search(text):
         try:
             locate(text)
@@ -72,8 +83,6 @@ def _syntax(file: str, text: str, error: tomllib.TOMLDecodeError) -> Problem:
         locate(text)
     except ScanError as found:
         return _from_scan(file, text, found)
-    except RecursionError:
-        return _problem(file, 1, 1, "arrays or tables are nested too deeply", "a job file needs few levels")
     match = _PLACE.fullmatch(str(error))
     if match and match["line"]:
         line, column, what = int(match["line"]), int(match["column"]), match["what"]
@@ -83,9 +92,36 @@ def _syntax(file: str, text: str, error: tomllib.TOMLDecodeError) -> Problem:
     return _problem(file, line, column, what[:1].lower() + what[1:], "see https://toml.io/en/v1.0.0")
 
 
+def _excess(file: str, text: str, excess: bounds.Excess) -> Problem:
+    try:
+        line, column = locate(text).of_value(excess.path)
+    except ScanError as error:
+        return _from_scan(file, text, error)
+    key, message = dotted(excess.path), excess.message
+    return Problem(file=file, line=line, column=column, code=excess.code, key=key, message=message, hint=excess.hint)
+
+
+def _long_number(file: str, text: str) -> Problem:
+    """Explain a number of which Python makes no integer."""
+    line, column = Positions(text).place(bounds.long_number(text) or 0)
+    message = f"a number of more than {bounds.MOST_DIGITS} digits; TOML's integers have 64 bits"
+    hint = "write it in quotes, as a string"
+    return Problem(file=file, line=line, column=column, code="out-of-range", message=message, hint=hint)
+
+
+def read_value(text: str) -> Any:
+    """Return the value that a text is in TOML. Raises ValueError, whose message says what is wrong."""
+    table, _, problem = read_table("", f"value = {text}")
+    if problem is not None:
+        raise ValueError(problem.message)
+    if len(table) != 1:
+        raise ValueError("there is more than a value")
+    return table["value"]
+
+
 def _from_scan(file: str, text: str, error: ScanError) -> Problem:
     line, column = Positions(text).place(error.offset)
-    return _problem(file, line, column, error.message, error.hint)
+    return Problem(file=file, line=line, column=column, code=error.code, message=error.message, hint=error.hint)
 
 
 def _problem(file: str, line: int, column: int, message: str, hint: str) -> Problem:

@@ -8,6 +8,8 @@ an invalid one it raises :class:`ScanError` at the first thing that it can expla
 import re
 import tomllib
 
+from akjob.toml.bounds import MOST_LEVELS, too_deep
+
 Path = tuple[str | int, ...]
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -35,14 +37,23 @@ _LINE_END_ESCAPE = re.compile(r"\\[ \t]*\n[ \t\n]*")
 _ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\"}
 
 
+_LONGEST = 180  # characters of what is said of a token, however long it is
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 3 :]}"
+
+
 class ScanError(Exception):
     """The text is not TOML 1.0: at which ``offset``, what is wrong, and what to write instead (or nothing)."""
 
-    def __init__(self, offset: int, message: str, hint: str = "") -> None:
+    def __init__(self, offset: int, message: str, hint: str = "", code: str = "toml-syntax") -> None:
+        message, hint = _shortened(message), _shortened(hint)
         super().__init__(message)
         self.offset = offset
         self.message = message
         self.hint = hint
+        self.code = code
 
 
 class Positions:
@@ -194,6 +205,8 @@ class _Scanner:
             if self._peek() != ".":
                 return parts
             self.at += 1
+            if len(parts) >= MOST_LEVELS:
+                raise ScanError(parts[0][1], *too_deep(), code="too-deep")
 
     def _key_part(self) -> tuple[str, int]:
         start = self.at
@@ -217,6 +230,8 @@ class _Scanner:
     def _value(self, path: Path, name: str) -> None:
         start = self.at
         sign = self._peek()
+        if len(path) > MOST_LEVELS:
+            raise ScanError(start, *too_deep(), code="too-deep")
         if sign in {'"', "'"}:
             self._string()
         elif sign == "[":
@@ -322,7 +337,7 @@ class _Scanner:
             return ScanError(self.at, f"`{token}` is no TOML value", "write false")
         if token in {"None", "null", "nil"}:
             return ScanError(self.at, f"`{token}` is no TOML value", "take the key away: TOML has no null")
-        if re.fullmatch(r"[+-]?0[0-9]+", token):
+        if re.fullmatch(r"[+-]?0[0-9]{1,30}", token):
             return ScanError(self.at, f"`{token}` begins with a zero", f"write {int(token)}, or in quotes")
         return ScanError(self.at, f"`{shown}` is no TOML value: a text stands in quotes", f'write "{shown}"')
 
