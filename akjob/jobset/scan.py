@@ -24,6 +24,15 @@ SUFFIX = ".toml"
 MAX_SIZE = 1024 * 1024
 RACY_US = 2_000_000
 NAME_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_LEFTOVER = re.compile(
+    r"[._](?:LOCAL|REMOTE|BASE|BACKUP)[._][0-9]+\.toml\Z"  # git mergetool
+    r"|\.sync-conflict-[0-9]{8}-[0-9]{6}[^/]*\.toml\Z"  # Syncthing
+    r"|_conflict-[0-9]{8}-[0-9]{6}\.toml\Z"  # ownCloud
+    r"|[ (_-]conflicted[ _-]copy[^/]*\.toml\Z"  # Dropbox, Nextcloud
+    r"| \((?:[^/]* )?(?:copy|Copy|Kopie|copie|copia)(?: [0-9]+)?\)\.toml\Z"  # file managers
+    r"| (?:- )?(?:copy|Copy|Kopie|Copie)(?: \(?[0-9]+\)?)?\.toml\Z"
+    r"| \([0-9]+\)\.toml\Z"
+)
 _JOB_FILE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)*[A-Za-z0-9][A-Za-z0-9._-]*\.toml\Z")
 
 Signature = tuple[int, int, int, int, int, int, int, int]
@@ -104,12 +113,19 @@ def is_racy(seen: Signature, now_us: int) -> bool:
     return seen[1] // 1000 > now_us - RACY_US
 
 
+def is_leftover(path: str) -> bool:
+    """Return True for a file that a merge or sync tool, or a file manager, left beside the job file that it copies."""
+    return _LEFTOVER.search(path) is not None
+
+
 def is_job_path(path: str) -> bool:
     """Say whether a path can be a job file by its name alone: no part is ignored, the last ends in ``.toml``.
 
     None is empty either: an absolute path leads out of the folder.
     """
-    return path.endswith(SUFFIX) and not any(not part or is_ignored(part) for part in path.split("/"))
+    if not path.endswith(SUFFIX) or is_leftover(path):
+        return False
+    return not any(not part or is_ignored(part) for part in path.split("/"))
 
 
 def printable(path: str) -> str:
@@ -119,8 +135,11 @@ def printable(path: str) -> str:
 
 def name_problem(path: str, shown: str) -> Problem | None:
     """Return what is wrong with the name of the job file ``path``, or None. ``shown`` is the file in the Problem."""
-    if _JOB_FILE.match(path) is not None:
+    if _JOB_FILE.match(path) is not None and not is_leftover(path):
         return None
+    if is_leftover(path):
+        message = f"{printable(path)} has the form of a copy that a merge or sync tool makes, which is passed over"
+        return Problem(file=shown, code="bad-name", message=message, hint="give it another name")
     for part in path.removesuffix(SUFFIX).split("/"):
         if NAME_PART.match(part) is None:
             return Problem(
@@ -267,6 +286,10 @@ class _Look:
                     continue
                 if found.st_mode & _KIND == _REGULAR:
                     path = prefix + name
+                    if is_leftover(name):
+                        self._leftover(path)
+                        plain = False
+                        continue
                     files[path] = signature(found)
                     own.append(path)
                     if entry.is_symlink():
@@ -328,6 +351,12 @@ class _Look:
             return not entry.is_symlink()
         self._not_a_file(path, found.st_mode)
         return False
+
+    def _leftover(self, path: str) -> None:
+        message = "this is a copy that a merge or sync tool, or a file manager, left behind; it is passed over"
+        hint = "finish the merge and remove it; if it is a job, give it another name"
+        shown = f"{self._shown}/{printable(path)}"
+        self._problems.append(Problem(file=shown, severity="warning", code="leftover", message=message, hint=hint))
 
     def _not_a_file(self, path: str, mode: int) -> None:
         kind = _KINDS.get(stat.S_IFMT(mode), "something else")

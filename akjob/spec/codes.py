@@ -56,6 +56,11 @@ _FILES = {
         "akjob itself failed on this file, whatever is in it.",
         "Report the line together with the file. The last good version of the job goes on, if there is one.",
     ),
+    "leftover": Entry(
+        "warning",
+        "A file is a copy that a merge or sync tool, or a file manager, left behind; it does not become a job.",
+        "Finish the merge and remove it. If it is a job, give it another name.",
+    ),
     "link-loop": Entry(
         "warning",
         "A symlink leads to a folder that it lies in; it is not followed.",
