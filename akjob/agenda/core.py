@@ -274,6 +274,10 @@ class Agenda:
         """Return what is to be done, and begin to collect again. The rows in it are copies."""
         return self._book.effects.take(lambda name: self._book.jobs[name].row)
 
+    def actions(self) -> Effects:
+        """Return what is to be done besides writing, for a simulation: no power cut comes between the two."""
+        return self._book.effects.take_actions()
+
     def running(self) -> list[Running]:
         """Return the runs whose orders are out, oldest first."""
         return [running_of(run) for run in self._book.runs.values() if run.under_way]

@@ -17,6 +17,7 @@ from akjob.ledger.model import (
     State,
     Transition,
     Wait,
+    Writes,
 )
 
 _UNKNOWN = dict.fromkeys(
@@ -153,6 +154,12 @@ class EffectsBuilder:
         known = _UNKNOWN if event == "run.finished" else {}
         slot = to_text(row.slot_us)
         self.say(level, event, job=row.job, run=row.id, slot=slot, attempt=row.attempt, **ended, **known, **fields)
+
+    def take_actions(self) -> Effects:
+        """Return what is to be done besides writing; what is to be written goes on being collected."""
+        effects, self._effects = self._effects, Effects(writes=self._effects.writes)
+        effects.writes = Writes()
+        return effects
 
     def take(self, row_of: Callable[[str], JobRow]) -> Effects:
         """Return what was collected, with copies of the rows, and begin again."""

@@ -43,6 +43,7 @@ class MemoryStore:
         self.pending: dict[tuple[str, str], Occurrence] = {}
         self.definitions: dict[str, Definition] = {}
         self.transitions: list[Transition] = []
+        self.uncounted: list[Transition] = []
         self.last_seq = 0
         self.counts: dict[counting.Key, float] = {}
         self.job_counts: dict[str, JobCounters] = {}
@@ -91,11 +92,16 @@ class MemoryStore:
     def _number(self, transitions: Iterable[Transition]) -> tuple[Transition, ...]:
         numbered = rows.numbered(transitions, self.last_seq + 1)
         self.transitions += numbered
+        self.uncounted += numbered
         self.last_seq += len(numbered)
+        return numbered
+
+    def count(self) -> None:
+        """Count what was committed since the last time: few simulations ask for it."""
+        numbered, self.uncounted = self.uncounted, []
         for key, by in counting.sums(numbered).items():
             self.counts[key] = self.counts.get(key, 0.0) + by
         self.job_counts.update(counting.count_jobs(numbered, self.job_counts.get))
-        return numbered
 
     def jobs_state(self) -> list[JobRow]:
         """Return the rows of all jobs that were ever loaded."""
@@ -270,6 +276,7 @@ class MemoryReader:
 
     def counters(self) -> list[Counter]:
         """Return all counters, sorted by name and labels."""
+        self._store.count()
         values = ((name, rows.labels_text(labels), value) for (name, labels), value in self._store.counts.items())
         return [rows.counter(one) for one in sorted(values)]
 
@@ -279,6 +286,7 @@ class MemoryReader:
 
     def job_counters(self) -> dict[str, JobCounters]:
         """Return what is counted of each job, by name."""
+        self._store.count()
         return {job: replace(one) for job, one in self._store.job_counts.items()}
 
 

@@ -6,6 +6,7 @@ so that ids of one process always grow.
 """
 
 import secrets
+from collections.abc import Callable
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _CHANCE_BITS = 30
@@ -26,17 +27,21 @@ def first_id(at_us: int) -> str:
 
 
 class RunIds:
-    """Makes the ids of one process; called with an instant in microseconds."""
+    """Makes the ids of one process; called with an instant in microseconds.
 
-    def __init__(self) -> None:
+    ``chance`` gives so many random bits; a simulation has none of its own, so that its ids are the same each time.
+    """
+
+    def __init__(self, chance: Callable[[int], int] = secrets.randbits) -> None:
         self._last = 0
+        self._chance = chance
 
     def __call__(self, now_us: int) -> str:
         """Return an id that is greater than every one before."""
         now_ms = now_us // 1000
         if now_ms > self._last >> _CHANCE_BITS:
             # The top bit of chance stays free, so that counting up has room within the millisecond.
-            self._last = now_ms << _CHANCE_BITS | secrets.randbits(_CHANCE_BITS - 1)
+            self._last = now_ms << _CHANCE_BITS | self._chance(_CHANCE_BITS - 1)
         else:
             self._last += 1
         return "".join([_ALPHABET[self._last >> shift & 31] for shift in range(75, -5, -5)])
