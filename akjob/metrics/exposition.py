@@ -39,7 +39,7 @@ class _Families(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return all families."""
         facts = self._facts
-        return [*_of_akjobd(facts), *_of_jobs(facts), *_of_counters(facts), *_of_files(facts)]
+        return [*_of_akjobd(facts), *_of_jobs(facts), *_of_counters(facts), *_of_messages(facts), *_of_files(facts)]
 
 
 def _of_akjobd(facts: Facts) -> Iterator[Metric]:
@@ -91,6 +91,14 @@ def _of_counters(facts: Facts) -> Iterator[Metric]:
     lateness = HistogramMetricFamily("akjob_start_lateness_seconds", "How much later than due scheduled runs started.")
     lateness.add_metric([], buckets, of.get((f"{LATENESS}_sum",), 0.0))
     yield lateness
+
+
+def _of_messages(facts: Facts) -> Iterator[Metric]:
+    sent = CounterMetricFamily("akjob_notifications", "Messages, by what became of them.", labels=["channel", "result"])
+    for (channel, result), count in sorted(facts.messages.counts.items()):
+        sent.add_metric([channel, result], count)
+    yield sent
+    yield _gauge("akjob_notifications_pending", "Messages that wait to be sent.", [((), float(facts.messages.pending))])
 
 
 def _of_files(facts: Facts) -> Iterator[Metric]:

@@ -8,10 +8,19 @@ from msgspec import UNSET, Struct
 
 from akjob.config import Paths
 from akjob.control.status import Status
+from akjob.errors import AkjobError
 from akjob.instants import from_text
 from akjob.ledger import Counter, JobCounters, Reader
+from akjob.notify.outbox import Outbox
 from akjob.query.jobs import JobView, Snapshot
 from akjob.query.slots import slots_of
+
+
+class Messages(Struct, frozen=True, kw_only=True):
+    """How many messages each channel was sent, and how many are dead, by (channel, result); and how many wait."""
+
+    counts: Mapping[tuple[str, str], int] = {}
+    pending: int = 0
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -24,6 +33,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     ledger_bytes: int
     log_bytes: int
     accounted_us: int
+    messages: Messages
 
 
 def gather(paths: Paths, snapshot: Snapshot, status: Status | None, reader: Reader) -> Facts:
@@ -36,7 +46,22 @@ def gather(paths: Paths, snapshot: Snapshot, status: Status | None, reader: Read
         ledger_bytes=reader.size_bytes(),
         log_bytes=_folder_bytes(paths.log_dir),
         accounted_us=_accounted_us(snapshot, status),
+        messages=_messages(paths),
     )
+
+
+def _messages(paths: Paths) -> Messages:
+    """Return what the outbox counts: nothing where there is none yet, or it cannot be read now."""
+    if not paths.notify_db.exists():
+        return Messages()
+    try:
+        outbox = Outbox(paths.notify_db)
+    except AkjobError:
+        return Messages()
+    try:
+        return Messages(counts=outbox.counts(), pending=outbox.waiting())
+    finally:
+        outbox.close()
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -1,5 +1,6 @@
 """The metrics: every name there is, with the values that ledger, folder and akjobd have."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from akjob.control.status import JobCounts, LoadedRevision, Status
 from akjob.instants import DAY, HOUR, SECOND, from_text
 from akjob.ledger import Writes, open_reader, open_store
 from akjob.metrics.intervals import Intervals, gap_around
+from akjob.notify.outbox import Outbox
 from akjob.query.jobs import Folder, load
 from akjob.spec import load_definition
 from tests.unit.cli.root import NOW, NOW_US, Root
@@ -27,7 +29,7 @@ HOURLY = 'command = ["true"]\n[schedule]\nevery = "1h"\n'
 GLOBAL = {
     "akjob_build_info", "akjob_up", "akjob_jobs", "akjob_revision_info", "akjob_accounted_until_timestamp_seconds",
     "akjob_slots", "akjob_runs", "akjob_runs_running", "akjob_runs_queued", "akjob_start_lateness_seconds",
-    "akjob_ledger_bytes", "akjob_log_bytes",
+    "akjob_ledger_bytes", "akjob_log_bytes", "akjob_notifications", "akjob_notifications_pending",
 }  # fmt: skip
 OF_A_JOB = {
     "akjob_job_info", "akjob_job_next_slot_timestamp_seconds", "akjob_job_last_success_timestamp_seconds",
@@ -126,6 +128,35 @@ def test_what_the_ledger_counts(root: Root) -> None:
     assert samples["akjob_start_lateness_seconds_count",] == 2
     assert samples["akjob_start_lateness_seconds_sum",] == pytest.approx(0.008)
     assert samples["akjob_ledger_bytes",] >= root.paths.db.stat().st_size > 0
+
+
+def test_messages(root: Root) -> None:
+    """What each channel was sent, what it never took, and what waits."""
+    outbox = Outbox(root.paths.notify_db)
+    for _ in range(3):
+        outbox.post("ops", "failed", ["a"], {}, NOW_US)
+    sent, dead, _waits = outbox.due(NOW_US)
+    outbox.sent(sent, NOW_US)
+    outbox.failed(dead, "no such host", NOW_US, for_good=True)
+    outbox.close()
+    samples = printed(root).samples
+    assert samples["akjob_notifications_total", "ops", "sent"] == 1
+    assert samples["akjob_notifications_total", "ops", "dead"] == 1
+    assert samples["akjob_notifications_pending",] == 1
+
+
+def test_every_name_has_a_line_in_the_documentation() -> None:
+    """And the documentation has no other name."""
+    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
+    assert set(re.findall(r"^\| `(akjob_\w+)", page, re.MULTILINE)) == {
+        {
+            "akjob_slots": "akjob_slots_total",
+            "akjob_runs": "akjob_runs_total",
+            "akjob_notifications": "akjob_notifications_total",
+            "akjob_job_slots": "akjob_job_slots_total",
+        }.get(name, name)
+        for name in GLOBAL | OF_A_JOB
+    }
 
 
 def test_without_akjobd(root: Root) -> None:
