@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 import click
 
 from akjob.cli.broken import lines as broken_lines
+from akjob.cli.choosing import has_tags
 from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.text import Cell, state_cell, table
 from akjob.query.jobs import JobView, load
@@ -44,9 +45,8 @@ def command(patterns: tuple[str, ...], tags: tuple[str, ...], *, as_json: bool) 
 
 
 def _wanted(job: JobView, patterns: tuple[str, ...], tags: tuple[str, ...]) -> bool:
-    if patterns and not any(fnmatchcase(job.name, pattern) for pattern in patterns):
-        return False
-    return not tags or (job.spec is not None and set(tags) <= set(job.spec.tags))
+    fits = not patterns or any(fnmatchcase(job.name, pattern) for pattern in patterns)
+    return fits and has_tags(job, tags)
 
 
 def _row(job: JobView) -> tuple[str | Cell, ...]:

@@ -1,9 +1,10 @@
-"""``akjob pause``: let slots pass by, outside git."""
+"""``akjob pause``: skip slots for a while, outside git."""
 
 import click
 
+from akjob.cli.choosing import choose, for_each, jobs_arguments
 from akjob.cli.common import examples, find_paths, moment, now_us
-from akjob.cli.control import ask, job_name
+from akjob.cli.control import ask
 from akjob.control.requests import PauseJob
 from akjob.errors import UsageError
 from akjob.instants import to_text
@@ -16,25 +17,29 @@ from akjob.query.text import stamp
     epilog=examples(
         'akjob pause reports/nightly --until 2h --reason "the database moves"',
         "akjob pause reports/nightly --until 2026-03-30",
+        "akjob pause 'reports/*' '*@emea' --yes",
+        "akjob pause --tag billing",
     ),
 )
-@click.argument("job", metavar="JOB")
+@jobs_arguments
 @click.option("--until", metavar="T", help="Until this time, or for this long. Default: until `akjob resume`.")
-@click.option("--reason", metavar="TEXT", default="", help="Why, for those who wonder.")
-def command(job: str, until: str | None, reason: str) -> None:
-    """Let a job's slots pass by: they are skipped, and the ledger says so. What runs goes on.
+@click.option("--reason", metavar="TEXT", default="", help="Why. It is shown with the job and in the ledger.")
+def command(names: tuple[str, ...], tags: tuple[str, ...], until: str | None, reason: str, *, yes: bool) -> None:
+    """Skip the slots of jobs; the ledger has a row for each. Runs under way go on.
 
-    T is a time (2026-03-29T02:00:00+01:00; without offset in this machine's time zone) or a duration (2h30m).
-    The pause is kept in the ledger, not in the job's file.
+    T is a time (2026-03-29T02:00:00+01:00; without an offset in this machine's time zone) or a duration (2h30m). In a
+    PATTERN * stands for any characters. The pause is kept in the ledger, not in the job's file.
     """
     now = now_us()
     until_us = None if until is None else moment(until, "--until", now, None, past=False)
     if until_us is not None and until_us <= now:
-        message = f"--until: {stamp(until_us)} is over"
-        raise UsageError(message, hint="Give a time to come, or a duration.")
+        raise UsageError(f"--until: {stamp(until_us)} has passed", hint="Give a time to come, or a duration.")
     paths = find_paths()
-    name = job_name(paths, job)
     text = None if until_us is None else to_text(until_us)
-    ask(paths, PauseJob(job=name, until=text, reason=reason or None, by=user_name()))
-    end = f"`akjob resume {name}`" if until_us is None else stamp(until_us)
-    click.echo(f"{name} is paused until {end}.")
+
+    def pause(name: str) -> None:
+        ask(paths, PauseJob(job=name, until=text, reason=reason or None, by=user_name()))
+        end = f"`akjob resume {name}`" if until_us is None else stamp(until_us)
+        click.echo(f"{name} is paused until {end}.")
+
+    for_each(choose(paths, names, tags, yes=yes, what="pause"), pause)

@@ -1,18 +1,22 @@
-"""``akjob resume``: lift a pause."""
+"""``akjob resume``: end a pause."""
 
 import click
 
+from akjob.cli.choosing import choose, for_each, jobs_arguments
 from akjob.cli.common import examples, find_paths
-from akjob.cli.control import ask, job_name
+from akjob.cli.control import ask
 from akjob.control.requests import ResumeJob
 from akjob.query.names import user_name
 
 
-@click.command(name="resume", epilog=examples("akjob resume reports/nightly"))
-@click.argument("job", metavar="JOB")
-def command(job: str) -> None:
-    """Lift a pause: the job's next slot starts. Slots that passed by meanwhile stay skipped."""
+@click.command(name="resume", epilog=examples("akjob resume reports/nightly", "akjob resume --tag billing --yes"))
+@jobs_arguments
+def command(names: tuple[str, ...], tags: tuple[str, ...], *, yes: bool) -> None:
+    """End the pause of jobs: the next slot of each starts. Slots that were skipped meanwhile stay skipped."""
     paths = find_paths()
-    name = job_name(paths, job)
-    ask(paths, ResumeJob(job=name, by=user_name()))
-    click.echo(f"{name} is resumed.")
+
+    def resume(name: str) -> None:
+        ask(paths, ResumeJob(job=name, by=user_name()))
+        click.echo(f"{name} is resumed.")
+
+    for_each(choose(paths, names, tags, yes=yes, what="resume"), resume)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.cli.root import NOW_US, Root
 
-_CLOCKS = ("why", "plan", "list", "show", "next", "history", "logs", "status", "pause", "run", "validate")
+_CLOCKS = ("choosing", "why", "plan", "list", "show", "next", "history", "logs", "status", "pause", "run", "validate")
 
 
 @pytest.fixture

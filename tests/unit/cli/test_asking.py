@@ -101,7 +101,7 @@ def test_stop_names_what_it_stops(root: Root) -> None:
     with root.akjobd(lambda one: RunsStopped(stopped=("r1", "r2") if one == tick else ())) as asked:
         assert root.akjob("stop", "tick").stdout == "stopping r1\nstopping r2\n"
         nothing = root.akjob("stop", "other")
-    assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (0, "", "Nothing of other runs.\n")
+    assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (0, "", "No run of other is under way.\n")
     assert asked[0] == tick
 
 
