@@ -256,7 +256,7 @@ class Folder:
             rows=rows,
             running=Counter(row["job"] for row in open_runs if row["state"] == "running"),
             now_us=now_us,
-            claimed=_claimed(open_runs, now_us),
+            claimed=claimed_slots(open_runs, now_us),
             origins=_origins(self.paths, jobset.broken, rows),
         )
 
@@ -275,7 +275,7 @@ def load(paths: Paths, config: Config, now_us: int, reader: Reader | None = None
     return Folder(paths, config).snapshot(now_us, reader)
 
 
-def _claimed(open_runs: Iterable[Mapping[str, Any]], now_us: int) -> dict[str, int]:
+def claimed_slots(open_runs: Iterable[Mapping[str, Any]], now_us: int) -> dict[str, int]:
     """Return for each job the first slot to come that is claimed already."""
     claimed: dict[str, int] = {}
     for row in open_runs:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from akjob.instants import SECOND, from_text
-from akjob.query.runs import Run
+from akjob.ledger import SlotColumns
 
 LENGTH = 30
 
@@ -20,7 +20,7 @@ class StripSlot(Struct, frozen=True, kw_only=True):
     count: int
 
 
-def strip(rows: Iterable[Run], length: int = LENGTH) -> tuple[StripSlot, ...]:
+def strip(rows: Iterable[SlotColumns], length: int = LENGTH) -> tuple[StripSlot, ...]:
     """Return the strip of a job's rows, which come newest first. A slot that was retried has its last attempt."""
     found: dict[str, StripSlot] = {}
     for row in rows:
@@ -31,7 +31,7 @@ def strip(rows: Iterable[Run], length: int = LENGTH) -> tuple[StripSlot, ...]:
     return tuple(reversed(found.values()))
 
 
-def _slot(row: Run) -> StripSlot:
+def _slot(row: SlotColumns) -> StripSlot:
     duration_s = None
     if row.started_at is not None and row.ended_at is not None:
         duration_s = max(0, from_text(row.ended_at) - from_text(row.started_at)) / SECOND

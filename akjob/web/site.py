@@ -9,7 +9,8 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from akjob.config import Config, Paths
-from akjob.query.sight import Live, Sight
+from akjob.query.live import Live
+from akjob.query.sight import Sight
 from akjob.query.visibility import Principal
 from akjob.web.store import WebStore
 from akjob.web.streams import Streams

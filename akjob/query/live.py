@@ -1,0 +1,73 @@
+"""The jobs of one root, kept up to date between questions: a new look reads only what the transitions name."""
+
+from collections import Counter
+from threading import Lock
+
+from msgspec.structs import replace
+
+from akjob.config import Config, Paths
+from akjob.ledger import Transition, open_reader
+from akjob.processes import lock_holder
+from akjob.program import lock_file
+from akjob.query.jobs import Folder, Snapshot, claimed_slots
+from akjob.query.sight import Sight
+from akjob.query.visibility import Principal
+
+_AGAIN_US = 30_000_000  # the folder is looked at again after this long, whatever the transitions name
+_ALONE_US = 1_000_000  # without akjobd nothing names what changed
+_MOST = 1000
+_OF_THE_FOLDER = frozenset({"loaded", "changed", "removed", "broken", "repaired"})
+
+
+class Live:
+    """The snapshot of one root. May be asked from several threads; a snapshot that was handed out never changes."""
+
+    def __init__(self, paths: Paths, config: Config) -> None:
+        self._paths = paths
+        self._config = config
+        self._reader = open_reader(paths.ledger_url)
+        self._folder = Folder(paths, config)
+        self._lock = Lock()
+        self._snapshot: Snapshot | None = None
+        self._seq = 0
+        self._looked_us = 0
+
+    def sight(self, principal: Principal, now_us: int) -> Sight:
+        """Return what a principal may know now."""
+        return Sight(principal, self.snapshot(now_us), self._reader, self._config)
+
+    def snapshot(self, now_us: int) -> Snapshot:
+        """Return all jobs as they are now."""
+        with self._lock:
+            kept = self._snapshot
+            news = [] if kept is None else self._reader.transitions(self._seq, _MOST)
+            if kept is None or self._is_stale(news, now_us):
+                return self._look(now_us)
+            if news:
+                self._seq = news[-1].seq
+                kept = self._updated(kept, {one.job for one in news if one.job is not None})
+            self._snapshot = replace(kept, now_us=now_us)
+            return self._snapshot
+
+    def _is_stale(self, news: list[Transition], now_us: int) -> bool:
+        age_us = now_us - self._looked_us
+        patience_us = _AGAIN_US if lock_holder(lock_file(self._paths, "akjobd")) else _ALONE_US
+        named = any(one.kind == "job" and one.to_state in _OF_THE_FOLDER for one in news)
+        return named or len(news) == _MOST or not 0 <= age_us < patience_us
+
+    def _look(self, now_us: int) -> Snapshot:
+        """Look at the folder, and read the rows of all jobs."""
+        self._seq = self._reader.last_seq()
+        self._looked_us = now_us
+        self._snapshot = self._folder.snapshot(now_us, self._reader)
+        return self._snapshot
+
+    def _updated(self, kept: Snapshot, jobs: set[str]) -> Snapshot:
+        """Return a snapshot with new rows of some jobs."""
+        open_runs = self._reader.open_runs()
+        return replace(
+            kept,
+            rows={**kept.rows, **self._reader.jobs(jobs)},
+            running=Counter(row["job"] for row in open_runs if row["state"] == "running"),
+            claimed=claimed_slots(open_runs, kept.now_us),
+        )
