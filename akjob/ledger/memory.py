@@ -179,11 +179,11 @@ class MemoryReader:
         found = [row for row in self._store.of_job.get(job, []) if row.slot_us <= until_us]
         return [_columns(row) for row in sorted(found, key=_by_slot, reverse=True)[:n]]
 
-    def rows_between(self, job: str, since: str, until: str) -> list[RunColumns]:
-        """Return a job's rows whose slots lie in [since, until), by slot and attempt, oldest first."""
+    def rows_between(self, job: str, since: str, until: str, n: int | None = None) -> list[RunColumns]:
+        """Return a job's rows, or the first ``n``, with slots in [since, until), by slot and attempt, oldest first."""
         since_us, until_us = from_text(since), from_text(until)
         found = [row for row in self._store.of_job.get(job, []) if since_us <= row.slot_us < until_us]
-        return [_columns(row) for row in sorted(found, key=_by_slot)]
+        return [_columns(row) for row in sorted(found, key=_by_slot)[:n]]
 
     def oldest_slot(self, job: str) -> str | None:
         """Return the slot of the oldest row that a job has; None where it has none."""

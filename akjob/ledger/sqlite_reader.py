@@ -63,9 +63,10 @@ class SqliteReader:
         """Return a job's newest ``n`` rows whose slot is ``slot`` or earlier, newest first."""
         return self._runs(" WHERE job = ? AND slot <= ? ORDER BY slot DESC, attempt DESC LIMIT ?", (job, slot, n))
 
-    def rows_between(self, job: str, since: str, until: str) -> list[RunColumns]:
-        """Return a job's rows whose slots lie in [since, until), by slot and attempt, oldest first."""
-        return self._runs(" WHERE job = ? AND slot >= ? AND slot < ? ORDER BY slot, attempt", (job, since, until))
+    def rows_between(self, job: str, since: str, until: str, n: int | None = None) -> list[RunColumns]:
+        """Return a job's rows, or the first ``n``, with slots in [since, until), by slot and attempt, oldest first."""
+        tail = " WHERE job = ? AND slot >= ? AND slot < ? ORDER BY slot, attempt LIMIT ?"
+        return self._runs(tail, (job, since, until, -1 if n is None else n))
 
     def oldest_slot(self, job: str) -> str | None:
         """Return the slot of the oldest row that a job has; None where it has none."""

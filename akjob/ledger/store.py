@@ -77,8 +77,8 @@ class Reader(Protocol):
     def slots_until(self, job: str, slot: str, n: int) -> list[RunColumns]:
         """Return a job's newest ``n`` rows whose slot is ``slot`` or earlier, newest first."""
 
-    def rows_between(self, job: str, since: str, until: str) -> list[RunColumns]:
-        """Return a job's rows whose slots lie in [since, until), by slot and attempt, oldest first."""
+    def rows_between(self, job: str, since: str, until: str, n: int | None = None) -> list[RunColumns]:
+        """Return a job's rows, or the first ``n``, with slots in [since, until), by slot and attempt, oldest first."""
 
     def oldest_slot(self, job: str) -> str | None:
         """Return the slot of the oldest row that a job has; None where it has none."""

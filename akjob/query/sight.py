@@ -43,7 +43,7 @@ class JobFilter(Struct, frozen=True, kw_only=True):
 
 
 class RunList(Struct, frozen=True):
-    """Some rows, newest first, and where to go on; None at the end. Before the end there may be fewer than asked for."""
+    """Some rows, newest first, and where to go on; None at the end. There may be fewer than asked for before it."""
 
     runs: list[Run]
     following: RunKey | None
@@ -130,6 +130,10 @@ class Sight:
             after, read = page.following, read + max(limit, len(page.rows))
             if after is None or len(found) == limit or read >= _ROWS_READ:
                 return RunList(found, after)
+
+    def rows_between(self, job: JobView, since: str, until: str, n: int) -> list[Run]:
+        """Return the first ``n`` rows of a job whose slots lie in [since, until), oldest first."""
+        return [from_row(row) for row in self._reader.rows_between(job.name, since, until, n)]
 
     def run(self, run: str) -> Run | None:
         """Return one run by its id; None for one that is not there, or not for this principal."""

@@ -7,11 +7,9 @@ import msgspec
 from msgspec import Struct
 from starlette.responses import Response
 
-from akjob.errors import AkjobError
+from akjob.errors import AkjobError, UnreachableError, UsageError
 
 MEDIA_TYPE = "application/problem+json"
-_UNREACHABLE = 3
-_WRONG_USAGE = 2
 
 STATUS = {
     "bad-request": HTTPStatus.BAD_REQUEST,
@@ -76,7 +74,8 @@ class ProblemError(Exception):
 
 def of_akjob_error(error: AkjobError) -> ProblemError:
     """Return what a failure of the read model, or a refusal of akjobd, is as an answer."""
-    code = {_UNREACHABLE: "akjobd-unreachable", _WRONG_USAGE: "bad-body"}.get(error.exit_code, "refused")
+    kinds = ((UnreachableError, "akjobd-unreachable"), (UsageError, "bad-body"))
+    code = next((code for kind, code in kinds if isinstance(error, kind)), "refused")
     return ProblemError(code, error.message, error.hint)
 
 

@@ -71,7 +71,7 @@ async def _serve_on(frame: Program, store: WebStore, sockets: Sequence[socket.so
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     await server.serve_on(sockets)
-    site.close()
+    await site.close()
 
 
 def _listen(frame: Program) -> list[socket.socket]:

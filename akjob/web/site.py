@@ -12,12 +12,15 @@ from akjob.config import Config, Paths
 from akjob.query.live import Live
 from akjob.query.sight import Sight
 from akjob.query.visibility import Principal
+from akjob.web.events_log import WebLog
+from akjob.web.feed import Feed
 from akjob.web.store import WebStore
 from akjob.web.streams import Streams
 
 T = TypeVar("T")
 
 _READERS = 4
+_ACTORS = 8
 
 
 class Site(Struct, kw_only=True):
@@ -31,19 +34,29 @@ class Site(Struct, kw_only=True):
     streams: Streams
     closing: asyncio.Event
     readers: ThreadPoolExecutor
+    actors: ThreadPoolExecutor
+    feed: Feed
+    log: WebLog
 
     async def read(self, question: Callable[[], T]) -> T:
         """Return what a question to files or to the ledger answers, asked in a thread: the loop serves others."""
         return await asyncio.get_running_loop().run_in_executor(self.readers, question)
 
-    def close(self) -> None:
-        """Let the reading threads end."""
+    async def act(self, request: Callable[[], T]) -> T:
+        """Return what akjobd answers, asked in a thread: an akjobd that hangs holds up no reading."""
+        return await asyncio.get_running_loop().run_in_executor(self.actors, request)
+
+    async def close(self) -> None:
+        """Let the threads end; what was not logged yet stays in the spool."""
+        await self.log.close()
         self.readers.shutdown(cancel_futures=True)
+        self.actors.shutdown(wait=False, cancel_futures=True)
 
 
 def build_site(paths: Paths, config: Config, store: WebStore, clock: Callable[[], int]) -> Site:
     """Return the site of a root. Called in the running loop."""
     closing = asyncio.Event()
+    readers = ThreadPoolExecutor(_READERS, "reader")
     return Site(
         paths=paths,
         config=config,
@@ -52,7 +65,10 @@ def build_site(paths: Paths, config: Config, store: WebStore, clock: Callable[[]
         clock=clock,
         streams=Streams(store, clock, closing),
         closing=closing,
-        readers=ThreadPoolExecutor(_READERS, "reader"),
+        readers=readers,
+        actors=ThreadPoolExecutor(_ACTORS, "actor"),
+        feed=Feed(paths, readers),
+        log=WebLog(paths, clock),
     )
 
 

@@ -19,6 +19,7 @@ from akjob.errors import AkjobError
 from tests.support import until
 
 PROGRAMS = {"akjobd": "akjob.akjobd.daemon", "akjob-collector": "akjob.log.collector.program"}
+OTHERS = {"akjob-web": "akjob.web.program"}
 
 
 class Place:
@@ -43,7 +44,7 @@ class Place:
             until(self.loaded)
 
     def _spawn(self, program: str) -> None:
-        code = f"from {PROGRAMS[program]} import main; main()"
+        code = f"from {(PROGRAMS | OTHERS)[program]} import main; main()"
         with open(self.root / f"{program}.out", "ab") as out:
             self._processes[program] = subprocess.Popen(
                 [sys.executable, "-c", code], cwd=self.root, env=self.environment, stdout=out, stderr=out

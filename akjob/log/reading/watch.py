@@ -15,7 +15,7 @@ class Watch:
 
     def __init__(self, folder: str) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._fd: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         mask = _IN_MODIFY | _IN_MOVED_TO | _IN_CREATE
         if self._fd >= 0 and libc.inotify_add_watch(self._fd, os.fsencode(folder), mask) < 0:
             os.close(self._fd)
@@ -30,6 +30,18 @@ class Watch:
         poll.register(self._fd, select.POLLIN)
         if poll.poll(None if seconds is None else seconds * 1000):
             os.read(self._fd, 1 << 16)
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for beside other things; -1 where nothing can be waited for."""
+        return self._fd
+
+    def drain(self) -> None:
+        """Take note of what changed: the descriptor is quiet until something changes again."""
+        while True:
+            try:
+                os.read(self._fd, 1 << 16)
+            except OSError:  # nothing more
+                return
 
     def __enter__(self) -> Self:
         return self

@@ -6,13 +6,11 @@ from starlette.responses import Response
 from akjob.jobset.git import Provenance
 from akjob.query.jobs import JobView, ListedJob, ShownJob
 from akjob.query.sight import JobFilter, Sight
-from akjob.query.strips import StripSlot, strip
+from akjob.query.strips import StripSlot
 from akjob.schedule import describe
 from akjob.web.api.lists import answer_list, as_json, text_of
 from akjob.web.problems import ProblemError
 from akjob.web.site import Call
-
-_ROWS = 60
 
 
 class ApiJob(ListedJob, frozen=True, kw_only=True):
@@ -30,21 +28,21 @@ async def list_jobs(call: Call) -> Response:
     sight = await call.sight()
 
     def fetch(limit: int, after: str | None) -> tuple[list[ApiJob], str | None]:
-        views = sight.jobs(wanted, after)
+        views = sight.jobs(wanted, after, limit + 1)
         page = views[:limit]
-        following = page[-1].name if len(views) > limit else None
-        return [listed(sight, view) for view in page], following
+        strips = sight.strips(view.name for view in page)
+        return [listed(view, strips[view.name]) for view in page], page[-1].name if len(views) > limit else None
 
     return await answer_list(call, str, lambda limit, key: call.site.read(lambda: fetch(limit, key)))
 
 
-def listed(sight: Sight, view: JobView) -> ApiJob:
+def listed(view: JobView, slots: tuple[StripSlot, ...]) -> ApiJob:
     """Return a job with its newest slots."""
     return ApiJob(
         **asdict(view.listed()),
         schedule=words(view),
         last_run=None if view.row is None else view.row["last_run"],
-        strip=strip(sight.newest(view.name, _ROWS)),
+        strip=slots,
     )
 
 

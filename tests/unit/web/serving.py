@@ -103,7 +103,7 @@ def _in_thread(serve: Callable[[], Any]) -> Iterator[None]:
         running.append((asyncio.get_running_loop(), server))
         started.set()
         await server.serve_on([sock])
-        site.close()
+        await site.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(main()), name="akjob-web")
     thread.start()

@@ -1,0 +1,118 @@
+"""The ledger's transitions as they come, read once for all streams. While nobody listens nothing is watched."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from akjob.config import Paths
+from akjob.errors import AkjobError
+from akjob.ledger import Transition, open_reader
+from akjob.log.reading.watch import Watch
+
+T = TypeVar("T")
+
+KEPT = 10_000
+"""So many transitions are kept for streams that are behind; who is further behind has to ask for everything."""
+
+_AT_ONCE = 1000
+_AFTER_WRITE_S = 0.02  # a reader sees a commit when the file was written and synced
+_AGAIN_S = 0.25
+_LOOK_S = 1.0  # where nothing tells of a write: another database, or a kernel out of watches
+
+
+class Feed:
+    """The newest transitions, and who wants to hear of more."""
+
+    def __init__(self, paths: Paths, threads: ThreadPoolExecutor) -> None:
+        self._paths = paths
+        self._threads = threads
+        self._reader = open_reader(paths.ledger_url)
+        self._kept: deque[Transition] = deque(maxlen=KEPT)
+        self._listeners: set[asyncio.Event] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._seq = 0
+
+    @contextmanager
+    def listen(self) -> Iterator[asyncio.Event]:
+        """Yield an event that is set whenever there are more transitions, while the block runs."""
+        news = asyncio.Event()
+        self._listeners.add(news)
+        if self._task is None:
+            self._task = asyncio.create_task(self._watch())
+        try:
+            yield news
+        finally:
+            self._listeners.discard(news)
+            if not self._listeners and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    async def last_seq(self) -> int:
+        """Return the number of the newest transition."""
+        return await self._ask(self._reader.last_seq)
+
+    async def since(self, seq: int) -> list[Transition] | None:
+        """Return the transitions after a number; None for too many, or some that are pruned."""
+        if self._kept and self._kept[0].seq <= seq + 1:
+            return [one for one in self._kept if one.seq > seq]
+        found = await self._ask(lambda: self._reader.transitions(seq, _AT_ONCE))
+        is_whole = not found or (found[0].seq == seq + 1 and len(found) < _AT_ONCE)
+        return found if is_whole else None
+
+    async def _watch(self) -> None:
+        self._kept.clear()
+        self._seq = await self.last_seq()
+        with Watch(str(self._paths.var)) as watch:
+            written = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            notified = watch.fileno() >= 0 and self._paths.ledger_url.startswith("sqlite:")
+            if notified:
+                loop.add_reader(watch.fileno(), _note, watch, written)
+            try:
+                await self._follow(written, None if notified else _LOOK_S)
+            finally:
+                if notified:
+                    loop.remove_reader(watch.fileno())
+
+    async def _follow(self, written: asyncio.Event, patience_s: float | None) -> None:
+        while True:
+            await _wait(written, patience_s)
+            written.clear()
+            await asyncio.sleep(_AFTER_WRITE_S)
+            if not await self._take():
+                await _wait(written, _AGAIN_S)
+                await self._take()
+
+    async def _take(self) -> bool:
+        """Read what is new; return True if something is."""
+        try:
+            found = await self._ask(lambda: self._reader.transitions(self._seq, _AT_ONCE))
+        except AkjobError:  # it cannot be read just now: the next write, or look, tries again
+            return False
+        if not found:
+            return False
+        self._kept.extend(found)
+        self._seq = found[-1].seq
+        for news in self._listeners:
+            news.set()
+        if len(found) == _AT_ONCE:
+            await self._take()
+        return True
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, question)
+
+
+def _note(watch: Watch, written: asyncio.Event) -> None:
+    watch.drain()
+    written.set()
+
+
+async def _wait(event: asyncio.Event, seconds: float | None) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return
