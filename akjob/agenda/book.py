@@ -1,23 +1,29 @@
 """All jobs and runs that the agenda knows. Its parts share one Book, and nothing else."""
 
 import heapq
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from akjob.agenda.effects import EffectsBuilder
 from akjob.agenda.jobs import Job, counts_on
 from akjob.agenda.life import Run
 from akjob.ledger.model import Detail, Occurrence, RunRow, Trigger
+from akjob.sources.after import Ended
 from akjob.spec.model import JobSpec
 
 _ATTEMPTS_KEPT = 10_000
+
+Slots = tuple[int, int, int]
+"""The first and the last of several slots, and how many they are."""
 
 
 class Book:
     """The jobs by name, the open runs by id, when each job is to be looked at, and what is to be done.
 
     ``new_run_id`` makes a run id from an instant; ids sort by time. ``last_attempt`` asks the ledger for the last
-    attempt of a slot (0: it has none). While ``draining`` nothing is started.
+    attempt of a slot (0: it has none). While ``draining`` nothing is started. ``downstreams`` are the jobs that run
+    after a job, ``ends`` those that have not been handed on to them.
     """
 
     def __init__(self, *, host: str, new_run_id: Callable[[int], str], last_attempt: Callable[[str, int], int]) -> None:
@@ -25,6 +31,8 @@ class Book:
         self.runs: dict[str, Run] = {}
         self.effects = EffectsBuilder()
         self.draining = False
+        self.downstreams: Mapping[str, tuple[str, ...]] = {}
+        self.ends: deque[Ended] = deque()
         self._host = host
         self._new_run_id = new_run_id
         self._last_attempt = last_attempt
@@ -97,6 +105,32 @@ class Book:
         """Forget an occurrence: it has been decided, or it holds no more."""
         if job.occurrences.pop(occurrence.key, None) is not None:
             self.effects.decided(occurrence)
+
+    def keep(self, job: Job, upstream: str, part: Occurrence) -> None:
+        """Keep another job's end until a slot uses it."""
+        job.parts[upstream] = part
+        self.effects.occur(part)
+
+    def used(self, job: Job, part: Occurrence) -> None:
+        """Forget another job's end: a slot has used it, or it is waited for no more."""
+        job.parts = {upstream: one for upstream, one in job.parts.items() if one is not part}
+        self.effects.decided(part)
+
+    def ended(self, row: RunRow, at_us: int, slots: Slots | None = None) -> None:
+        """Take in the end of a slot's last attempt, or of several slots in one, where a job runs after it."""
+        if row.job in self.downstreams:
+            first_us, last_us, count = slots or (row.slot_us, row.slot_us, 1)
+            self.ends.append(
+                Ended(
+                    job=row.job,
+                    run=row.id,
+                    state=row.state,
+                    slot_us=first_us,
+                    slot_last_us=last_us,
+                    at_us=at_us,
+                    count=count,
+                )
+            )
 
     def wake_at(self, job: Job, wake_us: int | None) -> None:
         """Have a job looked at when an instant comes, and not before; None: not by itself."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from akjob.agenda.book import Book
+from akjob.agenda.chains import Chains
 from akjob.agenda.deciding import Deciding
 from akjob.agenda.jobs import Job, running_of, unknown_row
 from akjob.agenda.life import COUNTED, Effects, Run, Running
@@ -25,6 +26,7 @@ from akjob.jobset.git import Revision
 from akjob.jobset.model import Change
 from akjob.ledger.model import JobRow, Occurrence, OpenRun, Wait
 from akjob.run.end import End
+from akjob.sources.after import PART
 
 _WATERMARK_AHEAD_US = HOUR  # a lead is shorter, as a rule
 _DUE_A_TURN = 16  # so many starts are one commit; a burst of more goes on in the next turn, and others get a word in
@@ -55,12 +57,14 @@ class Agenda:
         self._deciding = Deciding(book, self._waiting)
         self._refusals = Refusals(book)
         self._outcomes = Outcomes(book, self._waiting)
+        self._chains = Chains(book, self._deciding)
         self._requests = Requests(book, self._waiting, self._deciding, self._refusals)
         self._loading = Loading(
             book,
             self._waiting,
             self._deciding,
             self._refusals,
+            self._chains,
             started_us=started_us,
             boot_us=boot_us,
             booted=booted,
@@ -87,7 +91,9 @@ class Agenda:
             self._restore_run(open_run, now_us, ordered)
         for occurrence in occurrences:
             job = self._book.jobs.get(occurrence.job)
-            if job is not None:
+            if job is not None and occurrence.key.startswith(PART):
+                job.parts[occurrence.key.removeprefix(PART)] = occurrence
+            elif job is not None:
                 job.occurrences[occurrence.key] = occurrence
 
     def _restore_run(self, open_run: OpenRun, now_us: int, ordered: Collection[str]) -> None:
@@ -151,10 +157,12 @@ class Agenda:
         if self.draining:
             return
         self._waiting.release_due(now_us)
+        self._chains.follow()
         left = _DUE_A_TURN
         while left and (job := self._book.due(now_us)) is not None:
             left -= self._deciding.look(job, now_us)
             self._waiting.promote(now_us)
+            self._chains.follow()
         self._waiting.order_all(now_us)
 
     @property
@@ -272,6 +280,7 @@ class Agenda:
 
     def effects(self) -> Effects:
         """Return what is to be done, and begin to collect again. The rows in it are copies."""
+        self._chains.follow()
         return self._book.effects.take(lambda name: self._book.jobs[name].row)
 
     def actions(self) -> Effects:

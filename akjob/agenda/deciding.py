@@ -113,7 +113,7 @@ class Deciding:
     def _apply(self, job: Job, spec: JobSpec, decision: Decision, now_us: int) -> None:
         for verdict in decision.verdicts:
             if verdict.action in ("skipped", "missed"):
-                self._close_slots(job, spec, verdict, now_us)
+                self.close_slots(job, spec, verdict, now_us)
             else:
                 if verdict.action == "replace":
                     self._waiting.make_way(job, verdict.slot_us, now_us)
@@ -124,7 +124,7 @@ class Deciding:
             job.row.watermark_us = decision.watermark_us
             self._book.effects.job(job.row.job)
 
-    def _close_slots(self, job: Job, spec: JobSpec, verdict: Verdict, now_us: int) -> None:
+    def close_slots(self, job: Job, spec: JobSpec, verdict: Verdict, now_us: int) -> None:
         """Write down slots that start nothing: a row each, and when that goes on and on one row that grows."""
         state: State = "missed" if verdict.action == "missed" else "skipped"
         tail = job.tail
@@ -156,6 +156,7 @@ class Deciding:
             trigger=verdict.trigger, reason=verdict.reason, count=verdict.count, slot_last=last, cause=row.cause
         )
         self._book.effects.run_moved(row, None, now_us, detail, verdict.slot_us)
+        self._book.ended(row, now_us, (verdict.slot_us, verdict.slot_last_us, verdict.count))
 
     def _claim(self, job: Job, spec: JobSpec, verdict: Verdict, now_us: int) -> None:
         row, occurrence = self._book.new_row(job, spec, verdict.slot_us, verdict.trigger, now_us), verdict.occurrence

@@ -22,8 +22,9 @@ class Job(Struct, kw_only=True, eq=False):
     """A job: its row, its definition while it is loaded, its open runs, and when it is to be looked at.
 
     ``before`` is a schedule that still has to account for its slots, up to the instant given; ``claimed`` are slots
-    after the watermark that have a row; ``occurrences`` are those that are not decided yet, by key; ``tail`` is the row
-    that further skipped slots of the same kind are added to.
+    after the watermark that have a row; ``occurrences`` are those that are not decided yet, by key; ``parts`` the other
+    jobs' ends that no slot has used yet, by job; ``tail`` is the row that further skipped slots of the same kind are
+    added to.
     """
 
     row: JobRow
@@ -39,6 +40,7 @@ class Job(Struct, kw_only=True, eq=False):
     asked_us: int = 0
     deleting: bool = False
     occurrences: dict[str, Occurrence] = msgspec.field(default_factory=dict)
+    parts: dict[str, Occurrence] = msgspec.field(default_factory=dict)
 
     @property
     def is_gone(self) -> bool:

@@ -5,6 +5,7 @@ import contextlib
 import msgspec
 
 from akjob.agenda.book import Book
+from akjob.agenda.chains import Chains
 from akjob.agenda.deciding import Deciding
 from akjob.agenda.jobs import Job, is_slot, new_row, same_slots
 from akjob.agenda.refusals import Refusals
@@ -13,7 +14,7 @@ from akjob.due import timing
 from akjob.errors import AkjobError
 from akjob.jobset.model import Change
 from akjob.ledger.model import Detail, JobRow
-from akjob.sources import KINDS, Loaded
+from akjob.sources import AFTER, KINDS, Loaded
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec
 
@@ -36,6 +37,7 @@ class Loading:
         waiting: Waiting,
         deciding: Deciding,
         refusals: Refusals,
+        chains: Chains,
         *,
         started_us: int,
         boot_us: int | None,
@@ -46,6 +48,7 @@ class Loading:
         self._waiting = waiting
         self._deciding = deciding
         self._refusals = refusals
+        self._chains = chains
         self._started_us = started_us
         self._boot_us = boot_us
         self._booted = booted
@@ -62,6 +65,7 @@ class Loading:
         for broken in change.broken:
             self._refusals.refuse(broken, now_us)
         self._refusals.accept([name for name in before if name not in change.jobset.broken], now_us)
+        self._chains.reindex([*(jobs if self.is_first else (*change.added, *olds)), *change.removed])
         self.is_first = False
 
     def _loading_us(self, now_us: int) -> int:
@@ -124,6 +128,8 @@ class Loading:
             for occurrence in of_kind:
                 if not kind.survives(spec, occurrence):
                     self._book.decided(job, occurrence)
+        for part in [part for part in job.parts.values() if not (spec.enabled and AFTER.survives(spec, part))]:
+            self._book.used(job, part)
 
     def _attach(self, job: Job, spec: JobSpec, now_us: int) -> None:
         """Let a definition hold from now on, for the open runs too."""
@@ -194,6 +200,8 @@ class Loading:
         self._waiting.drop_all(job.runs.values(), "the job was removed", now_us)
         for occurrence in list(job.occurrences.values()):
             self._book.decided(job, occurrence)
+        for part in list(job.parts.values()):
+            self._book.used(job, part)
         job.spec = job.when = job.next_us = job.wake_us = None
         job.row.removed_us = now_us
         self._book.effects.loaded(name)

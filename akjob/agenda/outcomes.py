@@ -69,7 +69,9 @@ class Outcomes:
         job.row.again_from_us = end.ended_us
         at_us = self._retry_at(job, run, now_us)
         self._book.effects.run_moved(row, before, end.ended_us, _end_detail(row, retried=at_us is not None))
-        if at_us is not None:
+        if at_us is None:
+            self._book.ended(row, end.ended_us)
+        else:
             self._retry(job, run, at_us, now_us)
         self._book.effects.job(run.job)
 

@@ -281,6 +281,7 @@ class Waiting:
         row, effects = run.row, self._book.effects
         row.state, row.reason, row.ended_us = state, reason, now_us
         effects.run_moved(row, "queued", now_us, Detail(trigger=row.trigger, reason=reason, by=row.by, cause=row.cause))
+        self._book.ended(row, now_us)
         self._book.uncount(run)
         self.forget(run)
         if state == "cancelled":

@@ -1,8 +1,10 @@
 """What makes jobs due besides the calendar. Each kind is one class in a file of this room, and stands in KINDS once."""
 
+from akjob.sources.after import AfterEnd
 from akjob.sources.kind import Kind, Loaded
 from akjob.sources.starts import OnBoot, OnStart
 
-KINDS: tuple[Kind, ...] = (OnStart(), OnBoot())
+AFTER = AfterEnd()
+KINDS: tuple[Kind, ...] = (OnStart(), OnBoot(), AFTER)
 
-__all__ = ["KINDS", "Kind", "Loaded"]
+__all__ = ["AFTER", "KINDS", "Kind", "Loaded"]

@@ -163,7 +163,10 @@ class World:
 
     def until(self, at: str, *, lasts_us: int | None = 1000) -> None:
         """Let the time pass up to an instant; runs start on their slot and end after ``lasts_us`` (None: never)."""
-        end = us(at)
+        self.until_us(us(at), lasts_us=lasts_us)
+
+    def until_us(self, end: int, *, lasts_us: int | None = 1000) -> None:
+        """Let the time pass up to an instant."""
         ends: list[tuple[int, str]] = []
         while True:
             times = [start.not_before_us for start in self.orders.values()] + [moment for moment, _ in ends]

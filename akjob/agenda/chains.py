@@ -1,0 +1,107 @@
+"""Jobs that run after other jobs' ends: what an end comes to, in the commit that has the end."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from akjob.agenda.book import Book
+from akjob.agenda.deciding import Deciding
+from akjob.agenda.jobs import Job
+from akjob.due import Verdict, done
+from akjob.instants import SECOND
+from akjob.sources.after import Answer, Ended, answer, circles
+from akjob.spec.model import JobSpec
+
+
+class Chains:
+    """Which job runs after which, and what the ends so far mean for them.
+
+    Jobs that wait for each other in a circle wait for ever: it is said, and no end is handed on within the circle.
+    """
+
+    def __init__(self, book: Book, deciding: Deciding) -> None:
+        self._book = book
+        self._deciding = deciding
+        self._upstreams: dict[str, tuple[str, ...]] = {}
+
+    def reindex(self, names: Iterable[str]) -> None:
+        """Take over what the definitions of these jobs now say of the jobs before them."""
+        before = dict(self._upstreams)
+        for name in names:
+            spec = self._book.jobs[name].spec if name in self._book.jobs else None
+            after = None if spec is None else spec.schedule.after
+            if after is None:
+                self._upstreams.pop(name, None)
+            else:
+                self._upstreams[name] = after.jobs
+        if self._upstreams != before:
+            self._link()
+
+    def _link(self) -> None:
+        downstreams: dict[str, list[str]] = defaultdict(list)
+        for name, upstreams in self._upstreams.items():
+            for upstream in upstreams:
+                downstreams[upstream].append(name)
+        for circle in circles(self._upstreams):
+            for name in circle:
+                downstreams[name] = [other for other in downstreams[name] if other not in circle]
+            self._say_circle(circle)
+        self._book.downstreams = {upstream: tuple(names) for upstream, names in downstreams.items() if names}
+
+    def _say_circle(self, circle: tuple[str, ...]) -> None:
+        spec = self._book.jobs[circle[0]].spec
+        self._book.effects.say(
+            "warning",
+            "jobs.problem",
+            file=None if spec is None else spec.file,
+            line=None,
+            column=None,
+            code="after-circle",
+            message=f"these jobs wait for each other in a circle: {', '.join(circle)}",
+            hint="remove one `after`; until then none of them is due by it",
+        )
+
+    def follow(self) -> None:
+        """Hand on the ends that came since the last time. A row that is skipped for an end is an end itself."""
+        while self._book.ends:
+            ended = self._book.ends.popleft()
+            for name in self._book.downstreams.get(ended.job, ()):
+                job = self._book.jobs[name]
+                if job.spec is not None and self._may_be_due(job, job.spec, ended.at_us):
+                    self._meet(job, job.spec, ended)
+
+    def _may_be_due(self, job: Job, spec: JobSpec, at_us: int) -> bool:
+        """Return True if the job has slots now, and its limits allow one at the instant of the end."""
+        return (
+            spec.enabled
+            and not done(spec, job.row.runs_started)
+            and job.when is not None
+            and job.when.plan.limits.allows(at_us // SECOND)
+        )
+
+    def _meet(self, job: Job, spec: JobSpec, ended: Ended) -> None:
+        after = spec.schedule.after
+        if after is None:
+            return
+        found = answer(spec.name, after, job.parts, ended)
+        for part in found.used:
+            self._book.used(job, part)
+        if found.what == "keep" and found.occurrence is not None:
+            self._book.keep(job, ended.job, found.occurrence)
+        elif found.what == "due" and found.occurrence is not None:
+            self._book.occur(job, found.occurrence)
+            self._book.wake_at(job, ended.at_us)
+        elif found.what == "misfit":
+            self._skip(job, spec, ended, found)
+
+    def _skip(self, job: Job, spec: JobSpec, ended: Ended, found: Answer) -> None:
+        """Write a row for the slot that the end would have made, had it been another one."""
+        verdict = Verdict(
+            action="skipped",
+            slot_us=ended.slot_us,
+            slot_last_us=ended.slot_last_us,
+            count=ended.count,
+            trigger="after",
+            reason=f"after {ended.job}: {ended.state}",
+            occurrence=found.occurrence,
+        )
+        self._deciding.close_slots(job, spec, verdict, ended.at_us)

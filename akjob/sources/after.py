@@ -1,0 +1,126 @@
+"""``after``: other jobs' ends.
+
+An end that fits is kept with the job that waits for it until a slot uses it: its *part* of what the job waits for. With
+one job, or with the mode "any", an end is all that it takes.
+"""
+
+from collections.abc import Collection, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from akjob.ledger.model import Occurrence, State
+from akjob.schedule.model import After
+from akjob.sources.kind import Kind
+from akjob.spec.model import JobSpec
+
+PART = "after-part:"
+"""What the key of a part begins with; the upstream job's name follows, so that a later end replaces an earlier one."""
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """The end of a slot's last attempt, or of ``count`` slots up to ``slot_last_us`` that were skipped or missed."""
+
+    job: str
+    run: str
+    state: State
+    slot_us: int
+    slot_last_us: int
+    at_us: int
+    count: int = 1
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What an end means for a job that runs after it.
+
+    ``nothing``; ``keep`` the part in ``occurrence``; the job is ``due`` by ``occurrence``; or it would have been, but
+    for this end: a ``misfit``. ``used`` are the parts that are used up with it.
+    """
+
+    what: Literal["nothing", "keep", "due", "misfit"]
+    occurrence: Occurrence | None = None
+    used: tuple[Occurrence, ...] = ()
+
+
+class AfterEnd(Kind):
+    """The ends of other jobs."""
+
+    name = "after"
+
+    def survives(self, spec: JobSpec, occurrence: Occurrence) -> bool:
+        """Return True if the job still runs after the job whose end it was, or after any with several."""
+        after = spec.schedule.after
+        if after is None:
+            return False
+        if occurrence.key.startswith(PART):
+            return occurrence.key.removeprefix(PART) in after.jobs
+        return any(job in after.jobs for job in upstream_runs(occurrence.cause))
+
+
+def answer(name: str, after: After, parts: Mapping[str, Occurrence], ended: Ended) -> Answer:
+    """Return what the end of one of the jobs in ``after`` means; ``parts`` are the fitting ends so far, by job."""
+    fits = ended.state in after.on
+    others = [job for job in after.jobs if job != ended.job] if after.mode == "all" else []
+    kept = [parts[job] for job in others if job in parts]
+    complete = len(kept) == len(others) and all(_is_fresh(part, after, ended) for part in kept)
+    if not complete:
+        return Answer(what="keep", occurrence=_part(name, ended)) if fits else Answer(what="nothing")
+    used = (*kept, *([parts[ended.job]] if after.mode == "all" and ended.job in parts else ()))
+    ends = [*kept, _part(name, ended)] if fits else [_part(name, ended)]
+    return Answer(what="due" if fits else "misfit", occurrence=_together(name, after, ends, ended), used=used)
+
+
+def upstream_runs(cause: str | None) -> dict[str, str]:
+    """Return the runs after which a run was due, by job; none for a run of another trigger."""
+    runs: dict[str, str] = msgspec.json.decode(cause).get("after", {}) if cause else {}
+    return runs
+
+
+def circles(upstreams: Mapping[str, Collection[str]]) -> list[tuple[str, ...]]:
+    """Return the circles of jobs that wait for each other, each in the order of its jobs' ends."""
+    left = {job: set(jobs) for job, jobs in upstreams.items()}
+    found: list[tuple[str, ...]] = []
+    while True:
+        try:
+            TopologicalSorter(left).prepare()
+        except CycleError as error:
+            circle: list[str] = error.args[1][:-1]
+            found.append(tuple(circle))
+            for job in circle:
+                left[job] -= set(circle)
+        else:
+            return found
+
+
+def _is_fresh(part: Occurrence, after: After, ended: Ended) -> bool:
+    return after.within_us is None or ended.at_us - part.at_us <= after.within_us
+
+
+def _part(name: str, ended: Ended) -> Occurrence:
+    return Occurrence(
+        job=name,
+        key=PART + ended.job,
+        at_us=ended.at_us,
+        trigger="after",
+        slot_us=ended.slot_last_us,
+        cause=_cause({ended.job: ended.run}),
+    )
+
+
+def _together(name: str, after: After, ends: list[Occurrence], ended: Ended) -> Occurrence:
+    """Return the one occurrence that several ends come to; its slot is the latest of theirs."""
+    runs = {job: run for end in ends for job, run in upstream_runs(end.cause).items()}
+    return Occurrence(
+        job=name,
+        key=f"{AfterEnd.name}:{ended.run}:{ended.slot_last_us}",
+        at_us=ended.at_us,
+        trigger="after",
+        slot_us=max(end.slot for end in ends),
+        cause=_cause({job: runs[job] for job in after.jobs if job in runs}),
+    )
+
+
+def _cause(runs: Mapping[str, str]) -> str:
+    return msgspec.json.encode({"after": runs}).decode()
