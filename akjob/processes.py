@@ -41,6 +41,22 @@ def started_us(pid: int, now_us: int) -> int | None:
     return booted_us + int(fields[19]) * 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 
+def is_given(variable: str, environment: Mapping[str, str]) -> bool:
+    """Return True if a variable came to this process from outside, and not from Python's own start (PEP 538).
+
+    supervisord is a Python program too: what it was not given itself, it did not pass on from anyone.
+    """
+    givers = ["self", str(os.getppid())] if "SUPERVISOR_ENABLED" in environment else ["self"]
+    for process in givers:
+        try:
+            given = Path("/proc", process, "environ").read_bytes()
+        except OSError:  # it is another user's: what it has passed on is taken for given
+            continue
+        if not any(entry.startswith(f"{variable}=".encode()) for entry in given.split(b"\0")):
+            return False
+    return True
+
+
 def give_memory_back() -> None:
     """Have the C library give free memory back to the kernel: glibc keeps it; others have no such call."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

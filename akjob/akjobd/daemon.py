@@ -631,6 +631,9 @@ class Daemon:
             start_us=start.not_before_us,
             token=self._shims.next_token(start.run),
             kwargs=start.kwargs,
+            cause=start.cause,
+            files=start.files,
+            now_us=now_us(),
             groups=self._cgroups,
         )
 

@@ -16,6 +16,7 @@ from xmlrpc.client import Fault, dumps, loads
 
 from akjob.config import Paths
 from akjob.errors import AkjobError, UnreachableError, UsageError
+from akjob.processes import is_given
 from akjob.query.text import plural
 
 # supervisord binds "<file>.<pid>" and renames it; the whole must fit into sun_path, whose last byte is a zero.
@@ -64,6 +65,8 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
     What an outer supervisord said of itself is left out: akjob may well be one of its programs.
     """
     kept = {name: value for name, value in given.items() if not name.startswith("SUPERVISOR_")}
+    if not is_given("LC_CTYPE", {}):
+        kept.pop("LC_CTYPE", None)  # Python itself has set it, and would seem to have been given it from here on
     kept["PATH"] = os.pathsep.join([_programs(), *filter(None, [given.get("PATH", os.defpath)])])
     return kept
 

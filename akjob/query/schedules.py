@@ -5,15 +5,13 @@ from datetime import datetime, timedelta, tzinfo
 from msgspec import Struct
 from msgspec.structs import replace
 
-from akjob.instants import DAY, SECOND, to_datetime
-from akjob.schedule import compile_schedule, count_between, get_zone, next_slot
+from akjob.instants import SECOND, to_datetime
+from akjob.schedule import compile_schedule, get_zone, next_slot, previous_slot
 from akjob.schedule.limits import limit_rule
 from akjob.schedule.model import Limits, Schedule
 
 _CALENDARS = ("not_on", "only_on")
 _KEYS = {"first": "dates", "last": "dates"}
-_FIRST_STRETCH = DAY
-_LONGEST_STRETCH = 28 * 366 * DAY
 
 
 class Excluded(Struct, frozen=True):
@@ -30,13 +28,7 @@ def is_slot(schedule: Schedule, at_us: int) -> bool:
 
 def slot_before(schedule: Schedule, until_us: int) -> int | None:
     """Return the last slot by the calendar up to an instant, ``until_us`` included; None for none in 28 years."""
-    plan, stretch = compile_schedule(schedule), _FIRST_STRETCH
-    while stretch < 2 * _LONGEST_STRETCH:
-        _, _, last = count_between(plan, until_us - min(stretch, _LONGEST_STRETCH) - 1, until_us)
-        if last is not None:
-            return last
-        stretch *= 8
-    return None
+    return previous_slot(compile_schedule(schedule), until_us + 1)
 
 
 def excluded_by(schedule: Schedule, at_us: int) -> tuple[Excluded, ...]:

@@ -18,7 +18,7 @@ import time
 
 from akjob.code import fresh, load
 from akjob.log.job import hooks
-from akjob.run import linux, python
+from akjob.run import execute, linux, python, tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,10 +33,14 @@ LIBRARY_PATH = list(sys.path)
 
 _known_site: load.Known | None = None
 
-NAMES = ("AKJOB_JOB", "AKJOB_RUN", "AKJOB_SLOT", "AKJOB_ATTEMPT", "AKJOB_ROOT")
+NAMES = (
+    *("AKJOB_JOB", "AKJOB_RUN", "AKJOB_SLOT", "AKJOB_ATTEMPT", "AKJOB_ROOT"),
+    *("AKJOB_TRIGGER", "AKJOB_SLOT_LOCAL", "AKJOB_PREVIOUS_SLOT"),
+)
 """What every run has in its environment."""
 
 _PYTHONS_OWN = (_signal.SIGPIPE, _signal.SIGXFSZ)
+_IDS = (1 << 32) - 2
 _FIXED = (_signal.SIGKILL, _signal.SIGSTOP)
 _ZYGOTES_AND_SHIMS = (_signal.SIGCHLD, _signal.SIGTERM, _signal.SIGHUP)
 
@@ -69,12 +73,20 @@ def main(  # noqa: PLR0913, PLR0917 - all that the shim hands over
             python.tell(channel, python.REFUSED, str(refused))
         except load.CodeError as error:
             code = 1
-            python.tell(channel, python.REFUSED, error.reason)
+            python.tell(channel, python.REFUSED, _closed_library(order) or error.reason)
     except BaseException as error:
         code = 1
         python.tell(channel, python.REFUSED, load.describe_exception(error))
     finally:
         os._exit(code)
+
+
+def _closed_library(order: Order) -> str | None:
+    """Return why this user cannot import what Python itself has: the search goes on as if it were not there."""
+    closed = None if order["user"] is None else execute.closed_folder(LIBRARY_PATH)
+    if closed is None:
+        return None
+    return f"user {order['user']!r} may not enter {closed}, which is on the way to Python's library {LIBRARY_PATH[-1]}"
 
 
 # -- what the zygote does once for all --------------------------------------------------------------------------------
@@ -123,14 +135,17 @@ def _surroundings(order: Order, out: int, err: int, shim: int, call_signals: Seq
     _reset_signals(call_signals)
     user = _user(order)
     environment = environment_of(order, user)  # secrets are read as the daemon
-    if order["umask"] is not None:
-        os.umask(order["umask"])
+    os.umask(order["umask"])
     if order["nice"] is not None:
         _step(f"nice = {order['nice']}", os.setpriority, os.PRIO_PROCESS, 0, order["nice"])
+    if order["ionice"] is not None:
+        _step("ionice", linux.set_io_priority, order["ionice"])
+    if order["changed_file"]:
+        _step("the list of changed files", _write_changed, order["changed_file"], order["changed"])
     for name, number, soft, hard in order["rlimits"]:
         _step(f"resources.{name}", _limit, number, soft, hard)
     if order["cgroup"]:
-        _step("the control group", _write, order["cgroup"] + "/cgroup.procs", str(os.getpid()))
+        _step("the control group", tree.write, order["cgroup"] + "/cgroup.procs", str(os.getpid()))
     if user is not None or order["group"] is not None:
         _become(order, user)
     linux.die_with_parent(_signal.SIGKILL)
@@ -181,9 +196,11 @@ def _limit(number: int, soft: int, hard: int) -> None:
     resource.setrlimit(number, (soft, hard))
 
 
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="ascii") as file:
-        file.write(text)
+def _write_changed(path: str, changed: list[str]) -> None:
+    """Write the paths with a NUL after each into a new file of our own: it may be in a folder that all can write to."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:
+        file.write(b"".join([os.fsencode(name) + b"\0" for name in changed]))
 
 
 def _user(order: Order) -> Any:
@@ -195,10 +212,13 @@ def _user(order: Order) -> Any:
     try:
         return pwd.getpwnam(name)
     except KeyError:
-        user = _numbered(name, pwd.getpwuid)
-    if user is None:
+        number = _number(name)
+    if number is None:
         raise RefusedError(f"user {name!r} does not exist on this machine")
-    return user
+    try:
+        return pwd.getpwuid(number)
+    except KeyError:  # the kernel asks for no name
+        return pwd.struct_passwd((name, "", number, number, "", "/", "/bin/sh"))
 
 
 def _group(name: str) -> int:
@@ -207,17 +227,15 @@ def _group(name: str) -> int:
     try:
         return int(grp.getgrnam(name).gr_gid)
     except KeyError:
-        if name.isdigit() and name.isascii():  # the kernel asks for no name
-            return int(name)
-    raise RefusedError(f"group {name!r} does not exist on this machine")
+        number = _number(name)
+    if number is None:
+        raise RefusedError(f"group {name!r} does not exist on this machine")
+    return number
 
 
-def _numbered(text: str, find: Any) -> Any:
-    """Return what a number in quotes stands for, or None."""
-    try:
-        return find(int(text)) if text.isdigit() and text.isascii() else None
-    except (KeyError, OverflowError):
-        return None
+def _number(text: str) -> int | None:
+    """Return the id that a number in quotes is, None if it is none: the last two mean "nobody" and "no change"."""
+    return int(text) if text.isdigit() and text.isascii() and int(text) < _IDS else None
 
 
 def _become(order: Order, user: Any) -> None:
@@ -228,6 +246,10 @@ def _become(order: Order, user: Any) -> None:
     who = f"group ({order['group']!r})" if user is None else f"user ({order['user']!r})"
     if os.geteuid() != 0:
         raise RefusedError(f"only root may run a job as another {who}; akjobd runs with the user id {os.geteuid()}")
+    for fd in (1, 2):  # so that the job may open /dev/stdout
+        os.fchown(fd, -1 if user is None else user.pw_uid, group)
+    if order["changed_file"]:
+        os.chown(order["changed_file"], -1 if user is None else user.pw_uid, group)
     _step(f"group of {who}" if user is not None else who, os.setgid, group)
     if user is not None:
         _step(f"groups of {who}", os.initgroups, user.pw_name, group)
@@ -247,6 +269,9 @@ def environment_of(order: Order, user: Any) -> dict[str, str]:
             environment.update(read_env_file(file))
     for key, value in order["env"].items():
         environment[key] = value if isinstance(value, str) else _secret(key, value[0])
+    if order["path"]:
+        usual = environment.get("PATH", os.environ.get("PATH", os.defpath))
+        environment["PATH"] = ":".join([*order["path"], usual])
     environment.update(order["names"])
     return environment
 
@@ -377,8 +402,7 @@ def _exec(argv: list[str], order: Order, channel: _socket.socket, *, gated: bool
     try:
         os.execvp(argv[0], argv)  # noqa: S606 - a command is run as it stands
     except OSError as error:
-        where = f" (looked in PATH: {os.environ.get('PATH', '')})" if "/" not in argv[0] else f" (in {order['cwd']})"
-        raise RefusedError(f"command {argv[0]!r} cannot be executed: {error.strerror}{where}") from error
+        raise RefusedError(execute.why(argv[0], error, order["cwd"], os.environ.get("PATH", os.defpath))) from error
 
 
 def _exec_interpreter(interpreter: str, order: Order, channel: _socket.socket, *, gated: bool) -> NoReturn:

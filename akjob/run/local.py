@@ -75,8 +75,18 @@ def _order(  # noqa: PLR0913, PLR0917 - all that an order is made of
     slot_us: int | None,
 ) -> order.Order:
     run = f"local-{os.getpid()}"
-    instant = time.time_ns() // 1000 if slot_us is None else slot_us
-    made = order.make(spec, paths, config, run=run, slot_us=instant, attempt=1, trigger="manual", kwargs=kwargs)
+    now_us = time.time_ns() // 1000
+    made = order.make(
+        spec,
+        paths,
+        config,
+        run=run,
+        slot_us=now_us if slot_us is None else slot_us,
+        attempt=1,
+        trigger="manual",
+        kwargs=kwargs,
+        now_us=now_us,
+    )
     made["folder"] = str(stand_in.runs / run)
     made["folder_pool"] = ""
     made["shims"] = _address(stand_in.shims_socket)

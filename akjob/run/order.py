@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import marshal
 import resource
+import tempfile
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from akjob import instants
 from akjob.config import socket_address
 from akjob.config.secrets import SecretFile
+from akjob.run.names import names_of
+from akjob.schedule.zones import integer_zone, next_local_time
 from akjob.spec.model import Command, DillFile, DottedCallable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from akjob.config import Config, Paths
     from akjob.run.cgroup import Groups
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _CPU_GRACE_S = 5
+_IO_CLASSES = {"best-effort": 2, "idle": 3}
+_IO_CLASS_SHIFT = 13
 
 
 class GroupLimits(TypedDict):
@@ -60,6 +65,8 @@ class Order(TypedDict):
     """Address of the socket for lines."""
     root: str
     cwd: str
+    path: list[str]
+    """Folders that are put in front of PATH."""
     pythonpath: list[str]
     interpreter: str | None
     setup: list[str]
@@ -72,16 +79,25 @@ class Order(TypedDict):
     env_file: list[tuple[str, bool]]
     names: dict[str, str]
     """The ``AKJOB_*`` of the run."""
+    changed: list[str]
+    """The files whose change made the run due, for the file ``changed_file``; empty: no such file is made."""
+    changed_file: str
     user: str | None
     group: str | None
-    umask: int | None
+    umask: int
     nice: int | None
+    ionice: int | None
+    """As ioprio_set(2) takes it: class << 13 | level."""
     rlimits: list[tuple[str, int, int, int]]
     """Name, resource, soft and hard limit."""
     cgroup: str
     """The control group to make; empty: none."""
     limits: GroupLimits
     timeout_us: int | None
+    stop_at_us: int | None
+    """The instant at which the run is ended if it still goes on."""
+    stop_at: str
+    """The local time that this is, as the job file has it."""
     stop_signal: int
     kill_after_us: int
     success_codes: list[int]
@@ -102,21 +118,22 @@ def make(  # noqa: PLR0913 - all that makes this run this run
     start_us: int = 0,
     token: int = 0,
     kwargs: Mapping[str, Any] | None = None,
+    cause: str | None = None,
+    files: Sequence[str] = (),
+    now_us: int = 0,
     groups: Groups | None = None,
 ) -> Order:
-    """Return the order of one run. ``kwargs`` are those of a manual run, over the job's own."""
+    """Return the order of one run. ``kwargs`` are those of a manual run, over the job's own.
+
+    ``cause`` is the short JSON of its row, ``files`` are those whose change made it due, ``now_us`` is the wall clock.
+    """
     policy = spec.run
     root = str(paths.root)
-    names = {
-        "AKJOB_JOB": spec.name,
-        "AKJOB_RUN": run,
-        "AKJOB_SLOT": instants.to_text(slot_us),
-        "AKJOB_ATTEMPT": str(attempt),
-        "AKJOB_ROOT": root,
-    }
-    _, instance, named = spec.name.partition("@")
-    if instance:
-        names["AKJOB_INSTANCE"] = named
+    own = {"AKJOB_RUN": run, "AKJOB_ATTEMPT": str(attempt), "AKJOB_ROOT": root}
+    names = names_of(spec, slot_us, trigger, cause) | own
+    changed_file = _changed_file(spec, f"{paths.runs}/{run}", run) if files else ""
+    if changed_file:
+        names["AKJOB_CHANGED_FILE"] = changed_file
     rlimits, warnings = _rlimits(policy.resources, groups.controllers if groups is not None else frozenset())
     return {
         "version": VERSION,
@@ -135,6 +152,7 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "collector": socket_address(paths.collector_socket),
         "root": root,
         "cwd": _below(root, policy.cwd),
+        "path": [_below(root, folder) for folder in policy.path],
         "pythonpath": list(config.pythonpath),
         "interpreter": _below(root, policy.interpreter) if policy.interpreter else None,
         "setup": list(policy.setup),
@@ -144,14 +162,19 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "env": {key: (_below(root, v.file),) if isinstance(v, SecretFile) else v for key, v in policy.env.items()},
         "env_file": [(_below(root, one.file), one.optional) for one in policy.env_files],
         "names": names,
+        "changed": list(files),
+        "changed_file": changed_file,
         "user": policy.user,
         "group": policy.group,
         "umask": policy.umask,
         "nice": policy.nice,
+        "ionice": _ionice(policy.ionice),
         "rlimits": rlimits,
         "cgroup": "" if groups is None else groups.of(run),
         "limits": _group_limits(policy.resources, groups),
         "timeout_us": policy.timeout_us,
+        "stop_at_us": _stop_at_us(spec, max(start_us, now_us)),
+        "stop_at": "" if policy.stop_at is None else _clock(policy.stop_at),
         "stop_signal": policy.stop_signal,
         "kill_after_us": policy.kill_after_us,
         "success_codes": list(policy.success_codes),
@@ -163,6 +186,34 @@ def make(  # noqa: PLR0913 - all that makes this run this run
 def encode(order: Order) -> bytes:
     """Return an order as the zygote is sent it: its marshal."""
     return marshal.dumps(dict(order))
+
+
+def _changed_file(spec: JobSpec, folder: str, run: str) -> str:
+    """Return where the list of changed files goes: into the run's folder, unless another user has to read it."""
+    if spec.run.user is None and spec.run.group is None:
+        return f"{folder}/changed"
+    return f"{tempfile.gettempdir()}/akjob-{run}-changed"
+
+
+def _ionice(text: str | None) -> int | None:
+    if text is None:
+        return None
+    name, _, level = text.partition(":")
+    return _IO_CLASSES[name] << _IO_CLASS_SHIFT | int(level or 0)
+
+
+def _stop_at_us(spec: JobSpec, after_us: int) -> int | None:
+    """Return the first instant after the start at which it is ``stop_at`` in the job's zone."""
+    if spec.run.stop_at is None:
+        return None
+    return (
+        next_local_time(integer_zone(spec.schedule.zone), spec.run.stop_at, after_us // instants.SECOND)
+        * instants.SECOND
+    )
+
+
+def _clock(second_of_day: int) -> str:
+    return str(time(second_of_day // 3600, second_of_day // 60 % 60, second_of_day % 60))
 
 
 def _below(root: str, path: str | None) -> str:

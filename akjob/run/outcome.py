@@ -131,6 +131,11 @@ def still_running(timeout_us: int) -> str:
     return f"still running after its timeout of {timeout_us / 1e6:g} s"
 
 
+def still_running_at(clock: str) -> str:
+    """Return the reason of a run that reached its ``stop_at``, a local time."""
+    return f"still running at {clock}, its stop_at"
+
+
 def level_of(state: object) -> str:
     """Return the level of the log line that says how a run ended."""
     return "info" if state == "succeeded" else "error" if state in ("failed", "timed_out") else "warning"

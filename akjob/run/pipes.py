@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from akjob.log.line.sender import Sender
 
 _READ = 1 << 18
+_PROGRESS_S = 0.1
 
 
 class Pipes:
     """stdout and stderr of a job. ``open`` maps each descriptor that is still open to its stream.
 
+    ``due`` is when :meth:`show_progress` has something to do, a reading of the steady clock.
     ``dropped`` counts the bytes beyond ``limit``; ``on_limit`` is called once, before the first of them is dropped.
     """
 
     def __init__(self, names: str, sender: Sender, limit: int, on_limit: Callable[[], None]) -> None:
         self.open: dict[int, Stream] = {}
         self.dropped = 0
+        self.due: float | None = None
         self._names = names
         self._limit = limit
         self._kept = 0
@@ -62,9 +65,20 @@ class Pipes:
         kept = self._within_limit(data)
         if kept:
             self._put(self.open[fd].feed(kept, self._sender.next_seq, time.time_ns()))
+            if self.due is None and self.open[fd].shows_progress:
+                self.due = time.monotonic() + _PROGRESS_S
         if len(kept) < len(data):
             self._drop(len(data) - len(kept))
         return True
+
+    def show_progress(self, now: float) -> None:
+        """Put unfinished lines that are written over and over on the log, some ten times a second at most."""
+        if self.due is None or now < self.due:
+            return
+        self.due = None
+        for stream in self.open.values():
+            if stream.shows_progress:
+                self._put(stream.so_far(self._sender.next_seq, time.time_ns()))
 
     def drain(self) -> None:
         """Read both to their end, as far as the log takes it, and close them.

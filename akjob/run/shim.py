@@ -65,6 +65,7 @@ _MOST_RUNS = 64
 _SETTLE_S = 0.02
 _LISTEN_S = 0.05
 _BUSY_S = 0.2
+_STOP_CHECK_S = 60.0
 
 
 def main(order: Order, control: _socket.socket, admission: order_socket.AdmissionLimit) -> NoReturn:
@@ -314,16 +315,26 @@ class Shim:
             self.process.wakeup.clear_stop()
             self._told_to_stop(now)
         self.process.settle(now, self.pid)
-        due = self._due()
+        self.pipes.show_progress(now)
+        due, reason = self._due(now)
         if due is not None and now >= due:
-            self._end_job("timed_out", outcome.still_running(self.order["timeout_us"] or 0), now)
+            self._end_job("timed_out", reason, now)
         if self.kill_at is not None and now >= self.kill_at:
             self.kill_at = now + _KILL_AGAIN_S if self._kill() else None
 
-    def _due(self) -> float | None:
-        """Return when the run's time is over."""
-        timeout_us = self.order["timeout_us"]
-        return None if self.phase != RUNNING or timeout_us is None else self.began + timeout_us / 1e6
+    def _due(self, now: float) -> tuple[float | None, str]:
+        """Return when the run's time is over, and what is said then."""
+        timeout_us, stop_at_us = self.order["timeout_us"], self.order["stop_at_us"]
+        if self.phase != RUNNING:
+            return None, ""
+        ends = []
+        if timeout_us is not None:
+            ends.append((self.began + timeout_us / 1e6, outcome.still_running(timeout_us)))
+        if stop_at_us is not None:
+            left_s = (stop_at_us - time.time_ns() // 1000) / 1e6
+            # The wall clock can be set, so a long wait is looked at now and then.
+            ends.append((now + min(left_s, _STOP_CHECK_S), outcome.still_running_at(self.order["stop_at"])))
+        return min(ends, default=(None, ""))
 
     def _kill(self) -> bool:
         found = self.tree.kill()
@@ -361,7 +372,7 @@ class Shim:
 
     def _timeout(self, now: float) -> float | None:
         """Return how long nothing needs to be done unless something happens, seconds."""
-        times = [self._due(), self.kill_at, self.log.sender.deadline(now)]
+        times = [self._due(now)[0], self.pipes.due, self.kill_at, self.log.sender.deadline(now)]
         if self.process.admission.counted:
             times.append(self.process.settles_at)
         if self.phase == GATED:
@@ -503,7 +514,16 @@ class Shim:
             level = outcome.level_of(end["state"])
             self.log.say(level, "run.finished", "," + outcome.json(fields)[1:-1], self.outcome.ended_us)
         self.tree.remove_group()
+        self._remove_changed()
         return outcome.json(end)
+
+    def _remove_changed(self) -> None:
+        """Remove the list of changed files, where it is not in the run's folder."""
+        if self.order["changed_file"]:
+            try:
+                os.unlink(self.order["changed_file"])
+            except OSError:  # the job has done so, or the disk is read-only
+                return
 
     def _write_end(self, end: str) -> bool:
         try:

@@ -169,7 +169,7 @@ def _warm_up_job(order: Order, known_site: load.Known) -> None:
 def _order(place: str, turn: int) -> Order:
     """Return an order as :mod:`akjob.run.order` makes them, of a job that does nothing."""
     run = f"warmup-{turn}"
-    names = {"JOB": "warmup", "RUN": run, "SLOT": "2026-01-01T00:00:00.000000Z", "ATTEMPT": "1", "ROOT": place}
+    names = dict.fromkeys(child.NAMES, "2026-01-01T00:00:00.000000Z") | {"AKJOB_ATTEMPT": "1"}
     return {
         "version": 1,
         "run": run,
@@ -187,6 +187,7 @@ def _order(place: str, turn: int) -> Order:
         "collector": f"{place}/collector",
         "root": place,
         "cwd": place,
+        "path": [],
         "pythonpath": [],
         "interpreter": None,
         "setup": [],
@@ -195,15 +196,20 @@ def _order(place: str, turn: int) -> Order:
         "kwargs": {},
         "env": {},
         "env_file": [],
-        "names": {f"AKJOB_{name}": value for name, value in names.items()},
+        "names": names,
+        "changed": [],
+        "changed_file": "",
         "user": None,
         "group": None,
-        "umask": None,
+        "umask": 0o022,
         "nice": None,
+        "ionice": None,
         "rlimits": [],
         "cgroup": "",
         "limits": {"memory": None, "processes": None},
         "timeout_us": 10_000_000,
+        "stop_at_us": None,
+        "stop_at": "",
         "stop_signal": _signal.SIGTERM,
         "kill_after_us": 1_000_000,
         "success_codes": [0],

@@ -34,6 +34,8 @@ def main(descriptor: int, warm_up_in: str) -> None:
     control = _socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
     linux.keep_title_area()
+    if b"LC_CTYPE" not in linux.given_environment():
+        os.environ.pop("LC_CTYPE", None)  # Python itself has set it (PEP 538); it is nothing of the jobs'
     known_site = _learn_site()
     child.prepare(known_site)
     site.setquit()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import fcntl
 import os
+import pwd
 import select
 import selectors
 import signal
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 import akjob
+from akjob.processes import is_given
 from akjob.run import order_socket
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ class Zygote:
             _BOOT.format(home=home, descriptor=_DESCRIPTOR, warm_up_in=warm_up_in),
             "-" * _TITLE_ROOM,
         ]
-        env = {key: value for key, value in os.environ.items() if not key.startswith("SUPERVISOR_")}
+        env = _environment()
         with theirs:
             self.pid = os.posix_spawn(
                 sys.executable,
@@ -163,6 +165,22 @@ class Zygote:
         """Close the socket: the zygote ends when it has forked what it was sent. Its shims live on."""
         self._socket.close()
         os.close(self.pidfd)
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of all jobs: akjobd's, with what its user has where that is not set.
+
+    Without what supervisord says of akjobd, and what Python itself has set, here or in the supervisord above us.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SUPERVISOR_")}
+    if not is_given("LC_CTYPE", os.environ):
+        kept.pop("LC_CTYPE", None)
+    try:
+        user = pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return kept
+    own = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name, "SHELL": user.pw_shell or "/bin/sh"}
+    return own | kept
 
 
 class ZygoteClient:

@@ -14,6 +14,7 @@ from akjob.schedule.plan import (
     jitter_us,
     next_slot,
     next_slots,
+    previous_slot,
     slots_between,
 )
 from akjob.schedule.words import describe
@@ -35,6 +36,7 @@ __all__ = [
     "never_fires",
     "next_slot",
     "next_slots",
+    "previous_slot",
     "slots_between",
     "zone_error",
     "zone_names",

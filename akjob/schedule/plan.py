@@ -6,7 +6,7 @@ from itertools import islice, takewhile
 
 from msgspec import Struct
 
-from akjob.instants import SECOND
+from akjob.instants import DAY, SECOND
 from akjob.schedule.cron import parse_cron
 from akjob.schedule.cycles import filter_of, uses_workdays
 from akjob.schedule.days import WEEK, DayRule, day_rule
@@ -15,6 +15,9 @@ from akjob.schedule.model import Cron, Every, Moment, Monthly, Schedule, Weekly
 from akjob.schedule.times import ListedTimes
 from akjob.schedule.triggers import Calendar, Grid, Instants, Trigger, open_windows
 from akjob.schedule.zones import FAR_FUTURE_S, integer_zone
+
+_NEAR_US = DAY
+_FAR_US = 28 * 366 * DAY
 
 
 class Memory(Struct, frozen=True, kw_only=True):
@@ -187,6 +190,19 @@ def next_slots(plan: Plan, after_us: int, count: int, memory: Memory | None = No
         after_us = slot
         memory = Memory(last_end_us=slot)
     return slots
+
+
+def previous_slot(plan: Plan, before_us: int) -> int | None:
+    """Return the last slot by the calendar strictly before an instant; None for none in 28 years."""
+    if not plan.triggers:
+        return None
+    stretch = _NEAR_US
+    while stretch < 2 * _FAR_US:
+        _, _, last = count_between(plan, before_us - min(stretch, _FAR_US) - 1, before_us - 1)
+        if last is not None:
+            return last
+        stretch *= 8
+    return None
 
 
 def slots_between(plan: Plan, after_us: int, until_us: int, limit: int, memory: Memory | None = None) -> list[int]:

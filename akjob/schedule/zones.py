@@ -151,6 +151,12 @@ def integer_zone(name: str) -> Zone:
     return _read_tzif(name, _load(name))
 
 
+def next_local_time(zone: Zone, second_of_day: int, after: int) -> int:
+    """Return the first instant strictly after another at which the local clock shows a time of the day."""
+    today = (after + zone.offset(after)) // DAY_S
+    return min(at for day in range(today - 1, today + 3) if (at := zone.first(day * DAY_S + second_of_day)) > after)
+
+
 @lru_cache(maxsize=1024)
 def get_zone(name: str) -> tzinfo:
     """Return the ``tzinfo`` of an IANA name or an offset such as ``+05:30``. Raises ValueError for anything else."""

@@ -19,19 +19,32 @@ class CurrentRun:
     an aware datetime in UTC. ``log`` writes structured lines to the log stream.
     """
 
-    def __init__(self, job: str, run: str, slot: str, attempt: int) -> None:
-        self.job = job
-        self.run = run
-        self.attempt = attempt
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.job = names["AKJOB_JOB"]
+        self.run = names["AKJOB_RUN"]
+        self.attempt = int(names["AKJOB_ATTEMPT"])
         self.log = Log()
-        self._slot = slot
+        self._slot = names["AKJOB_SLOT"]
+        self._previous_slot = names.get("AKJOB_PREVIOUS_SLOT", "")
+        self._changed_file = names.get("AKJOB_CHANGED_FILE", "")
 
     @property
     def slot(self) -> datetime:
         """The instant at which the job was due."""
-        from datetime import datetime  # noqa: PLC0415 - a job that does not ask need not load it
+        return _instant(self._slot)
 
-        return datetime.fromisoformat(self._slot)
+    @property
+    def previous_slot(self) -> datetime | None:
+        """The job's slot before this one, None if there is none: the run stands for the time in between."""
+        return _instant(self._previous_slot) if self._previous_slot else None
+
+    @property
+    def changed(self) -> list[str]:
+        """The absolute paths of the files whose change made the job due; deleted ones are among them."""
+        if not self._changed_file:
+            return []
+        with open(self._changed_file, "rb") as file:
+            return [os.fsdecode(path) for path in file.read().split(b"\0")[:-1]]
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Say how far the run is: an event ``run.progress`` with ``done``, ``total`` and ``message``."""
@@ -44,6 +57,12 @@ class CurrentRun:
 
     def __repr__(self) -> str:
         return f"<run {self.run} of {self.job}, slot {self._slot}, attempt {self.attempt}>"
+
+
+def _instant(text: str) -> datetime:
+    from datetime import datetime  # noqa: PLC0415 - a job that does not ask need not load it
+
+    return datetime.fromisoformat(text)
 
 
 class Log:
@@ -85,27 +104,26 @@ class Log:
         channel.write(level, event, None, channel.with_failure({**self._fields, **fields}))
 
 
-_told: Mapping[str, str] = os.environ
+_names: Mapping[str, str] = os.environ
 _run: CurrentRun | None = None
 
 
 def set_names(names: Mapping[str, str]) -> None:
     """Say which run this process belongs to, by its ``AKJOB_*``; akjob does that before the job's code is loaded."""
-    global _told, _run  # one process, one run
-    _told, _run = names, None
+    global _names, _run  # one process, one run
+    _names, _run = names, None
 
 
 def current_run() -> CurrentRun:
-    """Return the run that this process belongs to. Raises RuntimeError in a process that is no run."""
+    """Return the run that this process belongs to. Raises RuntimeError outside of a run."""
     global _run  # noqa: PLW0603 - made when it is first asked for: most jobs do not
     if _run is not None:
         return _run
     try:
-        slot, attempt = _told["AKJOB_SLOT"], int(_told["AKJOB_ATTEMPT"])
-        _run = CurrentRun(_told["AKJOB_JOB"], _told["AKJOB_RUN"], slot, attempt)
+        _run = CurrentRun(_names)
     except (KeyError, ValueError):
         raise RuntimeError(
-            "this process is no run of a job: AKJOB_JOB, AKJOB_RUN, AKJOB_SLOT and AKJOB_ATTEMPT are not set; "
+            "not running inside an akjob run (AKJOB_JOB, AKJOB_RUN, AKJOB_SLOT and AKJOB_ATTEMPT are not set); "
             "start it with `akjob run JOB` or `akjob run --here JOB`"
         ) from None
     return _run

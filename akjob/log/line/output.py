@@ -10,6 +10,7 @@ from binascii import b2a_base64
 
 from akjob.log.line.head import head, timestamp
 
+_CONTINUED = 0x80
 _EVENT = '"run.output"'
 
 PIECE = 64 * 1024
@@ -49,6 +50,20 @@ class Stream:
             pieces, n = self._pieces(rest, seq + lines, head, last=False)
             return out + pieces, lines + n
         return out, lines
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether the unfinished line is one that is written over and over, as a progress bar is."""
+        return b"\r" in self._rest
+
+    def so_far(self, seq: int, now_ns: int) -> tuple[bytes, int]:
+        """Return the unfinished line as a piece, but for a character that is cut off at its end."""
+        rest, self._rest = self._rest, b""
+        cut = len(rest) if rest[-1] < _CONTINUED else _character_start(rest, len(rest) - 1)
+        piece, self._rest = (rest[:cut], rest[cut:]) if _is_cut(rest[cut:]) else (rest, b"")
+        if not piece:
+            return b"", 0
+        return self._line(piece, seq, self._head(now_ns), b',"eol":false}\n'), 1
 
     def end(self, seq: int, now_ns: int) -> tuple[bytes, int]:
         """Return the last line, if it did not end in a newline."""
@@ -102,6 +117,15 @@ class Stream:
             out.append(self._line(line, seq, head, b"}\n" if last is None else b',"eol":false}\n'))
             seq += 1
         return b"".join(out), seq - first
+
+
+def _is_cut(character: bytes) -> bool:
+    """Return True if these bytes are the beginning of a UTF-8 character and not all of it."""
+    if not character:
+        return True
+    first = character[0]
+    length = 4 if first >= 0xF0 else 3 if first >= 0xE0 else 2 if first >= 0xC0 else 1  # noqa: PLR2004 - RFC 3629
+    return len(character) < length
 
 
 def _character_start(line: bytes, cut: int) -> int:

@@ -3,6 +3,7 @@
 import base64
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,3 +86,40 @@ def test_timestamps_are_utc_with_microseconds() -> None:
 def test_a_name_with_half_a_character_is_still_json() -> None:
     """Half a surrogate pair, which a file name can hold, does not tear the stream."""
     assert json.loads(quote('a"\udcff')) == 'a"?'
+
+
+@pytest.mark.parametrize(
+    ("rest", "shown", "kept"),
+    [
+        (b"\r10%", b"\r10%", b""),
+        (b"10%\r", b"10%\r", b""),
+        ("\r5 €".encode(), "\r5 €".encode(), b""),
+        ("\r5 €".encode()[:-1], b"\r5 ", "€".encode()[:-1]),
+        ("\r5 é".encode()[:-1], b"\r5 ", "é".encode()[:-1]),
+    ],
+)
+def test_an_unfinished_line_can_be_shown(rest: bytes, shown: bytes, kept: bytes) -> None:
+    """But for a character that is cut off; nothing is lost when the rest comes."""
+    stream = Stream("stdout", NAMES)
+    assert stream.feed(rest, 1, 0) == (b"", 0)
+    assert stream.shows_progress
+    piece, count = stream.so_far(1, 0)
+    line = json.loads(piece)
+    assert (count, line["line"].encode(), line["eol"]) == (1, shown, False)
+    last, _ = stream.end(2, 0)
+    assert bool(last) == bool(kept)
+
+
+def test_an_unfinished_line_without_a_carriage_return_waits() -> None:
+    """It is no progress: it will be finished."""
+    stream = Stream("stdout", NAMES)
+    stream.feed(b"half a li", 1, 0)
+    assert not stream.shows_progress
+
+
+def test_a_character_alone_that_is_cut_off_is_kept() -> None:
+    """There is nothing to show yet."""
+    stream = Stream("stdout", NAMES)
+    stream.feed("€".encode()[:-1], 1, 0)
+    assert stream.so_far(1, 0) == (b"", 0)
+    assert stream.feed("€\n".encode()[2:], 1, 0)[0].count("€".encode()) == 1

@@ -5,10 +5,14 @@ import marshal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from akjob.config import Config, Paths
 from akjob.config.secrets import SecretFile
+from akjob.instants import from_text
 from akjob.run import order, python
 from akjob.run.cgroup import Groups
+from akjob.schedule.model import Schedule
 from akjob.spec.model import Command, DillFile, DottedCallable, EnvFile, JobSpec, Resources, RunPolicy
 
 PATHS = Paths(Path("/srv/jobs"))
@@ -61,7 +65,50 @@ def test_every_run_knows_itself() -> None:
         "AKJOB_SLOT": "2026-03-29T01:00:00.000000Z",
         "AKJOB_ATTEMPT": "2",
         "AKJOB_ROOT": "/srv/jobs",
+        "AKJOB_TRIGGER": "retry",
+        "AKJOB_SLOT_LOCAL": "2026-03-29T01:00:00+00:00",
+        "AKJOB_PREVIOUS_SLOT": "",
     }
+
+
+@pytest.mark.parametrize(("user", "file"), [(None, "/srv/jobs/var/runs/r1/changed"), ("nobody", "/akjob-r1-changed")])
+def test_changed_files_are_listed_where_the_run_can_read(user: str | None, file: str) -> None:
+    """Nobody but akjobd's user may enter a run's folder."""
+    got = make(spec(Command(None, "true"), run=RunPolicy(user=user)), files=["/in/a", "/in/b"])
+    assert got["changed"] == ["/in/a", "/in/b"]
+    assert got["names"]["AKJOB_CHANGED_FILE"] == got["changed_file"]
+    assert got["changed_file"].endswith(file)
+
+
+def test_a_run_without_changed_files_names_none() -> None:
+    """No file is made for it."""
+    got = make(spec(Command(None, "true")))
+    assert (got["changed_file"], "AKJOB_CHANGED_FILE" in got["names"]) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("start", "at"),
+    [
+        ("2026-03-28T20:00:00", "2026-03-29T00:30:00"),  # the spring night: 02:30 falls into the gap later that night
+        ("2026-03-29T00:29:59", "2026-03-29T00:30:00"),
+        ("2026-03-29T00:30:00", "2026-03-29T23:30:00"),  # strictly after, and an hour earlier by the new offset
+        ("2026-10-24T23:29:59", "2026-10-24T23:30:00"),  # the autumn night
+        ("2026-10-24T23:30:00", "2026-10-26T00:30:00"),
+    ],
+)
+def test_the_local_time_at_which_a_run_is_ended(start: str, at: str) -> None:
+    """01:30 in Berlin, the first after the run's start, whatever its slot was."""
+    job = spec(Command(None, "true"), run=RunPolicy(stop_at=5400), schedule=Schedule(zone="Europe/Berlin"))
+    got = make(job, now_us=from_text(f"{start}.000000Z"))
+    assert (got["stop_at_us"], got["stop_at"]) == (from_text(f"{at}.000000Z"), "01:30:00")
+    later = make(job, start_us=from_text(f"{start}.000000Z"), now_us=1)
+    assert later["stop_at_us"] == got["stop_at_us"]
+
+
+@pytest.mark.parametrize(("given", "priority"), [(None, None), ("idle", 3 << 13), ("best-effort:7", 2 << 13 | 7)])
+def test_the_class_of_disk_access(given: str | None, priority: int | None) -> None:
+    """As ioprio_set(2) takes it."""
+    assert make(spec(Command(None, "true"), run=RunPolicy(ionice=given)))["ionice"] == priority
 
 
 def test_a_manual_runs_arguments_come_over_the_jobs_own() -> None:

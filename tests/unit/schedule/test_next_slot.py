@@ -15,6 +15,7 @@ from akjob.schedule import (
     jitter_us,
     next_slot,
     next_slots,
+    previous_slot,
     slots_between,
 )
 from akjob.schedule.model import Limits, Moment, NthWeekday, Schedule, Weekly
@@ -574,3 +575,20 @@ def test_a_known_gap_is_the_same_for_every_instant_in_it() -> None:
     assert second is not None
     for instant in (first, first - 1, second - 1, second, 0, first + 1, second + 1, first, -1, second):
         assert next_slot(remembering, instant) == next_slot(Plan(schedule), instant)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "before", "slot"),
+    [
+        (Schedule(zone=BERLIN, daily=daily("02:30")), "2026-03-30T00:30:00", "2026-03-29T01:00:00"),
+        (Schedule(zone=BERLIN, daily=daily("02:30")), "2026-03-29T01:00:01", "2026-03-29T01:00:00"),
+        (Schedule(every=every(90)), "2026-03-29T00:00:00", "2026-03-28T23:58:30"),
+        (cron("0 0 29 2 *", zone="UTC"), "2026-01-01T00:00:00", "2024-02-29T00:00:00"),
+        (Schedule(), "2026-01-01T00:00:00", None),
+        (Schedule(again_after_us=HOUR), "2026-01-01T00:00:00", None),
+    ],
+)
+def test_the_slot_before(schedule: Schedule, before: str, slot: str | None) -> None:
+    """Strictly before the instant; what follows from runs has no calendar."""
+    expected = None if slot is None else from_text(f"{slot}.000000Z")
+    assert previous_slot(compile_schedule(schedule), from_text(f"{before}.000000Z")) == expected
