@@ -33,9 +33,10 @@ def command(revisions: tuple[str, ...], form: str, *, as_json: bool) -> None:
         dots = "..." if "..." in revisions[0] else ".."
         first, second = (one or "HEAD" for one in revisions[0].split(dots, 1))
         revisions = (merge_base(str(paths.root), first, second) if dots == "..." else first, second)
-    old = diff.at_revision(paths, revisions[0] if revisions else "HEAD")
-    new = diff.at_revision(paths, revisions[1]) if len(revisions) > 1 else diff.of_work_tree(paths)
-    difference = diff.compare(old, new, now_us())
+    now = now_us()
+    old = diff.at_revision(paths, revisions[0] if revisions else "HEAD", now)
+    new = diff.at_revision(paths, revisions[1], now) if len(revisions) > 1 else diff.of_work_tree(paths, now)
+    difference = diff.compare(old, new, now)
     say(_RENDERERS["json" if as_json else form](difference))
     if difference.is_wrong:
         raise SystemExit(1)

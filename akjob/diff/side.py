@@ -1,7 +1,7 @@
 """One side of a comparison: the jobs of a commit, read from git's objects, or those of the work tree."""
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +14,7 @@ from akjob.jobset.defaults import DefaultsChain, unreadable_defaults
 from akjob.jobset.names import defaults_in, job_name
 from akjob.jobset.tree import Tree, Unseen
 from akjob.spec import Defaults, JobSpec, config_problems, parse_defaults
+from akjob.toml.read import read_table
 
 
 class Side(Struct, frozen=True, kw_only=True):
@@ -29,15 +30,18 @@ class Side(Struct, frozen=True, kw_only=True):
     unseen: Mapping[str, Problem] = {}
 
 
-def at_revision(paths: Paths, revision: str) -> Side:
-    """Return the jobs of a commit. Raises AkjobError (exit code 2) when there is no such revision."""
+def at_revision(paths: Paths, revision: str, now_us: int | None = None) -> Side:
+    """Return the jobs of a commit; with ``now_us`` as akjobd would take them then.
+
+    Raises AkjobError (exit code 2) when there is no such revision.
+    """
     root = str(paths.root)
     commit = git.commit_of(root, revision)
     tree = Tree(root, commit)
     look = tree.look("jobs.d")
     unseen = dict(look.unseen)
     try:
-        config, problems = _config(tree.read(git.CONFIG))
+        config, problems = _config(tree)
     except Unseen as error:
         config, problems = load_config(paths.config_file)
         message = f"{error.why}: the configuration is taken as it is now"
@@ -45,11 +49,11 @@ def at_revision(paths: Paths, revision: str) -> Side:
         problems.append(problem)
     short = commit[:10]
     title = short if commit.startswith(revision) else f"{revision} ({short})"
-    return read_side(title, look.files, config, problems, unseen)
+    return read_side(title, look.files, config, problems, unseen, now_us)
 
 
-def of_work_tree(paths: Paths) -> Side:
-    """Return the jobs that lie in the work tree."""
+def of_work_tree(paths: Paths, now_us: int | None = None) -> Side:
+    """Return the jobs that lie in the work tree; with ``now_us`` as akjobd would take them then."""
     folder = str(paths.jobs_d)
     listing = scan.scan(folder)
     names = [*listing.files, *(f"{below}/{DEFAULTS}" if below else DEFAULTS for below in listing.defaults)]
@@ -69,15 +73,16 @@ def of_work_tree(paths: Paths) -> Side:
         problem = Problem(file=file, code="unreadable", message=f"it cannot be looked at: {why}", hint=hint)
         (files if is_file else unseen)[name] = problem
     config, problems = load_config(paths.config_file)
-    return read_side("the work tree", files, config, [*problems, *listing.problems], unseen)
+    return read_side("the work tree", files, config, [*problems, *listing.problems], unseen, now_us)
 
 
-def read_side(
+def read_side(  # noqa: PLR0913, PLR0917 - what a side is made of
     title: str,
     files: Mapping[str, bytes | Problem],
     config: Config,
     problems: list[Problem],
     unseen: Mapping[str, Problem] | None = None,
+    now_us: int | None = None,
 ) -> Side:
     """Parse all job files of one side, by their path below ``jobs.d``, over their defaults.
 
@@ -92,7 +97,7 @@ def read_side(
         if isinstance(data, Problem):
             refused[job_name(path)] = (data,)
             continue
-        for verdict in judge.parsed(path, f"jobs.d/{scan.printable(path)}", data, chains.of_file(path), config):
+        for verdict in judge.parsed(path, f"jobs.d/{scan.printable(path)}", data, chains.of_file(path), config, now_us):
             if verdict.spec is None:
                 refused[verdict.name] = tuple(one for one in verdict.problems if one.severity == "error")
             else:
@@ -113,11 +118,29 @@ def _defaults(data: bytes | Problem | None, path: str) -> Defaults | None:
     return unreadable_defaults(shown, data) if isinstance(data, Problem) else parse_defaults(shown, data)
 
 
-def _config(text: bytes | None) -> tuple[Config, list[Problem]]:
-    """Read an ``etc/akjob.toml`` that is not in the work tree."""
+def _config(tree: Tree) -> tuple[Config, list[Problem]]:
+    """Read the ``etc/akjob.toml`` of a commit, with the files of its calendars."""
+    text = tree.read(git.CONFIG)
     with TemporaryDirectory() as folder:
-        file = Path(folder) / "etc" / "akjob.toml"
-        file.parent.mkdir()
         if text is not None:
-            file.write_bytes(text)
-        return load_config(file)
+            _write(Path(folder) / "etc" / "akjob.toml", text)
+            for file in _calendar_files(text):
+                data = tree.read(file)
+                if data is not None:
+                    _write(Path(folder) / file, data)
+        return load_config(Path(folder) / "etc" / "akjob.toml")
+
+
+def _calendar_files(text: bytes) -> Iterator[str]:
+    """Yield the files of calendars below the root, as the settings name them."""
+    table, _, _ = read_table(git.CONFIG, text)
+    calendars = table.get("calendars")
+    for calendar in calendars.values() if isinstance(calendars, dict) else ():
+        file = calendar.get("file") if isinstance(calendar, dict) else None
+        if isinstance(file, str) and file and not file.startswith("/") and ".." not in file.split("/"):
+            yield file
+
+
+def _write(file: Path, data: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)

@@ -29,9 +29,14 @@ class Verdict(Struct, frozen=True):
         return self.spec is None or any(problem.severity == "error" for problem in self.problems)
 
 
-def parsed(path: str, shown: str, data: bytes, chain: Sequence[Defaults], config: Config) -> tuple[Verdict, ...]:
-    """Return the jobs of a file, by what its text says. ``chain`` has its defaults, the outermost first."""
-    results = parse_jobs(job_name(path), shown, data, defaults=chain, config=config)
+def parsed(  # noqa: PLR0913, PLR0917 - a file, and all that its meaning depends on
+    path: str, shown: str, data: bytes, chain: Sequence[Defaults], config: Config, now_us: int | None
+) -> tuple[Verdict, ...]:
+    """Return the jobs of a file, by what its text says. ``chain`` has its defaults, the outermost first.
+
+    What it expects of its schedule is checked for the years from ``now_us`` on.
+    """
+    results = parse_jobs(job_name(path), shown, data, defaults=chain, config=config, check_us=now_us)
     return tuple(Verdict(one.name, one.spec, one.problems) for one in results)
 
 

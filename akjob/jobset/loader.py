@@ -342,7 +342,9 @@ class Loader:
         if any(problem.severity == "error" for problem in before):
             verdicts = judge.refused([state.name for state in file.jobs], before)
         else:
-            parsed = judge.for_known(self._parsed(file, data, context), file.path, [state.name for state in file.jobs])
+            parsed = judge.for_known(
+                self._parsed(file, data, context, this), file.path, [state.name for state in file.jobs]
+            )
             verdicts = tuple(_with(before, verdict) for verdict in parsed)
         verdicts = self._with_parts(file, verdicts, this)
         if any(verdict.is_refused for verdict in verdicts) and self._may_be_half_written(file, signature, this):
@@ -350,11 +352,11 @@ class Loader:
         codes = [None if verdict.spec is None else self._dills.digest(verdict.spec) for verdict in verdicts]
         self._files.apply(file, verdicts, codes, this)
 
-    def _parsed(self, file: JobFile, data: bytes, context: Context) -> tuple[Verdict, ...]:
+    def _parsed(self, file: JobFile, data: bytes, context: Context, this: Pass) -> tuple[Verdict, ...]:
         known = self._cache.records.get(file.path)
         if known is not None and known.digest == file.digest and known.stamp == context.stamp:
             return (Verdict(known.spec.name, known.spec, ()),)
-        return judge.parsed(file.path, self._folder.show(file.path), data, context.chain, self._config)
+        return judge.parsed(file.path, self._folder.show(file.path), data, context.chain, self._config, this.now_us)
 
     def _with_parts(self, file: JobFile, verdicts: tuple[Verdict, ...], this: Pass) -> tuple[Verdict, ...]:
         """Follow what the jobs are made of, and add who could write to that.

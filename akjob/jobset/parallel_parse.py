@@ -78,7 +78,7 @@ def _record(path: str, folder: JobsFolder, contexts: Contexts, config: Config, n
     except (FileNotFoundError, scan.Unreadable):
         return
     context = contexts.of(path)
-    verdicts = judge.parsed(path, folder.show(path), data, context.chain, config)
+    verdicts = judge.parsed(path, folder.show(path), data, context.chain, config, now_us)
     if len(verdicts) == 1 and verdicts[0].spec is not None and not verdicts[0].problems:
         settled = max(signature[1], signature[7]) < (now_us - scan.RACY_US) * 1000
         yield cache.Record(path, signature, settled, hashlib.sha256(data).digest(), context.stamp, verdicts[0].spec)

@@ -308,6 +308,16 @@ _SCHEDULES = {
         "`every` is elapsed time: whole days or weeks do not keep their local time when the clock changes.",
         "For a local time write `daily`, `weekly` or `monthly`, with `every` and `from` for each second one.",
     ),
+    "expectation-failed": Entry(
+        "error",
+        "The schedule does not do what `[[expect]]` says.",
+        "The message has a slot that shows it. Change the schedule, or what is expected.",
+    ),
+    "expectation-in-part": Entry(
+        "info",
+        "There are too many slots in ten years to compare them all.",
+        "Nothing needs to be done: the message says until when it holds.",
+    ),
     "fires-in-gap-only": Entry(
         "warning",
         "All times of a trigger lie outside of `limits.hours`, but for the night in which the clock goes forward.",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from akjob.spec import values
+from akjob.spec import expect, values
 from akjob.spec.keys import Key, fields, keys, register_home
 from akjob.spec.model import Command, DillFile, DottedCallable
 from akjob.spec.notify import NOTIFY, url
@@ -111,6 +111,7 @@ TOP = keys(
         {"type": "object", "additionalProperties": True},
         {},
     ),
+    Key("expect", expect.read, "expect", "What the author means by the schedule: checked by validate.", expect.SCHEMA),
     Key("schedule", section, "schedule", "When the job runs: the union of all triggers given.", table_schema(SCHEDULE)),
     Key("limits", section, "limits", "When it may run: all given limits must allow it.", table_schema(LIMITS)),
     Key("run", section, "run", "How it runs.", table_schema(RUN)),

@@ -17,6 +17,7 @@ from akjob.schedule.cycles import uses_workdays
 from akjob.schedule.model import Limits, Schedule
 from akjob.schedule.never import fires_in_gaps_only, never_fires
 from akjob.schedule.zones import integer_zone, is_zone
+from akjob.spec import expect
 from akjob.spec.canonical import CALENDARS_BEGIN, calendars_text, canonical_text
 from akjob.spec.instances import INSTANCES, SEPARATOR, Instance, instances_of
 from akjob.spec.job import CODE, SECTIONS, TOP
@@ -121,7 +122,7 @@ def parse_job(  # noqa: PLR0913 - a file, and all that its meaning depends on
     ``resolve`` the spec's ``definition`` and ``sha256`` are left empty: a tenth of the time, for whoever asks for the
     problems. Raises nothing: whatever a file does to the parser, it costs this file alone.
     """
-    asked = _Asked(_base(defaults, config or _CONFIG), now_us, resolve)
+    asked = _Asked(_base(defaults, config or _CONFIG), now_us, resolve, check_us=now_us)
     try:
         return _parse_job(name, file, text, asked)
     except Exception as error:  # noqa: BLE001 - see above
@@ -136,13 +137,16 @@ def parse_jobs(  # noqa: PLR0913 - as there
     defaults: Sequence[Defaults] = (),
     config: Config | None = None,
     now_us: int | None = None,
+    check_us: int | None = None,
     resolve: bool = True,
 ) -> tuple[ParseResult, ...]:
     """Read a job file, as :func:`parse_job` does: one job, or one ``name@INSTANCE`` for each of its instances.
 
-    A file of which no instance can be told is one refused job of its own name.
+    With ``check_us``, or ``now_us``, the expectations of the file are checked, for the years from that instant's on. A
+    file of which no instance can be told is one refused job of its own name.
     """
-    asked = _Asked(_base(defaults, config or _CONFIG), now_us, resolve)
+    base = _base(defaults, config or _CONFIG)
+    asked = _Asked(base, now_us, resolve, check_us=now_us if check_us is None else check_us)
     try:
         return _parse_jobs(name, file, text, asked)
     except Exception as error:  # noqa: BLE001 - see there
@@ -156,6 +160,7 @@ class _Asked(Struct, frozen=True):
     now_us: int | None
     resolve: bool
     calendars: Calendars | None = None
+    check_us: int | None = None
 
     def reading(self) -> Reading:
         """Return an empty reading for a job."""
@@ -184,7 +189,7 @@ def _parse_table(name: str, file: str, table: dict[str, Any], text: str, asked: 
     out = asked.reading()
     if _NAME.fullmatch(name) is None:
         out.bad((), "bad-name", f"`{name}` cannot be the name of a job", _NAME_HINT)
-    spec = _read_job(name, file, table, asked.base, out, asked.now_us, resolve=asked.resolve)
+    spec = _read_job(name, file, table, asked, out)
     wrong = asked.base.problems
     if not out.found and not wrong:
         return ParseResult(spec, (), name)
@@ -215,7 +220,7 @@ def _parse_instances(  # noqa: PLR0913, PLR0917 - a file, and what was found out
         own = f"{name}{SEPARATOR}{instance.name}"
         out, spec = asked.reading(), None
         if not instance.faults:
-            spec = _read_job(own, file, instance.table, asked.base, out, asked.now_us, resolve=asked.resolve)
+            spec = _read_job(own, file, instance.table, asked, out)
         if spec is not None and spec.when_done == "delete":
             spec = replace(spec, when_done="keep")
             message = "`limits.when_done` does nothing here: the file has several jobs"
@@ -253,7 +258,7 @@ def parse_rest(
     base = _make_base([Defaults(one.file, _without(one.table, one.wrong)) for one in chain], ())
     for _ in range(_ROUNDS):
         out = _reading(config)
-        spec = _read_job(name, file, table, base, out, None, resolve=False)
+        spec = _read_job(name, file, table, _Asked(base, None, resolve=False), out)
         if spec is not None:
             return Rest(spec, wrong)
         found = out.wrong - {()}
@@ -275,10 +280,9 @@ def _without(table: Mapping[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
     return left
 
 
-def _read_job(  # noqa: PLR0913, PLR0917 - as above
-    name: str, file: str, table: Mapping[str, Any], base: _Base, out: Reading, now_us: int | None, *, resolve: bool
-) -> JobSpec | None:
+def _read_job(name: str, file: str, table: Mapping[str, Any], asked: _Asked, out: Reading) -> JobSpec | None:
     """Read a table that tomllib returned, over its defaults. Returns None when ``out`` has an error."""
+    base, now_us = asked.base, asked.now_us
     top = fields(table, (), out, TOP)
     _check_code(table, out)
     raw = {section: top.pop(section, None) or _NO_TABLE for section in SECTIONS}
@@ -290,10 +294,13 @@ def _read_job(  # noqa: PLR0913, PLR0917 - as above
         _check_command(table, run, out)
     if schedule is not None:
         _check_schedule(schedule[0], raw["schedule"], out, now_us)
+    expected = top.pop("expect", None) or base.read.get("expect")
+    if expected and schedule is not None and asked.check_us is not None and not out.errors:
+        expect.check(expected, schedule[0], asked.check_us, out)
     if out.errors or schedule is None or policy is None or notify is None:
         return None
     definition = sha256 = ""
-    if resolve:
+    if asked.resolve:
         definition = canonical_text(_merged(table, raw, base) if base.top or base.sections else table)
         definition += calendars_text(calendars_of(schedule[0]))
         sha256 = hashlib.sha256(definition.encode()).hexdigest()
@@ -303,6 +310,7 @@ def _read_job(  # noqa: PLR0913, PLR0917 - as above
         sources = (*sources, posixpath.join(posixpath.dirname(file), code.file))
     if base.read:
         top = {**base.read, **top}
+        top.pop("expect", None)
     if "command" in table:
         top.pop("args", None)
         top.pop("kwargs", None)

@@ -836,6 +836,17 @@ def test_parser_that_fails(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "report" in broken.hint
 
 
+def test_expectation_that_fails(root: Root) -> None:
+    """A new version that does not do what its author means is refused: the last good one goes on."""
+    root.write("a.toml", GOOD + "[schedule]\ndaily = 09:00:00\n[[expect]]\nfires = 2030-01-01T09:00:00\n")
+    good = root.load().jobset.jobs["a"]
+    root.write("a.toml", GOOD + "[schedule]\ndaily = 10:00:00\n[[expect]]\nfires = 2030-01-01T09:00:00\n")
+    change = root.load()
+    [broken] = change.broken
+    assert (broken.code, broken.line) == ("expectation-failed", 5)
+    assert change.jobset.jobs["a"] is good
+
+
 # trust
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from akjob.spec import json_schema, parse_job
 from akjob.spec.codes import CODES, page
+from akjob.spec.expect import COUNT, EXPECT
 from akjob.spec.job import DILL, SECTIONS, TOP
 from akjob.spec.keys import Keys  # noqa: TC001 - no cycle, no cost
 from akjob.spec.notify import PING
@@ -71,6 +72,8 @@ def test_the_keys_of_the_schema_are_those_of_the_parser() -> None:
         RESOURCES,
         SECRET,
         ENV_FILE,
+        EXPECT,
+        COUNT,
         PING,
     ]
     tables = list(property_tables({**SCHEMA, "properties": {**SCHEMA["properties"]}}))
