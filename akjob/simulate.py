@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from akjob.agenda import Agenda, Effects, End, Start
 from akjob.instants import SECOND
+from akjob.jobset.garbage import without_collections
 from akjob.jobset.model import Change, Changed, JobSet
 from akjob.ledger import MemoryStore, RunColumns
 from akjob.run.ids import RunIds
@@ -113,6 +114,10 @@ class Simulation:
 
     def run(self, until_us: int) -> None:
         """Let the time pass until an instant, that instant included."""
+        with without_collections():
+            self._pass_until(until_us)
+
+    def _pass_until(self, until_us: int) -> None:
         stuck = 0
         while True:
             next_us = self._next_us()

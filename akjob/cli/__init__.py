@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("show", "One job: its resolved definition and its schedule in words."),
     "next": ("next", "The next slots of jobs or of files."),
     "plan": ("plan", "Every coming slot, and what they add up to hour by hour."),
+    "simulate": ("simulate", "What would become of the jobs, with pretended downtimes and failures."),
     "history": ("history", "The ledger: every slot that ran, was skipped or was missed."),
     "why": ("why", "Why a job ran, or did not, or will: one answer for any instant."),
     "logs": ("logs", "The log of a job, of a run or of everything."),

@@ -44,10 +44,11 @@ def command(job: str | None, count: int, state: str | None, *, as_json: bool) ->
     if not runs:
         click.echo("No rows yet." if name is None else f"No rows of {name} yet.", err=True)
         return
-    say(_table(runs, count, now_us()))
+    say(table_of(runs, now_us(), count))
 
 
-def _table(runs: Sequence[Run], count: int, now: int) -> list[str]:
+def table_of(runs: Sequence[Run], now: int, count: int | None = None) -> list[str]:
+    """Return rows as a table, the first ``count`` of them; what follows tells of changed definitions."""
     changes = definition_changes(runs)
     heads = ("SLOT", "", "JOB", "STATE", "COUNT", "TOOK", "WHY", "DEFINITION", "RUN")
     return table(heads, [_row(run, changes.get(run.id, ""), now) for run in runs[:count]], colour=colours())

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from akjob.testing.job import TestJob, dst_days, load
     from akjob.testing.runs import Result, run
+    from akjob.testing.simulation import Simulation
 
 _HOMES = {
     "Result": "runs",
+    "Simulation": "simulation",
     "TestJob": "job",
     "dst_days": "job",
     "load": "job",
     "run": "runs",
 }
 
-__all__ = ["Result", "TestJob", "dst_days", "load", "run"]
+__all__ = ["Result", "Simulation", "TestJob", "dst_days", "load", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from akjob.testing.daemon import Daemon
     from akjob.testing.root import Root
     from akjob.testing.runs import Result
+    from akjob.testing.simulation import Simulation
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,6 +39,14 @@ def akjob_root(tmp_path: Path) -> "Root":
     from akjob.testing.root import Root  # noqa: PLC0415 - see above
 
     return Root(tmp_path / "root")
+
+
+@pytest.fixture
+def akjob_simulation() -> "type[Simulation]":
+    """Return :class:`akjob.testing.Simulation`."""
+    from akjob.testing.simulation import Simulation  # noqa: PLC0415 - see above
+
+    return Simulation
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import pytest
 
 from tests.unit.cli.root import NOW_US, Root
 
-_CLOCKS = ("choosing", "why", "plan", "list", "show", "next", "history", "logs", "status", "pause", "run", "validate")
+_CLOCKS = (
+    "choosing", "history", "list", "logs", "next", "pause", "plan", "run", "show", "simulate", "status", "validate", "why",
+)  # fmt: skip
 
 
 @pytest.fixture
