@@ -11,7 +11,7 @@ HOUR_US = 3_600_000_000
 @pytest.fixture
 def jobs(root: Root) -> Root:
     """Write a job whose runs took three minutes, and an instance."""
-    spec = root.job("tick", HOURLY)
+    spec = root.job("tick", HOURLY + '[run]\ntimeout = "2h"\n')
     assert spec is not None
     root.loaded(spec)
     for number, took in enumerate((170, 180, 190)):
