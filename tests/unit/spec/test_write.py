@@ -246,7 +246,8 @@ def specs(draw: st.DrawFn) -> JobSpec:
 @given(specs())
 def test_any_job_written_as_a_file_reads_as_the_same_job(spec: JobSpec) -> None:
     """Model → table → TOML → model loses nothing, and neither does the resolved definition."""
-    result = parse_job("any", "jobs.d/any.toml", to_toml(job_table(spec)), config=CONFIG)
+    config = replace(CONFIG, pools={spec.run.pool: 1} if spec.run.pool else {})
+    result = parse_job("any", "jobs.d/any.toml", to_toml(job_table(spec)), config=config)
     errors = [problem for problem in result.problems if problem.severity == "error"]
     if [problem.code for problem in errors] == ["never-fires"]:
         return
