@@ -2,20 +2,26 @@
 
 import os
 import pwd
+import re
+import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from akjob.cli import complain
 from akjob.cli.common import examples, find_paths
-from akjob.errors import UsageError
-from akjob.imports import Import, Imported, Note
+from akjob.config import DEFAULTS
+from akjob.errors import AkjobError, UsageError, escape_control
+from akjob.imports import Import, Note, joined, slug
 from akjob.query.text import plural
+from akjob.schedule.zones import integer_zone
 
 _ZONEINFO = "zoneinfo/"
+_HEAD = 4096
 # where systemd looks for units, the first one wins
 _SYSTEM = [Path(root, "systemd/system") for root in ("/etc", "/run", "/usr/lib", "/lib")]
 
@@ -26,6 +32,8 @@ _SYSTEM = [Path(root, "systemd/system") for root in ("/etc", "/run", "/usr/lib",
         "crontab -l | akjob import crontab - --dry-run",
         "akjob import crontab /etc/crontab -o jobs.d/system",
         "akjob import systemd /etc/systemd/system/*.timer",
+        "akjob import kubernetes manifests/",
+        "akjob import celery proj/celery.py",
     ),
 )
 def command() -> None:
@@ -43,39 +51,190 @@ def _output_options(function: click.decorators.FC) -> click.decorators.FC:
     return function
 
 
+class Batch(Struct, frozen=True, kw_only=True):
+    """One source: the folder that its jobs get, how it is read, and what ends the original.
+
+    ``read`` takes the names that its entries got before, and whether what all jobs share becomes a ``_defaults.toml``.
+    """
+
+    source: str
+    folder: str
+    read: Callable[[Mapping[str, str], bool], Import]
+    ends: str = ""
+    apart: bool = False
+    """Whether ``-o`` names a folder for several of them."""
+
+
 @command.command(name="crontab")
-@click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option(
     "--system/--user",
     default=None,
-    help="Whether a user stands before each command. Default: --system in /etc/crontab and /etc/cron.d, --user for -, "
-    "which is what crontab -l prints; for another file a guess by its commands, which is said.",
+    help="Whether a user stands before each command. Default: a guess by the commands and the path, which is said; a "
+    "file of cron's spool is its owner's.",
 )
 @_output_options
 def crontab(  # noqa: PLR0913 - the options of a command
-    file: str, output: Path | None, timezone: str | None, *, system: bool | None, dry_run: bool, force: bool
+    files: tuple[str, ...],
+    output: Path | None,
+    timezone: str | None,
+    *,
+    system: bool | None,
+    dry_run: bool,
+    force: bool,
 ) -> None:
-    """Write a job file for each entry of a crontab; - is standard input.
+    """Write a job file for each entry of a crontab; - is standard input, a folder means the crontabs in it.
 
     A job behaves as it did under cron: in the home folder, in the machine's time zone, without a time limit. Each file
-    says what akjob offers instead.
+    says what akjob offers instead. Six and seven fields are read as supercronic reads them; an anacrontab is found out.
     """
-    from akjob.imports.crontab import is_system, owner_of, read_crontab
+    zone = timezone or machine_zone()
+    found = list(_crontabs(files))
+    batches = [_crontab_batch(file, system=system, zone=zone, apart=len(found) > 1) for file in found]
+    _deliver(batches, output, dry_run=dry_run, force=force)
+
+
+def _crontab_batch(file: str, *, system: bool | None, zone: str, apart: bool) -> Batch:
+    from akjob.imports.anacron import read_anacrontab
+    from akjob.imports.crontab import is_anacrontab, is_system, owner_of, read_crontab
 
     text = _read(file)
     shown = "standard input" if file == "-" else file
     path = os.path.abspath(file)
+    folder = "crontab" if file == "-" else slug(Path(file).name)
+    if is_anacrontab(text):
+        click.echo(f"{shown}: read as an anacrontab", err=True)
+        return Batch(
+            source=shown, folder=folder, ends=_end_of_line(shown), apart=apart,
+            read=lambda _, share: read_anacrontab(text, file=shown, zone=zone, share=share),
+        )  # fmt: skip
     owner = None if file == "-" else owner_of(path)
     if system is None and owner is None:
         users = frozenset(entry.pw_name for entry in pwd.getpwall())
-        looks = is_system(path, text, users, frozenset(filter(shutil.which, users)))
-        system = looks and file != "-"
+        system = is_system(path if file != "-" else file, text, users, frozenset(filter(shutil.which, users)))
         kind = "a system crontab (a user before each command)" if system else "a user's crontab"
-        doubt = "; a user of this machine stands before each command: is it --system?" if looks and not system else ""
-        click.echo(f"{shown}: read as {kind}{doubt}", err=True)
+        click.echo(f"{shown}: read as {kind}", err=True)
+
+    def read(known: Mapping[str, str], share: bool) -> Import:
+        return read_crontab(
+            text, file=shown, system=bool(system), zone=zone, home=_home, owner=owner, known=known, share=share
+        )
+
+    return Batch(source=shown, folder=folder, read=read, ends=_end_of_crontab(file, owner), apart=apart)
+
+
+def _end_of_crontab(file: str, owner: str | None) -> str:
+    """Return the command that ends what cron runs from a crontab."""
+    if file == "-":
+        return "`crontab -r` ends it (`crontab -e` takes out single lines)"
+    if owner is not None:
+        return f"`crontab -r -u {shlex.quote(owner)}` ends it"
+    path = os.path.abspath(file)
+    if path.startswith("/etc/cron.d/"):
+        return f"`mv {shlex.quote(path)} {shlex.quote(path)}.disabled` ends it, for cron passes over names with a dot"
+    return _end_of_line(file)
+
+
+def _end_of_line(file: str) -> str:
+    return f"`sed -i.before 's/^[^#]/#&/' {shlex.quote(file)}` ends it, by making a comment of each line"
+
+
+def _crontabs(files: Iterable[str]) -> Iterator[str]:
+    """Yield what was named, and for a folder the crontabs in it: cron passes over names with a dot, too."""
+    for one in files:
+        if one != "-" and Path(one).is_dir():
+            inside = sorted(Path(one).iterdir())
+            yield from (str(path) for path in inside if path.is_file() and re.fullmatch(r"[\w-]+", path.name))
+        else:
+            yield one
+
+
+@command.command(name="anacron")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@_output_options
+def anacron(files: tuple[str, ...], output: Path | None, timezone: str | None, *, dry_run: bool, force: bool) -> None:
+    """Write a job file for each entry of an anacrontab, such as /etc/anacrontab."""
+    from akjob.imports.anacron import read_anacrontab
+
     zone = timezone or machine_zone()
-    made = read_crontab(text, file=shown, system=bool(system), zone=zone, home=_home, owner=owner)
-    _deliver(made, output, dry_run=dry_run, force=force)
+    texts = [(file, _read(file)) for file in files]
+    batches = [
+        Batch(
+            source=file, folder="anacrontab" if file == "-" else slug(Path(file).name), ends=_end_of_line(file),
+            apart=len(files) > 1,
+            read=lambda _, share, file=file, text=text: read_anacrontab(text, file=file, zone=zone, share=share),  # type: ignore[misc]
+        )
+        for file, text in texts
+    ]  # fmt: skip
+    _deliver(batches, output, dry_run=dry_run, force=force)
+
+
+@command.command(name="kubernetes")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.option("--no-image", is_flag=True, help="Run the command itself, not `docker run` with its image.")
+@_output_options
+def kubernetes(  # noqa: PLR0913 - the options of a command
+    files: tuple[str, ...], output: Path | None, timezone: str | None, *, no_image: bool, dry_run: bool, force: bool
+) -> None:
+    """Write a job file for each CronJob of Kubernetes manifests; a folder means the YAML files in it."""
+    from akjob.imports.kubernetes import read_cronjobs
+
+    texts = [(file, _read(file)) for file in _below(files, ".yaml", ".yml", ".json")]
+
+    def read(_: Mapping[str, str], share: bool) -> Import:
+        zone = timezone or "UTC"
+        made = [read_cronjobs(text, file=file, zone=zone, image=not no_image) for file, text in texts]
+        return joined(made, source="kubernetes", share=share)
+
+    batch = Batch(source=", ".join(files), folder="kubernetes", read=read)
+    _deliver([batch], output, dry_run=dry_run, force=force)
+
+
+@command.command(name="yacron")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@_output_options
+def yacron(files: tuple[str, ...], output: Path | None, timezone: str | None, *, dry_run: bool, force: bool) -> None:
+    """Write a job file for each job of yacron's YAML; a folder means the YAML files in it."""
+    from akjob.imports.yacron import read_yacron
+
+    texts = [(file, _read(file)) for file in _below(files, ".yaml", ".yml")]
+
+    def read(_: Mapping[str, str], share: bool) -> Import:
+        made = [read_yacron(text, file=file, zone=timezone or machine_zone()) for file, text in texts]
+        return joined(made, source="yacron", share=share)
+
+    ends = "stop yacron, or write `enabled: false` into each of its jobs"
+    batch = Batch(source=", ".join(files), folder="yacron", read=read, ends=ends)
+    _deliver([batch], output, dry_run=dry_run, force=force)
+
+
+@command.command(name="celery")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@_output_options
+def celery(files: tuple[str, ...], output: Path | None, timezone: str | None, *, dry_run: bool, force: bool) -> None:
+    """Write a job file for each entry of a beat_schedule or of django-crontab's CRONJOBS.
+
+    FILE is Python source. It is read, and never executed.
+    """
+    from akjob.imports.celery import read_celery
+
+    texts = [(file, _read(file)) for file in _below(files, ".py")]
+
+    def read(_: Mapping[str, str], share: bool) -> Import:
+        made = [read_celery(text, file=file, zone=timezone) for file, text in texts]
+        return joined(made, source="celery", share=share)
+
+    _deliver([Batch(source=", ".join(files), folder="celery", read=read)], output, dry_run=dry_run, force=force)
+
+
+def _below(files: Iterable[str], *endings: str) -> Iterator[str]:
+    """Yield what was named, and for a folder the files with these endings below it."""
+    for one in files:
+        if one != "-" and Path(one).is_dir():
+            inside = sorted(Path(one).rglob("*"))
+            yield from (str(path) for path in inside if path.suffix in endings and path.is_file())
+        else:
+            yield one
 
 
 @command.command(name="systemd")
@@ -88,33 +247,48 @@ def systemd(timers: tuple[str, ...], output: Path | None, timezone: str | None, 
     instance. The service is looked for beside it, then in systemd's folders. Drop-ins (NAME.timer.d/*.conf) are read,
     too, from all of systemd's folders where the timer is in one of them.
     """
+    zone = timezone or machine_zone()
+    paths = [_timer_path(wanted) for wanted in _timers(timers)]
+    made = [_read_timer(path, timer, zone) for path, timer in paths]
+    names = [timer for (_, timer), one in zip(paths, made, strict=True) if one.jobs]
+    ends = f"`systemctl disable --now {' '.join(map(shlex.quote, names))}` ends it" if names else ""
+
+    def read(_: Mapping[str, str], share: bool) -> Import:
+        return joined(made, source="systemd's timers", share=share)
+
+    batch = Batch(source=" ".join(timers), folder="systemd", read=read, ends=ends)
+    _deliver([batch], output, dry_run=dry_run, force=force)
+    if names and integer_zone(zone).rule_changes:
+        click.echo(f"in {zone} a time that does not exist in the spring night means the first instant after the gap; "
+                   "systemd may pass it over", err=True)  # fmt: skip
+
+
+def _timer_path(wanted: str) -> tuple[Path, str]:
+    """Return the file of a timer, and its name."""
+    timer = wanted if wanted.endswith(".timer") else f"{wanted}.timer"
+    path = _unit_file(timer, [Path(), *_SYSTEM])
+    if path is None:
+        hint = "Give the path of a .timer file, or of a folder of them."
+        raise UsageError(f"there is no timer {wanted}", hint=hint)
+    return path, Path(timer).name
+
+
+def _read_timer(path: Path, timer: str, zone: str) -> Import:
     from akjob.imports.systemd import parse_unit, read_timer, service_of
 
-    zone = timezone or machine_zone()
-    jobs: list[Imported] = []
-    notes: list[Note] = []
-    for wanted in _timers(timers):
-        timer = wanted if wanted.endswith(".timer") else f"{wanted}.timer"
-        path = _unit_file(timer, [Path(), *_SYSTEM])
-        if path is None:
-            hint = "Give the path of a .timer file, or of a folder of them."
-            raise UsageError(f"there is no timer {wanted}", hint=hint)
-        timer = Path(timer).name
-        name = timer.removesuffix(".timer")
-        try:
-            text = _unit_text(path, timer)
-            unit = service_of(parse_unit(text), name)
-            service = _unit_file(unit, _SYSTEM if path.parent in _SYSTEM else [path.parent, *_SYSTEM])
-            made = read_timer(
-                text, None if service is None else _unit_text(service, unit), name=name, timer_file=str(path),
-                service_file=unit if service is None else str(service), zone=zone, home=_home,
-            )  # fmt: skip
-        except ValueError as error:
-            notes.append(Note(str(path), 1, str(error)))
-            continue
-        jobs += made.jobs
-        notes += made.notes
-    _deliver(Import(tuple(jobs), tuple(notes)), output, dry_run=dry_run, force=force)
+    name = timer.removesuffix(".timer")
+    try:
+        text = _unit_text(path, timer)
+        unit = service_of(parse_unit(text), name)
+        service = _unit_file(unit, _SYSTEM if path.parent in _SYSTEM else [path.parent, *_SYSTEM])
+        return read_timer(
+            text, None if service is None else _unit_text(service, unit), name=name, timer_file=str(path),
+            service_file=unit if service is None else str(service), zone=zone, home=_home,
+            is_user="/systemd/user/" in f"{path.resolve()}",
+            has_timer=lambda other: _unit_file(f"{other}.timer", [path.parent, *_SYSTEM]) is not None,
+        )  # fmt: skip
+    except ValueError as error:
+        return Import((), (Note(str(path), 1, str(error)),))
 
 
 def _timers(wanted: Iterable[str]) -> Iterator[str]:
@@ -127,12 +301,15 @@ def _timers(wanted: Iterable[str]) -> Iterator[str]:
 
 
 def _read(file: str) -> str:
-    """Read a crontab; bytes that are no UTF-8 are kept, as surrogates."""
+    """Read a file; bytes that are no UTF-8 are kept, as surrogates."""
     try:
         whole = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return whole.decode("utf-8", "surrogateescape")
     except FileNotFoundError:
-        raise UsageError(f"{file} is not there", hint="Name a crontab, or - for standard input.") from None
+        raise UsageError(f"{file} is not there", hint="Name a file, or - for standard input.") from None
+    except OSError as error:
+        message = f"{file} cannot be read: {error.strerror}"
+        raise UsageError(message, hint="Name a file that you may read, or - for standard input.") from None
 
 
 def _unit_file(name: str, folders: Iterable[Path]) -> Path | None:
@@ -183,34 +360,118 @@ def _home(user: str | None) -> str | None:
     return folder if os.path.isdir(folder) else None
 
 
-def _deliver(made: Import, output: Path | None, *, dry_run: bool, force: bool) -> None:
+def _deliver(batches: Sequence[Batch], output: Path | None, *, dry_run: bool, force: bool) -> None:
     """Write the files, or print them; say what a person should know."""
-    folder = output if output is not None else None if dry_run else find_paths().jobs_d
-    if dry_run:
-        for job in made.jobs:
-            click.echo(f"# ---- {job.name}.toml\n{job.text}")
-    elif folder is not None:
-        left = _write(folder, made.jobs, force=force)
-        if left:
-            complain(f"not overwritten: {', '.join(left)}", "--force overwrites them.")
-    for note in made.notes:
-        click.echo(str(note), err=True)
-    click.echo(f"{plural(len(made.jobs), 'job')}, {plural(len(made.notes), 'note')}", err=True)
-    if not made.jobs or (not dry_run and folder is not None and left):
+    root = _root(output)
+    base = output if output is not None or root is None else root / "jobs.d"
+    if base is None and not dry_run:
+        find_paths()  # says that there is no root, and what to do
+    jobs = notes = 0
+    left: list[str] = []
+    for batch in batches:
+        below = base if base is not None and output is not None and not batch.apart else (base or Path()) / batch.folder
+        known = _known(below, batch.source)
+        made = batch.read(known, True)
+        if made.defaults and not _is_ours(below, made, root, known):
+            made = batch.read(known, False)
+        if dry_run:
+            _print(made, batch)
+        else:
+            left += _write(below, made, root, force=force)
+        _tell(made, batch, below, known)
+        jobs, notes = jobs + len(made.jobs), notes + len(made.notes)
+    if left:
+        complain(f"not overwritten: {', '.join(left)}", "--force overwrites them.")
+    click.echo(f"{plural(jobs, 'job')}, {plural(notes, 'note')}", err=True)
+    if not jobs or left:
         raise SystemExit(1)
 
 
-def _write(folder: Path, jobs: Iterable[Imported], *, force: bool) -> list[str]:
-    """Write each job to a file of its own; return those that were there already and stayed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    left: list[str] = []
-    for job in jobs:
-        path = folder / f"{job.name}.toml"
-        if path.exists() and not force:
-            left.append(str(path))
+def _root(output: Path | None) -> Path | None:
+    """Return the root that the files will be in; None if there is none."""
+    try:
+        paths = find_paths()
+    except AkjobError:
+        return None
+    inside = output is None or Path(os.path.abspath(output)).is_relative_to(paths.root)
+    return paths.root if inside else None
+
+
+def _tell(made: Import, batch: Batch, folder: Path, known: Mapping[str, str]) -> None:
+    """Print the notes, which files have lost their source, and that the original goes on."""
+    for note in made.notes:
+        click.echo(str(note), err=True)
+    names = {job.name for job in made.jobs}
+    for line, name in known.items():
+        if name not in names:
+            click.echo(
+                f"{folder / name}.toml: its line is not in {batch.source} any more: {escape_control(line)}", err=True
+            )
+    ends = "; ".join(filter(None, [batch.ends, *made.ends]))
+    if made.jobs and ends:
+        click.echo(f"the original is still active: {ends}", err=True)
+
+
+def _print(made: Import, batch: Batch) -> None:
+    if made.defaults:
+        click.echo(f"# ---- {batch.folder}/{DEFAULTS}\n{made.defaults}")
+    for job in made.jobs:
+        click.echo(f"# ---- {job.name}.toml\n{job.text}")
+
+
+def _known(folder: Path, source: str) -> dict[str, str]:
+    """Return the names that the lines of a crontab got when it was imported into this folder before."""
+    from akjob.imports.crontab import source_of
+
+    found: dict[str, str] = {}
+    for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
+        try:
+            with path.open(encoding="utf-8") as file:
+                of, line = source_of(file.read(_HEAD))
+        except (OSError, UnicodeDecodeError):
             continue
-        whole = path.with_name(f".{path.name}.new")
-        whole.write_text(job.text, encoding="utf-8")
-        whole.replace(path)
-        click.echo(f"wrote {path}")
+        if of == source:
+            found.setdefault(line, path.stem)
+    return found
+
+
+def _is_ours(folder: Path, made: Import, root: Path | None, known: Mapping[str, str]) -> bool:
+    """Return True if a ``_defaults.toml`` in a folder is in force for the jobs of this source alone."""
+    if root is not None and os.path.realpath(folder) == os.path.realpath(root / "jobs.d"):
+        return False
+    ours = {*(f"{job.name}.toml" for job in made.jobs), *(f"{name}.toml" for name in known.values()), DEFAULTS}
+    return not folder.is_dir() or all(str(path.relative_to(folder)) in ours for path in folder.rglob("*.toml"))
+
+
+def _write(folder: Path, made: Import, root: Path | None, *, force: bool) -> list[str]:
+    """Write each job to a file of its own; return those that were there already with another text, and stayed."""
+    if not made.jobs:
+        return []
+    defaults = folder / DEFAULTS
+    if made.defaults and not _put(defaults, made.defaults, force=force):
+        return [str(defaults)]  # the jobs would mean something else above it
+    left: list[str] = []
+    for job in made.jobs:
+        path = folder / f"{job.name}.toml"
+        if not _put(path, _schema_line(path, root) + job.text, force=force):
+            left.append(str(path))
     return left
+
+
+def _schema_line(path: Path, root: Path | None) -> str:
+    """Return the line by which editors find the schema; an empty string outside of a root."""
+    if root is None:
+        return ""
+    return f"#:schema {os.path.relpath(root / 'etc' / 'job.schema.json', path.parent)}\n"
+
+
+def _put(path: Path, text: str, *, force: bool) -> bool:
+    """Write a file; return False if there is another one, which stays."""
+    if path.exists() and not force:
+        return path.read_bytes() == text.encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.with_name(f".{path.name}.new")
+    whole.write_text(text, encoding="utf-8")
+    whole.replace(path)
+    click.echo(f"wrote {path}")
+    return True

@@ -1,7 +1,10 @@
-"""Job files made of what other schedulers have: crontabs, systemd timers. Pure: texts in, texts and notes out."""
+"""Job files made of what other schedulers have: crontabs, timers, CronJobs, … Pure: texts in, texts and notes out."""
 
+import copy
+import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -53,10 +56,17 @@ class Imported(Struct, frozen=True):
 
 
 class Import(Struct, frozen=True):
-    """All that was made of one source."""
+    """All that was made of one source.
+
+    ``defaults`` is the ``_defaults.toml`` that the jobs need beside them; an empty string if they need none. ``ends``
+    are commands that end the originals. ``drafts`` are what the jobs were written from, in the same order.
+    """
 
     jobs: tuple[Imported, ...]
     notes: tuple[Note, ...]
+    defaults: str = ""
+    ends: tuple[str, ...] = ()
+    drafts: tuple["Draft", ...] = ()
 
 
 class _Entry:
@@ -104,6 +114,17 @@ class Draft:
         self.note(f"{dotted(path if table else path[1:])} is kept as a comment: {reason}")
         if table in ("schedule", "limits") or key in ("user", "group"):
             self.put("", "enabled", value=False, comment="what it lacks stands below as a comment")
+
+    def entries(self) -> Iterator[tuple[str, str, _Entry]]:
+        """Yield table, key and entry of all that is set and was not refused."""
+        for table, members in self._tables.items():
+            for key, entry in members.items():
+                if not entry.refused and not entry.left_out:
+                    yield table, key, entry
+
+    def drop(self, table: str, key: str) -> None:
+        """Forget a key: it stands elsewhere."""
+        del self._tables[table][key]
 
     def render(self) -> str:
         """Write the file."""
@@ -160,6 +181,65 @@ class Draft:
         return [("", parts[0])] if parts[0] in self._tables[""] and parts[0] != "enabled" else []
 
 
+def finish_all(
+    drafts: Iterable[tuple[str, Draft]], notes: Iterable[Note] = (), *, source: str = "", share: bool = False
+) -> Import:
+    """Return the jobs of finished drafts, each given with its name; with ``share`` what all have stands in defaults.
+
+    A draft of which no job can be made leaves its notes.
+    """
+    told = list(notes)
+    finished: list[tuple[str, Draft]] = []
+    for name, draft in drafts:
+        if draft.finish(name) is not None:
+            finished.append((name, draft))
+        told += draft.notes
+    defaults = _shared([draft for _, draft in finished], source) if share else ""
+    jobs = tuple(Imported(name, draft.render(), draft.line) for name, draft in finished)
+    notes = tuple(sorted(told, key=lambda note: (note.file, note.line)))
+    return Import(jobs, notes, defaults, drafts=tuple(draft for _, draft in finished))
+
+
+def joined(parts: Sequence[Import], *, source: str, share: bool) -> Import:
+    """Return several imports as one, with names that differ; with ``share`` what all have stands in defaults."""
+    drafts = [copy.deepcopy(draft) for part in parts for draft in part.drafts]
+    defaults = _shared(drafts, source) if share else ""
+    names = Names()
+    jobs = tuple(
+        Imported(names.take(job.name), draft.render(), job.line)
+        for job, draft in zip((job for part in parts for job in part.jobs), drafts, strict=True)
+    )
+    notes = tuple(note for part in parts for note in part.notes)
+    return Import(jobs, notes, defaults, tuple(end for part in parts for end in part.ends))
+
+
+def _shared(drafts: Sequence[Draft], source: str) -> str:
+    """Take out of the drafts what all of them say alike of how they run, and return it as a ``_defaults.toml``."""
+    if len(drafts) < 2:  # noqa: PLR2004 - one has nothing to share
+        return ""
+    first, *others = (
+        {(table, key): entry for table, key, entry in draft.entries() if _may_be_shared(table, key)} for draft in drafts
+    )
+    common = {
+        place: entry
+        for place, entry in first.items()
+        if all(place in other and other[place].value == entry.value for other in others)
+    }
+    if not common:
+        return ""
+    shared = Draft(source, 1)
+    shared.head = [f"What all jobs in this folder have in common, imported from {source}"]
+    for (table, key), entry in common.items():
+        shared.put(table, key, entry.value, entry.comment)
+        for draft in drafts:
+            draft.drop(table, key)
+    return shared.render()
+
+
+def _may_be_shared(table: str, key: str) -> bool:
+    return table == "run" or (table, key) == ("schedule", "timezone")
+
+
 def _comment(text: str) -> str:
     return f"# {escaped(text)}".rstrip()
 
@@ -200,16 +280,44 @@ def _string(text: str) -> str:
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
+_LONGEST_NAME = 64
+_HASH_DIGITS = 6
+
+
 def slug(text: str) -> str:
-    """Make a job's name of any text; "job" where nothing is left."""
-    return _NO_NAME.sub("-", text).strip("-._")[:64].rstrip("-._") or "job"
+    """Make a job's name of any text; "job" where nothing is left. What is too long ends in a hash of all of it."""
+    name = re.sub("-{2,}", "-", _NO_NAME.sub("-", text)).strip("-._")
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[: _LONGEST_NAME - _HASH_DIGITS - 1].rstrip('-._')}-{short_hash(text)}"
+    return name or "job"
+
+
+def short_hash(text: str) -> str:
+    """Return six hexadecimal digits that are the same for the same text, always."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_HASH_DIGITS]
+
+
+def distinct(wanted: Sequence[tuple[str, str]], known: Mapping[str, str]) -> list[str]:
+    """Return a name for each (name, source): those that would be equal are told apart by a hash of their source.
+
+    ``known`` has the names that sources got before, so that a source keeps its name when others come and go.
+    """
+    counts = Counter(name.lower() for name, _ in wanted)
+    old = {source: known[source] for _, source in wanted if source in known}
+    names = Names(old.values())
+    found = []
+    for name, source in wanted:
+        kept = old.pop(source, None)
+        alone = counts[name.lower()] == 1
+        found.append(kept or names.take(name if alone else f"{name}-{short_hash(source)}"))
+    return found
 
 
 class Names:
     """Hands out names that differ, also where case does not count: ``backup``, ``backup-2``."""
 
-    def __init__(self) -> None:
-        self._used: set[str] = set()
+    def __init__(self, used: Iterable[str] = ()) -> None:
+        self._used = {name.lower() for name in used}
 
     def take(self, wanted: str) -> str:
         """Return ``wanted``, or the first of ``wanted-2``, ``wanted-3``, … that is free."""

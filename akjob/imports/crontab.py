@@ -5,13 +5,16 @@ may overlap, nothing is caught up, umask 022, the command starts in the home fol
 """
 
 import hashlib
+import itertools
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import date
 
 from msgspec import Struct
 
-from akjob.imports import Draft, Import, Imported, Names, Note, escaped, is_utf8, slug
+from akjob.imports import Draft, Import, Note, distinct, escaped, finish_all, is_utf8, slug
+from akjob.schedule.cron import check_cron
 
 # user name -> home folder, or None when it is not known here; None asks for the crontab's owner
 Home = Callable[[str | None], str | None]
@@ -19,7 +22,16 @@ Home = Callable[[str | None], str | None]
 _ENV = re.compile(r"""\s*("[^"]*"|'[^']*'|[^\s=#][^\s=]*)\s*=\s*(.*)""")
 _FIELD = r"[\d*~][\d*,/~A-Za-z-]*|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)\S*"
 _ENTRY = re.compile(r"\s*(?P<quiet>-?)(?P<when>@\w+|\S+(?:\s+\S+){4})\s+(?P<rest>\S.*)")
+_NAMES_OF_TIMES = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)"
+_VALUE = rf"(?:\*|\d+|{_NAMES_OF_TIMES})(?:-(?:\d+|{_NAMES_OF_TIMES}))?(?:/\d+)?"
+_STRICT = re.compile(rf"{_VALUE}(?:,{_VALUE})*")
+_YEAR = re.compile(r"\*|(?:19|20)\d\d(?:[-,](?:19|20)\d\d)*")
 _DISABLED = re.compile(rf"\s*-?(?:@[a-z]+|(?:{_FIELD})(?:\s+(?:{_FIELD})){{4}})\s+\S.*")
+_HEADING = re.compile(
+    r"(?:[|.'`+\s*-]+|[|.*\s-]*(?:minute|hour|day of (?:the )?(?:month|week)|month|weekday|year)\b.*\(.*\).*|"
+    r"[#\s]*(?:m|min|minute|mm)\s+(?:h|hour|hh)\s+(?:dom|day|dd|mday|d)\b.*|\*(?:\s+\*){4}.*command.*)",
+    re.IGNORECASE,
+)
 _INPUT = re.compile(
     r"((?:\\.|[^\\%])*\\?)(?:%(.*))?", re.DOTALL
 )  # the command, and what stands behind its first bare %
@@ -28,9 +40,13 @@ _RANDOM = re.compile(r"(\d*)~(\d*)(.*)")
 
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
 _FIELD_COUNT = 5
+_SUNDAY = 7
 _ALIASES = {"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"}
 _MAIL = {"MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING"}
 _DESCRIPTION_MAX = 200
+_WITH_YEAR = 6
+_PATH = "/usr/bin:/bin"
+"""What cron's commands have where the crontab sets no PATH."""
 
 
 class _Environment(Struct):
@@ -53,15 +69,20 @@ class _Reader:
         self.environment = _Environment({}, zone)
         self.comments: list[str] = []
         self.kept: list[str] = []
-        self.drafts: list[tuple[str, Draft]] = []
+        self.drafts: list[tuple[str, str, Draft]] = []
         self.notes: list[Note] = []
+        self.seconds_first = False
+        self.broken_off = False
 
     def line(self, number: int, line: str) -> None:
         """Take one line in."""
         text = line.strip()
+        broken_off, self.broken_off = self.broken_off, text.endswith("\\") and not text.startswith("#")
         if not text:
             self.kept += self.comments
             self.comments = []
+        elif broken_off:
+            self._keep(number, text, "cron takes this for a line of its own, not for the rest of the one above")
         elif text.startswith("#"):
             self._comment(number, escaped(text))
         elif not is_utf8(line):
@@ -81,8 +102,13 @@ class _Reader:
     def _comment(self, number: int, text: str) -> None:
         inner = text.lstrip("#").strip()
         if _DISABLED.fullmatch(inner):
+            self.kept += self.comments  # they are about this entry, not about the next one
+            self.comments = []
             self.notes.append(Note(self.file, number, f"a disabled entry is kept as a comment: {inner}"))
             self.kept.append(f"line {number}, disabled: {inner}")
+        elif _HEADING.fullmatch(inner):
+            self.kept += [*self.comments, inner]
+            self.comments = []
         elif inner:
             self.comments.append(inner)
 
@@ -107,34 +133,71 @@ class _Reader:
                 self.notes.append(Note(self.file, number, why))
 
     def _entry(self, number: int, line: str, match: re.Match[str]) -> None:
-        user, command = self.owner, match["rest"].rstrip("\n")
-        if self.system:
-            user, _, command = match["rest"].partition(" ") if "\t" not in match["rest"] else _first_word(match["rest"])
-            command = command.strip()
-            if not command:
-                self._keep(number, line.strip(), "a system crontab's entry needs a user and a command")
-                return
-        if match["rest"].startswith("*"):
-            self._keep(
-                number, line.strip(), "cron takes no sixth field for the time, and no command that begins with *"
-            )
+        when, rest = match["when"], match["rest"].rstrip("\n")
+        more = [] if when.startswith("@") else _more_fields(rest)
+        if more and self.system:
+            self._keep(number, line.strip(), "cron takes no sixth field for the time in a system's crontab")
             return
+        for _ in more:
+            rest = _first_word(rest)[2]
+        user, command = self.owner, rest
+        if self.system:
+            user, _, command = _first_word(rest)
+            command = command.strip()
+        if not command or command.startswith("*"):
+            why = "a system crontab's entry needs a user and a command" if self.system else "it has no command"
+            self._keep(number, line.strip(), why)
+            return
+        draft = self._draft(number, line, command)
+        seed = f"{name_of(command)} {line.strip()}"
+        self._put_schedule(draft, when, seed)
+        if more:
+            self._put_more(draft, when.split(), more)
+        self._note_habits(draft, command, match["quiet"])
+        self._put_run(draft, user)
+        self.drafts.append((name_of(command), line.strip(), draft))
+
+    def _draft(self, number: int, line: str, command: str) -> Draft:
+        """Begin the file of an entry, with what stands above it."""
         draft = Draft(self.file, number)
-        draft.head = [f"Imported from {self.file}, line {number}:", f"  {line.strip()}", *self.comments, *self.kept]
+        draft.head = [f"Imported from {self.file}:", f"  {line.strip()}", *self.comments, *self.kept]
         description = " ".join(self.comments)
         if description and len(description) <= _DESCRIPTION_MAX:
             draft.put("", "description", description)
         self.comments, self.kept = [], []
-        shell = self.environment.variables.get("SHELL", "/bin/sh")
-        _put_command(draft, command, shell)
-        name = name_of(command)
-        self._put_schedule(draft, match["when"], f"{name} {line.strip()}")
+        _put_command(draft, command, self.environment.variables.get("SHELL", "/bin/sh"))
+        return draft
+
+    def _note_habits(self, draft: Draft, command: str, quiet: str) -> None:
+        """Say what the command does that is easily overlooked."""
+        if self.broken_off:
+            draft.note("cron knows no continued lines: it runs this half; write the whole command")
+            draft.put("", "enabled", value=False, comment="the command is broken off")
+        if _INPUT.fullmatch(command)[2] is not None:  # type: ignore[index] # any text matches
+            draft.note("a bare % ends the command, and what follows is its input, as under cron: was \\% meant?")
         if _leaves_something(command):
             draft.note("akjob ends what a command leaves behind in the background: let the job itself wait for it")
-        if match["quiet"]:
+        if quiet:
             draft.note("the leading - (no syslog line) has no counterpart: the log has every run")
-        self._put_run(draft, user)
-        self.drafts.append((name, draft))
+
+    def _put_more(self, draft: Draft, fields: list[str], more: list[str]) -> None:
+        """Set the time of an entry with six or seven fields: seconds first or a year last, as supercronic has them."""
+        whole = [*fields, *more]
+        if len(whole) == _WITH_YEAR and not self.seconds_first:
+            draft.note("the sixth field is taken for the year, as supercronic has it; seconds first need seven fields")
+            draft.put("schedule", "cron", " ".join(whole[:_FIELD_COUNT]))
+        else:
+            draft.put("schedule", "cron", " ".join(whole[:_WITH_YEAR]))
+        year = "*" if self.seconds_first and len(whole) == _WITH_YEAR else whole[-1]
+        if year == "*":
+            return
+        first, _, last = year.partition("-")
+        if first.isdigit() and (last or first).isdigit():
+            limit = {"first": date(int(first), 1, 1), "last": date(int(last or first), 12, 31)}
+            draft.put("limits", "dates", limit)
+        else:
+            draft.note(f"the years {year} are not translated")
+            draft.put("", "enabled", value=False, comment="its years could not be translated")
 
     def _put_schedule(self, draft: Draft, when: str, seed: str) -> None:
         draft.put("schedule", "timezone", self.environment.zone)
@@ -177,37 +240,79 @@ class _Reader:
             draft.put("run", "cwd", folder, "cron starts in the home folder")
         else:
             draft.note("cron starts in the home folder, which is not known here: set cwd")
-        if self.environment.variables:
-            draft.put("run", "env", dict(self.environment.variables))
+        draft.put("run", "env", {"PATH": _PATH, **self.environment.variables})
         draft.head += [f"{key}={value}  (akjob sends no mail)" for key, value in self.environment.mail.items()]
 
 
 def read_crontab(  # noqa: PLR0913 - what a crontab does not say itself
-    text: str, *, file: str, system: bool, zone: str, home: Home, owner: str | None = None
+    text: str,
+    *,
+    file: str,
+    system: bool,
+    zone: str,
+    home: Home,
+    owner: str | None = None,
+    known: Mapping[str, str] | None = None,
+    share: bool = False,
 ) -> Import:
     """Translate a crontab.
 
     ``text`` may be decoded with ``surrogateescape``; ``file`` names it in notes; ``system`` says that a user stands
     before each command (``/etc/crontab``, ``/etc/cron.d/*``), else ``owner`` is the user whose crontab it is, None for
     the one who runs akjobd; ``zone`` is the time zone of the machine whose cron it was; ``home`` looks up home folders.
+    ``known`` has the names that lines got when the crontab was imported before; with ``share`` what all jobs have in
+    common is a ``_defaults.toml``.
     Every job that is returned is one that akjob takes. What could not be translated is a comment in one of the files,
     and a note.
     """
     reader = _Reader(file, system=system, owner=owner, zone=zone, home=home)
+    reader.seconds_first = has_seconds_first(text)
     for number, line in enumerate(text.split("\n"), 1):
         reader.line(number, line.removesuffix("\r"))
     if reader.drafts:
-        reader.drafts[-1][1].tail += [*reader.kept, *reader.comments]
-    names = Names()
-    jobs: list[Imported] = []
-    notes = list(reader.notes)
-    for wanted, draft in reader.drafts:
-        name = names.take(wanted)
-        finished = draft.finish(name)
-        notes += draft.notes
-        if finished is not None:
-            jobs.append(Imported(name, finished, draft.line))
-    return Import(tuple(jobs), tuple(sorted(notes, key=lambda note: note.line)))
+        reader.drafts[-1][2].tail += [*reader.kept, *reader.comments]
+    names = distinct([(name, source) for name, source, _ in reader.drafts], known or {})
+    drafts = [(name, draft) for name, (_, _, draft) in zip(names, reader.drafts, strict=True)]
+    return finish_all(drafts, reader.notes, source=file, share=share)
+
+
+def source_of(text: str) -> tuple[str, str]:
+    """Return the crontab and the line that an imported job file names; empty strings for any other file."""
+    match = re.match(r"(?:#:schema .*\n)?# Imported from (.*):\n#   (.*)\n", text)
+    return (match[1], match[2]) if match else ("", "")
+
+
+def _more_fields(rest: str) -> list[str]:
+    """Return the sixth field, or the sixth and the seventh, where they are fields of the time and no command."""
+    words = rest.split(None, 2)
+    found = list(itertools.takewhile(_STRICT.fullmatch, words[:2]))
+    return found if len(words) > len(found) else found[:-1]
+
+
+def has_seconds_first(text: str) -> bool:
+    """Return True if the six fields of a crontab can only be meant with the seconds first: 0 30 9 * * mon-fri."""
+    for line in text.splitlines():
+        match = _ENTRY.fullmatch(line)
+        if match is None or line.lstrip().startswith("#") or match["when"].startswith("@"):
+            continue
+        more = _more_fields(match["rest"])
+        fields = match["when"].split()
+        if len(more) != 1 or not all(_STRICT.fullmatch(field) for field in fields):
+            continue
+        if not _YEAR.fullmatch(more[0]) or check_cron(" ".join(fields)) is not None:
+            return check_cron(" ".join([*fields, *more])) is None
+    return False
+
+
+def is_anacrontab(text: str) -> bool:
+    """Return True if the entries are anacron's: a period, a delay, a name, a command."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    entries = [line for line in lines if not _ENV.fullmatch(line)]
+    matches = [_ANACRON.match(line) for line in entries]
+    return bool(matches) and all(match and not _STRICT.fullmatch(match[1]) for match in matches)
+
+
+_ANACRON = re.compile(r"\s*(?:\d+|@\w+)\s+\d+\s+(\S+)\s+\S")
 
 
 def owner_of(path: str) -> str | None:
@@ -217,27 +322,56 @@ def owner_of(path: str) -> str | None:
 
 
 def is_system(path: str, text: str, users: frozenset[str], programs: frozenset[str] = frozenset()) -> bool:
-    """Guess whether a user stands before each command: by the path, else when all sixth words are users here.
+    """Guess whether a user stands before each command: by what the entries' first words are, else by the path.
 
-    ``programs`` are the users whose name is a program's as well (``mail``, ``man``): these alone prove nothing.
+    ``users`` are this machine's; ``programs`` those whose name is a program's as well (``mail``, ``man``): these alone
+    prove nothing. A word that could be a user of another machine counts when a path follows it.
     """
-    if re.match(r"(?:/.*)?/etc/(?:crontab$|cron\.d/)", path):
-        return True
     entries = [
-        (words[0].partition(":")[0], len(words))
+        match["rest"].split()
         for line in text.splitlines()
         if not line.lstrip().startswith("#")
         and not _ENV.fullmatch(line)
         and (match := _ENTRY.fullmatch(line))
-        and (words := match["rest"].split())
+        and not (not match["when"].startswith("@") and _more_fields(match["rest"]))
     ]
-    sure = any(name not in programs for name, _ in entries)
-    return sure and all(count > 1 and name in users for name, count in entries)
+    by_path = re.match(r"(?:/.*)?/etc/(?:crontab$|cron\.d/)", path) is not None
+    if not entries:
+        return by_path
+    if any(len(words) < _USER_AND_COMMAND or not _USER.fullmatch(words[0]) for words in entries):
+        return False
+    known = users | _USUAL_USERS
+    named = [words[0].partition(":")[0] for words in entries]
+    if any(name in _COMMANDS and name not in users for name in named):
+        return False
+    sure = any(
+        name == "root" or (name in known - programs and (words[1].startswith("/") or words[1] in _COMMANDS))
+        for name, words in zip(named, entries, strict=True)
+    )
+    plausible = all(
+        words[1].startswith("/") or (name in known and not words[1].startswith("-"))
+        for name, words in zip(named, entries, strict=True)
+    )
+    return (sure or by_path) and plausible
+
+
+_USER = re.compile(r"[A-Za-z_][\w.-]*\$?(?::[\w.-]+)?")
+_USER_AND_COMMAND = 2
+_USUAL_USERS = frozenset([
+    "root", "daemon", "bin", "sys", "www-data", "nobody", "backup", "news", "uucp", "postgres", "mysql", "redis",
+    "git", "gitlab-www", "munin", "amavis", "logcheck", "nagios", "zabbix", "prometheus", "apache", "nginx", "http",
+    "jenkins", "list", "smmsp", "clamav", "debian-spamd", "vmail", "mail", "man",
+])  # fmt: skip
+_COMMANDS = frozenset([
+    "cd", "test", "env", "echo", "sh", "bash", "python", "python3", "perl", "php", "ruby", "node", "curl", "wget",
+    "find", "rm", "cp", "mv", "tar", "rsync", "nice", "ionice", "timeout", "flock", "sudo", "exec", "export",
+    "source", "true", "if", "for", "while", "date", "touch", "run-parts", "certbot", "docker", "git", "make",
+])  # fmt: skip
 
 
 def _first_word(text: str) -> tuple[str, str, str]:
     parts = text.split(None, 1)
-    return parts[0], " ", parts[1] if len(parts) > 1 else ""
+    return parts[0] if parts else "", " ", parts[1] if len(parts) > 1 else ""
 
 
 def _unquote(text: str) -> str:
@@ -283,8 +417,12 @@ def _fields(draft: Draft, when: str, seed: str) -> str:
     """
     fields = [_ONE_WITH_STEP.sub(r"\1", field) for field in when.split()]
     for i, field in enumerate(fields[:_FIELD_COUNT]):
-        if "~" in field:
-            name, low, high = _FIELDS[i]
+        name, low, high = _FIELDS[i]
+        span = high if high == _SUNDAY else high - low + 1
+        if (far := re.fullmatch(r"\*/(\d+)", field)) and int(far[1]) >= span:
+            fields[i] = str(low)
+            draft.note(f"{field} in the {name} leaves {low} alone, for cron too: was every {far[1]} meant?")
+        elif "~" in field:
             parts = [_pick(part, low, high, f"{seed} {i} {k}") for k, part in enumerate(field.split(","))]
             fields[i] = ",".join(parts)
             draft.note(f"the random {name} {field} is now always {fields[i]}")
@@ -330,24 +468,63 @@ _INTERPRETER = re.compile(r"(?:python|pypy|perl|ruby|node|php|bash|dash|ksh|zsh|
 
 
 def name_of(command: str) -> str:
-    """Name a job after what its command runs: the script or program, without folder and ending."""
-    for segment in re.split(r"&&|\|\||[;|\n()]", re.sub(r"\$\([^()]*\)|`[^`]*`", "", command)):
+    """Name a job after what its command runs: the script or program, and the arguments that tell it from others.
+
+    The name follows from the command alone, so that it stays when other lines come and go.
+    """
+    plain = _INPUT.fullmatch(re.sub(r"\$\([^()]*\)|`[^`]*`", "", command))[1]  # type: ignore[index] # any text matches
+    for segment in re.split(r"&&|\|\||[;|\n()]", plain):
         try:
             words = shlex.split(segment, comments=False)
         except ValueError:
             words = segment.split()
-        words = [word for word in words if not re.match(r"[A-Za-z_]\w*=|[<>&{}]|\d[<>]", word)]
+        words = _without_redirections(words)
         while words and words[0].rpartition("/")[2] in _WRAPPERS:
             words = _unwrap(words)
         if words and words[0] not in _LEADERS:
-            return slug(_program(words))
+            return slug("-".join(_telling(words)))
     return "job"
+
+
+def _without_redirections(words: list[str]) -> list[str]:
+    """Leave out assignments before the program, redirections with their files, and braces."""
+    found: list[str] = []
+    after_sign = False
+    for word in words:
+        sign = re.match(r"\d*(?:[<>]+|&>+)&?(.*)", word)
+        if sign or after_sign:
+            after_sign = sign is not None and not sign[1]
+        elif word not in {"{", "}", "&"} and (found or not re.match(r"[A-Za-z_]\w*=", word)):
+            found.append(word)
+    return found
+
+
+def _telling(words: list[str]) -> list[str]:
+    """Return the program and the arguments that make up a name, short and without folders."""
+    first = words[0].rpartition("/")[2]
+    program = _program(words)
+    if first in _SHELLS and "-c" in words[:-1]:
+        return [name_of(words[words.index("-c") + 1])]
+    if first == "su":
+        inner = words.index("-c") + 1 if "-c" in words[:-1] else 0
+        return [name_of(words[inner])] if inner else ["su", *words[1:3]]
+    rest = words[1:]
+    if _INTERPRETER.fullmatch(first):
+        at = next((i for i, word in enumerate(rest) if _stem(word) == program or word == program), len(rest))
+        rest = rest[at + 1 :]
+    said = [_stem(word).strip("-") for word in rest if re.search(r"^[^-]*[A-Za-z0-9]|[A-Za-z0-9]{2}", word)]
+    return [program, *[word for word in said if word][:_MOST_ARGUMENTS]]
+
+
+_MOST_ARGUMENTS = 4
+_SHELLS = frozenset(["sh", "bash", "dash", "ksh", "zsh"])
 
 
 def _unwrap(words: list[str]) -> list[str]:
     wrapper, rest = words[0].rpartition("/")[2], words[1:]
-    while rest and (rest[0].startswith("-") or re.fullmatch(r"[\d.]+[smhd]?", rest[0])):
-        rest = rest[1:]
+    while rest and (rest[0].startswith("-") or re.fullmatch(r"[\d.]+[smhd]?|\w+=.*", rest[0])):
+        takes_value = wrapper == "sudo" and rest[0] in {"-u", "-g", "--user", "--group"}
+        rest = rest[2:] if takes_value else rest[1:]
     return rest[1:] if wrapper == "flock" and len(rest) > 1 else rest
 
 

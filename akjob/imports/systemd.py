@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from akjob.imports import Draft, Import, Imported, Note, is_utf8, slug
+from akjob.imports import Draft, Import, Note, finish_all, is_utf8, slug
 from akjob.imports.calendar import DAYS, Trigger, parse_calendar, trigger_of
 from akjob.imports.words import (
     commands,
@@ -20,8 +20,8 @@ from akjob.imports.words import (
     without_variables,
 )
 
-# user name -> home folder, or None when it is not known here
-Home = Callable[[str], str | None]
+# user name -> home folder, or None when it is not known here; None asks for the user who imports
+Home = Callable[[str | None], str | None]
 
 
 class Setting(Struct, frozen=True):
@@ -157,39 +157,47 @@ _SILENT = frozenset(
         "Also",
         "After",
         "Before",
-        "Wants",
         "DefaultDependencies",
     ]
 )
 
 
 # in the order in which they run
+_IO_CLASSES = {"idle": "idle", "3": "idle", "best-effort": "best-effort", "2": "best-effort"}
+_CONDITIONS = {
+    "PathExists": "-e",
+    "PathIsDirectory": "-d",
+    "PathIsSymbolicLink": "-L",
+    "PathIsReadWrite": "-w",
+    "FileNotEmpty": "-s",
+    "FileIsExecutable": "-x",
+}
 _COMMANDS = ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost")
 
 
 class _Translation:
-    def __init__(self, draft: Draft, *, service: str, zone: str, home: Home) -> None:
+    def __init__(self, draft: Draft, *, service: str, zone: str, home: Home, is_user: bool) -> None:
         self.draft = draft
-        self.specifiers = specifiers(service)
+        self.specifiers = {**specifiers(service), **machine_specifiers(home, is_user=is_user)}
         self.zone = zone
         self.home = home
+        self.is_user = is_user
+        self.conditions: list[_Step] = []
 
     # --- the timer
 
     def timer(self, unit: _Unit) -> None:
         calendars = unit.take("OnCalendar")
         active, inactive = unit.last("OnUnitActiveSec"), unit.last("OnUnitInactiveSec")
-        boot, start = unit.take("OnBootSec"), unit.take("OnActiveSec") + unit.take("OnStartupSec")
+        boot, start = unit.take("OnBootSec"), unit.take("OnActiveSec")
+        # the system's manager starts at the boot, a user's when the user logs in
+        (start if self.is_user else boot).extend(unit.take("OnStartupSec"))
         self.draft.put("schedule", "timezone", self.zone)
         self._calendars(calendars, alone=len(calendars) == 1 and not (active or inactive or boot or start))
         self._again("every", active, "systemd counts from the last start; here it is a fixed grid")
         self._again("again_after", inactive, "")
-        if boot:
-            self.draft.put("schedule", "on_boot", value=True)
-            self._delay(boot, "the machine's boot")
-        if start:
-            self.draft.put("schedule", "on_start", value=True)
-            self._delay(start, "akjobd's start")
+        self._delay("on_boot", boot)
+        self._delay("on_start", start)
         self._jitter(unit)
         persistent = unit.yes("Persistent")
         self.draft.put(
@@ -244,11 +252,19 @@ class _Translation:
             if why:
                 self.draft.note(f'{setting.key}={setting.value} is {key} = "{duration(span)}": {why}', setting.line)
 
-    def _delay(self, settings: list[Setting], what: str) -> None:
+    def _delay(self, key: str, settings: list[Setting]) -> None:
+        """Put how long after the boot or the start the job runs; of several the last is taken, the others are named."""
         for setting in settings:
-            if setting.value not in ("0", "0s"):
-                note = f"{setting.key}={setting.value}: it starts at {what} itself, without the delay"
-                self.draft.note(note, setting.line)
+            try:
+                span = parse_span(setting.value)
+            except ValueError as error:
+                self._refuse(setting, str(error))
+                continue
+            if span is None:
+                continue
+            if self.draft.has("schedule", key):
+                self.draft.note(f"{setting.key}={setting.value} takes the place of the one above it", setting.line)
+            self.draft.put("schedule", key, duration(span) if span else True)
 
     def _jitter(self, unit: _Unit) -> None:
         settings = [s for key in ("RandomizedDelaySec", "RandomizedOffsetSec") for s in unit.take(key)]
@@ -269,14 +285,20 @@ class _Translation:
             self.draft.note(f"Type={kind.value}: here a run ends when its main process ends", kind.line)
         variables = self._variables(unit)
         # what a file says of a variable goes before what the unit says, and is not known here
-        self._command(unit, {} if "EnvironmentFile" in unit.by_key else variables)
+        of_files = bool(unit.by_key.get("EnvironmentFile"))
+        self._command(unit, {} if of_files else variables, variables if of_files else {})
         self._time_limits(unit, oneshot=kind is not None and kind.value == "oneshot")
         user = unit.last("User")
         for setting, key in ((user, "user"), (unit.last("Group"), "group")):
             if setting is not None:
                 self.draft.put("run", key, self._expand(setting, setting.value))
         self._folder(unit.last("WorkingDirectory"), None if user is None else user.value)
-        self._environment(unit, variables)
+        self._environment(unit, {} if of_files else variables)
+        if unit.yes("DynamicUser") and user is None:
+            self.draft.note("DynamicUser=yes: akjob makes no users: set user")
+            self.draft.put("", "enabled", value=False, comment="it would run as akjobd's own user")
+        self._io(unit)
+        self._restart(unit)
         umask, nice = unit.last("UMask"), unit.last("Nice")
         self.draft.put("run", "umask", "0022" if umask is None else umask.value.rjust(4, "0"))
         if nice is not None:
@@ -311,12 +333,16 @@ class _Translation:
             self.draft.note(f"{setting.key}={setting.value} is not translated: {error}", setting.line)
             return None
 
-    def _command(self, unit: _Unit, variables: Mapping[str, str]) -> None:
-        """One plain command is an argv; several, or with what only a shell can say, are a script."""
+    def _command(self, unit: _Unit, variables: Mapping[str, str], unless_set: Mapping[str, str]) -> None:
+        """One plain command is an argv; several, or with what only a shell can say, are a script.
+
+        ``unless_set`` are the variables of the unit that an EnvironmentFile may set, too, which goes before them.
+        """
         lines = [setting for key in _COMMANDS for setting in unit.take(key)]
         steps = [step for setting in lines for step in self._steps(setting, variables)]
         if not steps:
             return
+        steps = [*map(_unless_set, unless_set.items()), *self.conditions, *steps]
         if len(steps) == 1 and steps[0].argv is not None:
             self.draft.put("", "command", list(steps[0].argv))
         else:
@@ -324,6 +350,44 @@ class _Translation:
             script = " && ".join(step.shell for step in steps)
             # systemd looks for no files when it splits a variable up
             self.draft.put("", "command", f"set -f; {script}" if split_up else script)
+
+    def condition(self, setting: Setting) -> None:
+        """Take a condition over: where it does not hold the job does nothing, and that is no failure."""
+        test = _CONDITIONS.get(setting.key.removeprefix("Condition").removeprefix("Assert"))
+        value = self._expand(setting, setting.value)
+        if test is None or value.startswith("|"):
+            self.draft.note(f"{setting.key}={setting.value} is not translated", setting.line)
+            return
+        negated = "! " if value.startswith("!") else ""
+        words = f"{negated}test {test} {shlex.quote(value.removeprefix('!').strip())}"
+        ending = "exit 0" if setting.key.startswith("Condition") else "exit 1"
+        self.conditions.append(_Step(None, f"{{ {words} || {ending}; }}", splits=False))
+
+    def _io(self, unit: _Unit) -> None:
+        """Put ``ionice``: the class, and its priority where it has one."""
+        scheduling, priority = unit.last("IOSchedulingClass"), unit.last("IOSchedulingPriority")
+        wanted = _IO_CLASSES.get(scheduling.value if scheduling is not None else "best-effort", "")
+        if wanted == "idle":
+            self.draft.put("run", "ionice", "idle")
+        elif wanted and (scheduling is not None or priority is not None):
+            level = priority.value if priority is not None else "4"
+            self.draft.put("run", "ionice", f"{wanted}:{level}")
+        elif scheduling is not None and scheduling.value not in ("none", "0"):
+            self.draft.note(f"IOSchedulingClass={scheduling.value} is not translated", scheduling.line)
+
+    def _restart(self, unit: _Unit) -> None:
+        """Put ``retry`` for a service that is restarted when it fails."""
+        restart, pause = unit.last("Restart"), self._span(unit.last("RestartSec"))
+        burst = unit.last("StartLimitBurst")
+        if restart is None or restart.value in ("no", "on-success"):
+            return
+        if restart.value not in ("on-failure", "on-abnormal", "on-abort", "on-watchdog"):
+            self.draft.note(f"Restart={restart.value} is not translated: a job runs at its times", restart.line)
+            return
+        attempts = int(burst.value) if burst is not None and burst.value.isdigit() else 5
+        delay = duration(pause) if pause is not None else "100ms"
+        if attempts > 1:
+            self.draft.put("run", "retry", {"attempts": attempts, "delay": delay}, f"Restart={restart.value}")
 
     def _steps(self, setting: Setting, variables: Mapping[str, str]) -> list["_Step"]:
         try:
@@ -396,9 +460,10 @@ class _Translation:
         return expanded
 
     def _folder(self, setting: Setting | None, user: str | None) -> None:
-        folder = "/" if setting is None else self._expand(setting, setting.value).removeprefix("-")
+        default = self.home(None) if self.is_user else None
+        folder = default or "/" if setting is None else self._expand(setting, setting.value).removeprefix("-")
         if folder == "~":
-            home = self.home(user or "root")
+            home = self.home(user or (None if self.is_user else "root"))
             if home is None:
                 self.draft.note("WorkingDirectory=~: the home folder is not known here: set cwd")
                 return
@@ -426,13 +491,14 @@ class _Translation:
     def _environment(self, unit: _Unit, variables: Mapping[str, str]) -> None:
         if variables:
             self.draft.put("run", "env", dict(variables))
-        files = unit.take("EnvironmentFile")
-        for setting in files[:1]:
-            self.draft.put("run", "env_file", self._expand(setting, setting.value).removeprefix("-"))
-            if setting.value.startswith("-"):
-                self.draft.note("EnvironmentFile=-: here the file must exist", setting.line)
-        for setting in files[1:]:
-            self.draft.note(f"EnvironmentFile={setting.value} is left out: there can be one env_file", setting.line)
+        files = [self._env_file(setting) for setting in unit.take("EnvironmentFile")]
+        if files:
+            self.draft.put("run", "env_file", files[0] if len(files) == 1 else files)
+
+    def _env_file(self, setting: Setting) -> object:
+        """Return the file; one that a ``-`` stands before need not exist."""
+        name = self._expand(setting, setting.value)
+        return {"file": name[1:], "optional": True} if name.startswith("-") else name
 
     def _resources(self, unit: _Unit) -> None:
         found: dict[str, object] = {}
@@ -480,13 +546,46 @@ def _int(text: str) -> int | str:
     return int(text) if re.fullmatch(r"[+-]?\d+", text) else text
 
 
+def _unless_set(variable: tuple[str, str]) -> _Step:
+    """Return the shell's words that set a variable where no file has set it."""
+    name, value = variable
+    return _Step(None, f'{{ [ -n "${{{name}+x}}" ] || export {name}={shlex.quote(value)}; }}', splits=False)
+
+
+def machine_specifiers(home: Home, *, is_user: bool) -> dict[str, str]:
+    """Return the specifiers that name folders (systemd.unit(5)); those of a user's manager lie below the home."""
+    folder = home(None if is_user else "root") or ("" if is_user else "/root")
+    common = {"T": "/tmp", "V": "/var/tmp"}  # noqa: S108 - what systemd puts in their place
+    if not is_user:
+        return {
+            **common, "h": folder, "u": "root", "U": "0", "s": "/bin/sh",
+            "t": "/run", "S": "/var/lib", "C": "/var/cache", "L": "/var/log", "E": "/etc",
+        }  # fmt: skip
+    if not folder:
+        return common
+    return {
+        **common, "h": folder, "S": f"{folder}/.local/state", "C": f"{folder}/.cache", "E": f"{folder}/.config",
+        "L": f"{folder}/.local/state/log",
+    }  # fmt: skip
+
+
 def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the machine knows
-    timer: str, service: str | None, *, name: str, timer_file: str, service_file: str, zone: str, home: Home
+    timer: str,
+    service: str | None,
+    *,
+    name: str,
+    timer_file: str,
+    service_file: str,
+    zone: str,
+    home: Home,
+    is_user: bool = False,
+    has_timer: Callable[[str], bool] = lambda _: False,
 ) -> Import:
     """Translate a timer and its service; ``name`` is the timer's without ``.timer``.
 
     The texts may be several files joined, drop-ins last, decoded with ``surrogateescape``. Notes name ``timer_file`` or
-    ``service_file``.
+    ``service_file``. ``is_user``: they are units of a user's manager; ``has_timer`` answers whether another service has
+    a timer of its own.
     The job that is returned is one that akjob takes; what could not be translated is a comment in it, and a note.
     """
     draft = Draft(timer_file, 1)
@@ -510,15 +609,34 @@ def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the m
         if described is not None:
             draft.put("", "description", _expand(described.value, known)[0])
             break
-    translation = _Translation(draft, service=unit, zone=zone, home=home)
+    translation = _Translation(draft, service=unit, zone=zone, home=home, is_user=is_user)
     translation.timer(_Unit(settings[0], ("Timer",)))
-    draft.file = service_file
-    translation.service(_Unit(settings[1], ("Service",)))
     for draft.file, unit_settings in zip((timer_file, service_file), settings, strict=True):
-        for setting in unit_settings:
-            if setting.section == "Unit" and setting.key.startswith(("Condition", "Assert", "OnFailure", "OnSuccess")):
-                draft.note(f"{setting.key}={setting.value} is not translated", setting.line)
-    draft.line = 1
-    text = draft.finish(job)
-    jobs = () if text is None else (Imported(job, text, 1),)
-    return Import(jobs, tuple(draft.notes))
+        _relations(translation, [s for s in unit_settings if s.section == "Unit"], has_timer)
+    draft.file = service_file
+    # StartLimit… stands in [Unit]
+    limits = [Setting("Service", s.key, s.value, s.line) for s in settings[1] if s.key.startswith("StartLimit")]
+    translation.service(_Unit([*settings[1], *limits], ("Service",)))
+    draft.line, draft.file = 1, timer_file
+    return finish_all([(job, draft)])
+
+
+_REQUIRING = ("Wants", "Requires", "Requisite", "BindsTo", "Upholds")
+_NAMED_ALWAYS = ("Conflicts", "RequiresMountsFor", "WantsMountsFor", "JoinsNamespaceOf", "OnFailure", "OnSuccess")
+
+
+def _relations(translation: _Translation, settings: Sequence[Setting], has_timer: Callable[[str], bool]) -> None:
+    """Take over what [Unit] says of other units and of files, or name it."""
+    for setting in settings:
+        if setting.key.startswith(("Condition", "Assert")):
+            translation.condition(setting)
+        elif setting.key in _REQUIRING:
+            for unit in setting.value.split():
+                stem, _, kind = unit.rpartition(".")
+                if kind == "service" and not has_timer(stem):
+                    why = "nothing here starts that service with the job"
+                    translation.draft.note(f"{setting.key}={unit} is not translated: {why}", setting.line)
+                elif kind in ("mount", "socket", "path", "device"):
+                    translation.draft.note(f"{setting.key}={unit} is not translated", setting.line)
+        elif setting.key in _NAMED_ALWAYS and setting.value != "shutdown.target":
+            translation.draft.note(f"{setting.key}={setting.value} is not translated", setting.line)

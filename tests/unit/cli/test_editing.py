@@ -129,35 +129,134 @@ def test_schema_is_json(root: Root) -> None:
 
 
 def test_import_crontab_writes_files_that_are_jobs(root: Root) -> None:
-    """By default into jobs.d; notes go to standard error."""
+    """By default into a folder of its own below jobs.d; notes go to standard error, and that cron still runs it."""
     tab = root.paths.root / "tab"
     tab.write_text("MAILTO=x\n0 3 * * * backup --all\n@reboot /opt/warm.sh\n")
     result = root.akjob("import", "crontab", str(tab), "--timezone", "Europe/Berlin")
     assert result.exit_code == 0
     assert "2 jobs, 1 note" in result.stderr
     assert f"{tab}:1: MAILTO=x" in result.stderr
-    assert [line["job"] for line in root.json("list")] == ["backup", "warm"]
-    assert root.json("next", "backup", "-n1")[0]["next"] == ["2026-03-29T03:00:00+02:00"]
+    assert [line["job"] for line in root.json("list")] == ["tab/backup-all", "tab/warm"]
+    assert "the original is still active: `sed -i.before" in result.stderr
+    assert text_of(root, "tab/warm").startswith("#:schema ../../etc/job.schema.json\n")
+    assert 'umask = "0022"' in (root.paths.jobs_d / "tab" / "_defaults.toml").read_text()
+    assert 'umask = "0022"' not in text_of(root, "tab/warm")
+    assert root.json("next", "tab/backup-all", "-n1")[0]["next"] == ["2026-03-29T03:00:00+02:00"]
 
 
 def test_import_never_overwrites_unless_told_to(root: Root) -> None:
     """What is there stays, is named, and the exit code says so."""
-    root.job("backup", JOB)
+    root.job("tab/backup", JOB)
     tab = root.paths.root / "tab"
     tab.write_text("0 3 * * * backup\n0 4 * * * other\n")
     result = root.akjob("import", "crontab", str(tab))
     assert result.exit_code == 1
     assert "not overwritten" in result.stderr
-    assert text_of(root, "backup") == JOB
-    assert (root.paths.jobs_d / "other.toml").is_file()
+    assert text_of(root, "tab/backup") == JOB
+    assert (root.paths.jobs_d / "tab" / "other.toml").is_file()
     assert root.akjob("import", "crontab", str(tab), "--force").exit_code == 0
-    assert text_of(root, "backup") != JOB
+    assert text_of(root, "tab/backup") != JOB
+
+
+def test_import_does_not_give_defaults_to_jobs_of_others(root: Root) -> None:
+    """Where other jobs are in the folder, everything stands in each file."""
+    root.job("mine", JOB)
+    tab = root.paths.root / "tab"
+    tab.write_text("0 3 * * * backup\n0 4 * * * other\n")
+    for folder in (root.paths.jobs_d, root.paths.jobs_d / "sub"):
+        folder.mkdir(exist_ok=True)
+        (folder / "mine.toml").write_text(JOB)
+        assert root.akjob("import", "crontab", str(tab), "-o", str(folder)).exit_code == 0
+        assert not (folder / "_defaults.toml").exists()
+        assert 'umask = "0022"' in (folder / "other.toml").read_text()
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_import_again_changes_nothing(root: Root) -> None:
+    """Also when lines were added and moved: old ones keep their files; one that has gone is named."""
+    tab = root.paths.root / "tab"
+    tab.write_text("0 3 * * * backup a\n0 4 * * * tick\n0 5 * * * tick\n")
+    assert root.akjob("import", "crontab", str(tab), "--timezone", "UTC").exit_code == 0
+    before = snapshot(root.paths.jobs_d)
+    again = root.akjob("import", "crontab", str(tab), "--timezone", "UTC")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert snapshot(root.paths.jobs_d) == before
+    tab.write_text("1 1 * * * tick\n0 5 * * * tick\n2 2 * * * backup b\n0 3 * * * backup a\n")
+    changed = root.akjob("import", "crontab", str(tab), "--timezone", "UTC")
+    assert changed.exit_code == 0
+    after = snapshot(root.paths.jobs_d)
+    assert {name: after[name] for name in before} == before
+    assert len(after) == len(before) + 2
+    assert "its line is not in" in changed.stderr
+    assert "0 4 * * * tick" in changed.stderr
+
+
+def test_import_takes_folders_and_finds_out_an_anacrontab(root: Root) -> None:
+    """Each crontab has its folder; names with a dot are passed over, as by cron."""
+    place = root.paths.root / "cron.d"
+    place.mkdir()
+    (place / "a").write_text("0 3 * * * root /usr/bin/a\n")
+    (place / "b.dpkg-old").write_text("0 3 * * * root /usr/bin/b\n")
+    (place / "anacrontab").write_text("1 5 cron.daily run-parts /etc/cron.daily\n")
+    result = root.akjob("import", "crontab", str(place))
+    assert result.exit_code == 0, result.output
+    assert [line["job"] for line in root.json("list")] == ["a/a", "anacrontab/cron.daily"]
+    assert "read as an anacrontab" in result.stderr
+
+
+MANIFEST = """\
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: report, namespace: ops}
+spec:
+  schedule: "30 2 * * *"
+  jobTemplate:
+    spec: {template: {spec: {containers: [{name: c, image: "busybox:1", command: [date]}]}}}
+"""
+YACRON = """\
+jobs:
+  - name: report
+    command: date
+    schedule: "30 2 * * *"
+"""
+BEAT = """\
+from celery.schedules import crontab
+app.conf.beat_schedule = {"report": {"task": "proj.tasks.report", "schedule": crontab(minute=30, hour=2)}}
+raise SystemExit("this is never run")
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "text", "job", "ends"),
+    [
+        ("kubernetes", "cron.yaml", MANIFEST, "kubernetes/ops-report", "kubectl patch cronjob report -n ops"),
+        ("yacron", "cron.yaml", YACRON, "yacron/report", "stop yacron"),
+        ("celery", "beat.py", BEAT, "celery/report", "stop `celery beat`"),
+        ("anacron", "anacrontab", "1 5 report date\n", "anacrontab/report", "sed -i.before"),
+    ],
+)
+def test_import_of_other_schedulers(root: Root, kind: str, file: str, text: str, job: str, ends: str) -> None:  # noqa: PLR0913, PLR0917
+    """Each makes job files that validate takes, says what ends the original, and changes nothing a second time."""
+    (root.paths.root / file).write_text(text)
+    result = root.akjob("import", kind, str(root.paths.root / file), "--timezone", "UTC")
+    assert result.exit_code == 0, result.output
+    assert [line["job"] for line in root.json("list")] == [job]
+    assert ends in result.stderr
+    before = snapshot(root.paths.jobs_d)
+    assert root.akjob("import", kind, str(root.paths.root), "--timezone", "UTC").exit_code == (
+        0 if kind != "anacron" else 2
+    )
+    assert snapshot(root.paths.jobs_d) == before
 
 
 def test_import_of_standard_input_without_writing(root: Root) -> None:
     """`crontab -l | akjob import crontab - --dry-run` shows what would be written."""
     result = root.akjob("import", "crontab", "-", "--dry-run", given="0 3 * * * backup now\n")
-    assert "# ---- backup.toml\n" in result.stdout
+    assert "# ---- backup-now.toml\n" in result.stdout
     assert result.stderr.startswith("standard input: read as a user's crontab")
     assert not list(root.paths.jobs_d.iterdir())
 
@@ -172,19 +271,18 @@ def test_import_crontab_of_the_spool(root: Root) -> None:
     assert "read as" not in result.stderr
 
 
-def test_standard_input_is_a_user_s_crontab(root: Root) -> None:
-    """crontab -l prints no other; one that looks like a system crontab is named, and --system says that it is one."""
-    tab = "0 3 * * * root backup --all\n"
+def test_whose_crontab_it_is_is_guessed_and_said(root: Root) -> None:
+    """By the words before the commands; --system and --user say it."""
+    tab = "0 3 * * * root /usr/bin/backup --all\n"
     result = root.akjob("import", "crontab", "-", "--dry-run", given=tab)
-    assert 'command = "root backup --all"' in result.stdout
-    assert "read as a user's crontab; a user of this machine stands before each command" in result.stderr
-    for arguments in (["--system"], ["--user"]):
-        assert "--system?" not in root.akjob("import", "crontab", "-", "--dry-run", *arguments, given=tab).stderr
-    system = root.akjob("import", "crontab", "-", "--dry-run", "--system", given=tab)
-    assert 'user = "root"' in system.stdout
+    assert 'user = "root"' in result.stdout
+    assert "read as a system crontab" in result.stderr
+    user = root.akjob("import", "crontab", "-", "--dry-run", "--user", given=tab)
+    assert 'command = "root /usr/bin/backup --all"' in user.stdout
+    assert "read as" not in user.stderr
     file = root.paths.root / "tab"
-    file.write_text(tab)
-    assert "read as a system crontab" in root.akjob("import", "crontab", str(file), "--dry-run").stderr
+    file.write_text("0 3 * * * /usr/bin/backup --all\n")
+    assert "read as a user's crontab" in root.akjob("import", "crontab", str(file), "--dry-run").stderr
 
 
 def test_import_crontab_of_bytes_that_are_no_utf_8(root: Root) -> None:
@@ -225,9 +323,9 @@ def test_import_systemd_finds_the_service_and_the_drop_ins(root: Root) -> None:
     (units / "report@.service").write_text("[Service]\nType=oneshot\nExecStart=/usr/bin/report %i\n")
     result = root.akjob("import", "systemd", "units/report@emea.timer", "--timezone", "Asia/Tokyo")
     assert result.exit_code == 0, result.output
-    table = tomllib.loads(text_of(root, "report-emea"))
+    table = tomllib.loads(text_of(root, "systemd/report-emea"))
     assert table["command"] == ["/usr/bin/report", "emea"]
-    assert root.json("next", "report-emea", "-n1")[0]["next"] == ["2026-03-29T09:30:00+09:00"]
+    assert root.json("next", "systemd/report-emea", "-n1")[0]["next"] == ["2026-03-29T09:30:00+09:00"]
 
 
 def test_import_systemd_takes_a_folder(root: Root) -> None:
@@ -238,7 +336,12 @@ def test_import_systemd_takes_a_folder(root: Root) -> None:
         (units / f"{name}.timer").write_text("[Timer]\nOnCalendar=daily\n")
         (units / f"{name}.service").write_text(f"[Service]\nExecStart=/usr/bin/{name}\n")
     result = root.akjob("import", "systemd", "units", "--timezone", "UTC")
-    assert [Path(line.removeprefix("wrote ")).name for line in result.stdout.splitlines()] == ["a.toml", "b.toml"]
+    assert [Path(line.removeprefix("wrote ")).name for line in result.stdout.splitlines()] == [
+        "_defaults.toml",
+        "a.toml",
+        "b.toml",
+    ]
+    assert "systemctl disable --now a.timer b.timer" in result.stderr
 
 
 def test_import_systemd_finds_an_instance_of_a_template(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +359,7 @@ def test_import_systemd_finds_an_instance_of_a_template(root: Root, monkeypatch:
     (etc / "off.timer").symlink_to("/dev/null")
     result = root.akjob("import", "systemd", "dump@main")
     assert result.exit_code == 0, result.output
-    table = tomllib.loads(text_of(root, "dump-main"))
+    table = tomllib.loads(text_of(root, "systemd/dump-main"))
     assert table["command"] == ["/usr/bin/dump", "main"]
     assert str(table["schedule"]["daily"]) == "02:00:00"
     assert table["schedule"]["jitter"] == "5m"

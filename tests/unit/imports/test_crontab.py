@@ -2,6 +2,7 @@
 
 import subprocess
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,20 @@ from hypothesis import strategies as st
 
 from akjob.config import Config
 from akjob.imports import Import
-from akjob.imports.crontab import is_system, name_of, owner_of, read_crontab
+from akjob.imports.crontab import (
+    has_seconds_first,
+    is_anacrontab,
+    is_system,
+    name_of,
+    owner_of,
+    read_crontab,
+    source_of,
+)
 from akjob.instants import from_text, to_text
 from akjob.schedule import compile_schedule, next_slots
-from akjob.spec import parse_job
+from akjob.spec import parse_defaults, parse_job
+
+CRON_PATH = {"PATH": "/usr/bin:/bin"}
 
 
 def home(user: str | None) -> str | None:
@@ -48,14 +59,21 @@ def test_an_entry_keeps_its_schedule_its_command_and_cron_s_ways() -> None:
     assert one("30 2 * * 1-5 /usr/local/bin/backup.sh --all\n") == {
         "command": "/usr/local/bin/backup.sh --all",
         "schedule": {"timezone": "Europe/Berlin", "cron": "30 2 * * 1-5"},
-        "run": {"timeout": "none", "overlap": "allow", "missed": "skip", "umask": "0022", "cwd": "/home/me"},
+        "run": {
+            "timeout": "none",
+            "overlap": "allow",
+            "missed": "skip",
+            "umask": "0022",
+            "cwd": "/home/me",
+            "env": CRON_PATH,
+        },
     }
 
 
 def test_the_file_quotes_the_line_it_was_made_of() -> None:
     """A reader sees where the job comes from."""
     made = read("\n\n30 2 * * *\t/bin/true\n")
-    assert made.jobs[0].text.startswith("# Imported from tab, line 3:\n#   30 2 * * *\t/bin/true\n")
+    assert made.jobs[0].text.startswith("# Imported from tab:\n#   30 2 * * *\t/bin/true\n")
     assert made.jobs[0].line == 3
 
 
@@ -70,7 +88,7 @@ def test_environment_lines_hold_for_the_entries_below() -> None:
     """As under cron: from their line on, quotes taken off, no expansion."""
     made = read("A=1\n0 1 * * * one\nB = \"two words\"\n'C'=it's  \nPATH=/bin:$PATH\n0 2 * * * two\n")
     tables = [tomllib.loads(job.text) for job in made.jobs]
-    assert tables[0]["run"]["env"] == {"A": "1"}
+    assert tables[0]["run"]["env"] == {**CRON_PATH, "A": "1"}
     assert tables[1]["run"]["env"] == {"A": "1", "B": "two words", "C": "it's", "PATH": "/bin:$PATH"}
     assert not made.notes
 
@@ -94,7 +112,7 @@ def test_a_variable_that_akjob_refuses_takes_no_other_with_it() -> None:
 def test_variables_that_akjob_refuses_may_be_all_there_are() -> None:
     """The job runs without, and none is lost."""
     made = read("a-b=1\nc-d=2\n0 7 * * * tool\n")
-    assert "env" not in tomllib.loads(made.jobs[0].text)["run"]
+    assert tomllib.loads(made.jobs[0].text)["run"]["env"] == CRON_PATH
     assert '# env = { a-b = "1" }\n' in made.jobs[0].text
     assert '# env = { c-d = "2" }\n' in made.jobs[0].text
     assert len(made.notes) == 2
@@ -119,7 +137,7 @@ def test_cron_tz_is_the_zone_of_what_follows_and_no_variable() -> None:
     made = read("CRON_TZ=America/New_York\n0 9 * * * a\nCRON_TZ=Asia/Tokyo\n0 9 * * * b\n")
     tables = [tomllib.loads(job.text) for job in made.jobs]
     assert [table["schedule"]["timezone"] for table in tables] == ["America/New_York", "Asia/Tokyo"]
-    assert all("env" not in table["run"] for table in tables)
+    assert all(table["run"]["env"] == CRON_PATH for table in tables)
 
 
 def test_tz_is_the_command_s_environment_only() -> None:
@@ -127,7 +145,7 @@ def test_tz_is_the_command_s_environment_only() -> None:
     made = read("TZ=Asia/Tokyo\n0 9 * * * a\n")
     table = tomllib.loads(made.jobs[0].text)
     assert table["schedule"]["timezone"] == "Europe/Berlin"
-    assert table["run"]["env"] == {"TZ": "Asia/Tokyo"}
+    assert table["run"]["env"] == {**CRON_PATH, "TZ": "Asia/Tokyo"}
     assert "schedule stays in Europe/Berlin" in notes(made)[0]
 
 
@@ -175,7 +193,7 @@ def test_random_values_become_fixed_ones_inside_their_range() -> None:
     assert 1 <= int(fields[0][4]) <= 5
     assert fields[1][0].endswith(",30")
     assert 5 <= int(fields[1][0].split(",")[0]) <= 7
-    assert made == read("~ 8~10 1~28 * 1~5 cmd\n5~7,30 * * * * other\n")
+    assert made.jobs == read("~ 8~10 1~28 * 1~5 cmd\n5~7,30 * * * * other\n").jobs
     assert sum("is now always" in note for note in notes(made)) == 5
 
 
@@ -191,7 +209,7 @@ def test_random_delay_becomes_jitter() -> None:
     made = read("RANDOM_DELAY=10\n0 1 * * * cmd\n")
     table = tomllib.loads(made.jobs[0].text)
     assert table["schedule"]["jitter"] == "10m"
-    assert "env" not in table["run"]
+    assert table["run"]["env"] == CRON_PATH
     assert "jitter" in notes(made)[0]
 
 
@@ -199,7 +217,7 @@ def test_mail_variables_are_comments() -> None:
     """akjob sends no mail; the address is kept where a person finds it."""
     made = read("MAILTO=ops@example.org\n0 1 * * * cmd\n")
     assert "# MAILTO=ops@example.org" in made.jobs[0].text
-    assert "env" not in tomllib.loads(made.jobs[0].text)["run"]
+    assert tomllib.loads(made.jobs[0].text)["run"]["env"] == CRON_PATH
     assert "no mail" in notes(made)[0]
 
 
@@ -319,7 +337,7 @@ def test_what_is_no_utf_8_becomes_no_job() -> None:
     table = tomllib.loads(job.text)
     assert table["command"] == "echo é"
     assert table["description"] == r"gr\xf6n"
-    assert table["run"]["env"] == {"B": "2"}
+    assert table["run"]["env"] == {**CRON_PATH, "B": "2"}
     assert "# about h\\xe9\n# line 2, not translated: 0 1 * * * echo h\\xe9\n" in job.text
     assert [note.line for note in made.notes] == [2, 3]
     assert all("no UTF-8" in note and r"\x" in note for note in notes(made))
@@ -333,13 +351,100 @@ def test_control_characters_are_no_hindrance() -> None:
     assert "\x07" not in "".join(notes(made))
 
 
-@pytest.mark.parametrize("system", [False, True])
-def test_a_field_for_the_seconds_is_no_command(system: bool) -> None:
-    """Six fields are another scheduler's; cron refuses the line, and a job must not run a * for a command."""
-    made = read("0 1 * * * root ok\n0 0 5 * * * root cmd\n", system=system)
+def test_a_field_for_the_seconds_is_no_command_of_a_system() -> None:
+    """cron refuses the line, and a job must not run a * for a command."""
+    made = read("0 1 * * * root ok\n0 0 5 * * * root cmd\n", system=True)
     assert len(made.jobs) == 1
     assert "# line 2, not translated: 0 0 5 * * * root cmd\n" in made.jobs[0].text
     assert "sixth field" in notes(made)[0]
+
+
+@pytest.mark.parametrize(
+    ("when", "schedule", "limits"),
+    [
+        ("0 5 * * 1 *", {"cron": "0 5 * * 1"}, None),
+        ("0 5 * * 1 2030", {"cron": "0 5 * * 1"}, {"first": date(2030, 1, 1), "last": date(2030, 12, 31)}),
+        ("*/5 * * * * * *", {"cron": "*/5 * * * * *"}, None),
+        ("0 0 5 * * * 2030-2031", {"cron": "0 0 5 * * *"}, {"first": date(2030, 1, 1), "last": date(2031, 12, 31)}),
+        ("0 30 9 * * mon-fri", {"cron": "0 30 9 * * mon-fri"}, None),
+        ("0 30 9 * * *", {"cron": "0 30 9 * * *"}, None),
+    ],
+)
+def test_six_and_seven_fields(when: str, schedule: dict[str, Any], limits: dict[str, Any] | None) -> None:
+    """Six are supercronic's, the last for the year, unless they can only be meant with the seconds first."""
+    table = one(f"{when} cmd --x\n")
+    assert table["command"] == "cmd --x"
+    assert table["schedule"] == {"timezone": "Europe/Berlin", **schedule}
+    assert table.get("limits", {}).get("dates") == limits
+    assert table.get("enabled", True)
+
+
+def test_years_that_are_no_stretch_disable_the_job() -> None:
+    """It would run in other years, too."""
+    assert one("0 5 * * 1 2030,2032 cmd\n")["enabled"] is False
+
+
+def test_a_file_has_its_seconds_first_as_a_whole() -> None:
+    """One entry that can only be meant so decides about those that could be either."""
+    made = read("0 0 5 * * * a\n0 30 9 * * mon-fri b\n")
+    assert [tomllib.loads(job.text)["schedule"]["cron"] for job in made.jobs] == ["0 0 5 * * *", "0 30 9 * * mon-fri"]
+    assert not has_seconds_first("0 0 5 * * * a\n")
+
+
+def test_a_line_that_a_backslash_ends_is_half_a_command() -> None:
+    """cron runs that half; the job is disabled, and the rest is no entry of its own."""
+    made = read("0 1 * * * tar -c \\\n  0 2 * * * x\n0 3 * * * y\n")
+    tables = [tomllib.loads(job.text) for job in made.jobs]
+    assert [table.get("enabled", True) for table in tables] == [False, True]
+    assert [table["command"] for table in tables] == ["tar -c \\", "y"]
+    assert any("continued" in note for note in notes(made))
+
+
+def test_a_bare_percent_sign_is_said() -> None:
+    """It is what most who write it do not mean."""
+    assert any(r"was \% meant" in note for note in notes(read("0 1 * * * date +%F\n")))
+    assert not notes(read("0 1 * * * date +\\%F\n"))
+
+
+def test_a_step_that_leaves_one_value_is_that_value() -> None:
+    """cron runs */90 once an hour, and so does the job; it is said."""
+    made = read("*/90 */30 * * * cmd\n")
+    assert tomllib.loads(made.jobs[0].text)["schedule"]["cron"] == "0 0 * * *"
+    assert [("was every 90 meant" in note) or ("was every 30 meant" in note) for note in notes(made)] == [True, True]
+
+
+def test_comments_belong_to_what_they_stand_above() -> None:
+    """That of a disabled entry is not the next one's description, and column heads are nobody's."""
+    made = read("# old one\n#0 5 * * 1 tar\n# m h  dom mon dow   command\n0 1 * * * cmd\n")
+    assert "description" not in tomllib.loads(made.jobs[0].text)
+    assert "# old one\n" in made.jobs[0].text
+
+
+def test_anacron_s_table_is_none_of_cron_s() -> None:
+    """A period, a delay, a name and a command."""
+    assert is_anacrontab(
+        "SHELL=/bin/sh\n# x\n1\t5\tcron.daily\trun-parts /etc/cron.daily\n@monthly 45 cron.monthly x\n"
+    )
+    assert not is_anacrontab("1 5 * * * run-parts /etc/cron.daily\n")
+    assert not is_anacrontab("A=1\n")
+
+
+def test_what_all_jobs_share_is_a_defaults_file() -> None:
+    """The files are short, and mean the same as with everything in them."""
+    text = "0 1 * * * one\n0 2 * * * two\n@reboot three\n"
+    whole = read(text)
+    made = read_crontab(text, file="tab", system=False, zone="Europe/Berlin", home=home, share=True)
+    defaults = parse_defaults("jobs.d/tab/_defaults.toml", made.defaults)
+    assert defaults.problems == ()
+    for full, short in zip(whole.jobs, made.jobs, strict=True):
+        assert "umask" not in short.text
+        results = [
+            parse_job("tab/x", "jobs.d/tab/x.toml", full.text),
+            parse_job("tab/x", "jobs.d/tab/x.toml", short.text, defaults=[defaults]),
+        ]
+        assert results[0].spec is not None
+        assert results[1].spec is not None
+        assert results[0].spec.definition == results[1].spec.definition
 
 
 def test_disabled_entries_are_comments() -> None:
@@ -371,18 +476,21 @@ def test_windows_line_ends_are_taken_off() -> None:
 @pytest.mark.parametrize(
     ("command", "name"),
     [
-        ("/usr/local/bin/backup.sh --all", "backup"),
+        ("/usr/local/bin/backup.sh --all", "backup-all"),
+        ("/usr/local/bin/backup.sh >/dev/null 2>&1", "backup"),
+        ("su - www -c '/srv/bin/sync.sh eu'", "sync-eu"),
+        ("/usr/bin/run-parts --report /etc/cron.hourly", "run-parts-report-cron.hourly"),
         ("cd /srv/app && ./bin/tick", "tick"),
         ("[ -x /usr/sbin/foo ] && /usr/sbin/foo -q", "foo"),
         ("test -e /x || nice -n 19 /opt/report", "report"),
         ("PATH=/x flock -n /tmp/lock python3 /srv/jobs/mail_out.py", "mail_out"),
         ("/usr/bin/python3 -m reports.nightly --x", "reports.nightly"),
-        ("bash -c 'exit 0'", "bash"),
-        ("sudo -u www php artisan schedule:run", "www"),
-        ("find /tmp -delete", "find"),
-        ("if [ -x /x ] && [ $(date +%d) -le 7 ]; then /usr/share/mdadm/checkarray --cron; fi", "checkarray"),
+        ("bash -c 'exit 0'", "exit-0"),
+        ("sudo -u www php artisan schedule:run", "artisan-schedule-run"),
+        ("find /tmp -delete", "find-tmp-delete"),
+        ("if [ -x /x ] && [ $(date +%d) -le 7 ]; then /usr/share/mdadm/checkarray --cron; fi", "checkarray-cron"),
         ("@#!", "job"),
-        ("echo 'unclosed", "echo"),
+        ("echo 'unclosed", "echo-unclosed"),
         (": > /tmp/x", "job"),
     ],
 )
@@ -391,16 +499,39 @@ def test_names(command: str, name: str) -> None:
     assert name_of(command) == name
 
 
+def names(text: str, known: dict[str, str] | None = None) -> dict[str, str]:
+    """Return the name of each entry of a crontab, by its line."""
+    made = read_crontab(text, file="tab", system=False, zone="UTC", home=home, known=known)
+    return {source_of(job.text)[1]: job.name for job in made.jobs}
+
+
 def test_names_differ_also_where_case_does_not_count() -> None:
     """Two entries of one program are two files, on every file system."""
-    made = read("0 1 * * * backup a\n0 2 * * * Backup b\n0 3 * * * backup c\n")
-    assert [job.name for job in made.jobs] == ["backup", "Backup-2", "backup-3"]
+    assert list(names("0 1 * * * backup a\n0 2 * * * Backup b\n0 3 * * * backup c\n").values()) == [
+        "backup-a",
+        "Backup-b",
+        "backup-c",
+    ]
+    twins = names("0 1 * * * backup\n0 2 * * * Backup\n0 3 * * * backup\n").values()
+    assert len({name.lower() for name in twins}) == 3
+
+
+def test_names_stay_when_lines_come_and_go() -> None:
+    """A name follows from the command; twins keep theirs where the import before is known."""
+    old = names("0 1 * * * backup a\n0 2 * * * tick\n0 3 * * * tick\n")
+    new = names("30 4 * * * tick\n5 5 * * * backup z\n0 3 * * * tick\n0 2 * * * tick\n0 1 * * * backup a\n", old)
+    assert {line: new[line] for line in old} == old
+    assert len({name.lower() for name in new.values()}) == 5
 
 
 def test_whether_it_is_a_system_crontab() -> None:
     """By the path where that says it, else when all sixth words are users."""
     users = frozenset({"root", "backup"})
     assert is_system("/etc/crontab", "", users)
+    assert not is_system("/srv/repo/etc/crontab", "0 1 * * * env X=1 cmd\n", users)
+    assert not is_system("/srv/repo/etc/crontab", "0 1 * * * /srv/bin/x\n", users)
+    assert is_system("x", "7 3 * * * root /usr/bin/a\n0 4 * * * app-user /srv/bin/b\n", users)
+    assert not is_system("x", "0 1 * * * backup /srv\n", users, frozenset({"backup"}))
     assert is_system("/mnt/old/etc/cron.d/x", "", users)
     assert is_system("x", "A=1\n# c\n0 1 * * * root cmd\n", users)
     assert not is_system("x", "0 1 * * * root cmd\n0 2 * * * mail -s x\n", users)
@@ -463,4 +594,4 @@ def test_the_machine_s_own_crontab() -> None:
     for text in (debian, path.read_text() if path.exists() else debian):
         made = read(text, system=True)
         assert tomllib.loads(made.jobs[0].text)["run"]["user"] == "root"
-        assert {job.name for job in made.jobs} >= {"run-parts"}
+        assert {job.name for job in made.jobs} >= {"run-parts-report-cron.hourly"}

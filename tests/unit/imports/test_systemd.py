@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +20,9 @@ from akjob.spec import parse_job
 SERVICE = "[Service]\nType=oneshot\nExecStart=/bin/true\n"
 
 
-def home(user: str) -> str | None:
+def home(user: str | None) -> str | None:
     """Every user has a home but nobody."""
-    return None if user == "nobody" else f"/home/{user}"
+    return None if user == "nobody" else f"/home/{user or 'me'}"
 
 
 def read(timer: str, service: str = SERVICE, *, name: str = "tick") -> Import:
@@ -169,12 +170,14 @@ def test_an_expression_s_own_zone() -> None:
 def test_monotonic_triggers() -> None:
     """From the last start on it is a grid, from the last end on it is again_after, at the boot it is on_boot."""
     found = table(timer("OnBootSec=5min", "OnUnitActiveSec=1h 30min"))
-    assert found["schedule"] == {"timezone": "Europe/Berlin", "every": "1h30m", "on_boot": True}
+    assert found["schedule"] == {"timezone": "Europe/Berlin", "every": "1h30m", "on_boot": "5m"}
     assert table(timer("OnUnitInactiveSec=90"))["schedule"]["again_after"] == "1m30s"
-    assert table(timer("OnStartupSec=0"))["schedule"]["on_start"] is True
-    said = notes(read(timer("OnBootSec=5min", "OnUnitActiveSec=1h")))
-    assert any("without the delay" in note for note in said)
+    assert table(timer("OnActiveSec=0"))["schedule"]["on_start"] is True
+    assert table(timer("OnActiveSec=2min"))["schedule"]["on_start"] == "2m"
+    assert table(timer("OnStartupSec=0"))["schedule"]["on_boot"] is True  # the system's manager starts at the boot
+    said = notes(read(timer("OnBootSec=5min", "OnBootSec=9min", "OnUnitActiveSec=1h")))
     assert any("fixed grid" in note for note in said)
+    assert any("takes the place" in note for note in said)
 
 
 def test_persistent_and_random_delay() -> None:
@@ -192,7 +195,7 @@ def test_a_service_s_settings() -> None:
         timer("OnCalendar=daily"),
         "[Unit]\nDescription=Nightly report\n[Service]\nType=oneshot\nExecStart=/usr/bin/report --to 'a b' %i 100%%\n"
         'User=alice\nGroup=staff\nWorkingDirectory=/srv/report\nEnvironment=A=1 "B=two words"\nEnvironment=C=3\n'
-        "EnvironmentFile=/etc/report.env\nUMask=027\nNice=10\nTimeoutStartSec=30min\nTimeoutStopSec=5\nKillSignal=SIGINT\n"
+        "UMask=027\nNice=10\nTimeoutStartSec=30min\nTimeoutStopSec=5\nKillSignal=SIGINT\n"
         "MemoryMax=512M\nLimitNOFILE=1024:2048\nTasksMax=50\nSuccessExitStatus=3 SIGKILL\n",
         name="report@emea",
     )
@@ -207,7 +210,6 @@ def test_a_service_s_settings() -> None:
         "group": "staff",
         "cwd": "/srv/report",
         "env": {"A": "1", "B": "two words", "C": "3"},
-        "env_file": "/etc/report.env",
         "umask": "0027",
         "nice": 10,
         "resources": {"memory": "512MiB", "open_files": 1024, "processes": 50},
@@ -302,7 +304,8 @@ def test_a_variable_that_is_never_set_is_noted() -> None:
 def test_a_value_from_a_file_may_be_split_otherwise() -> None:
     """Quotes inside of a value that is not known now are not taken off, which is said."""
     made = read(timer(), service("Environment=\"OPTS='a b'\"", "EnvironmentFile=/etc/x", "ExecStart=/bin/x $OPTS"))
-    assert tomllib.loads(made.jobs[0].text)["command"] == "set -f; /bin/x $OPTS"
+    assert tomllib.loads(made.jobs[0].text)["command"].startswith("set -f; {")
+    assert tomllib.loads(made.jobs[0].text)["command"].endswith("&& /bin/x $OPTS")
     assert any("quotes and backslashes" in note for note in notes(made))
 
 
@@ -383,10 +386,10 @@ def test_what_is_left_out_is_named() -> None:
     """Settings without a counterpart are comments in the file and notes, with their lines."""
     made = read(
         timer("OnCalendar=daily", "WakeSystem=yes"),
-        "[Unit]\nConditionPathExists=/x\n" + service("ExecStart=+/bin/x", "PrivateTmp=yes", "EnvironmentFile=-/a"),
+        "[Unit]\nConditionACPower=true\n" + service("ExecStart=+/bin/x", "PrivateTmp=yes", "EnvironmentFile=-/a"),
     )
     said = "\n".join(map(str, made.notes))
-    for words in ("WakeSystem=yes", "ConditionPathExists=/x", "+ prefix", "PrivateTmp=yes", "must exist"):
+    for words in ("WakeSystem=yes", "ConditionACPower=true", "+ prefix", "PrivateTmp=yes"):
         assert words in said
     assert "# NOTE PrivateTmp=yes is not translated" in made.jobs[0].text
     assert "t.service:6: PrivateTmp" in said
@@ -416,8 +419,8 @@ def test_a_condition_that_is_not_met_is_no_failure() -> None:
 
 
 def test_specifiers_that_are_not_known_disable_the_job() -> None:
-    """A literal %h in a command or a path is something else."""
-    for line in ("ExecStart=/bin/x %h", "Environment=A=%H", "WorkingDirectory=%S/x", "User=%u"):
+    """A literal %m in a command or a path is something else."""
+    for line in ("ExecStart=/bin/x %m", "Environment=A=%H", "WorkingDirectory=%b/x", "User=%A"):
         made = read(timer("OnCalendar=daily"), service("ExecStart=/bin/x", line))
         assert tomllib.loads(made.jobs[0].text)["enabled"] is False
         assert any("is not known here" in note for note in notes(made))
@@ -426,13 +429,96 @@ def test_specifiers_that_are_not_known_disable_the_job() -> None:
 def test_what_goes_to_a_file_and_what_the_timer_asks_is_noted() -> None:
     """The output of a run is in the log, and whatever the timer's own conditions say."""
     made = read(
-        "[Unit]\nConditionPathExists=/y\n" + timer("OnCalendar=daily"),
+        "[Unit]\nConditionVirtualization=no\n" + timer("OnCalendar=daily"),
         service("ExecStart=/x", "StandardOutput=append:/var/log/x", "StandardError=journal", "WorkingDirectory=-/w"),
     )
     assert [str(note) for note in made.notes] == [
-        "t.service:6: WorkingDirectory=-: here the folder must exist",
         "t.service:4: StandardOutput=append:/var/log/x is not translated",
-        "t.timer:2: ConditionPathExists=/y is not translated",
+        "t.service:6: WorkingDirectory=-: here the folder must exist",
+        "t.timer:2: ConditionVirtualization=no is not translated",
+    ]
+
+
+def test_a_file_of_variables_goes_before_the_unit_s_own() -> None:
+    """As systemd has it; a file with - in front need not be there."""
+    made = table(
+        timer("OnCalendar=daily"),
+        service(
+            "Environment=A=unit B=unit", "EnvironmentFile=/etc/a", "EnvironmentFile=-/etc/b", "ExecStart=/bin/x $A"
+        ),
+    )
+    assert made["run"]["env_file"] == ["/etc/a", {"file": "/etc/b", "optional": True}]
+    assert "env" not in made["run"]
+    script = made["command"].replace("/bin/x $A", 'echo "$A $B"').removeprefix("set -f; ")
+    done = subprocess.run(["/bin/sh", "-c", script], env={"A": "file"}, capture_output=True, text=True, check=True)
+    assert done.stdout == "file unit\n"
+
+
+def test_what_a_service_wants_besides_is_named() -> None:
+    """Another service that nothing here would start; not one with a timer of its own, nor a target."""
+    made = read_timer(
+        timer("OnCalendar=daily"),
+        "[Unit]\nWants=prune.service network-online.target own.service\nRequires=a.mount\nRequiresMountsFor=/srv\n"
+        "Conflicts=shutdown.target b.service\n" + SERVICE,
+        name="t", timer_file="t.timer", service_file="t.service", zone="UTC", home=home, has_timer="own".__eq__,
+    )  # fmt: skip
+    assert [note.partition(" is not")[0] for note in notes(made)] == [
+        "Wants=prune.service",
+        "Requires=a.mount",
+        "RequiresMountsFor=/srv",
+        "Conflicts=shutdown.target b.service",
+    ]
+
+
+def test_a_user_of_its_own_is_none_here() -> None:
+    """DynamicUser would run as akjobd's own user, who is root in most places."""
+    assert table(timer("OnCalendar=daily"), service("ExecStart=/x", "DynamicUser=yes"))["enabled"] is False
+    assert "enabled" not in table(timer("OnCalendar=daily"), service("ExecStart=/x", "DynamicUser=yes", "User=bob"))
+
+
+def test_units_of_a_user_s_manager() -> None:
+    """They begin in the home folder, know it as %h, and their manager starts at the login."""
+    made = read_timer(
+        timer("OnStartupSec=5min"), service("ExecStart=%h/bin/x", "Environment=C=%C"),
+        name="t", timer_file="t.timer", service_file="t.service", zone="UTC", home=home, is_user=True,
+    )  # fmt: skip
+    found = tomllib.loads(made.jobs[0].text)
+    assert found["command"] == ["/home/me/bin/x"]
+    assert found["schedule"]["on_start"] == "5m"
+    assert (found["run"]["cwd"], found["run"]["env"]) == ("/home/me", {"C": "/home/me/.cache"})
+
+
+def test_conditions_on_files_are_part_of_the_command(tmp_path: Path) -> None:
+    """Where one does not hold the job does nothing, and that is no failure; an assertion is one."""
+    there = tmp_path / "there"
+    there.write_text("x")
+    for line, output, code in (
+        (f"ConditionPathExists={there}", "on\n", 0),
+        (f"ConditionPathExists=!{there}", "", 0),
+        (f"ConditionFileNotEmpty={tmp_path}/gone", "", 0),
+        (f"ConditionPathIsDirectory={tmp_path}", "on\n", 0),
+        (f"AssertPathExists={tmp_path}/gone", "", 1),
+    ):
+        command = table(timer("OnCalendar=daily"), f"[Unit]\n{line}\n" + service("ExecStart=/bin/echo on"))["command"]
+        done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+        assert (done.stdout, done.returncode) == (output, code), line
+
+
+def test_restarts_and_priorities() -> None:
+    """A restart on failure is a retry; the classes of input and output have their names here."""
+    found = table(
+        timer("OnCalendar=daily"),
+        "[Unit]\nStartLimitBurst=3\n"
+        + service("ExecStart=/x", "Restart=on-failure", "RestartSec=30", "IOSchedulingClass=idle", "Nice=19"),
+    )
+    assert found["run"]["retry"] == {"attempts": 3, "delay": "30s"}
+    assert (found["run"]["ionice"], found["run"]["nice"]) == ("idle", 19)
+    both = table(timer("OnCalendar=daily"), service("ExecStart=/x", "IOSchedulingPriority=7"))
+    assert both["run"]["ionice"] == "best-effort:7"
+    made = read(timer("OnCalendar=daily"), service("ExecStart=/x", "Restart=always", "IOSchedulingClass=realtime"))
+    assert [note.partition(" is not")[0] for note in notes(made)] == [
+        "Restart=always",
+        "IOSchedulingClass=realtime",
     ]
 
 
