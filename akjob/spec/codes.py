@@ -308,6 +308,16 @@ _SCHEDULES = {
         "`every` is elapsed time: whole days or weeks do not keep their local time when the clock changes.",
         "For a local time write `daily`, `weekly` or `monthly`, with `every` and `from` for each second one.",
     ),
+    "after-circle": Entry(
+        "error",
+        "Jobs wait for each other's ends in a circle, so none of them is ever due.",
+        "Let one of them be due by itself. akjobd loads them all the same.",
+    ),
+    "after-unknown": Entry(
+        "error",
+        "A job runs `after` one that does not exist.",
+        "Write a job's name: its path below `jobs.d` without `.toml`. akjobd loads the job and waits for the other.",
+    ),
     "expectation-failed": Entry(
         "error",
         "The schedule does not do what `[[expect]]` says.",

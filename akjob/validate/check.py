@@ -24,7 +24,7 @@ from akjob.toml.faults import dotted
 from akjob.toml.read import read_table
 from akjob.toml.scan import Path as KeyPath
 from akjob.toml.scan import Positions, ScanError, locate
-from akjob.validate import shared
+from akjob.validate import shared, upstream
 from akjob.validate.split import in_children, parts_of
 from akjob.validate.surroundings import Surroundings
 
@@ -142,6 +142,7 @@ def _target(given: str, paths: Paths | None, now_us: int, progress: Progress | N
         yield from folder.shown(folder.defaults_file(os.path.dirname(place.path)))
     else:
         yield from folder.shown(folder.job(place.path))
+        yield from folder.shown(folder.upstream([place.path]))
 
 
 class _Names:
@@ -208,7 +209,8 @@ class _Folder:
         listing = scan.scan(self._folder, self._prefix.rstrip("/") or ".")
         prefix = "" if below == os.curdir else below + "/"
         wanted = sorted(path for path in listing.files if path.startswith(prefix))
-        before = [*self.shown(found), *self.shown(self._of_folder(listing, wanted))]
+        upstream = self.upstream(wanted, listing)
+        before = [*self.shown(found), *self.shown(self._of_folder(listing, wanted)), *self.shown(upstream)]
         first, *others = parts_of(wanted, len(os.sched_getaffinity(0)))
         of_jobs = in_children(others, self._of_files, lambda: self._with_progress(first, len(wanted), progress))
         yield from shared.counted(before, of_jobs)
@@ -267,6 +269,29 @@ class _Folder:
         for defaults in own:
             yield from defaults.problems
             yield from self._trust(self._root, os.path.join(self._folder, below, DEFAULTS))
+
+    def upstream(self, wanted: Sequence[str], listing: scan.Listing | None = None) -> Iterator[Problem]:
+        """Yield what is wrong with ``after`` in some files; nothing where the whole folder is not known."""
+        if os.path.basename(self._folder) != "jobs.d" or not any(self._mentions(path, b"after") for path in wanted):
+            return
+        files = (listing or scan.scan(self._folder)).files
+        names, after, file_of = set(), {}, {}
+        for path in files:
+            if not self._mentions(path, b"after") and not self._mentions(path, b"instances"):
+                names.add(job_name(path))
+                continue
+            for result in self.parse(path, resolve=False):
+                names.add(result.name)
+                file_of[result.name] = path
+                if result.spec is not None and result.spec.schedule.after is not None:
+                    after[result.name] = result.spec.schedule.after.jobs
+        for name, finding in upstream.findings(after, names):
+            if file_of[name] in wanted:
+                yield from self._place_findings(file_of[name], name, [finding])
+
+    def _mentions(self, path: str, word: bytes) -> bool:
+        read = self._read(path)
+        return not isinstance(read, Problem) and word in read[0]
 
     def job(self, path: str) -> Iterator[Problem]:
         """Yield the problems of one job file; those that its defaults bring too."""
