@@ -10,22 +10,36 @@ from akjob.ledger.sqlite_store import SqliteStore
 from akjob.ledger.store import Reader, Store
 
 
-def open_store(url: str) -> Store:
-    """Open the writing side: ``sqlite:///PATH`` or ``memory:``. It is created, or brought up to date, where needed.
+def open_store(url: str, node: str | None = None) -> Store:
+    """Open the writing side: ``sqlite:///PATH``, ``postgresql://…`` or ``memory:``; created or upgraded where needed.
 
+    ``node`` is the name of this node of a cluster, with PostgreSQL only.
     Raises AkjobError when the ledger is damaged or was written by a newer akjob, and LedgerBusyError or
     LedgerFullError when it cannot be written now.
     """
     if url == "memory:":
         return MemoryStore()
+    if is_postgres(url):
+        from akjob.ledger.postgres import PostgresStore  # noqa: PLC0415 - of the extra `cluster`
+
+        return PostgresStore(url, node)
     return SqliteStore.open(_sqlite_path(url))
 
 
 def open_reader(url: str) -> Reader:
-    """Return the reading side: ``sqlite:///PATH``, which need not exist yet, or ``memory:``, which is empty."""
+    """Return the reading side of ``sqlite:///PATH`` or ``postgresql://…``, which may be empty, or of ``memory:``."""
     if url == "memory:":
         return MemoryReader(MemoryStore())
+    if is_postgres(url):
+        from akjob.ledger.postgres import PostgresReader  # noqa: PLC0415 - as above
+
+        return PostgresReader(url)
     return SqliteReader(_sqlite_path(url))
+
+
+def is_postgres(url: str) -> bool:
+    """Return True for the URL of a ledger in PostgreSQL."""
+    return url.startswith(("postgresql://", "postgres://"))
 
 
 def _sqlite_path(url: str) -> Path:

@@ -1,272 +1,40 @@
 """The ledger in SQLite, the reading side: read-only, without akjobd, and fine where there is no ledger."""
 
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from akjob.instants import DAY, from_text
-from akjob.ledger import rows
-from akjob.ledger.asking import SAMPLE, check_state, only_run, run_key
-from akjob.ledger.columns import (
-    JOB_COLUMNS,
-    RUN_COLUMNS,
-    JobColumns,
-    RunColumns,
-    RunFilter,
-    RunKey,
-    RunPage,
-    SlotColumns,
-)
 from akjob.ledger.migrate import check_version
-from akjob.ledger.model import Counter, JobCounters, Outcome, Transition
+from akjob.ledger.sql_reader import Session, SqlReader
 from akjob.ledger.sqlite_store import BUSY_MS, translated
-from akjob.ledger.statements import (
-    OPEN,
-    OUTCOMES,
-    SELECT_COUNTERS,
-    SELECT_DURATIONS,
-    SELECT_JOB_COUNTERS,
-    SELECT_JOB_TRANSITIONS,
-    SELECT_NEWEST,
-    SELECT_TRANSITIONS,
-    TRANSITIONS_SINCE,
-    select,
-)
-
-PAGE_ROWS = 20_000
-"""So many rows a page looks at, at most, for what no index tells."""
-
-_AHEAD_US = 7 * DAY  # a run is claimed ahead of its slot by its `lead`, hardly longer
-_EXCEPTIONS = "state IN ('failed', 'timed_out', 'cancelled', 'lost', 'skipped', 'missed')"
 
 
-class SqliteReader:
-    """Questions to a ledger in a file: :class:`akjob.ledger.Reader` in SQLite.
-
-    Every call opens and closes the file, so a reader may be kept for long. After an upgrade, as long as the akjobd of
-    the version before runs, the file may lack the newest columns and tables: they read as empty.
-    """
+class SqliteReader(SqlReader):
+    """Questions to a ledger in a file. Every call opens and closes it, so a reader may be kept for long."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-
-    def history(self, job: str | None = None, n: int = 20, state: str | None = None) -> list[RunColumns]:
-        """Return the newest ``n`` rows, newest first: by id, or of one job by slot and attempt."""
-        check_state(state)
-        return self._runs(history_tail(state, of_job=job is not None), (n,) if job is None else (job, n))
-
-    def slots_until(self, job: str, slot: str, n: int) -> list[RunColumns]:
-        """Return a job's newest ``n`` rows whose slot is ``slot`` or earlier, newest first."""
-        return self._runs(" WHERE job = ? AND slot <= ? ORDER BY slot DESC, attempt DESC LIMIT ?", (job, slot, n))
-
-    def rows_between(self, job: str, since: str, until: str, n: int | None = None) -> list[RunColumns]:
-        """Return a job's rows, or the first ``n``, with slots in [since, until), by slot and attempt, oldest first."""
-        tail = " WHERE job = ? AND slot >= ? AND slot < ? ORDER BY slot, attempt LIMIT ?"
-        return self._runs(tail, (job, since, until, -1 if n is None else n))
-
-    def oldest_slot(self, job: str) -> str | None:
-        """Return the slot of the oldest row that a job has; None where it has none."""
-        found = self._select("SELECT min(slot) FROM runs WHERE job = ?", (job,))
-        return found[0][0] if found else None
-
-    def durations(self, jobs: Iterable[str], n: int) -> dict[str, list[float]]:
-        """Return how many seconds the last ``n`` runs of each job took that succeeded; jobs without one are left out.
-
-        Only the newest ``4 * n`` rows of a job are looked at.
-        """
-        with self._connected() as (connection, _):
-            if connection is None:
-                return {}
-            found = {job: connection.execute(SELECT_DURATIONS, (job, 4 * n, n)).fetchall() for job in jobs}
-        return {job: [one[0] for one in took] for job, took in found.items() if took}
-
-    def page(self, wanted: RunFilter, limit: int, after: RunKey | None = None) -> RunPage:
-        """Return the newest ``limit`` rows that are wanted, those after a key where one is given, newest first.
-
-        What no index tells (a trigger; of all jobs a time, too) is looked for among the next PAGE_ROWS rows.
-        """
-        tail = RunTail.of(wanted, after)
-        with self._connected() as (connection, version):
-            if connection is None:
-                return RunPage([], None)
-            inner = f"SELECT * FROM runs{tail.where} ORDER BY {tail.order} LIMIT {PAGE_ROWS}"  # noqa: S608 - ours
-            sql = f"{select(f'({inner})', RUN_COLUMNS, version)}{tail.rest} ORDER BY {tail.order} LIMIT ?"
-            found = connection.execute(sql, (*tail.values, *tail.rest_values, limit + 1)).fetchall()
-            columns = [rows.run_columns(row) for row in found[:limit]]
-            if len(found) > limit:
-                return RunPage(columns, run_key(columns[-1]))
-            return RunPage(columns, _end_of(connection, inner, tail.values, wanted.since) if tail.rest else None)
-
-    def newest_slots(self, jobs: Iterable[str], n: int) -> dict[str, list[SlotColumns]]:
-        """Return the newest ``n`` rows of each job, newest slot first; jobs without one are left out."""
-        with self._connected() as (connection, _):
-            if connection is None:
-                return {}
-            found = {job: connection.execute(SELECT_NEWEST, (job, n)).fetchall() for job in jobs}
-        return {job: [SlotColumns(*row) for row in newest] for job, newest in found.items() if newest}
-
-    def run(self, prefix: str) -> RunColumns:
-        """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""
-        found = self._runs(" WHERE id >= ? AND id < ? ORDER BY id LIMIT ?", (prefix, prefix + "\x7f", SAMPLE + 1))
-        return only_run(prefix, found)
-
-    def find_run(self, run: str) -> RunColumns | None:
-        """Return the row with exactly this id, or None."""
-        found = self._runs(" WHERE id = ?", (run,))
-        return found[0] if found else None
-
-    def outcomes(self, from_id: str) -> list[Outcome]:
-        """Return what ended of the jobs that had any trouble, by the time of their ends; see the protocol."""
-        return [Outcome(*row) for row in self._select(OUTCOMES, (from_id, from_id))]
-
-    def open_runs(self) -> list[RunColumns]:
-        """Return the rows that are queued or running, oldest first."""
-        return self._runs(f" WHERE {OPEN} ORDER BY id", ())
-
-    def jobs(self, names: Iterable[str] | None = None) -> dict[str, JobColumns]:
-        """Return the rows of all jobs, or of those named, by name."""
-        if names is None:
-            return {row["job"]: row for row in self._jobs("", ())}
-        tail = " WHERE job IN (SELECT value FROM json_each(?))"
-        return {row["job"]: row for row in self._jobs(tail, (json.dumps(list(names)),))}
-
-    def job(self, name: str) -> JobColumns | None:
-        """Return one job's row, or None."""
-        found = self._jobs(" WHERE job = ?", (name,))
-        return found[0] if found else None
-
-    def definition(self, sha256: str) -> str | None:
-        """Return the text of a definition that some run was made from, or that is loaded now; else None."""
-        found = self._select("SELECT definition FROM definitions WHERE sha256 = ?", (sha256,)) or self._select(
-            "SELECT definition FROM jobs WHERE definition_sha256 = ?", (sha256,)
-        )
-        return found[0][0] if found else None
-
-    def transitions(self, after_seq: int, limit: int = 1000) -> list[Transition]:
-        """Return the first ``limit`` transitions that are newer than ``after_seq``, oldest first."""
-        found = self._select(SELECT_TRANSITIONS, (after_seq, limit), since=TRANSITIONS_SINCE)
-        return [rows.transition(row) for row in found]
-
-    def job_transitions(self, job: str) -> list[Transition]:
-        """Return the transitions of a job and of akjobd, oldest first, without those of runs."""
-        found = self._select(SELECT_JOB_TRANSITIONS, (job,), since=TRANSITIONS_SINCE)
-        return [rows.transition(row) for row in found]
-
-    def last_seq(self) -> int:
-        """Return the number of the newest transition; 0 where there was none yet."""
-        found = self._select("SELECT max(seq) FROM transitions", (), since=TRANSITIONS_SINCE)
-        return found[0][0] or 0 if found else 0
-
-    def counters(self) -> list[Counter]:
-        """Return all counters, sorted by name and labels."""
-        return [rows.counter(row) for row in self._select(SELECT_COUNTERS, (), since=TRANSITIONS_SINCE)]
-
-    def job_counters(self) -> dict[str, JobCounters]:
-        """Return what is counted of each job, by name."""
-        found = self._select(SELECT_JOB_COUNTERS, (), since=TRANSITIONS_SINCE)
-        return {row[0]: rows.job_counters(row[1:]) for row in found}
 
     def size_bytes(self) -> int:
         """Return the size of the database and its write-ahead log."""
         files = (self._path, Path(f"{self._path}-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
 
-    def _runs(self, tail: str, values: tuple[Any, ...]) -> list[RunColumns]:
-        return [rows.run_columns(row) for row in self._rows("runs", RUN_COLUMNS, tail, values)]
-
-    def _jobs(self, tail: str, values: tuple[Any, ...]) -> list[JobColumns]:
-        return [rows.job_columns(row) for row in self._rows("jobs", JOB_COLUMNS, tail, values)]
-
-    def _rows(self, table: str, columns: Iterable[str], tail: str, values: tuple[Any, ...]) -> list[Any]:
-        with self._connected() as (connection, version):
-            if connection is None:
-                return []
-            return connection.execute(select(table, columns, version) + tail, values).fetchall()
-
-    def _select(self, sql: str, values: tuple[Any, ...], since: int = 1) -> list[Any]:
-        with self._connected() as (connection, version):
-            return [] if connection is None or version < since else connection.execute(sql, values).fetchall()
-
     @contextmanager
-    def _connected(self) -> Iterator[tuple[sqlite3.Connection | None, int]]:
-        """Yield a connection and the version of its schema, or None where there is no ledger yet."""
+    def _session(self) -> Iterator[Session]:
+        """Open the file for one question or a few."""
         if not self._path.exists() or not self._path.stat().st_size:
             yield None, 0
             return
         try:
             with closing(_connect(self._path)) as connection:
                 version = check_version(connection, str(self._path))
-                yield connection if version else None, version  # a version of 0 is a ledger about to be created
+                ask = lambda sql, values: connection.execute(sql, values).fetchall()  # noqa: E731
+                yield ask if version else None, version  # a version of 0 is a ledger about to be created
         except sqlite3.Error as error:
             raise translated(error, self._path) from error
-
-
-def history_tail(state: str | None, *, of_job: bool) -> str:
-    """Return what follows ``FROM runs`` for the newest rows: of one job or of all, in one state (see STATES) or in any.
-
-    SQLite takes a partial index only where its condition stands in the query, word by word.
-    """
-    conditions = ["job = ?"] if of_job else []
-    if state is not None:
-        conditions += [f"state = '{state}'", *(clause for clause in (OPEN, _EXCEPTIONS) if f"'{state}'" in clause)]
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"{where} ORDER BY {'slot DESC, attempt DESC' if of_job else 'id DESC'} LIMIT ?"
-
-
-_Clause = tuple[str, tuple[Any, ...]]
-
-
-class RunTail(NamedTuple):
-    """A question for rows of ``runs``: ``where`` is what an index tells, ``rest`` what is looked for among these."""
-
-    where: str
-    values: tuple[Any, ...]
-    rest: str
-    rest_values: tuple[Any, ...]
-    order: str
-
-    @classmethod
-    def of(cls, wanted: RunFilter, after: RunKey | None) -> "RunTail":
-        """Return the question for what is wanted."""
-        indexed: list[_Clause] = []
-        rest: list[_Clause] = []
-        if wanted.state is not None:
-            indexed.append((f"state = '{wanted.state}'", ()))
-            indexed += [(one, ()) for one in (OPEN, _EXCEPTIONS) if f"'{wanted.state}'" in one]
-        bounds = (("slot >= ?", wanted.since), ("slot < ?", wanted.until))
-        slots: list[_Clause] = [(clause, (bound,)) for clause, bound in bounds if bound is not None]
-        if wanted.job is not None:
-            indexed += [("job = ?", (wanted.job,)), *slots]
-            indexed += [("(slot, attempt) < (?, ?)", (after.slot, after.attempt))] if after is not None else []
-        else:
-            rest += slots
-            indexed += [("id < ?", (after.id,))] if after is not None else []
-        if wanted.trigger is not None:
-            rest.append(("trigger = ?", (wanted.trigger,)))
-        order = "id DESC" if wanted.job is None else "slot DESC, attempt DESC"
-        return cls(*_clauses(indexed), *_clauses(rest), order)
-
-
-def _clauses(found: Sequence[_Clause]) -> tuple[str, tuple[Any, ...]]:
-    where = f" WHERE {' AND '.join(clause for clause, _ in found)}" if found else ""
-    return where, tuple(value for _, values in found for value in values)
-
-
-def _end_of(connection: sqlite3.Connection, inner: str, values: tuple[Any, ...], since: str | None) -> RunKey | None:
-    """Return where a bounded look ended; None where nothing that is wanted can follow.
-
-    Rows of all jobs come by id, so by the instant of their claim, which is not long before the slot.
-    """
-    counted = f"SELECT id, slot, attempt, queued_at, row_number() OVER () AS number FROM ({inner})"  # noqa: S608 - ours
-    sql = f"SELECT id, slot, attempt, queued_at FROM ({counted}) WHERE number = {PAGE_ROWS}"  # noqa: S608
-    last = connection.execute(sql, values).fetchone()
-    if last is None or (since is not None and from_text(last[3]) < from_text(since) - _AHEAD_US):
-        return None
-    return RunKey(*last[:3])
 
 
 def _connect(path: Path) -> sqlite3.Connection:

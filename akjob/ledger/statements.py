@@ -87,9 +87,10 @@ SELECT_JOB_TRANSITIONS = (
     f"{select('transitions', TRANSITION_COLUMNS)} WHERE kind <> 'run' AND (job = ? OR job IS NULL) ORDER BY seq"
 )
 SELECT_DURATIONS = (
-    "SELECT round((julianday(ended_at) - julianday(started_at)) * 86400.0, 3) FROM (SELECT * FROM runs "
-    "WHERE job = ? ORDER BY slot DESC, attempt DESC LIMIT ?) WHERE state = 'succeeded' AND started_at NOT NULL LIMIT ?"
+    "SELECT (julianday(ended_at) - julianday(started_at)) * 86400.0 FROM (SELECT * FROM runs WHERE job = ? "
+    "ORDER BY slot DESC, attempt DESC LIMIT ?) AS newest WHERE state = 'succeeded' AND started_at IS NOT NULL LIMIT ?"
 )
+KEEP = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 COUNT = (
     "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT (name, labels) DO UPDATE SET "
     "value = counters.value + excluded.value"

@@ -13,7 +13,8 @@ from akjob.errors import AkjobError
 from akjob.instants import DAY, HOUR, SECOND, to_text
 from akjob.ledger import LedgerBusyError, LedgerFullError, Writes
 from akjob.ledger.migrate import migrations
-from akjob.ledger.sqlite_reader import SqliteReader, history_tail
+from akjob.ledger.sql_reader import history_tail
+from akjob.ledger.sqlite_reader import SqliteReader
 from akjob.ledger.sqlite_store import SqliteStore
 from tests.unit.ledger.samples import full_row, job_row
 from tests.unit.world import row, us
@@ -236,10 +237,10 @@ def test_the_reader_cannot_write(ledger: SqliteStore, path: Path) -> None:
     """Nobody but akjobd writes the ledger."""
     ledger.commit(Writes(claims=[row("1")]))
     reader = SqliteReader(path)
-    with reader._connected() as (connection, _version):
-        assert connection is not None
+    with reader._session() as (ask, _version):
+        assert ask is not None
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            connection.execute("DELETE FROM runs")
+            ask("DELETE FROM runs", ())
 
 
 def test_a_reader_sees_what_is_committed_while_akjobd_runs(ledger: SqliteStore, path: Path) -> None:

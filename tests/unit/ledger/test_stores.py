@@ -27,7 +27,6 @@ from akjob.ledger import (
     Writes,
     open_reader,
     open_store,
-    sqlite_reader,
 )
 from akjob.ledger.asking import is_wanted
 from akjob.ledger.statements import KEEP_TRANSITIONS
@@ -49,7 +48,7 @@ class Ledger:
         self.reader = reader
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", "postgres"])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     """Open a new ledger of each kind."""
     if request.param == "memory":
@@ -57,6 +56,8 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
         yield Ledger(memory, memory.reader())
         return
     url = f"sqlite://{tmp_path}/akjob.db"
+    if request.param == "postgres":
+        url = request.getfixturevalue("server").database()
     opened = Ledger(open_store(url), open_reader(url))
     yield opened
     opened.store.close()
@@ -529,7 +530,7 @@ class TestPages:
 
 def test_a_page_reads_a_bounded_number_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What no index tells is looked for among so many rows; the next page goes on behind them."""
-    monkeypatch.setattr(sqlite_reader, "PAGE_ROWS", 10)
+    monkeypatch.setattr("akjob.ledger.sql_reader.PAGE_ROWS", 10)
     url = f"sqlite://{tmp_path}/akjob.db"
     store, reader = open_store(url), open_reader(url)
     claims = [row(f"r{n:03}", slot_us=n * HOUR, slot_last_us=n * HOUR, queued_us=n * HOUR) for n in range(25)]
