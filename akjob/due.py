@@ -25,7 +25,7 @@ from akjob.spec.model import JobSpec
 from akjob.units import format_duration
 
 GRACE_US = 2 * SECOND  # a start that is later than this is late; a busy machine is not a missed slot
-EARLY_US = 20_000  # orders go out this much ahead, so that claim, fork and set-up are over on the slot
+EARLY_US = 20_000  # orders go out this much ahead at least, so that claim, fork and set-up are over on the slot
 AT_MOST_ALL = 100  # slots that `missed = "all"` makes up for at once
 FEW = 10  # so many slots of a stretch have a row each; a longer one is one row
 FOREVER = 1 << 62  # a pause without an end
@@ -59,7 +59,7 @@ class Known(Struct, frozen=True, kw_only=True):
     ``busy`` says what keeps the job busy (``"run R still runs"``), or is empty; ``queued`` that a slot is queued
     already; ``catching_up`` that ``missed = "all"`` makes up for earlier slots; ``ahead`` that an order may go out
     before its slot; ``claimed`` are slots after the watermark that have a row; ``occurrences`` are those that are not
-    decided yet.
+    decided yet. ``early_us`` is how long before its start an order goes out on this machine.
     """
 
     watermark_us: int
@@ -72,6 +72,7 @@ class Known(Struct, frozen=True, kw_only=True):
     queued: bool = False
     catching_up: bool = False
     ahead: bool = True
+    early_us: int = EARLY_US
     claimed: frozenset[int] = frozenset()
     occurrences: tuple[Occurrence, ...] = ()
 
@@ -100,7 +101,15 @@ class Timing(Struct, frozen=True, kw_only=True):
     calendar: Plan | None
     stateful: Plan | None
     jitter_us: int
-    early_us: int
+    lead_us: int
+    locked: bool
+
+    def ahead_us(self, early_us: int) -> int:
+        """Return how long before a slot's start its order goes out; ``early_us`` is what the machine needs for one.
+
+        A lock is given in the order of slots: to take it long ahead would hold it against slots that come before.
+        """
+        return EARLY_US if self.locked else max(early_us, self.lead_us)
 
 
 def timing(spec: JobSpec) -> Timing:
@@ -116,9 +125,14 @@ def timing(spec: JobSpec) -> Timing:
             msgspec.structs.replace(schedule, at=(), every=None, daily=None, weekly=(), monthly=(), cron=())
         )
     jitter = jitter_us(schedule, spec.name) if schedule.jitter_us else 0
-    # A lock is given in the order of slots: a lead of seconds would hold it against slots that come before.
-    early = EARLY_US if spec.run.lock is not None else max(EARLY_US, spec.run.lead_us)
-    return Timing(plan=plan, calendar=calendar, stateful=stateful, jitter_us=jitter, early_us=early)
+    return Timing(
+        plan=plan,
+        calendar=calendar,
+        stateful=stateful,
+        jitter_us=jitter,
+        lead_us=spec.run.lead_us,
+        locked=spec.run.lock is not None,
+    )
 
 
 def has_calendar(spec: JobSpec) -> bool:
@@ -170,6 +184,7 @@ class _Judge:
         self.when = when
         self.known = known
         self.now = now_us
+        self.ahead_us = when.ahead_us(known.early_us)
         self.verdicts: list[Verdict] = []
         self.watermark = known.watermark_us
         self.busy = known.busy
@@ -218,7 +233,7 @@ class _Judge:
     def order_ahead(self, upcoming: int | None) -> int | None:
         """Claim the slots whose order is due although their start is not; return the next slot after them."""
         while upcoming is not None and self._may_go_ahead(upcoming):
-            if upcoming + self.when.jitter_us - self.when.early_us > self.now:
+            if upcoming + self.when.jitter_us - self.ahead_us > self.now:
                 break
             self._on_time(upcoming)
             upcoming = next_slot(self.when.plan, self.watermark, self.known.memory)
@@ -231,7 +246,7 @@ class _Judge:
         wakes = [one.at_us + self.when.jitter_us for one in self.known.occurrences if one.at_us > limit]
         if upcoming is not None:
             start = upcoming + self.when.jitter_us
-            wakes.append(start - self.when.early_us if self._may_go_ahead(upcoming) else start)
+            wakes.append(start - self.ahead_us if self._may_go_ahead(upcoming) else start)
         return min(wakes, default=None)
 
     def _may_go_ahead(self, slot: int) -> bool:

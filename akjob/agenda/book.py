@@ -8,6 +8,7 @@ from typing import Any
 from akjob.agenda.effects import EffectsBuilder
 from akjob.agenda.jobs import Job, counts_on
 from akjob.agenda.life import Run
+from akjob.due import EARLY_US
 from akjob.ledger.model import Detail, Occurrence, RunRow, Trigger
 from akjob.sources.after import Ended
 from akjob.spec.model import JobSpec
@@ -22,8 +23,9 @@ class Book:
     """The jobs by name, the open runs by id, when each job is to be looked at, and what is to be done.
 
     ``new_run_id`` makes a run id from an instant; ids sort by time. ``last_attempt`` asks the ledger for the last
-    attempt of a slot (0: it has none). While ``draining`` nothing is started. ``downstreams`` are the jobs that run
-    after a job, ``ends`` those that have not been handed on to them.
+    attempt of a slot (0: it has none). ``early_us`` is how long before its start an order goes out. While
+    ``draining`` nothing is started. ``downstreams`` are the jobs that run after a job, ``ends`` those that have not been
+    handed on to them.
     """
 
     def __init__(self, *, host: str, new_run_id: Callable[[int], str], last_attempt: Callable[[str, int], int]) -> None:
@@ -31,6 +33,7 @@ class Book:
         self.runs: dict[str, Run] = {}
         self.effects = EffectsBuilder()
         self.draining = False
+        self.early_us = EARLY_US
         self.downstreams: Mapping[str, tuple[str, ...]] = {}
         self.ends: deque[Ended] = deque()
         self._host = host

@@ -258,6 +258,15 @@ class Agenda:
         self._waiting.queue.max_running = max_running
 
     @property
+    def early_us(self) -> int:
+        """How long before its start an order goes out, as this machine needs it."""
+        return self._book.early_us
+
+    @early_us.setter
+    def early_us(self, early_us: int) -> None:
+        self._book.early_us = early_us
+
+    @property
     def draining(self) -> bool:
         """True while nothing is started; set it to False to go on."""
         return self._book.draining

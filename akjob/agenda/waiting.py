@@ -109,7 +109,7 @@ class Waiting:
     def offer(self, run: Run, now_us: int) -> None:
         """Let a waiting run go on to the next thing that it has to wait for."""
         job = self._book.jobs[run.job]
-        early = job.when.early_us if job.when is not None else 0
+        early = job.when.ahead_us(self._book.early_us) if job.when is not None else 0
         at = max(run.not_before_us - early, run.backoff_until_us)
         if at > now_us:
             self._wait_until(run, at)

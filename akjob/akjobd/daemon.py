@@ -182,6 +182,7 @@ class Daemon:
         self._take_in(now)
         self._blame(now)
         if self._jobset is not None:
+            self._agenda.early_us = self._shims.early.us
             self._agenda.turn(now)
         self._effects(now)
         self._answer_asked()
@@ -560,7 +561,7 @@ class Daemon:
             if effects.writes and not self._commit(effects, now):
                 return
             del self._held[0]
-            self._act(effects)
+            self._act(effects, now)
             for run in forget:
                 failpoint.reached("ingested", run)
                 if not self._agenda.knows(run):
@@ -604,14 +605,14 @@ class Daemon:
             )
         return True
 
-    def _act(self, effects: Effects) -> None:
+    def _act(self, effects: Effects, now: int) -> None:
         for recall in effects.recalls:
             self._shims.recall(recall.run)
         for start in effects.starts:
             failpoint.reached("claimed", start.run)
         if effects.starts:
             self._sweep_within(_SWEEP_US)
-        self._shims.send([self._order(start) for start in effects.starts])
+        self._shims.send([self._order(start, now) for start in effects.starts])
         for start in effects.starts:
             failpoint.reached("ordered", start.run)
         for event in effects.events:
@@ -619,7 +620,7 @@ class Daemon:
         for path in effects.delete_files:
             self._delete(path)
 
-    def _order(self, start: Start) -> order.Order:
+    def _order(self, start: Start, now: int) -> order.Order:
         return order.make(
             start.spec,
             self.paths,
@@ -633,7 +634,7 @@ class Daemon:
             kwargs=start.kwargs,
             cause=start.cause,
             files=start.files,
-            now_us=now_us(),
+            now_us=now,
             groups=self._cgroups,
         )
 

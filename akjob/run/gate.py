@@ -11,12 +11,13 @@ _CHECK_S = 1.0
 class Gate:
     """``start_us`` is an instant of the wall clock; ``imports_ahead``: the job's code is imported before it.
 
-    ``ready`` becomes true when that import is done.
+    ``ready`` becomes true when that import is done. ``arrived_us`` is when the job came to the gate, 0: not known.
     """
 
     def __init__(self, start_us: int, *, imports_ahead: bool) -> None:
         self.start_us = start_us
         self.ready = not imports_ahead
+        self.arrived_us = 0
 
     def is_ahead(self, now_us: int) -> bool:
         """Return True if the run may not begin yet."""

@@ -49,6 +49,8 @@ class Order(TypedDict):
     attempt: int
     trigger: str
     slot_us: int
+    decided_us: int
+    """When akjobd decided that this order goes out."""
     token: int
     """Which order of this run: a run whose order was lost gets another one, with the next number."""
     start_us: int
@@ -142,6 +144,7 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "attempt": attempt,
         "trigger": trigger,
         "slot_us": slot_us,
+        "decided_us": now_us,
         "token": token,
         "start_us": start_us,
         "import_ahead": policy.lead_us > 0 and not isinstance(spec.code, Command),

@@ -28,8 +28,8 @@ READY = b"I"
 RESULT = b"R"
 STARTED = b"S"
 """First byte of what the job's side tells the shim: a log event (a JSON object), the error that the code ended with,
-a step that could not be done, the code is imported, the return value as JSON, the gate was passed (at which instant, in
-microseconds)."""
+a step that could not be done, the code is imported, the return value as JSON, the gate was passed (when, and
+since when it was waited for, in microseconds)."""
 
 _MESSAGE_BYTES = 60_000
 _GATE_CHECK_S = 1.0
@@ -54,6 +54,7 @@ def wait(channel: _socket.socket, start_us: int, awake_us: int = 0) -> None:
     to be woken takes a sleeping processor half a millisecond. The shim says nothing here: when it lets go of the run or
     ends, nothing of the job has happened.
     """
+    arrived_us = time.time_ns() // 1000
     while True:
         now_us = time.time_ns() // 1000
         left_us = start_us - now_us
@@ -62,7 +63,7 @@ def wait(channel: _socket.socket, start_us: int, awake_us: int = 0) -> None:
         # The clock can be set meanwhile, so a long wait is looked at now and then.
         if left_us > awake_us and select.select([channel], [], [], min(_GATE_CHECK_S, (left_us - awake_us) / 1e6))[0]:
             os._exit(0)
-    tell(channel, STARTED, str(now_us))
+    tell(channel, STARTED, f"{now_us} {arrived_us}")
 
 
 def own_streams() -> None:

@@ -304,7 +304,8 @@ class Shim:
             if self.gate.opens(now_us):
                 self._pass_gate(now_us)
 
-    def _pass_gate(self, at_us: int) -> None:
+    def _pass_gate(self, at_us: int, arrived_us: int = 0) -> None:
+        self.gate.arrived_us = arrived_us
         self._begin(at_us)
         self._note()
         self._say_started()
@@ -437,7 +438,8 @@ class Shim:
             if self.outcome.started_us:
                 self._say_lead_short()
         elif kind == python.STARTED and not self.outcome.started_us:
-            self._pass_gate(int(message[1:]))
+            started_us, arrived_us = map(int, message[1:].split())
+            self._pass_gate(started_us, arrived_us)
 
     def _reap(self) -> None:
         """Take the exit status of whatever has ended: the job, and orphans that it left to us."""
@@ -555,7 +557,7 @@ class Shim:
 
     def _say_started(self) -> None:
         run, order = self.outcome, self.order
-        self.process.notices.report(talk.started(self.run, self.pid, run.started_us))
+        self.process.notices.report(talk.started(self.run, self.pid, run.started_us, self.gate.arrived_us))
         slot = timestamp(order["slot_us"] * 1000)
         self.log.say(
             "info",

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from akjob.config import socket_address
 from akjob.run import cgroup, folder, folder_reader, leftovers, order
+from akjob.run.early import Early
 from akjob.run.end import Recalled
 from akjob.run.engine import Ended, Happening, Lost, NeverStarted, Started, Trouble
 from akjob.run.ids import is_run_id
@@ -46,8 +47,9 @@ class ShimHandle(Struct):
     """One run: ``pidfd`` of its shim (-1: not known), what the shim was told last, whether its end is known.
 
     ``token`` is the number of the order that was sent (-1: a former akjobd's), ``answered`` whether it is known what
-    became of it. ``gone``: the shim is not there any more, or not for this run. ``call_signal`` is the signal that it
-    listens to. ``forgotten``: the end is in the ledger.
+    became of it, ``decided_us`` when it was decided (0: its code is imported ahead, which takes its own time). ``gone``:
+    the shim is not there any more, or not for this run. ``call_signal`` is the signal that it listens to.
+    ``forgotten``: the end is in the ledger.
     """
 
     run: str
@@ -59,6 +61,7 @@ class ShimHandle(Struct):
     token: int = -1
     answered: bool = False
     sent_us: int = 0
+    decided_us: int = 0
     ended: bool = False
     gone: bool = False
     forgotten: bool = False
@@ -89,6 +92,7 @@ class ShimManager:
         self._again: dict[tuple[str, str], Callable[[], None]] = {}
         self._again_at_us: int | None = None
         self._trouble = Trouble()
+        self.early = Early()
         self.happened: list[Happening] = []
         self.groups: Groups | None = None
         self.zygote = ZygoteClient(
@@ -138,6 +142,7 @@ class ShimManager:
             handle.token, handle.answered, handle.sent_us = one["token"], False, self._now_us()
             handle.ended = handle.gone = handle.forgotten = False
             handle.started_us, handle.stop = 0, None
+            handle.decided_us = 0 if one["lead_us"] else one["decided_us"]
             encoded.append(order.encode(one))
         self.zygote.send(encoded)
 
@@ -257,14 +262,20 @@ class ShimManager:
             return
         handle.shim_pid = handle.shim_pid or int(shim_pid)
         if kind == "started" and not handle.started_us:
-            pid, _, started_us = rest[0].partition(" ")
-            self._started(handle, int(pid), int(started_us))
+            pid, started_us, *arrived_us = map(int, rest[0].split())  # a shim of version 1 does not say the last
+            self._learn(handle, arrived_us[0] if arrived_us else 0)
+            self._started(handle, pid, started_us)
         elif kind == "ended":
             self._take_end(handle, folder_reader.decode_end(rest[0], run) if rest else None)
         elif kind == "unable":
             token, _, why = rest[0].partition(" ")
             if int(token) == handle.token:
                 self._settle(handle, f"its shim could not begin: {why}")
+
+    def _learn(self, handle: ShimHandle, arrived_us: int) -> None:
+        """Take in how long it took from the decision about a run to its gate."""
+        if handle.decided_us and arrived_us:
+            self.early.add(arrived_us - handle.decided_us)
 
     def _miss_answers(self) -> None:
         """Find out about orders that were taken long ago by a process that was killed before it answered."""

@@ -130,9 +130,9 @@ class Channel:
         self._socket.close()
 
 
-def started(run: str, pid: int, started_us: int) -> str:
-    """Return the notice that a run has begun."""
-    return f"started {run} {os.getpid()} {pid} {started_us}"
+def started(run: str, pid: int, started_us: int, arrived_us: int) -> str:
+    """Return the notice that a run has begun, and since when it waited at its gate (0: not known, or it had none)."""
+    return f"started {run} {os.getpid()} {pid} {started_us} {arrived_us}"
 
 
 def ended(run: str, end: str) -> str:

@@ -177,6 +177,7 @@ def _order(place: str, turn: int) -> Order:
         "attempt": 1,
         "trigger": "manual",
         "slot_us": 0,
+        "decided_us": 0,
         "token": 0,
         "start_us": 1,
         "import_ahead": turn % 2 == 1,

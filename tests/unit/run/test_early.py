@@ -1,0 +1,39 @@
+"""How far ahead orders go out: a value of what the machine needed lately."""
+
+import pytest
+
+from akjob.run.early import LEAST_US, MOST_US, Early
+
+
+def after(*needed: int) -> int:
+    """Return how far ahead orders go out after these times."""
+    early = Early()
+    for one in needed:
+        early.add(one)
+    return early.us
+
+
+@pytest.mark.parametrize(
+    ("needed", "us"),
+    [
+        ((), LEAST_US),
+        ((1_500, 2_000), LEAST_US),
+        ((1_500, 90_000), 95_000),
+        ((5_000_000,), MOST_US),
+        ((-1, 61_000_000), LEAST_US),  # the clock was set meanwhile
+    ],
+)
+def test_what_was_needed_within_bounds(needed: tuple[int, ...], us: int) -> None:
+    """Never less than 20 ms, never more than a second; akjobd itself needs a moment to wake."""
+    assert after(*needed) == us
+
+
+def test_one_in_a_hundred_may_be_late() -> None:
+    """The 99th percentile, not the worst."""
+    assert after(*[30_000] * 99, 800_000) == 35_000
+    assert after(*[30_000] * 98, 800_000) == 805_000
+
+
+def test_what_was_needed_long_ago_is_forgotten() -> None:
+    """A machine that is warm again needs no more than before."""
+    assert after(900_000, 900_000, *[30_000] * 128) == 35_000
