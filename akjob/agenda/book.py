@@ -24,8 +24,8 @@ class Book:
 
     ``new_run_id`` makes a run id from an instant; ids sort by time. ``last_attempt`` asks the ledger for the last
     attempt of a slot (0: it has none). ``early_us`` is how long before its start an order goes out. While
-    ``draining`` nothing is started. ``downstreams`` are the jobs that run after a job, ``ends`` those that have not been
-    handed on to them.
+    ``draining`` nothing is started. ``downstreams`` are the jobs that run after a job, ``ends`` those that have not
+    been handed on to them.
     """
 
     def __init__(self, *, host: str, new_run_id: Callable[[int], str], last_attempt: Callable[[str, int], int]) -> None:

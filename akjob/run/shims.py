@@ -47,7 +47,7 @@ class ShimHandle(Struct):
     """One run: ``pidfd`` of its shim (-1: not known), what the shim was told last, whether its end is known.
 
     ``token`` is the number of the order that was sent (-1: a former akjobd's), ``answered`` whether it is known what
-    became of it, ``decided_us`` when it was decided (0: its code is imported ahead, which takes its own time). ``gone``:
+    became of it, ``decided_us`` when it was decided (0: its code is imported ahead, which takes time). ``gone``:
     the shim is not there any more, or not for this run. ``call_signal`` is the signal that it listens to.
     ``forgotten``: the end is in the ledger.
     """
