@@ -84,6 +84,11 @@ def colours(stream: IO[str] | None = None) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def on_terminal(stream: IO[str] | None = None) -> bool:
+    """Return True if a stream (standard output) is a terminal, with colours or without."""
+    return (sys.stdout if stream is None else stream).isatty()
+
+
 def instant(text: str, option: str) -> int:
     """Read the time of an option: ISO 8601 with an offset. Raises AkjobError (exit code 2)."""
     try:

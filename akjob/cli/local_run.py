@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from akjob.cli import complain
+from akjob.cli.common import on_terminal
 from akjob.config import Config, Paths
 from akjob.log.reading.read import bytes_of
 from akjob.log.reading.render import is_output, render
@@ -28,7 +29,8 @@ def run_locally(spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str
         for line in run.lines():
             shown.show(line)
         end = run.end()
-    if shown.goes_on and end.state != "succeeded":
+    if shown.goes_on and (end.state != "succeeded" or end.reason):
+        shown.end_line()
         complain(f"{end.state}: {end.reason or 'no reason is known'}")
     if run.ended_by:
         return _SIGNAL_BASE + run.ended_by
@@ -44,6 +46,7 @@ class _Shown:
         self._run = run
         self.goes_on = True
         self.failed: OSError | None = None
+        self._in_line = False  # the terminal's cursor stands behind an unfinished line
 
     def show(self, line: local.Line) -> None:
         """Print a line where it belongs. What cannot be written ends the run: its output would be seen by nobody."""
@@ -56,6 +59,11 @@ class _Shown:
             if not self._run.asked:
                 self._run.stop(f"its output cannot be written: {error.strerror}")
 
+    def end_line(self) -> None:
+        """End an unfinished line of output, where it and what follows are on a terminal."""
+        if self._in_line and on_terminal(sys.stderr):
+            self._write(sys.stderr, b"\n")
+
     def _print(self, line: local.Line) -> None:
         if is_output(line):
             self._write(sys.stderr if line["stream"] == "stderr" else sys.stdout, bytes_of(line))
@@ -66,6 +74,8 @@ class _Shown:
     def _write(self, out: IO[str], data: bytes) -> None:
         """Write without ever waiting in ``write``: a signal would not be acted on there."""
         fd = out.fileno()
+        if data and on_terminal(out):
+            self._in_line = not data.endswith(b"\n")
         while data and self.goes_on:
             if not self._run.is_writable(fd):
                 self.goes_on = False

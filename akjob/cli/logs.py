@@ -9,7 +9,18 @@ import click
 import msgspec
 
 from akjob.cli import complain
-from akjob.cli.common import colours, examples, find_paths, json_option, log_elsewhere, moment, now_us, settings
+from akjob.cli.common import (
+    colours,
+    examples,
+    find_paths,
+    json_option,
+    log_elsewhere,
+    moment,
+    now_us,
+    on_terminal,
+    settings,
+)
+from akjob.cli.log_lines import shortened
 from akjob.config import Paths
 from akjob.errors import AkjobError, UsageError
 from akjob.ledger import open_reader
@@ -51,7 +62,7 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
     """Show the log of a job, of one run, or all of it; each line once. Times are this machine's.
 
     RUN is a run's id as `akjob history` shows it; the beginning is enough. Without JOB and RUN, -f begins with the last
-    few lines.
+    few lines. On a terminal the start and the end of a run are a short line each; a pipe gets all fields.
     """
     if grep is not None:
         _check_pattern(grep)
@@ -72,9 +83,10 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
     if follow and not paths.log_dir.is_dir():
         hint = "Start akjobd with `akjob up`."
         raise AkjobError(f"{paths.log_dir} is not there: nothing was ever logged", hint=hint)
-    colour = colours()
+    colour, short = colours(), on_terminal()
     for line in _lines(paths, wanted, count, follow=follow):
-        text = msgspec.json.encode(line).decode() if as_json else render(line, colour)
+        shown = shortened(line) if short and not as_json else line
+        text = msgspec.json.encode(line).decode() if as_json else render(shown, colour)
         sys.stdout.write(text + "\n")
         if follow:
             sys.stdout.flush()

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from math import isfinite, nan
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import click
 import msgspec
 from msgspec.structs import replace
 
 from akjob.cli import INTERRUPTED, complain
-from akjob.cli.common import colours, examples, find_paths, log_elsewhere, now_us, settings
+from akjob.cli.common import colours, examples, find_paths, log_elsewhere, now_us, on_terminal, settings
 from akjob.cli.text import STATE_COLOURS, paint
 from akjob.config import Paths
 from akjob.control.client import Client
@@ -49,11 +49,11 @@ _SHOWN = 100  # characters of an argument in a message
 @click.option(
     "--arg", "arguments", metavar="K=TEXT|K:=TOML", multiple=True, help="A keyword argument, over those of the file."
 )
-@click.option("--here", is_flag=True, help="Run it in this process's place, without akjobd and the ledger.")
+@click.option("--here", is_flag=True, help="Run it without akjobd and the ledger, to try it out.")
 def command(job: str, arguments: tuple[str, ...], *, here: bool) -> None:
-    """Run a job now, and follow what it prints; Ctrl-C lets go of it, and the run goes on.
+    """Run a job now and follow what it prints. Ctrl-C stops following; the run goes on.
 
-    enabled, pauses and limits don't count. Exits with 0 when the run succeeded, else with its exit code, 128 + signal,
+    enabled, pauses and limits are ignored. Exits with 0 when the run succeeded, else with its exit code, 128 + signal,
     or 1.
     """
     values = parse_arguments(arguments)
@@ -77,7 +77,7 @@ def command(job: str, arguments: tuple[str, ...], *, here: bool) -> None:
                 end = _End(paths, client, run, "Its end is waited for here all the same.").wait(None)
         except KeyboardInterrupt:
             hint = f"`akjob logs -f {run}` follows it, `akjob stop {run}` ends it."
-            complain(f"let go of run {run}, which goes on", hint)
+            complain(f"no longer following run {run}, which goes on", hint)
             raise SystemExit(INTERRUPTED) from None
     raise SystemExit(_say_end(end))
 
@@ -119,50 +119,50 @@ def _run_locally(paths: Paths, job: str, values: Mapping[str, Any]) -> int:
 
 
 class _End:
-    """Hears from akjobd that the run ended, or, when akjobd went away, from the ledger."""
+    """Waits for the end of a run: akjobd reports it, or, when akjobd went away, the ledger."""
 
     def __init__(self, paths: Paths, client: Client, run: str, without_akjobd: str) -> None:
         self._without_akjobd = without_akjobd
         self._reader = open_reader(paths.ledger_url)
         self._client: Client | None = client
         self._run = run
-        self._heard_at = 0.0
+        self._ended_at = 0.0
         self.answer: Outcome | None = None
 
     def overdue(self) -> bool:
-        """Ask whether it is known to have ended so long ago that no more lines will come."""
+        """Return True if it ended so long ago that no more lines will come."""
         if self.answer is None:
-            self._look()
+            self._ask()
             return False
-        return monotonic() - self._heard_at > _LAST_LINES_S
+        return monotonic() - self._ended_at > _LAST_LINES_S
 
     def wait(self, logged: Outcome | None) -> Outcome:
-        """Wait until akjobd says how it ended; where it is gone, what the log said counts, or else the ledger."""
+        """Return how it ended, as akjobd reports it; where akjobd is gone, as the log or the ledger has it."""
         while self.answer is None:
             if logged is not None and self._client is None:
                 return logged
-            self._look(0.2)
+            self._ask(0.2)
         return self.answer
 
-    def _look(self, patience_s: float = 0.0) -> None:
+    def _ask(self, patience_s: float = 0.0) -> None:
         if self._client is not None:
             if not select.select([self._client.fileno()], [], [], patience_s)[0]:
                 return
             try:
-                self._hear(self._client.answer(WaitForRun(run=self._run)).row)
+                self._take(self._client.answer(WaitForRun(run=self._run)).row)
             except AkjobError:
                 self._client = None
                 complain("akjobd went away; the run goes on", self._without_akjobd)
             return
         row = self._reader.find_run(self._run)
         if row is not None and row["state"] not in _OPEN:
-            self._hear(row)
+            self._take(row)
         elif patience_s:
             select.select([], [], [], patience_s)
 
-    def _hear(self, answer: Mapping[str, Any]) -> None:
+    def _take(self, answer: Mapping[str, Any]) -> None:
         self.answer = msgspec.convert(answer, Outcome)
-        self._heard_at = monotonic()
+        self._ended_at = monotonic()
 
 
 def _follow(paths: Paths, client: Client, run: str, printer: "_Printer") -> Outcome:
@@ -186,6 +186,7 @@ class _Printer:
         self._tint = self._colour and colours()  # on one terminal the two streams would look the same
         self._bar: Progress | None = None
         self._unended: dict[str, list[str]] = {}  # by stream: what waits for its line's end, while there is a bar
+        self._in_line = False  # the terminal's cursor stands behind an unfinished line
 
     def __enter__(self) -> Self:
         return self
@@ -195,8 +196,9 @@ class _Printer:
             self._bar.stop()
         for stream, pieces in self._unended.items():
             out = sys.stderr if stream == "stderr" else sys.stdout
-            out.write(self._tinted(stream, "".join(pieces)))
-            out.flush()
+            self._write(out, self._tinted(stream, "".join(pieces)))
+        if self._in_line and on_terminal(sys.stderr):
+            sys.stderr.write("\n")  # what follows is a line of its own
 
     def line(self, line: Mapping[str, Any]) -> None:
         """Show one line of the log."""
@@ -221,12 +223,19 @@ class _Printer:
                 self._above(self._tinted(stream, "".join(self._unended.pop(stream)).removesuffix("\n")))
         elif "base64" in line:
             out.flush()
-            out.buffer.write(read.bytes_of(line))
+            data = read.bytes_of(line)
+            out.buffer.write(data)
             out.buffer.flush()
+            self._in_line = on_terminal(out) and not data.endswith(b"\n")
         else:
             end = "" if line.get("eol") is False else "\n"
-            out.write(self._tinted(stream, line.get("line", "")) + end)
-            out.flush()
+            self._write(out, self._tinted(stream, line.get("line", "")) + end)
+
+    def _write(self, out: IO[str], text: str) -> None:
+        out.write(text)
+        out.flush()
+        if text and on_terminal(out):
+            self._in_line = not text.endswith("\n")
 
     def _tinted(self, stream: str, text: str) -> str:
         return paint(text, "red", on=self._tint and stream == "stderr")
@@ -292,6 +301,6 @@ def _say_end(end: Outcome) -> int:
     parts = [paint(end.state, STATE_COLOURS.get(end.state), on=colours(sys.stderr))]
     if end.duration_s is not None:
         parts.append(f"in {span(round(end.duration_s * SECOND))}")
-    why = explain(end) if code else ""
+    why = explain(end)
     click.echo(" ".join(parts) + (f": {escape_control(why)}" if why else ""), err=True)
     return code

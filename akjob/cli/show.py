@@ -122,6 +122,8 @@ def _lines(job: JobView, paths: Paths, *, colour: bool) -> list[str]:
     if spec is not None:
         lines += [escape_control(spec.description)] if spec.description else []
         facts += [("tags", escape_control(", ".join(spec.tags)))] if spec.tags else []
+        owned = (("owner", spec.owner), ("runbook", spec.runbook))
+        facts += [(label, escape_control(text)) for label, text in owned if text]
         facts.append(("runs", escape_control(code_of(spec))))
         facts += [("schedule" if i == 0 else "", words) for i, words in enumerate(describe(spec.schedule, job.now_us))]
         facts += _slots(job, spec)

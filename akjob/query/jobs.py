@@ -57,6 +57,8 @@ class ShownJob(ListedJob, frozen=True, kw_only=True):
 
     description: str
     tags: tuple[str, ...]
+    owner: str | None
+    runbook: str | None
     schedule: str
     definition: dict[str, Any] | None
     definition_sha256: str | None
@@ -223,6 +225,8 @@ class JobView(Struct, frozen=True, kw_only=True):
             **asdict(self.listed()),
             description=spec.description if spec else "",
             tags=tuple(spec.tags) if spec else (),
+            owner=spec.owner if spec else None,
+            runbook=spec.runbook if spec else None,
             schedule="; ".join(describe(spec.schedule, self.now_us)) if spec else "",
             definition=definition_table(spec) if spec else None,
             definition_sha256=spec.sha256 if spec else None,

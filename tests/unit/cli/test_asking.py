@@ -216,6 +216,24 @@ def test_run_exits_as_the_run_did(root: Root, end: dict[str, Any], code: int, sa
     assert exit_code(msgspec.convert(end, Outcome)) == code
 
 
+def test_the_summary_is_a_line_of_its_own(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also behind an unfinished line, where both are on a terminal."""
+    monkeypatch.setattr("akjob.cli.run.on_terminal", lambda _stream: True)
+    lines = [output("r1", 1, "10 %", eol=False), finished("r1", 2)]
+    result = play(root, end={"state": "succeeded", "exit_code": 0}, lines=lines)
+    assert "10 %\nsucceeded" in result.output
+
+
+def test_a_run_that_left_something_behind_says_so(root: Root) -> None:
+    """Although it succeeded."""
+    end = {"state": "succeeded", "exit_code": 0, "reason": "left 1 process behind, ended: sleep[7]"}
+    result = play(root, end=end, lines=[finished("r1", 1)])
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        0,
+        "succeeded in 1.5 s: left 1 process behind, ended: sleep[7]",
+    )
+
+
 def test_run_asks_with_arguments(root: Root) -> None:
     """Texts and TOML values; what JSON cannot carry goes as TOML."""
 
@@ -441,7 +459,7 @@ def test_a_bar_leaves_the_lines_as_they_are(root: Root) -> None:
     for line in ("one", "two", "begun, ended", "\N{REPLACEMENT CHARACTER}x"):
         assert f"{line}\r\n" in text
         assert f"{line}\r\n\r\n" not in text
-    assert "no end\x1b[32msucceeded" in text
+    assert "no end\r\n\x1b[32msucceeded" in text
 
 
 def test_progress_on_a_pipe_is_not_shown(root: Root) -> None:

@@ -219,7 +219,8 @@ def test_show_has_the_documented_keys(root: Root) -> None:
     assert set(found) == {
         "job", "file", "enabled", "paused", "paused_until", "pause_reason", "paused_by", "broken", "running", "next",
         "last_state", "last_ended",
-        "description", "tags", "schedule", "definition", "definition_sha256", "runs_started", "git_commit", "refused",
+        "description", "tags", "owner", "runbook", "schedule", "definition", "definition_sha256", "runs_started",
+        "git_commit", "refused",
     }  # fmt: skip
     assert found["description"] == "Say it"
     assert found["tags"] == ["t"]
@@ -228,6 +229,15 @@ def test_show_has_the_documented_keys(root: Root) -> None:
     assert found["definition_sha256"] == sha256
     assert found["runs_started"] == 7
     assert found["git_commit"] is None
+
+
+def test_show_says_who_is_asked_about_a_job(root: Root) -> None:
+    """Its owner, and where to read what to do."""
+    load(root, "tick", 'owner = "team-a"\nrunbook = "https://example.org/r"\n' + HOURLY)
+    (found,) = root.json("show", "tick")
+    assert (found["owner"], found["runbook"]) == ("team-a", "https://example.org/r")
+    out = root.akjob("show", "tick").stdout
+    assert "  owner       team-a\n  runbook     https://example.org/r\n" in out
 
 
 def test_show_knows_the_commit(root: Root) -> None:
@@ -519,6 +529,30 @@ def test_follow_shows_the_past_then_what_is_added(logged: Root) -> None:
         assert process.wait() == 130
     watchdog.cancel()
     watchdog.join()
+
+
+def test_a_terminal_gets_a_short_line_for_a_start_and_an_end(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe gets all fields."""
+    load(root, "tick")
+    head = {"timestamp": NOW, "level": "info", "source": "run", "job": "tick", "run": "r1"}
+    started = {"slot": NOW, "attempt": 2, "trigger": "retry", "pid": 7, "shim_pid": 6}
+    end = {"state": "failed", "exit_code": 3, "duration_s": 1.5, "reason": None}
+    root.log(
+        {**head, "seq": 1, "event": "run.started", **started},
+        output("r1", 2, "hello"),
+        {**head, "seq": 3, "event": "run.finished", **end},
+        {**head, "seq": 4, "event": "run.finished", "source": "job", "state": "mine"},
+    )
+    assert "run=r1 slot=2026-03-28T12:00:00.000000Z attempt=2" in root.akjob("logs", "tick").stdout
+    monkeypatch.setattr("akjob.cli.logs.on_terminal", lambda: True)
+    lines = [line.split(" ", 2)[2] for line in root.akjob("logs", "tick").stdout.splitlines()]
+    assert lines == [
+        "tick info run r1 started, retry, attempt 2",
+        "tick | hello",
+        "tick info run r1 failed in 1.5 s: exit code 3",
+        "tick info run.finished state=mine",
+    ]
+    assert "shim_pid" in root.akjob("logs", "tick", "--json").stdout
 
 
 def test_logs_says_that_the_log_goes_elsewhere(root: Root) -> None:
