@@ -13,7 +13,7 @@ from akjob.config import DEFAULTS
 from akjob.diff.side import Side
 from akjob.errors import Problem
 from akjob.instants import to_datetime
-from akjob.jobset.scan import SUFFIX
+from akjob.jobset.names import file_of
 from akjob.schedule import Memory, compile_schedule, get_zone, next_slots
 from akjob.spec import JobSpec
 from akjob.spec.canonical import value_text
@@ -134,7 +134,7 @@ def _shown_of(side: Side, unseen: Mapping[str, Problem]) -> Side:
     hidden = {posixpath.dirname(place) if posixpath.basename(place) == DEFAULTS else place for place in unseen}
 
     def is_shown(name: str) -> bool:
-        path = name + SUFFIX
+        path = file_of(name)
         while path and path not in hidden:
             path = posixpath.dirname(path)
         return path not in hidden

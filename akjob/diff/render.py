@@ -1,17 +1,59 @@
 """A difference as text for people, as JSON lines, and as a comment for a pull request."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from akjob.diff.compare import Difference, JobChange, Refusal
+from akjob.diff.slots import SlotChange, Slots
 from akjob.errors import Problem, escape_control
+from akjob.instants import to_datetime, to_text
+from akjob.query.text import plural
+from akjob.schedule import get_zone
 
 
-def render_text(difference: Difference) -> Iterator[str]:
+def render_text(difference: Difference, slots: Slots | None = None) -> Iterator[str]:
     """Yield lines for people."""
-    return map(escape_control, _text_lines(difference))
+    lines = chain(_text_lines(difference), () if slots is None else _slot_lines(slots))
+    return map(escape_control, lines)
+
+
+def _slot_lines(slots: Slots) -> Iterator[str]:
+    yield f"slots of the next {plural(slots.days, 'day')}"
+    for one in slots.jobs:
+        counts = ", ".join(f"{len(found)} {word}" for word, found in _kinds(one))
+        cut = "" if one.until_us is None else f" (compared up to {_slot(one.until_us, one.zone)})"
+        yield f"  {one.job}: {counts}{cut}"
+        for word, found in _kinds(one):
+            yield from (f"    {word:<8} {text}" for text in _some(found, one.zone))
+    if not slots.jobs:
+        yield "  none gained, lost or moved"
+    peak = slots.peak
+    yield f"  at most {peak.before} at once before, {peak.after} after"
+
+
+_Found = tuple[int, ...] | tuple[tuple[int, int], ...]
+_SHOWN = 5
+
+
+def _kinds(one: SlotChange) -> list[tuple[str, _Found]]:
+    kinds: list[tuple[str, _Found]] = [("lost", one.lost), ("gained", one.gained), ("moved", one.moved)]
+    return [(word, found) for word, found in kinds if found]
+
+
+def _some(found: _Found, zone: str) -> Iterator[str]:
+    """Yield the first of the slots, and how many more there are."""
+    for slot in found[:_SHOWN]:
+        yield _slot(slot, zone) if isinstance(slot, int) else f"{_slot(slot[0], zone)} -> {_slot(slot[1], zone)}"
+    if len(found) > _SHOWN:
+        yield f"and {len(found) - _SHOWN} more"
+
+
+def _slot(slot_us: int, zone: str) -> str:
+    moment = to_datetime(slot_us).astimezone(get_zone(zone))
+    return f"{moment:%a} {moment.isoformat(sep=' ')}"
 
 
 def _text_lines(difference: Difference) -> Iterator[str]:
@@ -82,8 +124,8 @@ def _at(slots: tuple[str, ...], index: int) -> str:
     return slots[index] if index < len(slots) else ""
 
 
-def render_json(difference: Difference) -> Iterator[str]:
-    """Yield one JSON object a change, with ``change`` and ``job`` first."""
+def render_json(difference: Difference, slots: Slots | None = None) -> Iterator[str]:
+    """Yield one JSON object a change, with ``change`` and ``job`` first; of slots their instants in UTC."""
     objects: list[dict[str, Any]] = [
         *({"change": "added", "job": one.job, "after": one.after} for one in difference.added),
         *({"change": "repaired", "job": one.job, "after": one.after} for one in difference.repaired),
@@ -105,12 +147,51 @@ def render_json(difference: Difference) -> Iterator[str]:
         ),
         *({"change": "problem", "job": None, "problem": problem} for problem in difference.problems),
     ]
+    if slots is not None:
+        objects = [item | _slots_json(item["job"], slots) for item in objects]
+        objects.append({"change": "peak", "job": None, "before": slots.peak.before, "after": slots.peak.after})
     for item in objects:
         yield msgspec.json.encode(item).decode()
 
 
-def render_markdown(difference: Difference) -> Iterator[str]:
+def _slots_json(job: str | None, slots: Slots) -> dict[str, Any]:
+    one = None if job is None else slots.of(job)
+    if job is None:
+        return {}
+    if one is None:
+        return {"gained": [], "lost": [], "moved": []}
+    return {
+        "gained": [to_text(slot) for slot in one.gained],
+        "lost": [to_text(slot) for slot in one.lost],
+        "moved": [[to_text(before), to_text(after)] for before, after in one.moved],
+    }
+
+
+def render_markdown(difference: Difference, slots: Slots | None = None) -> Iterator[str]:
     """Yield a comment for a pull request."""
+    yield from _markdown_lines(difference)
+    if slots is not None:
+        yield from _slot_table(slots)
+
+
+def _slot_table(slots: Slots) -> Iterator[str]:
+    yield f"\n#### Slots of the next {plural(slots.days, 'day')}\n"
+    if slots.jobs:
+        yield "| job | lost | gained | moved |"
+        yield "|---|---|---|---|"
+        for one in slots.jobs:
+            cells = (_slot_cell(found, one.zone) for found in (one.lost, one.gained, one.moved))
+            yield f"| {_cell(one.job)} | {' | '.join(cells)} |"
+    else:
+        yield "None gained, lost or moved."
+    yield f"\nAt most {slots.peak.before} at once before, {slots.peak.after} after."
+
+
+def _slot_cell(found: _Found, zone: str) -> str:
+    return f"{len(found)}: {'<br>'.join(_some(found, zone))}" if found else ""
+
+
+def _markdown_lines(difference: Difference) -> Iterator[str]:
     yield f"### Jobs: {_code(difference.old)} → {_code(difference.new)}"
     yield ""
     if difference.is_empty:
