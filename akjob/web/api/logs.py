@@ -33,7 +33,7 @@ async def show_log(call: Call) -> Response:
     if choice_of(call, "raw", ("0", "1")) == "1":
         return await _raw(call, run.id, stream)
     level = choice_of(call, "level", read.LEVELS)
-    wanted = _pattern(text_of(call, "grep"))
+    wanted = pattern_of(text_of(call, "grep"))
     lines = read.lines(call.site.paths, run=run.id, level=level)
     found = (line for line in lines if stream in {None, line.get("stream")} and wanted(line))
     return StreamingResponse(_steps(call.site, found), media_type=NDJSON)
@@ -67,7 +67,7 @@ def _size(paths: Paths, run: str, stream: str | None) -> int:
     return sum(map(len, read.raw(paths, run, stream)))
 
 
-def _pattern(text: str | None) -> Callable[[Line], bool]:
+def pattern_of(text: str | None) -> Callable[[Line], bool]:
     """Return what tells whether a line has a pattern: a regular expression whose cost is bounded."""
     if text is None:
         return lambda _line: True

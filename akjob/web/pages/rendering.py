@@ -1,26 +1,141 @@
 """Templates: read once, escaped always, and given values alone."""
 
+import hashlib
+import socket
 from functools import cache
+from importlib.resources import files
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from msgspec import Struct
 from starlette.responses import Response
 
+from akjob import __version__
+from akjob.instants import to_datetime
+from akjob.query.text import relative
+from akjob.schedule import get_zone
+from akjob.web.pages.drawing import GLYPHS, WORDS
+from akjob.web.pages.summary import Summary, summarize
+from akjob.web.problems import ProblemError
 from akjob.web.site import Call
+
+_PAGES = (
+    ("/", "Jobs"), ("/timeline", "Timeline"), ("/runs", "Runs"), ("/plan", "Plan"), ("/broken", "Broken"),
+    ("/messages", "Messages"), ("/system", "System"),
+)  # fmt: skip
+_ICONS = {"fine": ("%23808890", ""), "bad": ("%23c0232c", "!")}
+_ICON = Markup(
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
+    "%3Ccircle cx='8' cy='8' r='7' fill='{colour}'/%3E"
+    "%3Ctext x='8' y='12' font-size='11' text-anchor='middle' fill='white'%3E{glyph}%3C/text%3E%3C/svg%3E"
+)
+_STATIC = {"akjob.css": "text/css", "akjob.js": "text/javascript"}
+
+
+class Frame(Struct, frozen=True, kw_only=True):
+    """What stands around every page."""
+
+    host: str
+    root: str
+    version: str
+    now: str
+    pages: tuple[tuple[str, str], ...]
+    css: str
+    js: str
+    icon: str
+    broken: int
+    trouble: int
+    attention: tuple[tuple[str, str], ...]
 
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("akjob.web"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["iso"] = _iso
+    environment.filters["local"] = _local
+    environment.filters["relative"] = relative
+    environment.filters["query"] = lambda given: urlencode({name: value for name, value in given.items() if value})
+    environment.filters["urlencode"] = lambda text: quote(text, safe="/@")
+    environment.globals |= {"glyphs": GLYPHS, "words": WORDS}
+    return environment
 
 
-def render(call: Call, template: str, status: int = 200, **values: Any) -> Response:
-    """Return a page. ``nonce`` is what its scripts and styles carry."""
-    text = _environment().get_template(template).render(nonce=call.nonce, principal=call.principal, **values)
+def render(
+    call: Call, template: str, summary: Summary, status: int = 200, *, live: bool = True, **values: Any
+) -> Response:
+    """Return a page. Values are escaped where they are shown; nothing else is evaluated."""
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            frame=_frame(call, summary),
+            principal=call.principal,
+            here=call.request.scope["path"],
+            live=live,
+            now_us=call.now_us,
+            may_operate=call.principal.scope in {"operate", "admin"},
+            may_admin=call.principal.scope == "admin",
+            key=call.nonce,
+            **values,
+        )
+    )
     return Response(text, status, media_type="text/html")
+
+
+async def render_problem(call: Call, error: ProblemError, back: str) -> Response:
+    """Return what went wrong as a page: the sentence, what to do, and the way back."""
+    sight = await call.sight()
+    summary = await call.site.read(lambda: summarize(sight))
+    return render(call, "problem.html", summary, error.problem.status, live=False, problem=error.problem, back=back)
+
+
+def _icon(kind: str) -> Markup:
+    """Return the page's icon as a data URL: a grey disc, or a red one with an exclamation mark."""
+    colour, glyph = _ICONS[kind]
+    return _ICON.format(colour=colour, glyph=glyph)
+
+
+def _frame(call: Call, summary: Summary) -> Frame:
+    return Frame(
+        host=socket.gethostname(),
+        root=str(call.site.paths.root),
+        version=__version__,
+        now=f"{to_datetime(call.now_us):%H:%M:%S} UTC",
+        pages=_PAGES,
+        css=static_url("akjob.css"),
+        js=static_url("akjob.js"),
+        icon=_icon("bad" if summary.trouble else "fine"),
+        broken=summary.broken,
+        trouble=summary.trouble,
+        attention=summary.attention,
+    )
+
+
+@cache
+def static_files() -> dict[str, tuple[bytes, str]]:
+    """Return the style sheet and the scripts by name, read once: no request ever names a path."""
+    folder = files("akjob.web") / "static"
+    return {name: ((folder / name).read_bytes(), kind) for name, kind in _STATIC.items()}
+
+
+@cache
+def static_url(name: str) -> str:
+    """Return where a file is, with its hash: it may be kept for ever."""
+    return f"/static/{name}?{hashlib.sha256(static_files()[name][0]).hexdigest()[:12]}"
+
+
+def _iso(instant_us: int) -> str:
+    return to_datetime(instant_us).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def _local(instant_us: int, zone: str) -> str:
+    moment = to_datetime(instant_us).astimezone(get_zone(zone))
+    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"

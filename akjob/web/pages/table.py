@@ -1,6 +1,40 @@
-"""The routes of the pages."""
+"""The routes of the pages, of their forms, and of what they are dressed in."""
 
-from akjob.web.pages import home
+from starlette.responses import Response
+
+from akjob.web.pages import actions, jobs, others, runs, timeline
+from akjob.web.pages.rendering import static_files
+from akjob.web.problems import ProblemError
 from akjob.web.routes import Route
+from akjob.web.site import Call
 
-ROUTES = (Route(method="GET", path="/", handler=home.show_home, needs="read"),)
+
+async def show_static(call: Call) -> Response:
+    """Answer with the style sheet or the script; they were read when the program started."""
+    found = static_files().get(call.path("name"))
+    if found is None:
+        raise ProblemError("not-found", "there is no such file", "The pages name those that there are.")
+    content, kind = found
+    return Response(content, headers={"cache-control": "private, max-age=31536000, immutable"}, media_type=kind)
+
+
+ROUTES = (
+    Route(method="GET", path="/", handler=jobs.show_jobs, needs="read"),
+    Route(method="GET", path="/jobs/{name:path}", handler=jobs.show_job, needs="read"),
+    Route(method="GET", path="/runs", handler=runs.show_runs, needs="read"),
+    Route(method="GET", path="/runs/{id}", handler=runs.show_run, needs="read"),
+    Route(method="GET", path="/timeline", handler=timeline.show_timeline, needs="read"),
+    Route(method="GET", path="/plan", handler=others.show_plan, needs="read"),
+    Route(method="GET", path="/why", handler=others.show_why, needs="read"),
+    Route(method="GET", path="/broken", handler=others.show_broken, needs="read"),
+    Route(method="GET", path="/messages", handler=others.show_messages, needs="read"),
+    Route(method="GET", path="/system", handler=others.show_system, needs="read"),
+    Route(method="GET", path="/tv", handler=others.show_tv, needs="read"),
+    Route(method="GET", path="/static/{name}", handler=show_static, needs="login"),
+    Route(method="POST", path="/do/run", handler=actions.action(actions.run_now), needs="operate"),
+    Route(method="POST", path="/do/stop", handler=actions.action(actions.stop), needs="operate"),
+    Route(method="POST", path="/do/pause", handler=actions.action(actions.pause), needs="operate"),
+    Route(method="POST", path="/do/resume", handler=actions.action(actions.resume), needs="operate"),
+    Route(method="POST", path="/do/acknowledge", handler=actions.action(actions.acknowledge), needs="operate"),
+    Route(method="POST", path="/do/test-channel", handler=actions.action(actions.test_channel), needs="admin"),
+)

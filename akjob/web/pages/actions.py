@@ -1,0 +1,223 @@
+"""What the pages' forms do. Each is a POST that passes the gate, is noted in the audit, and leads back to a page."""
+
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from starlette.responses import RedirectResponse, Response
+
+from akjob.control.requests import PauseJob, ResumeJob, RunJob, StopRuns
+from akjob.errors import AkjobError
+from akjob.instants import to_text
+from akjob.notify.outbox import Outbox
+from akjob.notify.testing import send_test
+from akjob.toml.read import read_table
+from akjob.toml.wire import to_json
+from akjob.units import parse_duration
+from akjob.web.acting import Action, act, ask
+from akjob.web.api.actions import reason_of
+from akjob.web.api.jobs import found_job
+from akjob.web.api.runs import found_run
+from akjob.web.api.times import read_instant
+from akjob.web.bodies import read_body
+from akjob.web.pages.others import check_jobs
+from akjob.web.pages.rendering import render_problem
+from akjob.web.problems import ProblemError
+from akjob.web.site import Call
+from akjob.web.store import Answer
+
+_MOST_FIELDS = 100
+_LONGEST_FIELD = 10_000
+_ARGUMENT = "arg:"
+
+Form = Mapping[str, str]
+Work = Callable[[Call, Form], Awaitable[str]]
+
+
+def action(work: Work) -> Callable[[Call], Awaitable[Response]]:
+    """Return a handler: it reads the form, does the work, and leads to the page that the work names."""
+
+    async def handle(call: Call) -> Response:
+        form = await _form(call)
+        try:
+            where = await work(call, form)
+        except ProblemError as error:
+            return await render_problem(call, error, _back(call))
+        return RedirectResponse(where, HTTPStatus.SEE_OTHER)
+
+    return handle
+
+
+async def _form(call: Call) -> Form:
+    kind = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise ProblemError("bad-media-type", "the body is not a form", "Use the page's own buttons.")
+    try:
+        fields = parse_qsl(
+            (await read_body(call.request)).decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS
+        )
+    except ValueError:
+        raise ProblemError("bad-body", "the form cannot be read", "Use the page's own buttons.") from None
+    return {name: value[:_LONGEST_FIELD] for name, value in fields}
+
+
+def _back(call: Call) -> str:
+    """Return the page that the form was on, as far as it is one of ours."""
+    parts = urlsplit(call.request.headers.get("referer", ""))
+    here = call.request.headers.get("host", "")
+    return parts.path + (f"?{parts.query}" if parts.query else "") if parts.netloc == here and parts.path else "/"
+
+
+def _job_page(name: str) -> str:
+    return f"/jobs/{quote(name, safe='/@')}"
+
+
+async def run_now(call: Call, form: Form) -> str:
+    """Run a job. A form that is sent twice runs it once: its key is the page's own."""
+    name, reason = form.get("job", ""), reason_of(form.get("reason"))
+    found_job(await call.sight(), name)
+    args = to_json(
+        {
+            field.removeprefix(_ARGUMENT): _value(field, text)
+            for field, text in form.items()
+            if field.startswith(_ARGUMENT)
+        }
+    )
+    key, kept = f"form:{form.get('key', '')}", call.site.store
+    where = ""
+
+    async def work() -> Response:
+        nonlocal where
+        run = (await ask(call, RunJob(job=name, args=args, by=call.principal.name, reason=reason))).run
+        where = f"/runs/{run}"
+        return Response(where, HTTPStatus.SEE_OTHER)
+
+    digest = name.encode()
+    before = kept.begin_answer(call.principal.credential, key, digest, call.now_us) if form.get("key") else None
+    if before is not None:
+        return before.answer.body.decode() if before.answer is not None else _job_page(name)
+    try:
+        response = await act(call, Action(name="run.start", target=name, reason=reason), work)
+    except BaseException:
+        kept.drop_answer(call.principal.credential, key)
+        raise
+    if form.get("key"):
+        kept.finish_answer(call.principal.credential, key, _answer(response))
+    return where
+
+
+def _answer(response: Response) -> Answer:
+    return Answer(response.status_code, {}, bytes(response.body))
+
+
+def _value(field: str, text: str) -> object:
+    """Return the value that a field has in TOML. Raises ProblemError with what is wrong in it."""
+    table, _, problem = read_table("the form", f"value = {text}\n")
+    if problem is not None or set(table) != {"value"}:
+        name = field.removeprefix(_ARGUMENT)
+        said = "it is more than one value" if problem is None else problem.message
+        raise ProblemError(
+            "bad-body", f"{name}: {text[:80]!r} is not a value of TOML: {said}", 'Write a string as "text".'
+        )
+    return table["value"]
+
+
+async def stop(call: Call, form: Form) -> str:
+    """End a run, or all runs of a job."""
+    target, sight = form.get("target", ""), await call.sight()
+    job = sight.job(target)
+    page = (
+        _job_page(target) if job is not None else f"/runs/{(await call.site.read(lambda: found_run(sight, target))).id}"
+    )
+
+    async def work() -> Response:
+        await ask(call, StopRuns(target=target, by=call.principal.name, reason=reason_of(form.get("reason"))))
+        return Response(status_code=HTTPStatus.SEE_OTHER)
+
+    await act(call, Action(name="run.stop", target=target), work)
+    return page
+
+
+async def pause(call: Call, form: Form) -> str:
+    """Pause a job, for a reason."""
+    name, reason = form.get("job", ""), reason_of(form.get("reason"))
+    if reason is None:
+        raise ProblemError("bad-body", "the reason is empty", "Say why, for those who wonder.")
+    found_job(await call.sight(), name)
+    until_us = _until(form.get("until", "").strip(), call.now_us)
+    until = None if until_us is None else to_text(until_us)
+
+    async def work() -> Response:
+        await ask(call, PauseJob(job=name, until=until, reason=reason, by=call.principal.name))
+        return Response(status_code=HTTPStatus.SEE_OTHER)
+
+    await act(call, Action(name="job.pause", target=name, reason=reason), work)
+    return _job_page(name)
+
+
+def _until(text: str, now_us: int) -> int | None:
+    if not text:
+        return None
+    try:
+        return now_us + parse_duration(text)
+    except ValueError:
+        found = read_instant(text)
+    if found is None or found <= now_us:
+        said = "is over" if found is not None else "is neither a time nor a duration"
+        raise ProblemError("bad-body", f"until: {text[:80]!r} {said}", "Write 2026-03-29T02:00:00Z, or 2h30m.")
+    return found
+
+
+async def resume(call: Call, form: Form) -> str:
+    """Lift the pause of a job."""
+    name = form.get("job", "")
+    found_job(await call.sight(), name)
+
+    async def work() -> Response:
+        await ask(call, ResumeJob(job=name, by=call.principal.name))
+        return Response(status_code=HTTPStatus.SEE_OTHER)
+
+    await act(call, Action(name="job.resume", target=name), work)
+    return _job_page(name)
+
+
+async def acknowledge(call: Call, form: Form) -> str:
+    """Acknowledge an incident: no more reminders of it."""
+    text, reason = form.get("incident", ""), reason_of(form.get("reason")) or ""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0  # noqa: PLR2004 - of SQLite's size
+    sight = await call.sight()
+
+    def work_now() -> None:
+        outbox = Outbox(call.site.paths.notify_db)
+        try:
+            check_jobs(sight, next((one for one in outbox.incidents() if one.number == number), None), number)
+            outbox.acknowledge(number, call.principal.name, reason, call.now_us)
+        finally:
+            outbox.close()
+
+    async def work() -> Response:
+        await call.site.read(work_now)
+        return Response(status_code=HTTPStatus.SEE_OTHER)
+
+    await act(call, Action(name="incident.acknowledge", target=str(number), reason=reason or None), work)
+    return "/messages"
+
+
+async def test_channel(call: Call, form: Form) -> str:
+    """Send a test message to a channel."""
+    name = form.get("channel", "")
+    channel = call.site.config.channels.get(name)
+    if channel is None:
+        raise ProblemError("not-found", f"there is no channel {name[:80]!r}", "The page lists them.")
+
+    async def work() -> Response:
+        error = await call.site.act(
+            lambda: send_test(call.site.paths, name, channel, socket.gethostname(), call.now_us)
+        )
+        if error is not None:
+            raise AkjobError(f"{name} did not take the message: {error}", hint="Correct [channels] in etc/akjob.toml.")
+        return Response(status_code=HTTPStatus.SEE_OTHER)
+
+    await act(call, Action(name="channel.test", target=name), work)
+    return "/messages"

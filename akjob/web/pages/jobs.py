@@ -1,0 +1,321 @@
+"""The jobs, fifty a page, and one of them."""
+
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+from msgspec import Struct
+from starlette.responses import Response
+
+from akjob.errors import AkjobError
+from akjob.instants import SECOND, from_text
+from akjob.ledger import RunFilter
+from akjob.query.jobs import JobView, Pause
+from akjob.query.runs import Run, explain, took_us
+from akjob.query.sight import JobFilter, Sight
+from akjob.query.text import span
+from akjob.schedule import describe
+from akjob.web.api.jobs import found_job
+from akjob.web.api.lists import text_of
+from akjob.web.pages.drawing import median, strip
+from akjob.web.pages.rendering import render
+from akjob.web.pages.source import excerpt
+from akjob.web.pages.summary import FAILED, shown_state, summarize
+from akjob.web.site import Call
+
+ON_A_PAGE = 50
+_STATES = (
+    "failed",
+    "running",
+    "broken",
+    "missed",
+    "paused",
+    "skipped",
+    "cancelled",
+    "succeeded",
+    "ready",
+    "disabled",
+    "done",
+)
+_ROWS = 50
+_COMING = 5
+_SLOTS = 30
+_SLOTS_OF_ONE = 120
+_MOST_PAGES = 10_000
+
+
+class JobRow(Struct, frozen=True, kw_only=True):
+    """One line of the table of jobs."""
+
+    name: str
+    shown_state: str
+    tags: tuple[str, ...]
+    strip: Markup
+    schedule: str
+    zone: str
+    next_us: int | None
+    pause: Pause | None
+    last: tuple[str, int] | None
+    last_run: str | None
+
+
+class SlotRow(Struct, frozen=True, kw_only=True):
+    """One slot that has passed, as tables show it."""
+
+    id: str
+    job: str
+    slot_us: int
+    state: str
+    attempt: int
+    count: int
+    trigger: str
+    why: str
+    late: str
+    took: str
+    git_commit: str | None
+    git_dirty: bool | None
+    changed: bool = False
+
+
+class JobHead(Struct, frozen=True, kw_only=True):
+    """What stands at the top of a job's page."""
+
+    name: str
+    shown_state: str
+    description: str
+    file: str
+    zone: str
+    running: int
+    pause: Pause | None
+    owner: str | None
+    runbook: str | None
+
+
+class Durations(Struct, frozen=True, kw_only=True):
+    """How long the last runs took, in words."""
+
+    count: int
+    p50: str
+    p95: str
+    p95_over_gap: bool
+
+
+class Search(Struct, frozen=True, kw_only=True):
+    """What the list is narrowed to, as the URL has it."""
+
+    q: str
+    state: str
+    sort: str
+    page: int
+
+    def wanted(self) -> JobFilter:
+        """Return the filter of the read model; ``tag:x`` is a word for a tag."""
+        words = self.q.split()
+        tags = tuple(word.removeprefix("tag:") for word in words if word.startswith("tag:"))
+        names = " ".join(word for word in words if not word.startswith("tag:"))
+        return JobFilter(part=names or None, tags=tags)
+
+
+def search_of(call: Call) -> Search:
+    """Return what the URL asks for. Raises ProblemError for what is too long."""
+    page = text_of(call, "page") or "1"
+    number = int(page) if page.isascii() and page.isdigit() and len(page) <= len(str(_MOST_PAGES)) else 1
+    return Search(
+        q=text_of(call, "q") or "",
+        state=text_of(call, "state") or "",
+        sort=text_of(call, "sort") or "",
+        page=max(1, number),
+    )
+
+
+async def show_jobs(call: Call) -> Response:
+    """Show the jobs that fit, fifty a page."""
+    search, sight = search_of(call), await call.sight()
+    values = await call.site.read(lambda: _jobs(sight, search))
+    return render(call, "jobs.html", **values)
+
+
+def _jobs(sight: Sight, search: Search) -> dict[str, Any]:
+    summary = summarize(sight)
+    views = [view for view in sight.jobs(search.wanted()) if _fits(view, search.state)]
+    _sort(views, search.sort)
+    shown = views[(search.page - 1) * ON_A_PAGE : search.page * ON_A_PAGE]
+    strips = sight.strips([view.name for view in shown])
+    chips = [(state, _counted(summary.states, state)) for state in _STATES if _counted(summary.states, state)]
+    return {
+        "summary": summary,
+        "total": summary.total,
+        "found": len(views),
+        "rows": [_row(view, strip(strips.get(view.name, ()), _SLOTS)) for view in shown],
+        "chips": chips,
+        "q": search.q,
+        "chosen": search.state,
+        "sort": search.sort,
+        "page": search.page,
+    }
+
+
+def _counted(states: dict[str, int], state: str) -> int:
+    return sum(states.get(one, 0) for one in FAILED) if state == "failed" else states.get(state, 0)
+
+
+def _fits(view: JobView, state: str) -> bool:
+    if not state:
+        return True
+    shown = shown_state(view)
+    return shown in FAILED if state == "failed" else shown == state
+
+
+def _sort(views: list[JobView], by: str) -> None:
+    if by == "next":
+        later = 1 << 62
+        views.sort(key=lambda view: later if view.next_start_us is None else view.next_start_us)
+    elif by == "last":
+        views.sort(key=lambda view: 0 if view.last is None else -view.last[1])
+
+
+def _row(view: JobView, drawn: Markup) -> JobRow:
+    spec = view.spec
+    return JobRow(
+        name=view.name,
+        shown_state=shown_state(view),
+        tags=() if spec is None else spec.tags,
+        strip=drawn,
+        schedule="" if spec is None else "; ".join(describe(spec.schedule, view.now_us)),
+        zone="UTC" if spec is None else spec.schedule.zone,
+        next_us=view.next_start_us,
+        pause=view.pause,
+        last=view.last,
+        last_run=None if view.row is None else view.row["last_run"],
+    )
+
+
+async def show_job(call: Call) -> Response:
+    """Show one job: its state, its slots past and coming, what may be done."""
+    sight = await call.sight()
+    view = found_job(sight, call.path("name"))
+    values = await call.site.read(lambda: _job(call, sight, view))
+    return render(call, "job.html", **values)
+
+
+def _job(call: Call, sight: Sight, view: JobView) -> dict[str, Any]:
+    spec, refusal = view.spec, view.refusal
+    runs = sight.runs(RunFilter(job=view.name), _ROWS).runs
+    coming = sight.coming(view, call.now_us, _COMING)
+    slots = sight.strips([view.name], _SLOTS_OF_ONE).get(view.name, ())
+    found = parameters_of(view)
+    arguments = "".join(f" --arg {one.name}:={one.value}" for one in found)
+    return {
+        "summary": summarize(sight),
+        "job": _head(view),
+        "refusal": refusal,
+        "excerpt": "" if refusal is None else excerpt(call.site.paths, refusal.file, refusal.line, refusal.column),
+        "strip": strip(slots, max(1, len(slots))),
+        "durations": _durations(runs, coming),
+        "schedule": [] if spec is None else describe(spec.schedule, view.now_us),
+        "coming": coming,
+        "coming_why": _coming_why(view),
+        "rows": slot_rows(runs, call.now_us),
+        "parameters": found,
+        "command_line": f"akjob run {view.name}{arguments}",
+        "definition": None if spec is None else spec.definition,
+    }
+
+
+def _head(view: JobView) -> JobHead:
+    spec = view.spec
+    return JobHead(
+        name=view.name,
+        shown_state=shown_state(view),
+        description="" if spec is None else spec.description,
+        file=view.file,
+        zone="UTC" if spec is None else spec.schedule.zone,
+        running=view.running,
+        pause=view.pause,
+        owner=None if spec is None else spec.owner,
+        runbook=None if spec is None else spec.runbook,
+    )
+
+
+def _coming_why(view: JobView) -> str:
+    if view.state == "disabled":
+        return "the job is disabled: it will not run"
+    if view.pause is not None:
+        return "the job is paused"
+    return ""
+
+
+def _durations(runs: Sequence[Run], coming: Sequence[int]) -> Durations | None:
+    took = sorted(
+        (from_text(run.ended_at) - from_text(run.started_at)) / SECOND
+        for run in runs
+        if run.state == "succeeded" and run.started_at and run.ended_at
+    )
+    if not took:
+        return None
+    p95 = took[min(len(took) - 1, round(0.95 * (len(took) - 1)))]
+    gap = (coming[1] - coming[0]) / SECOND if len(coming) > 1 else None
+    return Durations(
+        count=len(took),
+        p50=span(round(median(took) * SECOND)),
+        p95=span(round(p95 * SECOND)),
+        p95_over_gap=gap is not None and p95 > gap,
+    )
+
+
+def slot_rows(runs: Sequence[Run], now_us: int) -> list[SlotRow]:
+    """Return rows of the ledger as tables show them."""
+    found = []
+    for index, run in enumerate(runs):
+        before = next((one for one in runs[index + 1 :] if one.job == run.job and one.definition_sha256), None)
+        took, slot_us = took_us(run, now_us), from_text(run.slot)
+        late_us = None if run.started_at is None else from_text(run.started_at) - slot_us
+        found.append(
+            SlotRow(
+                id=run.id,
+                job=run.job,
+                slot_us=slot_us,
+                state=run.state,
+                attempt=run.attempt,
+                count=run.count,
+                trigger=run.trigger,
+                why=explain(run)[:300],
+                late="" if late_us is None or run.trigger == "manual" else f"+{span(max(0, late_us))}",
+                took="" if took is None else span(took),
+                git_commit=run.git_commit,
+                git_dirty=run.git_dirty,
+                changed=before is not None and before.definition_sha256 != run.definition_sha256,
+            )
+        )
+    return found
+
+
+class Parameter(Struct, frozen=True, kw_only=True):
+    """One argument of the form: ``value`` is TOML, ``choices`` are offered where the values are known."""
+
+    name: str
+    value: str
+    about: str = ""
+    choices: tuple[str, ...] = ()
+
+
+def parameters_of(view: JobView) -> list[Parameter]:
+    """Return the keyword arguments that the job's file gives; the code itself is never looked at here."""
+    from akjob.spec.canonical import value_text  # noqa: PLC0415 - only for jobs with arguments
+
+    if view.spec is None or not view.spec.kwargs:
+        return []
+    found = []
+    for name, value in view.spec.kwargs.items():
+        choices = ("true", "false") if isinstance(value, bool) else ()
+        try:
+            found.append(Parameter(name=name, value=value_text(value), about=_kind(value), choices=choices))
+        except (AkjobError, KeyError):
+            continue  # a value of a kind that one line of TOML cannot say
+    return found
+
+
+def _kind(value: Any) -> str:
+    return re.sub(r"[^a-z]", "", type(value).__name__) if not inspect.isclass(value) else ""

@@ -1,0 +1,250 @@
+"""The smaller pages: broken files, the system, messages, the plan, why, and the screen on the wall."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import UNSET, Struct
+from starlette.responses import Response
+
+from akjob.control.requests import GetStatus
+from akjob.control.status import Status
+from akjob.errors import AkjobError
+from akjob.instants import DAY, HOUR
+from akjob.jobset.git import Provenance
+from akjob.ledger import open_reader
+from akjob.notify.model import Incident
+from akjob.notify.outbox import Delivery, Outbox
+from akjob.query import plan
+from akjob.query.broken import Mistake, mistakes
+from akjob.query.sight import JobFilter, Sight
+from akjob.query.text import size
+from akjob.schedule import get_zone
+from akjob.web import asking
+from akjob.web.api.jobs import found_job
+from akjob.web.api.lists import choice_of, text_of
+from akjob.web.api.times import instant_of
+from akjob.web.pages.rendering import render
+from akjob.web.pages.source import excerpt
+from akjob.web.pages.summary import FAILED, Summary, shown_state, summarize
+from akjob.web.problems import ProblemError
+from akjob.web.site import Call
+
+_AHEAD: Mapping[str, int] = {"6h": 6 * HOUR, "1d": DAY, "3d": 3 * DAY, "7d": 7 * DAY}
+_MESSAGES = 100
+_AUDIT = 50
+
+
+class ShownMistake(Struct, frozen=True, kw_only=True):
+    """One mistake with the lines around it."""
+
+    place: str
+    excerpt: str
+    message: str
+    hint: str
+    jobs: tuple[str, ...]
+    since_us: int
+    git_commit: str | None
+    git_dirty: bool | None
+    running_last_good: bool | None
+
+
+async def show_broken(call: Call) -> Response:
+    """Show every mistake once: where, what to do, since when, which jobs it costs."""
+    sight = await call.sight()
+
+    def ask() -> dict[str, Any]:
+        summary = summarize(sight)
+        found = [_shown(call, one) for one in mistakes(sight.broken())]
+        commit = Provenance(call.site.paths).refresh_now().commit
+        return {"summary": summary, "mistakes": found, "total": summary.total, "commit": commit}
+
+    return render(call, "broken.html", **await call.site.read(ask))
+
+
+def _shown(call: Call, one: Mistake) -> ShownMistake:
+    file, line, column = one.place.rsplit(":", 2)
+    return ShownMistake(
+        place=one.place,
+        excerpt=excerpt(call.site.paths, file, int(line), int(column)),
+        message=one.message,
+        hint=one.hint,
+        jobs=one.jobs,
+        since_us=one.since_us,
+        git_commit=one.git_commit,
+        git_dirty=one.git_dirty,
+        running_last_good=one.running_last_good,
+    )
+
+
+async def show_system(call: Call) -> Response:
+    """Show the programs, sizes, what waits, and to those who may know everything also who did what."""
+    sight = await call.sight()
+    status, unreachable = await _status(call, sight)
+    summary = await call.site.read(lambda: summarize(sight))
+    facts = await call.site.read(lambda: _facts(call, status, summary))
+    is_admin = call.principal.scope == "admin" and call.principal.jobs is None
+    return render(
+        call,
+        "system.html",
+        summary,
+        unreachable=unreachable,
+        programs=[] if status is None else list(status.programs.items()),
+        running=() if status is None else status.running,
+        facts=facts,
+        audit=call.site.store.audit_rows(_AUDIT) if is_admin else None,
+        tokens=call.site.store.tokens() if is_admin else [],
+    )
+
+
+async def _status(call: Call, sight: Sight) -> tuple[Status | None, str]:
+    try:
+        found = await call.site.act(lambda: asking.ask(call.site.paths, GetStatus()).status)
+    except AkjobError as error:
+        return None, error.message
+    return sight.status(found), ""
+
+
+def _facts(call: Call, status: Status | None, summary: Summary) -> list[tuple[str, str]]:
+    paths = call.site.paths
+    free = shutil.disk_usage(paths.var).free if paths.var.exists() else 0
+    facts = [
+        ("Jobs", f"{summary.total}, {summary.broken} broken"),
+        ("Ledger", size(open_reader(paths.ledger_url).size_bytes())),
+        ("Log", size(_log_bytes(paths.log_dir))),
+        ("Free on the disk", size(free)),
+    ]
+    if status is not None:
+        commit = status.revision.git_commit
+        facts.append(
+            ("Commit", "none" if commit is None else commit + (" with changes" if status.revision.git_dirty else ""))
+        )
+        if status.accounted_until is not UNSET:
+            facts.append(("Accounted for until", str(status.accounted_until)[:19].replace("T", " ") + " UTC"))
+        if status.queued is not UNSET and status.queued:
+            facts.append(("Waiting", ", ".join(f"{count} for {what}" for what, count in status.queued.items())))
+        if status.draining is True:
+            facts.append(("Being stopped", "nothing more is started"))
+    return facts
+
+
+def _log_bytes(folder: os.PathLike[str]) -> int:
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(where, name)).st_size
+            except OSError:
+                continue  # rotated away in this moment
+    return total
+
+
+class ShownChannel(Struct, frozen=True, kw_only=True):
+    """A channel and what came of its last message; never its secrets."""
+
+    name: str
+    kind: str
+    last: str
+
+
+async def show_messages(call: Call) -> Response:
+    """Show channels, open incidents and the outbox."""
+    sight = await call.sight()
+
+    def ask() -> dict[str, Any]:
+        incidents, deliveries = _outbox(call)
+        seen = [one for one in incidents if sight.sees(one.job)]
+        shown = [one for one in deliveries if all(sight.sees(job) for job in one.jobs)]
+        return {
+            "summary": summarize(sight),
+            "channels": [_channel(name, one.kind, deliveries) for name, one in call.site.config.channels.items()],
+            "incidents": seen,
+            "deliveries": shown,
+        }
+
+    return render(call, "messages.html", **await call.site.read(ask))
+
+
+def _outbox(call: Call) -> tuple[list[Incident], list[Delivery]]:
+    path = call.site.paths.notify_db
+    if not path.exists():
+        return [], []
+    outbox = Outbox(path)
+    try:
+        return outbox.incidents(), outbox.deliveries(_MESSAGES)
+    finally:
+        outbox.close()
+
+
+def _channel(name: str, kind: str, deliveries: list[Delivery]) -> ShownChannel:
+    last = next((one for one in deliveries if one.channel == name), None)
+    said = "no message yet" if last is None else f"{last.state} {last.opened_at[:19].replace('T', ' ')} UTC"
+    if last is not None and last.error:
+        said += f": {last.error}"
+    return ShownChannel(name=name, kind=kind, last=said)
+
+
+async def show_plan(call: Call) -> Response:
+    """Show the coming slots hour by hour, and what is worth a change."""
+    sight = await call.sight()
+    chosen = choice_of(call, "until", _AHEAD) or "1d"
+
+    def ask() -> dict[str, Any]:
+        views = sight.jobs(JobFilter())
+        durations = open_reader(call.site.paths.ledger_url).durations([view.name for view in views], plan.SAMPLES)
+        planned = [one for view in views if (one := plan.of_job(view, durations.get(view.name, []))) is not None]
+        until_us = call.now_us + _AHEAD[chosen]
+        found = list(plan.starts(planned, call.now_us, until_us))
+        specs = {view.name: view.spec for view in views if view.spec is not None}
+        return {
+            "summary": summarize(sight),
+            "hours": plan.hours(found, call.now_us, until_us, get_zone("UTC")),
+            "advice": plan.advise(found, specs, call.now_us, until_us),
+        }
+
+    values = await call.site.read(ask)
+    return render(call, "plan.html", **values, spans=list(_AHEAD), chosen=chosen, live=False)
+
+
+async def show_why(call: Call) -> Response:
+    """Answer why an instant of a job became, or will become, what it did."""
+    sight = await call.sight()
+    job, at = text_of(call, "job") or "", text_of(call, "at") or ""
+    at_us = instant_of(call, "at") if at else None
+    summary = await call.site.read(lambda: summarize(sight))
+    answer = None
+    if job:
+        view = found_job(sight, job)
+        answer = await call.site.read(lambda: sight.why(view, at_us))
+    return render(call, "why.html", summary, job=job, at=at, answer=answer, live=False)
+
+
+async def show_tv(call: Call) -> Response:
+    """Show four numbers and what fails, for a screen on the wall."""
+    sight = await call.sight()
+
+    def ask() -> dict[str, Any]:
+        summary = summarize(sight)
+        failed = sum(summary.states.get(state, 0) for state in FAILED)
+        failing = [view for view in sight.jobs(JobFilter()) if shown_state(view) in FAILED]
+        tiles = [
+            ("jobs", summary.total, "ready"),
+            ("running", summary.running, "running"),
+            ("failed", failed, "failed" if failed else "ready"),
+            ("broken files", summary.broken, "broken" if summary.broken else "ready"),
+        ]
+        return {
+            "summary": summary,
+            "tiles": tiles,
+            "failing": sorted(failing, key=lambda view: -(view.last or ("", 0))[1]),
+        }
+
+    return render(call, "tv.html", **await call.site.read(ask))
+
+
+def check_jobs(sight: Sight, incident: Incident | None, number: int) -> Incident:
+    """Return an incident that the principal may know of. Raises ProblemError for any other."""
+    if incident is None or not sight.sees(incident.job):
+        raise ProblemError("not-found", f"there is no open incident {number}", "The page lists them.")
+    return incident

@@ -1,0 +1,224 @@
+"""The runs of all jobs, and one of them with its log."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
+
+from markupsafe import Markup
+from msgspec import Struct
+from starlette.responses import Response
+
+from akjob.errors import AkjobError
+from akjob.instants import from_text
+from akjob.ledger import STATES, RunFilter, RunKey, Trigger
+from akjob.log.reading import read as log
+from akjob.log.reading.failure_text import failure_text
+from akjob.log.reading.render import is_output
+from akjob.log.reading.render import render as render_line
+from akjob.query.changes import Changes
+from akjob.query.runs import Run, explain, took_us
+from akjob.query.sight import Sight
+from akjob.query.text import plural, size, span, stamp
+from akjob.units import format_duration
+from akjob.web.api.lists import choice_of, cursor_of, encode_cursor, text_of
+from akjob.web.api.logs import pattern_of
+from akjob.web.api.runs import found_run
+from akjob.web.pages.ansi import plain, to_html
+from akjob.web.pages.jobs import slot_rows
+from akjob.web.pages.rendering import render
+from akjob.web.pages.summary import FAILED, summarize
+from akjob.web.site import Call
+
+_ROWS = 100
+_LINES = (400, 2000, 10000)
+_LEVELS = ("", "warning", "error")
+_OPEN = frozenset({"queued", "running"})
+_LONGEST_LINE = 4000
+
+
+class LogLine(Struct, frozen=True, kw_only=True):
+    """One line of the viewer."""
+
+    seq: int
+    at: str
+    clock: str
+    kind: str
+    text: Markup
+
+
+class LogWanted(Struct, frozen=True, kw_only=True):
+    """Which lines of a log are shown: the last ``count`` of a level, of which those that fit."""
+
+    level: str
+    count: int
+    fits: Callable[[dict[str, Any]], bool]
+
+
+async def show_runs(call: Call) -> Response:
+    """Show the rows that fit, newest first, a hundred a page."""
+    job, state, trigger = text_of(call, "job"), text_of(call, "state"), text_of(call, "trigger")
+    wanted = RunFilter(
+        job=job,
+        state=choice_of(call, "state", STATES),  # type: ignore[arg-type] # one of them
+        trigger=choice_of(call, "trigger", get_args(Trigger)),  # type: ignore[arg-type] # likewise
+    )
+    key, sight = cursor_of(call, RunKey), await call.sight()
+
+    def ask() -> dict[str, Any]:
+        found = sight.runs(wanted, _ROWS, key)
+        following = encode_cursor(found.following)
+        return {
+            "summary": summarize(sight),
+            "rows": slot_rows(found.runs, call.now_us),
+            "following": None if following is None else _link(job, state, trigger, following),
+        }
+
+    values = await call.site.read(ask)
+    newest = None if key is None else _link(job, state, trigger, "")
+    return render(
+        call, "runs.html", **values, newest=newest, job=job or "", state=state or "", trigger=trigger or "",
+        states=STATES, triggers=get_args(Trigger),
+    )  # fmt: skip
+
+
+def _link(job: str | None, state: str | None, trigger: str | None, cursor: str) -> str:
+    from urllib.parse import urlencode  # noqa: PLC0415 - beside its only use
+
+    given = {"job": job, "state": state, "trigger": trigger, "cursor": cursor}
+    return "/runs?" + urlencode({name: value for name, value in given.items() if value})
+
+
+async def show_run(call: Call) -> Response:
+    """Show one run: why it ended so, what changed, its steps, its log."""
+    sight = await call.sight()
+    run = await call.site.read(lambda: found_run(sight, call.path("id")))
+    level = choice_of(call, "level", _LEVELS[1:]) or ""
+    grep = text_of(call, "grep") or ""
+    lines = choice_of(call, "lines", [str(count) for count in _LINES])
+    wanted = LogWanted(level=level, count=int(lines) if lines else _LINES[0], fits=pattern_of(grep or None))
+    values = await call.site.read(lambda: _run(call, sight, run, wanted))
+    return render(call, "run.html", **values, grep=grep, level=level, levels=_LEVELS, count=wanted.count)
+
+
+def _run(call: Call, sight: Sight, run: Run, wanted: LogWanted) -> dict[str, Any]:
+    view = sight.job(run.job)
+    spec = None if view is None else view.spec
+    rows = sight.runs(RunFilter(job=run.job), _ROWS).runs
+    newest = log.last(call.site.paths, wanted.count, run=run.id, level=wanted.level or None)
+    found = [line for line in newest if wanted.fits(line)]
+    failed = run.state in FAILED
+    older, newer = _neighbours(rows, run)
+    return {
+        "summary": summarize(sight),
+        "run": run,
+        "is_open": run.state in _OPEN,
+        "failed": failed,
+        "sentence": sentence(run, rows, call.now_us),
+        "traceback": _traceback(found) if failed else "",
+        "changes": _changes(sight, run) if failed else None,
+        "steps": _steps(run),
+        "zone": "UTC" if spec is None else spec.schedule.zone,
+        "kill_after": "10s" if spec is None else format_duration(spec.run.kill_after_us),
+        "lines": [_log_line(line) for line in found],
+        "facts": _facts(run),
+        "definition": sight.definition(run),
+        "older": older,
+        "newer": newer,
+        "next_failure": next((one.id for one in rows if one.state in FAILED and one.slot < run.slot), None),
+    }
+
+
+def sentence(run: Run, rows: Sequence[Run], now_us: int) -> str:
+    """Return in one sentence what became of a run, and how often in a row."""
+    took = took_us(run, now_us)
+    after = "" if took is None else f" after {span(took)}"
+    why = explain(run)
+    if run.state == "running":
+        return f"Running for {span(took or 0)}."
+    if run.state == "queued":
+        return f"Queued{': ' + why if why else ''}."
+    words = {"timed_out": "Timed out", "lost": "Lost"}.get(run.state, run.state.capitalize())
+    in_a_row = _failures_in_a_row(run, rows)
+    again = f" {plural(in_a_row, 'slot')} in a row failed." if in_a_row > 1 else ""
+    return f"{words}{after}{': ' + why if why else ''}.{again}"
+
+
+def _failures_in_a_row(run: Run, rows: Sequence[Run]) -> int:
+    if run.state not in FAILED:
+        return 0
+    slots: list[str] = []
+    for one in rows:
+        if one.slot > run.slot or one.slot in slots:
+            continue
+        if one.state == "succeeded":
+            break
+        if one.state in FAILED:
+            slots.append(one.slot)
+    return len(slots)
+
+
+def _neighbours(rows: Sequence[Run], run: Run) -> tuple[str | None, str | None]:
+    ids = [one.id for one in rows]
+    if run.id not in ids:
+        return None, None
+    at = ids.index(run.id)
+    return (ids[at + 1] if at + 1 < len(ids) else None), (ids[at - 1] if at else None)
+
+
+def _changes(sight: Sight, run: Run) -> Changes | None:
+    try:
+        return sight.changes(run)
+    except AkjobError:  # git cannot be asked: the page has the rest
+        return None
+
+
+def _steps(run: Run) -> list[tuple[str, int, str]]:
+    slot_us = from_text(run.slot)
+    times = [("due", run.slot), ("claimed", run.queued_at), ("started", run.started_at), ("ended", run.ended_at)]
+    found = [(name, from_text(text)) for name, text in times if text]
+    return [(name, at_us, _offset(at_us - slot_us)) for name, at_us in sorted(found, key=lambda pair: pair[1])]
+
+
+def _offset(distance_us: int) -> str:
+    return f"{'-' if distance_us < 0 else '+'}{span(abs(distance_us))}"
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    facts = [
+        ("Run", run.id),
+        ("Slot", stamp(from_text(run.slot), fine=True)),
+        ("Trigger", run.trigger),
+        ("Asked for by", run.by),
+        ("Cause", run.cause),
+        ("Attempt", str(run.attempt)),
+        ("Commit", None if run.git_commit is None else run.git_commit + (" with changes" if run.git_dirty else "")),
+        ("Definition", run.definition_sha256),
+        ("Host", run.host),
+        ("Node", run.node),
+        ("Process", run.pid),
+        ("Exit code", run.exit_code),
+        ("Signal", run.signal),
+        ("CPU", None if run.user_cpu_s is None else f"{run.user_cpu_s + (run.system_cpu_s or 0):.3f} s"),
+        ("Peak memory", None if run.max_rss_bytes is None else size(run.max_rss_bytes)),
+        ("Result", run.result),
+    ]
+    return [(name, str(value)) for name, value in facts if isinstance(value, (str, int))]
+
+
+def _log_line(line: dict[str, Any]) -> LogLine:
+    at = str(line.get("timestamp", ""))
+    if is_output(line):
+        text, kind = log.bytes_of(line).decode("utf-8", "replace"), str(line.get("stream", "stdout"))
+        shown = to_html(text[:_LONGEST_LINE])
+    else:
+        kind = str(line.get("level", "info")) if line.get("source") == "job" else "event"
+        said = render_line(line, colour=False).partition("  ")[2] or str(line.get("event", ""))
+        shown = to_html(plain(said)[:_LONGEST_LINE])
+    return LogLine(seq=int(line.get("seq") or 0), at=at, clock=at[11:19], kind=kind, text=shown)
+
+
+def _traceback(lines: Sequence[dict[str, Any]]) -> str:
+    for line in reversed(lines):
+        failure = line.get("exception")
+        if isinstance(failure, dict):
+            return "\n".join(failure_text(failure))
+    return ""

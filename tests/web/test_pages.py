@@ -1,0 +1,210 @@
+"""Every page and action in Chromium: with and without JavaScript, for eyes and readers, against hostile text."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.support import until
+from tests.web.conftest import XSS, Site
+
+pytestmark = pytest.mark.process
+
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
+PAGES = ("/", "/jobs/reports/nightly", "/jobs/broken", "/jobs/greet", "/runs", "/timeline", "/plan", "/why?job=tick",
+         "/broken", "/messages", "/system", "/tv", "/?state=failed", "/?q=nothing-fits")  # fmt: skip
+MOST_BYTES = 100 * 1024
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ran(site: Site) -> dict[str, str]:
+    """Run each job once, so that there is something to see; return the runs."""
+    page = site.page()
+    for job in ("reports/nightly", "tick", "hostile"):
+        page.goto(f"{site.url}/jobs/{job}")
+        page.get_by_role("button", name="Run now").click()
+        page.wait_for_url("**/runs/*")
+    page.context.close()
+    return {job: site.newest(job) for job in ("reports/nightly", "tick", "hostile")}
+
+
+def violations(page: Page) -> list[str]:
+    """Return what axe finds, by the rules of WCAG 2.2 AA."""
+    found: dict[str, Any] = json.loads(
+        page.evaluate(
+            "async (source) => { const script = new Function(source); script(); "
+            "const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']; "
+            "return JSON.stringify(await axe.run(document, { runOnly: tags })); }",
+            AXE,
+        )
+    )
+    return [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found["violations"]]
+
+
+@pytest.fixture(scope="module")
+def reader(site: Site) -> Iterator[Page]:
+    """Return a page that axe may be loaded into: the policy of the page would forbid it."""
+    logged_in = site.page()
+    context = site.browser.new_context(bypass_csp=True, storage_state=logged_in.context.storage_state())
+    logged_in.context.close()
+    yield context.new_page()
+    context.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_violates_wcag(site: Site, reader: Page, path: str) -> None:
+    """WCAG 2.2 AA by axe-core, in both themes."""
+    reader.goto(site.url + path)
+    reader.emulate_media(color_scheme="light")
+    assert violations(reader) == []
+    reader.emulate_media(color_scheme="dark")
+    assert violations(reader) == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_each_page_is_complete_without_javascript(site: Site, path: str) -> None:
+    """One heading, the content, and small: a page is its HTML."""
+    page = site.page(javascript=False)
+    answer = page.goto(site.url + path)
+    assert answer is not None
+    assert answer.status == 200
+    assert len(answer.body()) <= MOST_BYTES
+    assert page.locator("h1").count() == 1
+    assert page.locator("main").inner_text().strip()
+    page.context.close()
+
+
+def test_a_run_is_started_paused_and_resumed_without_javascript(site: Site) -> None:
+    """Forms lead back to pages; who did it, and why, is noted."""
+    page = site.page(javascript=False)
+    page.goto(f"{site.url}/jobs/tick")
+    page.locator("#pause summary").click()
+    page.fill("#reason", "the database moves")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    assert "Paused until somebody resumes it by ada: the database moves" in page.locator("main").inner_text()
+    page.get_by_role("button", name="Resume").click()
+    assert "Paused" not in page.locator("main").inner_text()
+    page.goto(f"{site.url}/system")
+    audit = page.get_by_role("region", name="Audit").inner_text()
+    assert "job.pause" in audit
+    assert "the database moves" in audit
+    page.context.close()
+
+
+def test_a_job_runs_with_the_arguments_of_the_form(site: Site) -> None:
+    """The form offers what the file gives; a value that is not TOML is answered in words."""
+    page = site.page()
+    page.goto(f"{site.url}/jobs/greet")
+    page.locator("#with-arguments summary").click()
+    page.fill("#arg-1", '"+"')
+    page.locator("#with-arguments").get_by_role("button", name="Run").click()
+    page.wait_for_url("**/runs/*")
+    until(lambda: "hello" in page.goto(page.url).text())  # type: ignore[union-attr] # a page has an answer
+    page.goto(f"{site.url}/jobs/greet")
+    page.locator("#with-arguments summary").click()
+    page.fill("#arg-1", "not toml")
+    page.locator("#with-arguments").get_by_role("button", name="Run").click()
+    assert "is not a value of TOML" in page.locator("main").inner_text()
+    page.context.close()
+
+
+def test_a_running_job_is_stopped_and_the_page_follows_by_itself(site: Site) -> None:
+    """Live: the state changes on the screen without a reload."""
+    page = site.page()
+    page.goto(f"{site.url}/jobs/sleeper")
+    page.get_by_role("button", name="Run now").click()
+    page.wait_for_url("**/runs/*")
+    page.locator("h1 .s-running").wait_for()
+    page.get_by_role("button", name="Stop").click()
+    page.locator("h1 .s-cancelled").wait_for()
+    page.context.close()
+
+
+def test_a_failed_run_says_why_first(site: Site, ran: dict[str, str]) -> None:
+    """The sentence, the output with its streams, the steps."""
+    page = site.page()
+    page.goto(f"{site.url}/runs/{ran['reports/nightly']}")
+    text = page.locator("main").inner_text()
+    assert "exit code 3" in text
+    assert "What changed since the last success" in text
+    assert page.locator(".log .stderr").inner_text().endswith("oops")
+    page.context.close()
+
+
+def test_colours_are_classes_and_copying_gives_plain_text(site: Site, ran: dict[str, str]) -> None:
+    """No escape sequence reaches the page."""
+    page = site.page()
+    page.goto(f"{site.url}/runs/{ran['tick']}")
+    assert page.locator(".log .f1").inner_text() == "red"
+    assert "\x1b" not in page.locator(".log").inner_text()
+    page.context.close()
+
+
+def test_a_broken_file_is_shown_with_its_caret(site: Site) -> None:
+    """Line, caret, what to write."""
+    page = site.page()
+    page.goto(f"{site.url}/broken")
+    text = page.locator("main").inner_text()
+    assert "jobs.d/broken.toml:2:1" in text
+    assert "evry = 1" in text
+    assert "^" in text
+    page.context.close()
+
+
+def test_hostile_text_stays_text(site: Site, ran: dict[str, str]) -> None:
+    """Names, tags, owners and output that try to be code: no dialog, no report of the policy, all of it shown."""
+    page = site.page()
+    dialogs: list[str] = []
+    reports: list[str] = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    page.on("console", lambda message: reports.append(message.text))
+    for path in (*PAGES, "/jobs/hostile", f"/runs/{ran['hostile']}", f"/?q={XSS[1]}", f"/runs?job={XSS[0]}"):
+        page.goto(site.url + path)
+        page.locator("main").wait_for()
+    page.goto(f"{site.url}/runs/{ran['hostile']}")
+    assert XSS[0] in page.locator(".log").inner_text()
+    assert dialogs == []
+    assert [report for report in reports if "Content Security" in report] == []
+    page.context.close()
+
+
+def test_the_keyboard_reaches_what_the_mouse_does(site: Site) -> None:
+    """``/`` searches, ``g r`` goes to the runs, ``?`` lists the keys."""
+    page = site.page()
+    page.goto(site.url)
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "q"
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("?")
+    assert page.locator("#keys").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    page.wait_for_url("**/runs")
+    page.context.close()
+
+
+def test_the_first_load_is_small(site: Site) -> None:
+    """Four requests at the most, 60 KiB over the wire; the second load is one request."""
+    page = site.page()
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(site.url, wait_until="load")
+    first = [url for url in requests if url.startswith("http") and "/api/v1/events" not in url]
+    assert len(first) <= 4
+    sizes = [len(page.request.get(url).body()) for url in first]
+    assert sum(sizes) <= 60 * 1024
+    page.context.close()
+
+
+def test_a_phone_shows_cards_and_does_not_scroll_sideways(site: Site) -> None:
+    """At 390 px nothing is wider than the screen."""
+    page = site.page(width=390)
+    for path in PAGES:
+        page.goto(site.url + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+    page.context.close()
