@@ -6,12 +6,19 @@ structlog itself stays out of akjobd: it would bring in asyncio, a tenth of the 
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from akjob.log.line import head
 from akjob.log.line.sender import Sender
+
+
+class Say(Protocol):
+    """Puts one line on the stream: :meth:`DaemonLog.say`, for those who need no more of it."""
+
+    def __call__(self, level: str, event: str, **fields: Any) -> None:
+        """Put one line on the stream."""
 
 
 class DaemonLog:

@@ -259,12 +259,9 @@ def test_replace_ends_the_old_run_first(tmp_path: Path) -> None:
     world = World(tmp_path, job("a", MINUTELY + '[run]\noverlap = "replace"\n'), now=us("10:00:30"))
     world.go("10:01:00")
     old = world.only()
-    world.now = us("10:02:00")
-    world.agenda.turn(world.now)
-    effects = world.agenda.effects()
+    effects = world.turn("10:02:00")
     assert [(stop.run, stop.state) for stop in effects.stops] == [(old, "cancelled")]
     assert effects.starts == []
-    world.take(effects)
     world.open_gates()
     world.turn()
     assert world.table() == [("10:01:00", "cancelled", 1), ("10:02:00", "running", 1)]

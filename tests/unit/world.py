@@ -1,21 +1,29 @@
 """A small world for the agenda: a fake clock, a real ledger in a file, and shims that do as the test says."""
 
+import copy
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from akjob.agenda import Agenda, Effects, End, Start
+from akjob.akjobd.writer import Doing, Writer
+from akjob.config import Config, Paths
 from akjob.instants import from_text
 from akjob.jobset.model import BrokenJob, Change, Changed, JobSet
 from akjob.ledger import RunColumns, RunRow
 from akjob.ledger.sqlite_reader import SqliteReader
 from akjob.ledger.sqlite_store import SqliteStore
+from akjob.run import order
+from akjob.run.order import Order
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec
+
+if TYPE_CHECKING:
+    from akjob.run.engine import Happening
 
 _ids = itertools.count(1)
 _open: "list[World]" = []
@@ -42,14 +50,89 @@ def first_attempts(_job: str, _slot_us: int) -> int:
     return 0
 
 
+class SeenAgenda(Agenda):
+    """An agenda that keeps what it has handed out."""
+
+    seen: "list[Effects]"
+
+    def effects(self) -> Effects:
+        """Hand out what is to be done, and keep a copy: the writer empties it as it acts."""
+        effects = super().effects()
+        self.seen.append(copy.copy(effects))
+        return effects
+
+
+class FakeEngine:
+    """Takes the writer's word and does it at the end of the turn, on the runs of a :class:`World`."""
+
+    def __init__(self, world: "World") -> None:
+        self.happened: list[Happening] = []
+        self.due_us: int | None = None
+        self.starts: dict[str, Start] = {}
+        self._world = world
+        self._stops: list[tuple[str, str]] = []
+        self._recalls: list[str] = []
+
+    def act(self) -> bool:
+        """Do what was told since the last call; return whether that was anything but starts."""
+        stops, self._stops = self._stops, []
+        recalls, self._recalls = self._recalls, []
+        world = self._world
+        for run in recalls:
+            if run in world.orders:
+                del world.orders[run]
+                world.agenda.never_started(run, world.now, "called back")
+        for run, reason in stops:
+            world.finish(run, "cancelled", reason=reason)
+        return bool(stops or recalls)
+
+    def send(self, orders: Iterable[Order]) -> None:
+        """Take orders: they start when their time has come."""
+        for one in orders:
+            self._world.orders[one["run"]] = self.starts.pop(one["run"])
+
+    def stop(self, run: str, state: str, reason: str) -> None:
+        """Let a run be cancelled at the end of the turn."""
+        assert state == "cancelled"
+        self._stops.append((run, reason))
+
+    def recall(self, run: str) -> None:
+        """Let an order be called back at the end of the turn."""
+        self._recalls.append(run)
+
+    def step(self, now_us: int) -> None:
+        """Nothing is tried again."""
+
+    def next_token(self, run: str) -> int:
+        """Return the number of an order: nobody looks at it."""
+        return len(run)
+
+    def find(self, run: str, *, running: bool) -> None:
+        """Whatever becomes of a run, the test says so."""
+
+    def folders(self) -> set[str]:
+        """Return the runs that have a folder."""
+        return self._world.folders
+
+    def forget(self, run: str) -> None:
+        """Nothing is kept of a run that has ended."""
+
+    def sweep(self, is_open: Callable[[str], bool]) -> None:
+        """Nothing is left of runs."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class World:
-    """akjobd's loop in miniature.
+    """akjobd's loop in miniature, with its real writer.
 
     ``now`` is the clock; ``orders`` are the starts sent; ``live`` those that started; ``folders`` has runs that ended
     while no akjobd was there to see it.
     """
 
     def __init__(self, path: Path, *specs: JobSpec, now: int, max_running: int | None = None) -> None:
+        self.paths = Paths(path)
         self.path = path / "akjob.db"
         self.reader = SqliteReader(self.path)
         self.now = now
@@ -68,13 +151,17 @@ class World:
         """Start akjobd anew, from the ledger; the shims have gone on meanwhile."""
         self.ledger = SqliteStore.open(self.path)
         self.ledger._connection.execute("PRAGMA synchronous = OFF")  # no power fails in a test
-        self.agenda = Agenda(
+        self.agenda = SeenAgenda(
             host="here",
             max_running=self.max_running,
             new_run_id=run_id,
             started_us=self.now,
             last_attempt=self.ledger.last_attempt,
         )
+        self.agenda.seen = self.seen
+        self.engine = FakeEngine(self)
+        doing = Doing(make_order=self.make_order, delete=lambda _file: None)
+        self.writer = Writer(self.agenda, self.ledger, self.engine, self.say, doing)
         rows = self.ledger.jobs_state()
         ordered = {*self.orders, *self.live, *self.folders}
         self.agenda.restore(rows, self.ledger.open_runs(), self.now, ordered, self.ledger.occurrences())
@@ -90,6 +177,27 @@ class World:
             removed=[name for name in known if name not in self.specs],
             broken=broken,
         )
+
+    def make_order(self, start: Start, now_us: int) -> Order:
+        """Make a real order, and keep the start that it is of."""
+        self.engine.starts[start.run] = start
+        return order.make(
+            start.spec,
+            self.paths,
+            Config(),
+            run=start.run,
+            slot_us=start.slot_us,
+            attempt=start.attempt,
+            trigger=start.trigger,
+            kwargs=start.kwargs,
+            cause=start.cause,
+            files=start.files,
+            now_us=now_us,
+        )
+
+    def say(self, level: str, event: str, **fields: Any) -> None:
+        """Keep an event."""
+        self.events.append({"event": event, "level": level, **fields})
 
     def crash(self) -> None:
         """Kill akjobd: what it has not committed is gone."""
@@ -126,31 +234,16 @@ class World:
         self.load(added=[spec.name])
 
     def turn(self, at: str | None = None) -> Effects:
-        """Take one turn, commit, and take the orders in. Orders that can be called back are."""
+        """Take one turn: decide, let the writer commit and act, and let the engine do what it was told."""
         if at is not None:
             self.now = us(at)
         self.agenda.turn(self.now)
-        effects = self.agenda.effects()
-        self.take(effects)
-        return effects
-
-    def take(self, effects: Effects) -> None:
-        """Do what the agenda wants done."""
-        self.seen.append(effects)
-        refused = self.ledger.commit(effects.writes).refused
-        self.agenda.refused(refused)
-        self.events += effects.events
-        for recall in effects.recalls:
-            if recall.run in self.orders:
-                del self.orders[recall.run]
-                self.agenda.never_started(recall.run, self.now, "called back")
-        for start in effects.starts:
-            if start.run not in refused:
-                self.orders[start.run] = start
-        for stop in effects.stops:
-            self.finish(stop.run, stop.state, reason=stop.reason)
-        if effects.recalls or effects.stops or refused:
+        self.writer.hurry()
+        self.writer.write(self.now)
+        effects = self.seen[-1]
+        if self.engine.act():
             self.turn()
+        return effects
 
     def wait(self) -> bool:
         """Let the time pass until something is to be done: the next turn, or the start of an order."""

@@ -1,0 +1,188 @@
+"""Scanning the folder of job files: the thread that does it, and the loop's side of it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from akjob.akjobd.loop import Clock, Loop
+from akjob.akjobd.worker import Worker
+from akjob.config import Config, Paths, load_config
+from akjob.errors import Problem
+from akjob.jobset.loader import Loader
+from akjob.jobset.model import Change, JobSet, LastGood
+from akjob.processes import give_memory_back
+from akjob.watching import Debouncer, Watcher
+
+AGAIN_S = 30.0
+"""Everything is scanned again after this long, whatever was or was not heard of it."""
+
+_AGAIN_US = int(AGAIN_S * 1e6)
+
+
+class Found(Struct, frozen=True):
+    """What a scan came to: what changed, what is wrong with watching, and the settings if they are others."""
+
+    change: Change
+    problems: list[Problem]
+    links: frozenset[str]
+    settings: tuple[Config, list[Problem]] | None = None
+
+
+class Scanner:
+    """Everything that the scanning thread may touch, and nobody else once it runs.
+
+    ``last_good`` seeds the loader: see :class:`akjob.jobset.loader.Loader`.
+    """
+
+    def __init__(
+        self, paths: Paths, config: Config, last_good: Mapping[str, LastGood], watcher: Watcher, clock: Clock
+    ) -> None:
+        self._paths = paths
+        self._watcher = watcher
+        self._clock = clock
+        self._loader = Loader(paths, config, last_good, cache_file=paths.var / "jobs.cache")
+        self._settings_seen = _signature(paths.config_file)
+        self._links: frozenset[str] = frozenset()
+
+    def scan(self, *, full: bool) -> Found:
+        """Scan what the watcher named, or everything."""
+        settings = self._settings()
+        hints = self._watcher.take().paths
+        problems: list[Problem] = []
+        if full or hints is None or settings is not None:
+            problems = self._watcher.rearm(self._loader.links)
+            self._watcher.take()  # whatever it names is scanned below
+            hints = None
+        change = self._loader.load(self._clock.now_us(), hints)
+        self._links = self._loader.links
+        return Found(change, problems, self._links, settings)
+
+    def scan_again(self) -> Found | None:
+        """Scan everything although nothing was heard; return None, and wake nobody, when nothing has changed."""
+        before = self._links
+        found = self.scan(full=True)
+        change = found.change
+        news = change.is_news or change.scan_again_us is not None or found.links != before
+        return found if news or found.problems or found.settings is not None else None
+
+    def finish(self) -> None:
+        """Keep what the first scan parsed for the next start, and give its memory back."""
+        self._loader.keep()
+        give_memory_back()
+
+    def _settings(self) -> tuple[Config, list[Problem]] | None:
+        """Return the settings if their file is another one."""
+        seen = _signature(self._paths.config_file)
+        if seen == self._settings_seen:
+            return None
+        self._settings_seen = seen
+        settings = load_config(self._paths.config_file)
+        self._loader.reconfigure(settings[0])
+        return settings
+
+
+class Scanning:
+    """The loop's side: when to scan, and what the last scan found.
+
+    ``found`` is called with what a scan found, ``failed`` with what it raised. ``left_open``: what was found is judged
+    at the next scan only.
+    """
+
+    def __init__(
+        self, loop: Loop, paths: Paths, found: Callable[[Found], None], failed: Callable[[Exception], None]
+    ) -> None:
+        self.jobset: JobSet | None = None
+        self.left_open = False
+        self.watcher = Watcher(paths, loop.wake)
+        self._loop = loop
+        self._found = found
+        self._failed = failed
+        self._worker = Worker("scan", loop.wake)
+        self._debouncer = Debouncer()
+        self._scanner: Scanner | None = None
+        self._links: frozenset[str] = frozenset()
+        self._is_full = True
+        self._is_scanning = False
+        self._timer = loop.timer("scan", lambda _now: self._scan(full=True), _AGAIN_US)
+        loop.when_due("scan.debounced", lambda _now: self._scan(full=False), self._debounced_us)
+        loop.when_woken(self._woken)
+
+    def begin(self, scanner: Scanner) -> list[Problem]:
+        """Begin to watch, and scan; return what is wrong with watching."""
+        self._scanner = scanner
+        problems = self.watcher.start()
+        self._worker.again(AGAIN_S, scanner.scan_again, self._take, self._failed)
+        self._scan(full=True)
+        return problems
+
+    def soon(self) -> None:
+        """Scan everything at the next turn."""
+        self._is_full = True
+        self._timer.at_us = self._loop.clock.now_us()
+
+    def close(self) -> None:
+        """End both threads, after what they do now."""
+        self.watcher.stop()
+        self._worker.stop()
+
+    @property
+    def is_behind(self) -> bool:
+        """Return True while files may have changed that have not been judged yet."""
+        return self._debouncer.due_us is not None or self._is_scanning or self.left_open
+
+    def _debounced_us(self) -> int | None:
+        due_us = self._debouncer.due_us
+        return None if due_us is None or self._is_scanning else self._loop.instant_of(due_us / 1e6)
+
+    def _woken(self) -> None:
+        self._worker.collect()
+        self._debouncer.note(int(self._loop.clock.steady_s() * 1e6), self.watcher.seen())
+
+    def _scan(self, *, full: bool) -> None:
+        """Let the thread scan what the watcher named, or everything."""
+        scanner = self._scanner
+        if scanner is None:
+            return
+        self._is_full = self._is_full or full
+        if self._is_scanning:
+            return  # it is done after this scan
+        self._is_scanning = True
+        self._timer.at_us = None
+        everything, self._is_full = self._is_full, False
+        self._debouncer.reset()
+        self._worker.give(lambda: scanner.scan(full=everything), self._scanned, self._failed_to_scan)
+
+    def _scanned(self, found: Found) -> None:
+        self._is_scanning = False
+        self._take(found)
+
+    def _failed_to_scan(self, error: Exception) -> None:
+        self._is_scanning = False
+        if self._is_full:
+            self.soon()
+        self._failed(error)
+
+    def _take(self, found: Found) -> None:
+        again_us = found.change.scan_again_us
+        self.left_open = again_us is not None
+        if again_us is not None:
+            self._timer.bring_forward(again_us)
+        if found.links != self._links:  # what they lead to is watched from the next full scan on
+            self._links = found.links
+            self.soon()
+        elif self._is_full:
+            self.soon()
+        first, self.jobset = self.jobset is None, found.change.jobset
+        self._found(found)
+        scanner = self._scanner
+        if first and scanner is not None:
+            self._worker.give(scanner.finish, lambda _: None, self._failed)
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
