@@ -210,7 +210,7 @@ def test_a_var_that_becomes_read_only(place: Place, mount: Mount) -> None:
 
 def test_a_ledger_that_another_program_locks(place: Place) -> None:
     """Starts wait for the lock; nothing runs without its row, nothing is lost, nothing runs twice."""
-    slot = (time.time_ns() // 1_000_000_000 + 4) * 1_000_000
+    slot = (time.time_ns() // 1_000_000_000 + 8) * 1_000_000
     place.job("slot", f"command = 'echo $AKJOB_RUN >> effects'\n[schedule]\nat = {to_text(slot)[:19]}Z\n")
     place.start()
     running = gated(place)
