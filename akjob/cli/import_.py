@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -379,7 +380,7 @@ def _deliver(batches: Sequence[Batch], output: Path | None, *, dry_run: bool, fo
         else:
             left += _write(below, made, root, force=force)
         _tell(made, batch, below, known)
-        jobs, notes = jobs + len(made.jobs), notes + len(made.notes)
+        jobs, notes = jobs + len(made.jobs), notes + len(list(_once(made.notes)))
     if left:
         complain(f"not overwritten: {', '.join(left)}", "--force overwrites them.")
     click.echo(f"{plural(jobs, 'job')}, {plural(notes, 'note')}", err=True)
@@ -399,8 +400,8 @@ def _root(output: Path | None) -> Path | None:
 
 def _tell(made: Import, batch: Batch, folder: Path, known: Mapping[str, str]) -> None:
     """Print the notes, which files have lost their source, and that the original goes on."""
-    for note in made.notes:
-        click.echo(str(note), err=True)
+    for note, more in _once(made.notes):
+        click.echo(f"{note} (and {more} more of these)" if more else str(note), err=True)
     names = {job.name for job in made.jobs}
     for line, name in known.items():
         if name not in names:
@@ -410,6 +411,15 @@ def _tell(made: Import, batch: Batch, folder: Path, known: Mapping[str, str]) ->
     ends = "; ".join(filter(None, [batch.ends, *made.ends]))
     if made.jobs and ends:
         click.echo(f"the original is still active: {ends}", err=True)
+
+
+def _once(notes: Sequence[Note]) -> Iterator[tuple[Note, int]]:
+    """Yield each thing that is to be said once, at its first place, with the number of further places."""
+    counts = Counter(note.message for note in notes)
+    for note in notes:
+        count = counts.pop(note.message, 0)
+        if count:
+            yield note, count - 1
 
 
 def _print(made: Import, batch: Batch) -> None:

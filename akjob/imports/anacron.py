@@ -1,7 +1,7 @@
 """An anacrontab into job files (anacrontab(5))."""
 
 import re
-from datetime import time
+from datetime import datetime, time
 
 from akjob.imports import Draft, Import, Note, distinct, escaped, finish_all, is_utf8, slug
 
@@ -102,6 +102,7 @@ class _Reader:
             draft.put("schedule", "cron", f"0 {hour} 1 1 *")
         elif period.isdigit() and int(period):
             draft.put("schedule", "every", f"{int(period)}d")
+            draft.put("schedule", "anchor", datetime(1970, 1, 1, hour))  # noqa: DTZ001 - a local time
             draft.note(f"each {period} days have become a fixed grid of elapsed time")
         else:
             draft.note(f"the period {period} is not translated")
@@ -109,7 +110,7 @@ class _Reader:
         later = delay + self.random_delay
         if later:
             draft.put("schedule", "jitter", f"{later}m", "from its delay; the same for this job each time")
-        if self.hours is not None:
+        if self.hours is not None and not draft.has("schedule", "every"):
             begin, end = self.hours
             if 0 <= begin < end <= _LAST_HOUR and (begin, end) != (0, _LAST_HOUR):
                 draft.put("limits", "hours", {"from": _time(begin), "until": _time(end % _LAST_HOUR)})

@@ -113,7 +113,7 @@ class _Reading:
                 draft.note(f"options.{option} is not translated")
         for other in sorted(entry.keys() - {"task", "schedule", "args", "kwargs", "options"}):
             draft.note(f"{other} is not translated")
-        draft.put("run", "timeout", f"{self.limit}s" if self.limit else "none",
+        draft.put("run", "timeout", seconds(self.limit) or "none",
                   "" if self.limit else 'as in Celery; a limit such as "1h" is better')  # fmt: skip
         draft.put("run", "overlap", "allow", 'as in Celery; "skip" never runs it twice at a time')
         draft.put("run", "missed", "latest", "as beat does when it comes back")

@@ -5,6 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from akjob.units import format_duration
+
 
 class Part(Struct, frozen=True):
     """A value of a document and the line that it begins in."""
@@ -25,8 +27,8 @@ def documents(text: str) -> Iterator[tuple[Part, "Nodes"]]:
     """Yield each document with the nodes that it was made of. Raises NotYamlError."""
     import yaml  # noqa: PLC0415 - only these imports need it
 
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         while loader.check_node():
             node: Any = loader.get_node()
             value = loader.construct_document(node)
@@ -37,8 +39,6 @@ def documents(text: str) -> Iterator[tuple[Part, "Nodes"]]:
         raise NotYamlError(f"it is not YAML: {what}", 1 if mark is None else mark.line + 1) from None
     except (ValueError, RecursionError, OverflowError, TypeError) as error:
         raise NotYamlError(f"it cannot be read: {type(error).__name__}", 1) from None
-    finally:
-        loader.dispose()
 
 
 class Nodes:
@@ -84,5 +84,4 @@ def seconds(value: Any) -> str | None:
     if not 0 < value < 10**9:
         return None
     milliseconds = round(value * 1000)
-    whole, rest = divmod(milliseconds, 1000)
-    return f"{whole}s" if not rest else f"{milliseconds}ms" if milliseconds else None
+    return format_duration(milliseconds * 1000) if milliseconds else None
