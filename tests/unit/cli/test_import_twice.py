@@ -59,8 +59,8 @@ DAILY = "[Timer]\nOnCalendar=daily\nPersistent=true\n"
 ONESHOT = "[Service]\nType=oneshot\n"
 TIMERS = {
     "apt-daily": (
-        "[Unit]\nDescription=Daily apt download activities\n[Timer]\nOnCalendar=*-*-* 6,18:00\nRandomizedDelaySec=12h\n"
-        "Persistent=true\n[Install]\nWantedBy=timers.target\n",
+        ("[Unit]\nDescription=Daily apt download activities\n[Timer]\nOnCalendar=*-*-* 6,18:00\nRandomizedDelaySec=12h\n"
+        "Persistent=true\n[Install]\nWantedBy=timers.target\n"),
         "[Unit]\nDescription=Daily apt download activities\nConditionACPower=true\nAfter=network-online.target\n"
         "Wants=network-online.target\n" + ONESHOT + "ExecStartPre=-/usr/lib/apt/apt-helper wait-online\n"
         "ExecStart=/usr/lib/apt/apt.systemd.daily update\n",
@@ -89,8 +89,8 @@ TIMERS = {
     ),
     "mdcheck_start": (
         "[Timer]\nOnCalendar=Sun *-*-1..7 1:00:00\nRandomizedDelaySec=24h\n",
-        "[Unit]\nWants=mdcheck_continue.timer\n[Service]\nEnvironment=MDADM_CHECK_DURATION='6 hours'\n"
-        "EnvironmentFile=-/run/sysconfig/mdadm\nExecStart=/usr/share/mdadm/mdcheck --duration ${MDADM_CHECK_DURATION}\n",
+        ("[Unit]\nWants=mdcheck_continue.timer\n[Service]\nEnvironment=MDADM_CHECK_DURATION='6 hours'\n"
+        "EnvironmentFile=-/run/sysconfig/mdadm\nExecStart=/usr/share/mdadm/mdcheck --duration ${MDADM_CHECK_DURATION}\n"),
     ),
     "sanoid": (
         "[Timer]\nOnCalendar=*:0/15\nPersistent=true\n",
