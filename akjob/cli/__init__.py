@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "disable": ("disable", "Set enabled = false in the files of jobs."),
     "delete": ("delete", "Remove a job's file."),
     "web": ("web", "Print the URL that logs a browser in to the page."),
+    "ledger": ("ledger", "Copy the ledger to another database; check it."),
     "metrics": ("metrics", "The metrics for Prometheus, without a web program."),
     "token": ("token", "The tokens of programs that use the API."),
     "validate": ("validate", "Find all problems of job files, without running their code."),

@@ -20,8 +20,9 @@ from akjob.config.readers import (
     read_strings,
     read_table_keys,
 )
+from akjob.config.secrets import reveal
 from akjob.config.web import WebConfig, read_web
-from akjob.errors import Problem, UsageError
+from akjob.errors import AkjobError, Problem, UsageError
 from akjob.toml.faults import Faults, dotted
 from akjob.toml.read import read_table
 from akjob.units import parse_size
@@ -97,7 +98,8 @@ class Paths(Struct, frozen=True, dict=True):
     @cached_property
     def ledger_url(self) -> str:
         """The ledger's address, for ``akjob.ledger.open_store`` and ``open_reader``."""
-        return f"sqlite://{quote(str(self.db.absolute()))}"
+        cluster = read_cluster_of(self)
+        return f"sqlite://{quote(str(self.db.absolute()))}" if cluster is None else reveal(cluster.url, self.root)
 
     @cached_property
     def web_db(self) -> Path:
@@ -133,6 +135,24 @@ class Paths(Struct, frozen=True, dict=True):
 def is_ignored(name: str) -> bool:
     """Return True for a file or folder that is never a job's: hidden, private, or left behind by an editor."""
     return name[0] in "._#~" or name.endswith(("~", "#"))
+
+
+def read_cluster_of(paths: Paths) -> ClusterConfig | None:
+    """Return ``[cluster]`` of a root's settings; None for a root without. Raises AkjobError where it is wrong.
+
+    A cluster's node whose settings are wrong must not go on with a ledger of its own: it would run each slot again.
+    """
+    try:
+        if b"cluster" not in paths.config_file.read_bytes():
+            return None
+    except OSError:
+        return None
+    config, problems = load_config(paths.config_file)
+    wrong = next((one for one in problems if one.severity == "error"), None)
+    if wrong is not None and config.cluster is None:
+        message = f"{wrong.file}:{wrong.line}:{wrong.column}: {wrong.message}"
+        raise AkjobError(message, hint="while [cluster] may be meant, no ledger is opened")
+    return config.cluster
 
 
 def find_root(given: str | None, env: Mapping[str, str], cwd: Path) -> Path:

@@ -115,6 +115,14 @@ class PostgresStore(SqlStore):
         """Return the runs of this node that are queued or running, oldest first."""
         return [rows.open_run(row) for row in self._read(_OPEN_OF_NODE, (self._node, self._node))]
 
+    def go_on_after(self, seq: int) -> None:
+        """Begin with ``seq`` + 1 when the next transition is numbered."""
+        self._many("UPDATE transition_seq SET last = ?", [(seq,)])
+
+    def integrity(self) -> list[str]:
+        """Return nothing: PostgreSQL checks its own pages."""
+        return []
+
     def wal_bytes(self) -> int:
         """Return 0: PostgreSQL makes its checkpoints itself."""
         return 0
@@ -141,7 +149,8 @@ class PostgresStore(SqlStore):
             raise translated(error, self._url) from error
 
     def _ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        assert self._connection is not None  # noqa: S101 - _transaction made it
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url)
         return _ask(self._connection, sql, values)
 
     def _many(self, sql: str, values: Iterable[Sequence[Any]]) -> int:

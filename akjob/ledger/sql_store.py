@@ -39,6 +39,32 @@ class SqlStore(ABC):
     def _first_seq(self, count: int) -> int:
         """Return the first of the next ``count`` numbers for transitions."""
 
+    @abstractmethod
+    def go_on_after(self, seq: int) -> None:
+        """Begin with ``seq`` + 1 when the next transition is numbered."""
+
+    @abstractmethod
+    def integrity(self) -> list[str]:
+        """Return what the database finds wrong with itself."""
+
+    # ------------------------------------------------------------------ all of it, for copying and checking
+
+    def whole(self, work: Callable[[], T]) -> T:
+        """Do ``work``, which calls ``ask`` and ``many``, in one transaction."""
+        return self._transaction(work)
+
+    def ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return the rows of a statement that both databases take."""
+        return self._ask(sql, values)
+
+    def many(self, sql: str, values: Iterable[Sequence[Any]]) -> int:
+        """Run a statement that both databases take for each of ``values``."""
+        return self._many(sql, values)
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the store."""
+
     def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         return self._transaction(lambda: self._ask(sql, values))
 

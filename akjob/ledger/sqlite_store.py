@@ -82,6 +82,13 @@ class SqliteStore(SqlStore):
         last = self._ask("SELECT seq FROM sqlite_sequence WHERE name = 'transitions'")
         return last[0][0] + 1 if last else 1
 
+    def go_on_after(self, seq: int) -> None:
+        """Do nothing: SQLite has noted the highest number itself."""
+
+    def integrity(self) -> list[str]:
+        """Return what SQLite finds wrong with the file."""
+        return [row[0] for row in self._read("PRAGMA integrity_check") if row[0] != "ok"]
+
     def wal_bytes(self) -> int:
         """Return the size of the write-ahead log: the sign that a checkpoint is due."""
         return _wal_bytes(self._path)
