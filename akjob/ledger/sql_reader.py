@@ -94,13 +94,12 @@ class SqlReader(ABC):
         with self._session() as (ask, version):
             if ask is None:
                 return RunPage([], None)
-            inner = f"SELECT * FROM runs{tail.where} ORDER BY {tail.order} LIMIT {PAGE_ROWS}"  # noqa: S608 - ours
-            sql = f"{select(f'({inner}) AS seen', RUN_COLUMNS, version)}{tail.rest} ORDER BY {tail.order} LIMIT ?"
-            found = ask(sql, (*tail.values, *tail.rest_values, limit + 1))
+            sql = f"{select('runs', RUN_COLUMNS, version)}{tail.among} ORDER BY {tail.order} LIMIT ?"
+            found = ask(sql, (*tail.values, *tail.rest_values, *tail.cut(limit), limit + 1))
             columns = [rows.run_columns(row) for row in found[:limit]]
             if len(found) > limit:
                 return RunPage(columns, run_key(columns[-1]))
-            return RunPage(columns, _end_of(ask, inner, tail.values, wanted.since) if tail.rest else None)
+            return RunPage(columns, _end_of(ask, tail, wanted.since) if tail.rest else None)
 
     def newest_slots(self, jobs: Iterable[str], n: int) -> dict[str, list[SlotColumns]]:
         """Return the newest ``n`` rows of each job, newest slot first; jobs without one are left out."""
@@ -222,8 +221,9 @@ class RunTail(NamedTuple):
         indexed: list[_Clause] = []
         rest: list[_Clause] = []
         if wanted.state is not None:
-            indexed.append((f"state = '{wanted.state}'", ()))
-            indexed += [(one, ()) for one in (OPEN, _EXCEPTIONS) if f"'{wanted.state}'" in one]
+            of_index: list[_Clause] = [(one, ()) for one in (OPEN, _EXCEPTIONS) if f"'{wanted.state}'" in one]
+            (indexed if of_index else rest).append((f"state = '{wanted.state}'", ()))
+            indexed += of_index
         bounds = (("slot >= ?", wanted.since), ("slot < ?", wanted.until))
         slots: list[_Clause] = [(clause, (bound,)) for clause, bound in bounds if bound is not None]
         if wanted.job is not None:
@@ -237,20 +237,36 @@ class RunTail(NamedTuple):
         order = "id DESC" if wanted.job is None else "slot DESC, attempt DESC"
         return cls(*_clauses(indexed), *_clauses(rest), order)
 
+    @property
+    def looked_at(self) -> str:
+        """The rows that are looked at for what no index tells."""
+        columns = "id, slot, attempt, state, trigger, queued_at"
+        return f"SELECT {columns} FROM runs{self.where} ORDER BY {self.order} LIMIT {PAGE_ROWS}"  # noqa: S608 - ours
+
+    @property
+    def among(self) -> str:
+        """What follows ``FROM runs``. A subquery yields its rows in its order, so the look ends with the last one."""
+        if not self.rest:
+            return self.where
+        return f" WHERE id IN (SELECT id FROM ({self.looked_at}) AS seen{self.rest} LIMIT ?)"  # noqa: S608 - ours
+
+    def cut(self, limit: int) -> tuple[int, ...]:
+        """Return the value of the inner limit, where there is one."""
+        return (limit + 1,) if self.rest else ()
+
 
 def _clauses(found: Sequence[_Clause]) -> tuple[str, tuple[Any, ...]]:
     where = f" WHERE {' AND '.join(clause for clause, _ in found)}" if found else ""
     return where, tuple(value for _, values in found for value in values)
 
 
-def _end_of(ask: Ask, inner: str, values: tuple[Any, ...], since: str | None) -> RunKey | None:
+def _end_of(ask: Ask, tail: RunTail, since: str | None) -> RunKey | None:
     """Return where a bounded look ended; None where nothing that is wanted can follow.
 
     Rows of all jobs come by id, so by the instant of their claim, which is not long before the slot.
     """
-    counted = f"SELECT id, slot, attempt, queued_at, row_number() OVER () AS number FROM ({inner}) AS seen"  # noqa: S608 - ours
-    sql = f"SELECT id, slot, attempt, queued_at FROM ({counted}) AS counted WHERE number = {PAGE_ROWS}"  # noqa: S608
-    found = ask(sql, values)
+    sql = f"SELECT id, slot, attempt, queued_at FROM ({tail.looked_at}) AS seen LIMIT 1 OFFSET {PAGE_ROWS - 1}"  # noqa: S608
+    found = ask(sql, tail.values)
     last = found[0] if found else None
     if last is None or (since is not None and from_text(last[3]) < from_text(since) - _AHEAD_US):
         return None

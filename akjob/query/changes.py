@@ -12,7 +12,7 @@ from akjob.code.names import Missing, Unsure, find
 from akjob.config import Config, Paths
 from akjob.errors import AkjobError
 from akjob.jobset import git
-from akjob.ledger import Reader
+from akjob.ledger import Reader, RunFilter
 from akjob.query.jobs import JobView
 from akjob.query.runs import Run, from_row
 from akjob.spec import load_definition
@@ -97,8 +97,8 @@ def _last_success(reader: Reader, job: str, before: Run | None) -> Run | None:
     if before is None:
         found = reader.history(job, 1, "succeeded")
         return from_row(found[0]) if found else None
-    earlier = (from_row(row) for row in reader.history(job, 1000, "succeeded"))
-    return next((run for run in earlier if run.slot < before.slot or run.id < before.id), None)
+    found = reader.page(RunFilter(job=job, state="succeeded", until=before.slot), 1).rows
+    return from_row(found[0]) if found else None
 
 
 def _spec_of(reader: Reader, job: JobView, run: Run) -> JobSpec | None:

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from secrets import token_hex
 from typing import Any
 
 import httpx
@@ -56,7 +57,7 @@ class Served:
 
     def token(self, scope: Scope = "read", jobs: str | None = None, name: str = "") -> httpx.Client:
         """Return a client with a new token."""
-        name = name or f"{scope}-{len(self._clients)}"
+        name = name or f"{scope}-{token_hex(4)}"
         made = self.store.create_token(name, scope, jobs, None, self.clock.now_us)
         client = self.nobody()
         client.headers["Authorization"] = f"Bearer {made.token}"
