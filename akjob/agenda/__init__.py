@@ -1,8 +1,21 @@
 """Everything akjobd decides, without its clock and its I/O: what happened goes in, what is to be done comes out."""
 
 from akjob.agenda.core import Agenda
+from akjob.agenda.faults import Fault
 from akjob.agenda.jobs import last_good
 from akjob.agenda.life import TRANSITIONS, WAITS, Effects, Recall, Running, Start, Stop
 from akjob.run.end import End
 
-__all__ = ["TRANSITIONS", "WAITS", "Agenda", "Effects", "End", "Recall", "Running", "Start", "Stop", "last_good"]
+__all__ = [
+    "TRANSITIONS",
+    "WAITS",
+    "Agenda",
+    "Effects",
+    "End",
+    "Fault",
+    "Recall",
+    "Running",
+    "Start",
+    "Stop",
+    "last_good",
+]

@@ -14,6 +14,7 @@ from typing import Any
 from akjob.agenda.book import Book
 from akjob.agenda.chains import Chains
 from akjob.agenda.deciding import Deciding
+from akjob.agenda.faults import Fault, Faults
 from akjob.agenda.jobs import Job, running_of, unknown_row
 from akjob.agenda.life import COUNTED, Effects, Run, Running
 from akjob.agenda.loading import Loading
@@ -55,6 +56,7 @@ class Agenda:
         self._book = book = Book(host=host, new_run_id=new_run_id, last_attempt=last_attempt)
         self._waiting = Waiting(book, max_running)
         self._deciding = Deciding(book, self._waiting)
+        self._faults = Faults(book)
         self._refusals = Refusals(book)
         self._outcomes = Outcomes(book, self._waiting)
         self._chains = Chains(book, self._deciding)
@@ -65,6 +67,7 @@ class Agenda:
             self._deciding,
             self._refusals,
             self._chains,
+            faults=self._faults,
             started_us=started_us,
             boot_us=boot_us,
             booted=booted,
@@ -160,10 +163,17 @@ class Agenda:
         self._chains.follow()
         left = _DUE_A_TURN
         while left and (job := self._book.due(now_us)) is not None:
-            left -= self._deciding.look(job, now_us)
+            left -= self._look(job, now_us)
             self._waiting.promote(now_us)
             self._chains.follow()
         self._waiting.order_all(now_us)
+
+    def _look(self, job: Job, now_us: int) -> int:
+        return self._faults.guard(job.row.job, lambda: self._deciding.look(job, now_us), 1, now_us)
+
+    def faults(self) -> list[Fault]:
+        """Return the jobs for which nothing is decided, for something raised."""
+        return self._faults.all()
 
     @property
     def wake_us(self) -> int | None:

@@ -7,6 +7,7 @@ import msgspec
 from akjob.agenda.book import Book
 from akjob.agenda.chains import Chains
 from akjob.agenda.deciding import Deciding
+from akjob.agenda.faults import Faults
 from akjob.agenda.jobs import Job, is_slot, new_row, same_slots
 from akjob.agenda.refusals import Refusals
 from akjob.agenda.waiting import Waiting
@@ -39,6 +40,7 @@ class Loading:
         refusals: Refusals,
         chains: Chains,
         *,
+        faults: Faults,
         started_us: int,
         boot_us: int | None,
         booted: bool,
@@ -49,6 +51,7 @@ class Loading:
         self._deciding = deciding
         self._refusals = refusals
         self._chains = chains
+        self._faults = faults
         self._started_us = started_us
         self._boot_us = boot_us
         self._booted = booted
@@ -59,7 +62,8 @@ class Loading:
         self._refusals.broken = change.jobset.broken
         jobs, olds = change.jobset.jobs, {changed.job: changed.old for changed in change.changed}
         for name in jobs if self.is_first else [*change.added, *olds]:
-            self._load_job(jobs[name], olds.get(name), now_us, edited=name in olds)
+            self._faults.forgive(name)
+            self._load_guarded(jobs[name], olds.get(name), now_us, edited=name in olds)
         for name in change.removed:
             self._remove_job(name, now_us)
         for broken in change.broken:
@@ -67,6 +71,9 @@ class Loading:
         self._refusals.accept([name for name in before if name not in change.jobset.broken], now_us)
         self._chains.reindex([*(jobs if self.is_first else (*change.added, *olds)), *change.removed])
         self.is_first = False
+
+    def _load_guarded(self, spec: JobSpec, old: JobSpec | None, now_us: int, *, edited: bool) -> None:
+        self._faults.guard(spec.name, lambda: self._load_job(spec, old, now_us, edited=edited), None, now_us)
 
     def _loading_us(self, now_us: int) -> int:
         """Return the instant up to which what was loaded before accounts for slots."""

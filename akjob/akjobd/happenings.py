@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from akjob.agenda import Agenda
+from akjob.agenda import Agenda, End
 from akjob.akjobd.commits import Commits
-from akjob.akjobd.writer import Writer
+from akjob.akjobd.writer import Writer, fault_of
 from akjob.daemon_log import Say
 from akjob.ledger import OpenRun
 from akjob.run.engine import Ended, Engine, Happening, Lost, NeverStarted, Started
@@ -32,7 +32,19 @@ class Happenings:
         happened, self._engine.happened = self._engine.happened, []
         for what in self._commits.settled(happened, now_us):
             self._writer.take_in(what.run)
-            self._take_in(what, now_us)
+            try:
+                self._take_in(what, now_us)
+            except Exception as error:  # noqa: BLE001 - it must cost this run alone
+                self._fail(what, fault_of(error, "what happened to the run cannot be taken in"), now_us)
+
+    def _fail(self, what: Happening, reason: str, now_us: int) -> None:
+        """End a run of which akjobd cannot take in what happened; one that goes on is told to stop."""
+        row = self._agenda.run(what.run)
+        self._say("error", "job.fault", job=None if row is None else row.job, run=what.run, message=reason)
+        if isinstance(what, Started):
+            self._engine.stop(what.run, "cancelled", reason)
+        else:
+            self._agenda.ended(what.run, End(state="failed", ended_us=now_us, reason=reason), now_us)
 
     def _take_in(self, what: Happening, now_us: int) -> None:
         match what:

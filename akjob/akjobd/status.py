@@ -6,7 +6,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from akjob import program
-from akjob.agenda import Agenda, Running
+from akjob.agenda import Agenda, Fault, Running
 from akjob.akjobd.commits import Commits
 from akjob.akjobd.scanning import Scanning
 from akjob.akjobd.writer import Writer
@@ -83,6 +83,7 @@ class StatusOf(Struct, frozen=True, kw_only=True):
         for one in [] if jobset is None else jobset.broken.values():
             commit, dirty = self.agenda.refused_by(one.job)
             found.append(broken.of_job(one, commit, dirty=dirty))
+        found += [_broken(fault) for fault in self.agenda.faults()]
         return found
 
     def _programs(self, now_us: int) -> dict[str, ProgramState]:
@@ -92,3 +93,17 @@ class StatusOf(Struct, frozen=True, kw_only=True):
             "zygote": ProgramState.of((zygote.pid, zygote.since_us) if zygote.pid else None),
             "akjob-collector": ProgramState.of(program.find(self.paths, "akjob-collector", now_us)),
         }
+
+
+def _broken(fault: Fault) -> BrokenFile:
+    """Return a job for which akjobd decides nothing: it is broken, though its file is not."""
+    return BrokenFile(
+        job=fault.job,
+        file=fault.file,
+        line=1,
+        column=1,
+        message=fault.message,
+        hint="save the file again in another form, or restart akjobd; please report it",
+        since=to_text(fault.since_us),
+        running_last_good=False,
+    )

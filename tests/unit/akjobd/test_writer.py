@@ -217,3 +217,33 @@ def test_pruning_says_when_it_goes_on(world: World) -> None:
     assert world.writer.prune(SECOND, now) == now + 3600 * SECOND
     spied.more = True
     assert world.writer.prune(SECOND, now) == now + 50_000
+
+
+@pytest.mark.parametrize("where", ["look", "load"])
+def test_a_decision_that_raises_costs_its_job_alone(world: World, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """It is broken with the reason, said once; a new version of its file is tried again."""
+    name = {"look": "_deciding", "load": "_loading"}[where]
+    method = {"look": "look", "load": "_load_job"}[where]
+    whole = getattr(getattr(world.agenda, name), method)
+    failing = True
+
+    def fails(subject: Any, *rest: Any, **named: Any) -> Any:
+        of = subject.row.job if where == "look" else subject.name
+        if of == "a" and failing:
+            raise RecursionError("maximum recursion depth exceeded")
+        return whole(subject, *rest, **named)
+
+    monkeypatch.setattr(getattr(world.agenda, name), method, fails)
+    world.edit("a", HOURLY + '[run]\ntimeout = "7m"\n')
+    assert world.go("11:00:00") == ["b"]
+    world.finish(world.only())
+    assert world.go("12:00:00") == ["b"]
+    (fault,) = world.agenda.faults()
+    assert (fault.job, fault.file) == ("a", "jobs.d/a.toml")
+    assert "it cannot decide about this job: RecursionError" in fault.message
+    assert [event["job"] for event in world.events if event["event"] == "job.fault"] == ["a"]
+    failing = False
+    world.edit("a", HOURLY + '[run]\ntimeout = "8m"\n')
+    assert world.agenda.faults() == []
+    world.finish(world.only())
+    assert sorted(world.go("13:00:00")) == ["a", "b"]
