@@ -164,6 +164,11 @@ _KEYS = {
         "Tables and arrays are nested more than 64 deep.",
         "Keep data in a file of its own, and give the job its path.",
     ),
+    "literal-variable": Entry(
+        "warning",
+        "A value of `env` has a `$VARIABLE` in it, and nothing is expanded there.",
+        "Write the value in full; folders for PATH belong into `path` of `[run]`.",
+    ),
     "unknown-pool": Entry(
         "error",
         "A pool is named that `[pools]` in `etc/akjob.toml` does not have.",

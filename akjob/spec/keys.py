@@ -7,6 +7,7 @@ the JSON Schema, the layout of new files and the canonical text are all made fro
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from akjob.spec.habits import SYNONYMS, Habit, habit_of
 from akjob.spec.values import Reader, Reading
 from akjob.toml.near import near
 from akjob.toml.scan import Path
@@ -33,35 +34,6 @@ def keys(*members: Key) -> dict[str, Key]:
     return {key.name: key for key in members}
 
 
-# Words of other schedulers, and of the ancestor, for what has another name here.
-_SYNONYMS = {
-    "active": "enabled",
-    "arguments": "args",
-    "boot": "on_boot",
-    "cmd": "command",
-    "concurrency": "overlap",
-    "crontab": "cron",
-    "directory": "cwd",
-    "environment": "env",
-    "exec": "command",
-    "frequency": "every",
-    "func": "callable",
-    "function": "callable",
-    "interval": "every",
-    "max_runs": "runs",
-    "misfire": "missed",
-    "reboot": "on_boot",
-    "retries": "retry",
-    "run_every": "every",
-    "script": "command",
-    "shell": "command",
-    "time_limit": "timeout",
-    "tz": "timezone",
-    "working_dir": "cwd",
-    "workdir": "cwd",
-    "workingdirectory": "cwd",
-    "zone": "timezone",
-}
 _HOMES: dict[str, str] = {
     "instances": "the top"
 }  # key name -> the table that it belongs in, of those that stand for themselves
@@ -90,7 +62,7 @@ def fields(value: Mapping[str, Any], path: Path, out: Reading, members: Keys) ->
 def unknown(name: str, path: Path, out: Reading, members: Keys) -> None:
     """Note an unknown key: the table it belongs in, or the key that was probably meant."""
     here = f"in [{path[0]}]" if path else "at the top"
-    synonym = _SYNONYMS.get(name.lower(), name.lower())
+    synonym = SYNONYMS.get(name.lower(), name.lower())
     home = _HOMES.get(synonym)
     if path == () and name == "name":
         out.bad(
@@ -105,6 +77,11 @@ def unknown(name: str, path: Path, out: Reading, members: Keys) -> None:
         out.guessed.add(_at_home(synonym))
         message = f"unknown key `{name}` {here}; `{synonym}` belongs {where}"
         out.bad((*path, name), "unknown-key", message, f"move it {where}", at_key=True)
+    elif (habit := _habit(name, path, members)) is not None:
+        out.guessed.add(tuple(habit.key.split(".")) if habit.key else ())
+        of = f" (a key of {habit.of})" if habit.of else ""
+        message = f"unknown key `{name}`{of}" + (f"; did you mean `{habit.key}`?" if habit.key and habit.alike else "")
+        out.bad((*path, name), "unknown-key", message, habit.write, at_key=True)
     else:
         known = members if len(path) > 1 else {**_HOMES, **members}
         guess = near(name, known)
@@ -118,6 +95,13 @@ def unknown(name: str, path: Path, out: Reading, members: Keys) -> None:
         out.guessed.add(_at_home(elsewhere))
         message = f"unknown key `{name}` {here}; did you mean `{elsewhere}`, which belongs {where}?"
         out.bad((*path, name), "unknown-key", message, f"write {elsewhere} {where}", at_key=True)
+
+
+def _habit(name: str, path: Path, members: Keys) -> Habit | None:
+    """Return the habit that a key is from, unless it is the singular or plural of one of this table's own."""
+    if len(path) > 1 or f"{name.lower()}s" in members or name.lower().removesuffix("s") in members:
+        return None
+    return habit_of(name)
 
 
 def _at_home(name: str) -> Path:

@@ -14,6 +14,7 @@ from akjob.toml.near import did_you_mean
 from akjob.toml.scan import Path
 
 _SECOND_US = 1_000_000
+_VARIABLE_IN = re.compile(r"\$[A-Z_][A-Z0-9_]*\b|\$\{[A-Za-z_]")
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # akjob sets these itself, so a job that set them would be told two truths.
@@ -76,7 +77,7 @@ def _env_file(value: Any, path: Path, out: Reading) -> EnvFile | None:
         values.check_required(value, path, out, ("file",))
         return EnvFile(**found) if errors == out.errors else None
     if type(value) is str:
-        file = values.text(value, path, out)
+        file = values.place(value, path, out)
         return None if file is None else EnvFile(file)
     out.wrong_type(path, "a string or { file = …, optional = true }", value, 'write "etc/NAME.env"')
     return None
@@ -145,6 +146,7 @@ def _variable(value: Any, path: Path, out: Reading) -> str | SecretFile | None:
     """Read the value of one variable: a text, or the file that holds it."""
     if type(value) is str:
         if "\0" not in value:
+            _check_literal(value, path, out)
             return value
         out.bad(path, "bad-env", f"`{dotted(path)}` has a NUL character in it", "take it out")
     elif type(value) is dict:
@@ -155,6 +157,18 @@ def _variable(value: Any, path: Path, out: Reading) -> str | SecretFile | None:
         hint = f'write "{values.shown(value)}"' if type(value) in {int, float, bool} else ""
         out.wrong_type(path, "a text or { file = … }", value, hint)
     return None
+
+
+def _check_literal(value: str, path: Path, out: Reading) -> None:
+    """Warn of a value that looks as if a shell would expand it: here nothing does."""
+    if _VARIABLE_IN.search(value) is None:
+        return
+    message = f"`{dotted(path)}` is taken literally: nothing is expanded in it"
+    hint = "write the value in full"
+    if path[-1] == "PATH":
+        folders = [f'"{part}"' for part in value.split(":") if part and "$" not in part]
+        hint = f"write path = [{', '.join(folders)}] below [run]: folders that are put in front of PATH"
+    out.bad(path, "literal-variable", message, hint, severity="warning")
 
 
 def _resources(value: Any, path: Path, out: Reading) -> Resources | None:
@@ -192,10 +206,10 @@ RESOURCES = keys(
     Key("processes", values.integer(1, 2**31 - 1), "processes", "Processes and threads.", _COUNT),
 )
 SECRET = keys(
-    Key("file", values.text, "file", "Read at the run's start; one newline at its end is cut.", _TEXT),
+    Key("file", values.place, "file", "Read at the run's start; one newline at its end is cut.", _TEXT),
 )
 ENV_FILE = keys(
-    Key("file", values.text, "file", "The file, relative to the root.", _TEXT),
+    Key("file", values.place, "file", "The file, relative to the root.", _TEXT),
     Key("optional", values.boolean, "optional", "The file may be missing.", {"type": "boolean"}, False),
 )
 RUN = keys(
@@ -283,7 +297,7 @@ RUN = keys(
         "The class of disk access: idle, or best-effort with a level.",
         {"enum": list(_IONICE)},
     ),
-    Key("cwd", values.text, "cwd", "The working folder, relative to the root; else the root.", _TEXT),
+    Key("cwd", values.place, "cwd", "The working folder, relative to the root; else the root.", _TEXT),
     Key(
         "env",
         _env,
@@ -306,7 +320,7 @@ RUN = keys(
     Key("resources", _resources, "resources", "Limits of one run.", table_schema(RESOURCES)),
     Key(
         "interpreter",
-        values.text,
+        values.place,
         "interpreter",
         "Another Python for `callable` and `dill`, such as another project's venv.",
         _TEXT,

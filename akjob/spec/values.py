@@ -40,6 +40,7 @@ class Reading(Faults):
 Reader = Callable[[Any, Path, Reading], Any]
 
 _LARGEST = 1e9
+_EXPANDED = re.compile(r"~|\$[A-Za-z_{(]|%[A-Za-z_]+%")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -70,6 +71,16 @@ def text(value: Any, path: Path, out: Reading) -> str | None:
     else:
         return value
     return None
+
+
+def place(value: Any, path: Path, out: Reading) -> str | None:
+    """Read the path of a file or folder, relative to the root or absolute; nothing is expanded in it."""
+    found = text(value, path, out)
+    if found is not None and _EXPANDED.match(found):
+        message = f'`{dotted(path)}` is "{found}": nothing is expanded in it'
+        out.bad(path, "bad-value", message, "write the full path, or one relative to the root")
+        return None
+    return found
 
 
 def texts(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
@@ -492,8 +503,9 @@ def target(value: Any, path: Path, out: Reading) -> str | None:
     if re.fullmatch(r"[\w.:]+\(.*\)", value, re.DOTALL):
         hint = f'write "{value.partition("(")[0]}" and give what stands in the parentheses as args or kwargs'
     elif value.endswith(".py") or "/" in value:
-        meant = value.removesuffix(".py").strip("./").replace("/", ".").replace("-", "_")
-        hint = f'write "{meant}:NAME", or command = ["python", "{value}"]'
+        file, _, name = value.partition(":")
+        meant = file.removesuffix(".py").strip("./").replace("/", ".").replace("-", "_")
+        hint = f'write "{meant}:{name or "NAME"}", or command = ["python", "{file}"]'
     elif value.isidentifier():
         hint = f'write "module:{value}"; of Python itself "builtins:{value}"'
     out.bad(path, "bad-callable", f'"{value}" does not name a callable', hint)

@@ -164,12 +164,32 @@ def _day_hint(value: str) -> str:
     return ""
 
 
+def _cron_habit(value: str) -> tuple[str, str] | None:
+    """Return message and hint for what other dialects of cron have; None for an expression."""
+    if value == "@reboot":
+        return "`@reboot` is not a time", "write on_boot = true instead of cron"
+    every = re.fullmatch(r"@every\s+(\S+)", value)
+    if every is not None:
+        return f"`{value}` is another scheduler's form", f'write every = "{every[1]}" instead of cron'
+    zone = re.fullmatch(r"(?:CRON_)?TZ=(\S+)\s+(.+)", value)
+    if zone is not None:
+        message = "a time zone cannot stand in a cron expression"
+        return message, f'write timezone = "{zone[1]}" and cron = "{zone[2]}"'
+    backwards = re.search(r"(?i)\b(sat|6)-(sun|0)$", value)
+    if backwards is not None:
+        days = f"{backwards[1]},{backwards[2]}"
+        message = f'"{value}" is not a cron expression: the week begins with Sunday'
+        return message, f'write "{value[: backwards.start()]}{days}"'
+    return None
+
+
 def _cron(value: Any, path: Path, out: Reading) -> Cron | None:
     if type(value) is not str:
         out.wrong_type(path, "a cron expression in quotes", value, 'write it as "30 9 * * mon-fri"')
         return None
-    if value == "@reboot":
-        out.bad(path, "bad-cron", "`@reboot` is no time", "write on_boot = true instead of cron")
+    habit = _cron_habit(value)
+    if habit is not None:
+        out.bad(path, "bad-cron", *habit)
         return None
     if value[:1] == "@" and value not in ALIASES:
         guess = did_you_mean(value, ALIASES)

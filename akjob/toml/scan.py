@@ -134,7 +134,7 @@ class _Scanner:
             raise ScanError(
                 self.at + len(self.text[self.at :]) - len(self.text[self.at :].lstrip(" \t")),
                 f"`{shown or self._peek()}` stands after the end of the value",
-                "one key and value a line; texts stand in quotes",
+                "one key and value a line; strings stand in quotes",
             )
         self.at = match.end()
 
@@ -212,7 +212,7 @@ class _Scanner:
         start = self.at
         if self._peek() in {'"', "'"}:
             if self._peek(3) in {'"""', "'''"}:
-                raise ScanError(start, "a key cannot be a text of several lines", "write it in single quotes")
+                raise ScanError(start, "a key cannot be a string of several lines", "write it in single quotes")
             return self._string(), start
         match = _BARE_KEY.match(self.text, start)
         if match is None:
@@ -284,7 +284,7 @@ class _Scanner:
                 raise ScanError(self.at - 1, f"a comma is missing in the table of `{name}`", "write , between the keys")
             self._skip(_BLANK)
             if self._peek() == "}":
-                raise ScanError(self.at - 1, f"the table of `{name}` ends with a comma", "take the last comma away")
+                raise ScanError(self.at - 1, f"the table of `{name}` ends with a comma", "remove the last comma")
 
     def _in_line(self, start: int, name: str) -> None:
         """Refuse the end of the line, or a comment, inside an inline table: TOML 1.0 has neither."""
@@ -308,7 +308,7 @@ class _Scanner:
                 self.at = match.end()
                 return
         if self._peek() in {"", "\n", "#", ",", "]", "}"}:
-            raise ScanError(self.at, f"`{name}` has no value", f"write {name} = …, or take the key away")
+            raise ScanError(self.at, f"`{name}` has no value", f"write {name} = …, or remove the key")
         raise self._no_value()
 
     def _check_date_time(self, token: str) -> None:
@@ -332,14 +332,16 @@ class _Scanner:
         rest = _LINE_REST.match(self.text, self.at)
         shown = rest.group().strip() if rest and token[:1].isalpha() else token
         if token in {"True", "yes", "on", "Yes", "On", "TRUE"}:
-            return ScanError(self.at, f"`{token}` is no TOML value", "write true")
+            return ScanError(self.at, f"`{token}` is not a TOML value", "write true")
         if token in {"False", "no", "off", "No", "Off", "FALSE"}:
-            return ScanError(self.at, f"`{token}` is no TOML value", "write false")
+            return ScanError(self.at, f"`{token}` is not a TOML value", "write false")
         if token in {"None", "null", "nil"}:
-            return ScanError(self.at, f"`{token}` is no TOML value", "take the key away: TOML has no null")
+            return ScanError(self.at, f"`{token}` is not a TOML value", "remove the key: TOML has no null")
         if re.fullmatch(r"[+-]?0[0-9]{1,30}", token):
             return ScanError(self.at, f"`{token}` begins with a zero", f"write {int(token)}, or in quotes")
-        return ScanError(self.at, f"`{shown}` is no TOML value: a text stands in quotes", f'write "{shown}"')
+        if re.fullmatch(r"[0-9]:[0-9]{2}:[0-9]{2}", token):
+            return ScanError(self.at, f"`{token}` is not a TOML value: hours have two digits", f"write 0{token}")
+        return ScanError(self.at, f"`{shown}` is not a TOML value: a string stands in quotes", f'write "{shown}"')
 
     # -- strings
 
@@ -377,15 +379,15 @@ class _Scanner:
             shown = self._peek(2)
             raise ScanError(
                 self.at,
-                f"`{shown}` is no escape of TOML",
-                "write \\\\ for a backslash, or put the text in single quotes: '…'",
+                f"`{shown}` is not an escape of TOML",
+                "write \\\\ for a backslash, or put the string in single quotes: '…'",
             )
         self.at = match.end()
         sign = match.group()
         if sign[1] in "uU":
             number = int(match[1] or match[2], 16)
             if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:  # noqa: PLR2004 - Unicode's own borders
-                raise ScanError(match.start(), f"`{sign}` is no character", "write the character itself")
+                raise ScanError(match.start(), f"`{sign}` is not a character", "write the character itself")
             return chr(number)
         return _ESCAPED[sign[1]]
 
@@ -428,4 +430,4 @@ _ENDS = {"", " ", "\t", "\n", ",", "]", "}", "#"}
 
 def _open_string(start: int, quote: str) -> ScanError:
     where = "before the end of the line" if len(quote) == 1 else "before the end of the file"
-    return ScanError(start, f"the text that begins here does not end {where}", f"close it with {quote}")
+    return ScanError(start, f"the string that begins here does not end {where}", f"close it with {quote}")
