@@ -1,7 +1,7 @@
 """Scanning the folder of job files: the thread that does it, and the loop's side of it."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import os
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
@@ -42,7 +42,8 @@ class Scanner:
         self._watcher = watcher
         self._clock = clock
         self._loader = Loader(paths, config, last_good, cache_file=paths.var / "jobs.cache")
-        self._settings_seen = _signature(paths.config_file)
+        self._settings_files = _settings_files(paths, config)
+        self._settings_seen = _signatures(self._settings_files)
         self._links: frozenset[str] = frozenset()
 
     def scan(self, *, full: bool) -> Found:
@@ -51,7 +52,7 @@ class Scanner:
         hints = self._watcher.take().paths
         problems: list[Problem] = []
         if full or hints is None or settings is not None:
-            problems = self._watcher.rearm(self._loader.links)
+            problems = self._watcher.rearm(self._loader.links | self._settings_files)
             self._watcher.take()  # whatever it names is scanned below
             hints = None
         change = self._loader.load(self._clock.now_us(), hints)
@@ -72,12 +73,14 @@ class Scanner:
         give_memory_back()
 
     def _settings(self) -> tuple[Config, list[Problem]] | None:
-        """Return the settings if their file is another one."""
-        seen = _signature(self._paths.config_file)
+        """Return the settings if their file, or that of a calendar, is another one."""
+        seen = _signatures(self._settings_files)
         if seen == self._settings_seen:
             return None
-        self._settings_seen = seen
         settings = load_config(self._paths.config_file)
+        self._settings_files = _settings_files(self._paths, settings[0])
+        # what was seen before the reading counts: a file that changed meanwhile is read again
+        self._settings_seen = {file: seen.get(file, _signature(file)) for file in self._settings_files}
         self._loader.reconfigure(settings[0])
         return settings
 
@@ -180,9 +183,22 @@ class Scanning:
             self._worker.give(scanner.finish, lambda _: None, self._failed)
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
+_Signature = tuple[int, int, int] | None
+
+
+def _settings_files(paths: Paths, config: Config) -> frozenset[str]:
+    """Return the files that the settings are read from: ``etc/akjob.toml`` and the files of its calendars."""
+    calendars = config.calendars.files if config.calendars is not None else ()
+    return frozenset({str(paths.config_file), *(os.path.join(paths.root, file) for file in calendars)})
+
+
+def _signatures(files: Iterable[str]) -> dict[str, _Signature]:
+    return {file: _signature(file) for file in files}
+
+
+def _signature(path: str) -> _Signature:
     try:
-        found = path.stat()
+        found = os.stat(path)
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
