@@ -24,7 +24,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up down test dev check format lint types validate examples schema lock bench faults wheel clean
+.PHONY: help up down test dev check format lint types validate examples schema lock bench screenshots faults wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -72,6 +72,9 @@ lock: $(INSTALLED_DEV) ## write requirements.txt and requirements-dev.txt anew f
 
 bench: $(INSTALLED_DEV) ## measure against the bare machine and the peers; BENCH="burst --docs" for some
 	$(BIN)/python -m benchmarks $(BENCH)
+
+screenshots: $(INSTALLED_DEV) ## every page in both themes and three widths, into var/screenshots
+	$(BIN)/python -m tests.web.screenshots var/screenshots
 
 faults: $(INSTALLED_DEV) ## kill every process at every step of a run's life; print the table
 	$(BIN)/python -m pytest -q -s -p no:randomly -m faults

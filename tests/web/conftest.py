@@ -2,7 +2,9 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -85,19 +87,16 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Serve a root while the tests run."""
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not there: apt-get install chromium")
-    root = tmp_path_factory.mktemp("page")
+@contextmanager
+def served(root: Path, write_jobs: Callable[[Place], None]) -> Iterator[Site]:
+    """Serve a root with these jobs, with a browser in front of it."""
     port = free_port()
     (root / "jobs.d").mkdir()
     (root / "etc").mkdir()
     (root / "etc" / "akjob.toml").write_text(f'[web]\nlisten = "127.0.0.1:{port}"\n')
     subprocess.run(["git", "init", "-q", root], check=True)
     place = Place(root)
-    jobs(place)
+    write_jobs(place)
     try:
         place.start()
         place.start("akjob-web")
@@ -108,6 +107,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             browser.close()
     finally:
         place.stop()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Serve a root while the tests run."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not there: apt-get install chromium")
+    with served(tmp_path_factory.mktemp("page"), jobs) as here:
+        yield here
 
 
 def answers(port: int) -> bool:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -33,6 +34,7 @@ from akjob.web.site import Call
 
 _AHEAD: Mapping[str, int] = {"6h": 6 * HOUR, "1d": DAY, "3d": 3 * DAY, "7d": 7 * DAY}
 _MESSAGES = 100
+_MOST_SLOTS = 20_000  # so that a job of every second does not keep everybody waiting
 _AUDIT = 50
 
 
@@ -195,10 +197,13 @@ async def show_plan(call: Call) -> Response:
         durations = open_reader(call.site.paths.ledger_url).durations([view.name for view in views], plan.SAMPLES)
         planned = [one for view in views if (one := plan.of_job(view, durations.get(view.name, []))) is not None]
         until_us = call.now_us + _AHEAD[chosen]
-        found = list(plan.starts(planned, call.now_us, until_us))
+        found = list(islice(plan.starts(planned, call.now_us, until_us), _MOST_SLOTS))
+        cut = len(found) == _MOST_SLOTS
+        until_us = found[-1].slot_us if cut else until_us
         specs = {view.name: view.spec for view in views if view.spec is not None}
         return {
             "summary": summarize(sight),
+            "cut": cut,
             "hours": plan.hours(found, call.now_us, until_us, get_zone("UTC")),
             "advice": plan.advise(found, specs, call.now_us, until_us),
         }
