@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("import_", "Make job files of a crontab or of systemd timers."),
     "pack": ("pack", "Put a Python object into a dill file and print the TOML for it."),
     "inspect": ("inspect", "What is inside a dill file, without running it."),
+    "help": ("help", "What a key, a problem code or an event means."),
     "schema": ("schema", "The JSON Schema of the job file, for editors."),
 }
 

@@ -1,0 +1,75 @@
+"""``akjob help``: the reference in the terminal."""
+
+import textwrap
+from collections.abc import Sequence
+
+import click
+
+from akjob.cli.common import colours, examples, json_option, say, say_json
+from akjob.cli.text import paint
+from akjob.errors import UsageError
+from akjob.query.reference import Entry, entries
+
+_COLUMNS = 100
+_LABEL = 10
+
+
+@click.command(
+    name="help",
+    epilog=examples("akjob help", "akjob help run.overlap", "akjob help unknown-key", "akjob help run.finished"),
+)
+@click.argument("name", metavar="[KEY]", required=False)
+@json_option
+def command(name: str | None, *, as_json: bool) -> None:
+    """Show what a key of a job file, a problem code or an event of the log means; without KEY the list of all.
+
+    KEY is run.overlap or overlap.
+    """
+    known = entries()
+    if name is None:
+        say_json(*known) if as_json else say(_list(known))
+        return
+    found = _found(known, name)
+    if as_json:
+        say_json(*found)
+        return
+    for number, entry in enumerate(found):
+        say(([""] if number else []) + _entry(entry))
+
+
+def _found(known: Sequence[Entry], name: str) -> list[Entry]:
+    """Return the entries that a name means: itself, or the keys whose last part it is. Raises UsageError."""
+    wanted = name.strip("[]")
+    found = [entry for entry in known if entry.name == wanted]
+    found += [entry for entry in known if entry.kind == "key" and entry.name.rpartition(".")[2] == wanted != entry.name]
+    if found:
+        return found
+    from difflib import get_close_matches
+
+    near = get_close_matches(wanted, [entry.name for entry in known], n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(near)}?" if near else "`akjob help` lists all."
+    raise UsageError(f"there is no key, problem code or event {name!r}", hint=hint)
+
+
+def _entry(entry: Entry) -> list[str]:
+    lines = [f"{paint(entry.name, 'bold', on=colours())}  ({entry.kind})"]
+    lines += textwrap.wrap(entry.summary, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
+    for label, text in entry.facts:
+        head = f"  {label:<{_LABEL}}"
+        lines += textwrap.wrap(text, _COLUMNS, initial_indent=head, subsequent_indent=" " * len(head))
+    return lines
+
+
+def _list(known: Sequence[Entry]) -> list[str]:
+    lines: list[str] = []
+    for kind, title in (("key", "KEYS"), ("problem", "PROBLEM CODES"), ("event", "EVENTS")):
+        of_kind = [entry for entry in known if entry.kind == kind]
+        width = max(len(entry.name) for entry in of_kind)
+        lines += [*([""] if lines else []), paint(title, "bold", on=colours())]
+        shown = ((entry.name, entry.summary if kind != "event" else entry.facts[0][1]) for entry in of_kind)
+        lines += [_cut(f"  {name:<{width}}  {text}") for name, text in shown]
+    return lines
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _COLUMNS else f"{line[: _COLUMNS - 1]}…"
