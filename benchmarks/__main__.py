@@ -1,6 +1,6 @@
 """``python -m benchmarks [NAME…]``: measure, show tables, write JSON and pictures.
 
-Without a name: start, burst, definitions, memory, output, scale and peers, which are the measures a to g. Twenty
+Without a name: start, idle, burst, definitions, memory, output, scale and peers, which are the measures a to h. Twenty
 to thirty minutes; ``--quick`` takes one round of everything but the peers. Everything is in folders of its own and
 removed afterwards.
 """
@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import burst, many, memory, output, peers, picture, report, scale, start
+from benchmarks import burst, idle, many, memory, output, peers, picture, report, scale, start
 from benchmarks.book import Book
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PAGE = _ROOT / "docs" / "performance.md"
 _PICTURES = {"latency": picture.latency, "burst": picture.burst, "scale": picture.scale}
+_ON_REQUEST = {"idle-minute", "idle-ten-minutes"}  # an hour, half a day
 _SCRIPTS = ("agenda", "log", "next_slot", "oracle_agreement", "parse")
 
 
@@ -26,6 +27,9 @@ def _measures(book: Book, options: argparse.Namespace) -> dict[str, Callable[[],
     rounds, quick = options.rounds, options.quick
     return {
         "start": lambda: start.measure(book, rounds, 20 if quick else 40),
+        "idle": lambda: idle.measure(book, 1, 4 if quick else 15),
+        "idle-minute": lambda: idle.measure(book, 60, 5),
+        "idle-ten-minutes": lambda: idle.measure(book, 600, 5),
         "burst": lambda: burst.measure(book, rounds),
         "definitions": lambda: many.measure(book, rounds, idle_s=35 if quick else 60, edits=20 if quick else 60),
         "memory": lambda: memory.measure(book, rounds),
@@ -67,7 +71,9 @@ def main() -> None:
         book.remark("These figures were not taken in one run: some are from an earlier call (--add).")
     compileall.compile_dir(_ROOT / "akjob", quiet=1)  # as an installation does
     measures = _measures(book, options)
-    chosen = options.names or [name for name in measures if name != "peers" or not options.quick]
+    chosen = options.names or [
+        name for name in measures if name not in _ON_REQUEST and (name != "peers" or not options.quick)
+    ]
     for name in chosen:
         _one(book, name, measures[name])
         _write(book, options.out)  # what was measured stays when a later measure is broken off

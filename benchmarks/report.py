@@ -20,6 +20,7 @@ TITLES = {
     "e": "Memory, as proportional share (PSS)",
     "f": "Output of 80-character lines into the log stream",
     "g": "How cost grows",
+    "h": "Start latency where nothing else happens: one start every so many seconds, each contender in turn",
 }
 MARKS = ("<!-- figures: begin -->", "<!-- figures: end -->")
 _HEAD = ("", "akjob", "base", "x base", "others", "goal", "")

@@ -89,7 +89,7 @@ def _round(book: Book, seconds: int) -> None:
         place.stop()
         for what, out, _ in programs:
             _judge_base(book, what, out, first, seconds, bases[what])
-        found = _akjob_starts(place, offsets)
+        found = akjob_starts(place, offsets)
         for what in (*kinds, "callable with lead"):
             _judge(book, what, found.get(what, []), first, seconds)
 
@@ -106,7 +106,7 @@ def _slow_import(place: Place, number: int) -> None:
     )
 
 
-def _akjob_starts(place: Place, offsets: dict[str, tuple[str, int]]) -> dict[str, list[tuple[int, float]]]:
+def akjob_starts(place: Place, offsets: dict[str, tuple[str, int]]) -> dict[str, list[tuple[int, float]]]:
     """Return by kind: slot in µs, lateness in ms."""
     found: dict[str, list[tuple[int, float]]] = {}
     for name, at, slot in stamps(place.stamps):

@@ -13,6 +13,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
 OWN_JOB = "akjob.models:own_job"  # named as a job file names its code: the run knows it no better than that
 RESULT_BYTES = 4096
@@ -209,6 +210,37 @@ def load_callable(
     itself raises is the job's own matter, ``SystemExit`` at import too.
     """
     return _as_call(resolve(target), f"callable {target!r}", args, kwargs or {})
+
+
+def touch(target: str) -> None:
+    """Go the way to a callable's files as its import will: what is cold on it, in memory and on disk, is warm then.
+
+    Nothing of the code is executed, and what was found is forgotten: it may change until it is imported.
+    """
+    finder: Any = sys.modules["_frozen_importlib_external"].PathFinder
+    known, name, path = set(sys.path_importer_cache), "", None
+    try:
+        for part in target.partition(":")[0].split("."):
+            name = f"{name}.{part}" if name else part
+            spec = finder.find_spec(name, path)
+            if spec is None:
+                break
+            for file in (spec.origin, spec.cached):
+                _read(file)
+            path = spec.submodule_search_locations
+            if path is None:
+                break
+    except Exception:  # noqa: BLE001 - the import itself will say what is wrong
+        return
+    finally:
+        for entry in set(sys.path_importer_cache) - known:
+            del sys.path_importer_cache[entry]
+
+
+def _read(path: object) -> None:
+    if isinstance(path, str) and os.path.isfile(path):
+        with open(path, "rb") as file:
+            file.read()
 
 
 def resolve(target: str) -> object:

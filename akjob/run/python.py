@@ -83,6 +83,8 @@ def begin(
     """
     ahead = order["import_ahead"]
     if gated and not ahead:
+        if order["code"][0] == "callable":
+            load.touch(order["code"][1])
         wait(channel, order["start_us"])
     try:
         call = _load(order, load)

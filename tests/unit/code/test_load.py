@@ -296,3 +296,25 @@ def test_exceptions_are_one_line_of_type_and_message() -> None:
     assert load.describe_exception(json.JSONDecodeError("m", "d", 0)).startswith("json.decoder.JSONDecodeError: m")
     assert load.describe_exception(OddError()).endswith("OddError: <its message cannot be shown: str() of it failed>")
     assert len(load.describe_exception(ValueError("x" * 100_000))) == 4000
+
+
+TARGETS = ["reports.sales:send", "reports.broken:main", "reports.sales.send", "nowhere:main", ""]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_touched_is_not_executed(root: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    """The way to the code is warm, and nothing has happened: no module, no listing of a folder, no error."""
+    monkeypatch.setattr(sys, "path", [str(root), *sys.path])
+    modules, listings = set(sys.modules), set(sys.path_importer_cache)
+    load.touch(target)
+    assert (set(sys.modules), set(sys.path_importer_cache)) == (modules, listings)
+
+
+def test_what_is_written_after_the_touch_is_imported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was not there when its folder was looked at is found at the slot."""
+    monkeypatch.setattr(sys, "path", [str(root), *sys.path])
+    load.touch("later_module:main")
+    (root / "later_module.py").write_text("def main():\n    return 'new'\n")
+    monkeypatch.delitem(sys.modules, "later_module", raising=False)
+    assert load.load_callable("later_module:main")() == "new"
+    monkeypatch.delitem(sys.modules, "later_module")
