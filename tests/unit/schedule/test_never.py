@@ -6,12 +6,17 @@ import pytest
 
 from akjob.instants import MINUTE, from_text
 from akjob.schedule import never_fires
-from akjob.schedule.model import Limits, Schedule
+from akjob.schedule.daysets import pack
+from akjob.schedule.model import After, DaySet, Limits, Monthly, Schedule
+from akjob.schedule.never import fires_in_gaps_only
 from tests.unit.schedule.build import BERLIN, FRI, MON, SAT, TUE, cron, daily, every, hours, local, monthly, weekly
 
 NOW = from_text("2026-11-23T12:00:00Z")
 NO_DAY = Limits(zone=BERLIN, months=(2,), month_days=(31,))
 MORNING = Limits(zone=BERLIN, hours=hours("10:00", "11:00"))
+
+SUNDAY = DaySet("sunday", pack([date(2027, 1, 3)]))
+CENTURY = DaySet("century", pack(date.fromordinal(date(2026, 1, 1).toordinal() + n) for n in range(36_525)))
 
 TABLE: dict[str, tuple[Schedule, list[tuple[tuple[str | int, ...], str, str]]]] = {
     "no trigger": (Schedule(), []),
@@ -66,6 +71,34 @@ TABLE: dict[str, tuple[Schedule, list[tuple[tuple[str | int, ...], str, str]]]] 
     "on_start keeps a job alive": (
         Schedule(on_start_us=0, daily=daily("00:00"), limits=MORNING),
         [(("schedule", "daily"), "this can never fire: limits.hours never allows it", "warning")],
+    ),
+    "after keeps a job alive": (
+        Schedule(after=After(jobs=("a",)), daily=daily("00:00"), limits=MORNING),
+        [(("schedule", "daily"), "this can never fire: limits.hours never allows it", "warning")],
+    ),
+    "a day that no third month has": (
+        Schedule(monthly=(Monthly((29,), (0,), BERLIN, every=48, start=date(2025, 2, 1)),)),
+        [(("schedule",), "the job can never be due: monthly[0]: it names no day that exists", "error")],
+    ),
+    "rolled days and a weekend": (
+        Schedule(monthly=(Monthly((1, 15), (0,), BERLIN, "next"),), limits=Limits(zone=BERLIN, weekdays=(SAT,))),
+        [(("schedule",), "the job can never be due: monthly[0]: limits.weekdays never allows it", "error")],
+    ),
+    "weeks that a calendar leaves out": (
+        Schedule(weekly=(weekly(MON, at="09:00"),), limits=Limits(zone=BERLIN, only_on=(SUNDAY,))),
+        [(("schedule",), "the job can never be due: weekly[0]: limits.only_on never allows it", "error")],
+    ),
+    "a calendar without days": (
+        Schedule(daily=daily("09:00"), limits=Limits(zone=BERLIN, only_on=(DaySet("x"),))),
+        [(("schedule",), "the job can never be due: daily: the limits allow no instant at all", "error")],
+    ),
+    "a calendar whose days are over": (
+        Schedule(daily=daily("09:00"), limits=Limits(zone=BERLIN, only_on=(DaySet("x", pack([date(2020, 1, 1)])),))),
+        [(("limits", "only_on"), "all of it lies in the past (the last is 2020-01-01)", "info")],
+    ),
+    "days that a calendar forbids for a hundred years": (
+        Schedule(daily=daily("09:00"), limits=Limits(zone=BERLIN, not_on=(CENTURY,))),
+        [],
     ),
     "an at in the past": (
         Schedule(at=(local("2020-01-01T12:00:00", "UTC"), local("2019-01-01T12:00:00", "UTC"))),
@@ -123,3 +156,17 @@ def test_time_alone_makes_no_error() -> None:
     )
     assert never_fires(schedule, NOW) == []
     assert {severity for _, _, severity in never_fires(schedule, from_text("3026-01-01T00:00:00Z"))} == {"info"}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "found"),
+    [
+        (Schedule(daily=daily("02:30"), limits=Limits(hours=hours("03:00", "05:00"))), True),
+        (Schedule(daily=daily("02:30", "04:00"), limits=Limits(hours=hours("03:00", "05:00"))), False),
+        (Schedule(daily=daily("01:30"), limits=Limits(hours=hours("03:00", "05:00"))), False),
+        (Schedule(daily=daily("02:30")), False),
+    ],
+)
+def test_what_fires_in_the_spring_night_alone(schedule: Schedule, found: bool) -> None:
+    """02:30 means 03:00 in that one night: hardly what hours from 03:00 on are meant for."""
+    assert [path for path, _ in fires_in_gaps_only(schedule, NOW)] == ([("schedule", "daily")] if found else [])

@@ -18,7 +18,8 @@ from akjob.schedule import (
     previous_slot,
     slots_between,
 )
-from akjob.schedule.model import Limits, Moment, NthWeekday, Schedule, Weekly
+from akjob.schedule.daysets import pack
+from akjob.schedule.model import WORKDAY, DaySet, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
 from tests.unit.schedule.build import (
     BERLIN,
     FRI,
@@ -542,6 +543,43 @@ def test_again_after_is_listed_as_if_each_run_ended_at_once() -> None:
     schedule = Schedule(again_after_us=40 * MINUTE, every=every(3600))
     expected = [40, 60, 100, 120]
     assert next_slots(compile_schedule(schedule), NOW, 4) == [NOW + minutes * MINUTE for minutes in expected]
+
+
+def _part(part: Weekly | Monthly) -> Schedule:
+    return Schedule(zone=BERLIN, **{"weekly" if isinstance(part, Weekly) else "monthly": (part,)})  # type: ignore[arg-type]
+
+
+CHRISTMAS = DaySet("christmas", pack(date(2026, 12, day) for day in range(24, 32)))
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        # the week of Friday, 2 January 2026 began in 2025; counted in both directions
+        (Weekly((0, 4), (0,), BERLIN, 2, date(2026, 1, 2)), ["2026-12-04", "2026-12-14", "2026-12-18", "2026-12-28"]),
+        (Weekly((0, 4), (0,), BERLIN, 2, date(2044, 1, 8)), ["2026-12-04", "2026-12-14", "2026-12-18", "2026-12-28"]),
+        (Monthly((1,), (0,), BERLIN, every=5, start=date(2026, 7, 31)), ["2026-12-01", "2027-05-01", "2027-10-01"]),
+        (
+            Monthly((NthWeekday(-1, WORKDAY),), (0,), BERLIN, holidays=CHRISTMAS),
+            ["2026-12-23", "2027-01-29", "2027-02-26"],
+        ),
+        (Monthly((NthWeekday(3, WORKDAY),), (0,), BERLIN), ["2026-12-03", "2027-01-05", "2027-02-03"]),
+        (Monthly((NthWeekday(23, WORKDAY),), (0,), BERLIN), ["2026-12-31", "2027-03-31"]),
+        # 26 and 27 December are a weekend, the rest is Christmas: out of the month, where two meet in one slot
+        (Monthly((26, -1), (0,), BERLIN, "next", CHRISTMAS), ["2027-01-01", "2027-01-26", "2027-02-01"]),
+        (Monthly((26, 28), (0,), BERLIN, "previous", CHRISTMAS), ["2026-12-23", "2027-01-26", "2027-01-28"]),
+        (
+            Monthly((1,), (0,), BERLIN, "previous"),
+            ["2026-12-01", "2027-01-01", "2027-02-01", "2027-03-01", "2027-04-01"],
+        ),
+        # 1 May 2027 is a Saturday: its slot is in April, although only May counts
+        (Monthly((1,), (0,), BERLIN, "previous", every=12, start=date(2026, 5, 1)), ["2027-04-30", "2028-05-01"]),
+    ],
+)
+def test_weeks_months_workdays_and_rolled_days(part: Weekly | Monthly, expected: list[str]) -> None:
+    """The local days of the next slots after 30 November 2026."""
+    found = after(_part(part), "2026-11-30T12:00:00Z", len(expected))
+    assert [slot[:10] for slot in found] == expected
 
 
 def test_jitter_is_a_fixed_share_of_the_jobs_name() -> None:

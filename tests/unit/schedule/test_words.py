@@ -7,7 +7,19 @@ import pytest
 
 from akjob.instants import MINUTE, from_text
 from akjob.schedule import describe
-from akjob.schedule.model import Limits, Moment, NthWeekday, Schedule
+from akjob.schedule.daysets import pack
+from akjob.schedule.model import (
+    ENDED,
+    After,
+    DaySet,
+    Limits,
+    Moment,
+    Monthly,
+    NthWeekday,
+    OnChange,
+    Schedule,
+    Weekly,
+)
 from tests.unit.schedule.build import (
     BERLIN,
     FRI,
@@ -30,7 +42,74 @@ NOW = from_text("2026-01-23T00:00:00Z")
 GAP = "29 March 2026 02:30 does not exist in Europe/Berlin: runs at 03:00"
 EPOCH = local("1970-01-01T00:00:00")
 
+FREEZE = DaySet("freeze", pack([date(2026, 12, 24)]))
+BERLIN_DAYS = DaySet("de", b"", "DE", "BE")
+AT_NINE = (9 * 3600,)
+
 TABLE: dict[str, tuple[Schedule, list[str]]] = {
+    "weeks": (
+        Schedule(zone=BERLIN, weekly=(Weekly((0, 3), AT_NINE, BERLIN, 2, date(2026, 1, 2)),)),
+        [
+            (
+                "every Monday and Thursday of every second week at 09:00 Europe/Berlin, "
+                "counted from the week of 2 January 2026"
+            )
+        ],
+    ),
+    "months that are rolled": (
+        Schedule(zone=BERLIN, monthly=(Monthly((15,), AT_NINE, BERLIN, "next", BERLIN_DAYS, 6, date(2026, 1, 1)),)),
+        [
+            (
+                "on the 15th of every 6th month at 09:00 Europe/Berlin, counted from January 2026, "
+                "moved to the next workday if that is not a workday"
+            ),
+            "workdays are Monday to Friday without the days of de (holidays of DE-BE, known until 2100)",
+        ],
+    ),
+    "workdays": (
+        Schedule(zone=BERLIN, monthly=(Monthly(tuple(NthWeekday(n, 7) for n in (1, 8, -1, -2)), AT_NINE, BERLIN),)),
+        [
+            (
+                "on the first workday, the 8th workday, the last workday and the 2nd to last workday of every month "
+                "at 09:00 Europe/Berlin"
+            ),
+            "workdays are Monday to Friday",
+        ],
+    ),
+    "a day that months lack": (
+        Schedule(zone=BERLIN, monthly=(Monthly((1, 31), AT_NINE, BERLIN),)),
+        ["on the 1st and the 31st of every month at 09:00 Europe/Berlin; a month without the 31st is passed over"],
+    ),
+    "whole days of elapsed time": (
+        Schedule(zone=BERLIN, every=every(86_400, EPOCH)),
+        ["every day; in elapsed time, so that it moves when the clock in Europe/Berlin changes"],
+    ),
+    "calendars as limits": (
+        Schedule(zone=BERLIN, daily=daily("12:00"), limits=Limits(zone=BERLIN, not_on=(FREEZE,), only_on=(FREEZE,))),
+        ["every day at 12:00 Europe/Berlin", "never on a day of freeze", "only on a day of freeze"],
+    ),
+    "delays": (
+        Schedule(on_start_us=90 * MINUTE, on_boot_us=2 * MINUTE),
+        ["1 hour 30 minutes after each start of akjobd", "once 2 minutes after each boot of the machine"],
+    ),
+    "after one": (Schedule(after=After(jobs=("a",))), ["after a has succeeded"]),
+    "after any end": (
+        Schedule(after=After(jobs=("a", "b"), on=ENDED, mode="any")),
+        ["each time that a or b has ended"],
+    ),
+    "after all": (
+        Schedule(after=After(jobs=("a", "b"), on=("succeeded", "timed_out"), within_us=90 * MINUTE)),
+        ["after a and b have each succeeded or timed out, the oldest of them at most 1 hour 30 minutes ago"],
+    ),
+    "changed files": (
+        Schedule(on_change=OnChange(paths=("a/*", "b"), ignore=("*.tmp",), deleted=True, settle_us=0)),
+        [
+            (
+                "when files change or disappear: a/* or b, without *.tmp, once they have changed, "
+                "or 1 minute after the first change"
+            ),
+        ],
+    ),
     "nothing": (Schedule(), ["by hand only"]),
     "weekly": (
         Schedule(
