@@ -125,6 +125,18 @@ class Agenda:
         else:
             self._waiting.park(run)
 
+    def inherit(self, open_runs: Iterable[OpenRun], now_us: int, reason: str) -> None:
+        """Take over the open runs of a node that is lost: they are lost with it, and retried as any lost run is.
+
+        A run whose start is still to come is only claimed: it starts here.
+        """
+        for open_run in open_runs:
+            row, wait = open_run.row, open_run.wait
+            starts_us = row.slot_us if wait is None or wait.not_before_us is None else wait.not_before_us
+            self._restore_run(open_run, now_us, () if starts_us > now_us else (row.id,))
+            if row.state == "running" or starts_us <= now_us:
+                self.lost(row.id, now_us, reason)
+
     def load(self, change: Change, now_us: int) -> None:
         """Take over what a look at the folder changed; the first time, all of the job set."""
         first = self._loading.is_first
@@ -331,6 +343,11 @@ class Agenda:
     def under_way(self) -> int:
         """How many runs have an order out; a drained agenda with none may end."""
         return self._waiting.queue.under_way
+
+    def stops_on_partition(self, job: str) -> bool:
+        """Return True if the runs of a job end when their node cannot renew its lease."""
+        known = self._book.jobs.get(job)
+        return known is None or known.spec is None or known.spec.run.on_partition == "stop"
 
     def knows(self, run_id: str) -> bool:
         """Return True if this run is open."""

@@ -21,6 +21,7 @@ from akjob.akjobd import speaking
 from akjob.akjobd.commits import Commits
 from akjob.akjobd.happenings import Happenings
 from akjob.akjobd.loop import Clock, Loop, SystemClock
+from akjob.akjobd.membership import Membership, node_name
 from akjob.akjobd.requests import Requests
 from akjob.akjobd.scanning import Found, Scanner, Scanning
 from akjob.akjobd.status import StatusOf
@@ -55,7 +56,8 @@ class Daemon:
             socket_address(paths.collector_socket), paths.run_dir / "akjobd.spool", clock.now_us, clock.steady_s
         )
         self._log_watch = speaking.LogWatch(self._loop.selector, self._log.sender)
-        self._store = ledger.open_store(paths.ledger_url)
+        self._membership = None if config.cluster is None else Membership(self._loop, paths, config.cluster)
+        self._store = ledger.open_store(paths.ledger_url, node_name(config))
         self._folders = Worker("folders", self._loop.wake)
         self._chores = Worker("chores", self._loop.wake)
         recycler = FolderRecycler(paths, self._folders.give, self._spool_asked, self._folders_failed)
@@ -83,6 +85,8 @@ class Daemon:
         loop.when_due("gathered", lambda _now: self._shims.zygote.read(at_once=True), lambda: writer.due_us)
         self._commits = Commits(loop, paths, agenda, self._scanning)
         self._happenings = Happenings(agenda, self._shims, self._commits, writer, self._log.say)
+        if self._membership is not None:
+            self._membership.serve(agenda, self._store, self._log.say, self._commits.current)
         loop.each_turn("decide", self._decide, self._decide_us)
         loop.each_turn("write", self._write)
         status = StatusOf(
@@ -152,6 +156,8 @@ class Daemon:
             self._loop.selector.select(0.01)
         with contextlib.suppress(OSError):  # a full disk: these last lines are lost
             self._log.close()
+        if self._membership is not None:
+            self._membership.leave(running=self._agenda.under_way)
         self._scanning.close()
         self._commits.close()
         self._chores.stop()

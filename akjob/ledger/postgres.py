@@ -27,9 +27,47 @@ T = TypeVar("T")
 _CONNECT_S = 5
 _STATEMENT_MS = 10_000  # a lock that is held for longer is a fault of whoever holds it
 _SCHEMA_LOCK = 0x616B6A6F62  # of an advisory lock: two nodes that start at once bring the schema up to date one by one
-_OWNED = " AND fence = 0 AND (?::text IS NULL OR node = ?)"  # not taken from this node
-_CHANGE_OWN = f"{statements.CHANGE}{_OWNED} RETURNING id"
-_OPEN_OF_NODE = statements.SELECT_OPEN.replace(" ORDER BY", " AND (?::text IS NULL OR runs.node = ?) ORDER BY")
+_OWNED = " AND (?::text IS NULL OR owner = ?)"
+_CHANGE_OWN = statements.CHANGE.replace("node = ? WHERE", "node = coalesce(?, node) WHERE") + _OWNED + " RETURNING id"
+_OPEN_OF_NODE = statements.SELECT_OPEN.replace(" ORDER BY", " AND (?::text IS NULL OR runs.owner = ?) ORDER BY")
+
+
+class PostgresSession:
+    """A connection that is made when it is needed, and again when it was lost."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def transaction(self, work: Callable[[], T]) -> T:
+        """Do ``work`` in one transaction; translate what goes wrong."""
+        try:
+            with self.connected().transaction():
+                return work()
+        except psycopg.Error as error:
+            raise translated(error, self._url) from error
+
+    def connected(self) -> "psycopg.Connection[Any]":
+        """Return the connection. Raises psycopg.Error."""
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url)
+        return self._connection
+
+    def ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Run one statement and return its rows."""
+        return _ask(self.connected(), sql, values)
+
+    def many(self, sql: str, values: Iterable[Sequence[Any]]) -> int:
+        """Run a statement for each of ``values``; return how many rows it changed."""
+        with self.connected().cursor() as cursor:
+            cursor.executemany(_placed(sql), [_storable(one) for one in values])
+            return cursor.rowcount
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 class PostgresStore(SqlStore):
@@ -41,10 +79,10 @@ class PostgresStore(SqlStore):
 
     def __init__(self, url: str, node: str | None = None) -> None:
         super().__init__()
+        self._session = PostgresSession(url)
         self._url = url
         self._node = node
         self._writer = f"{node or ''}/{secrets.token_hex(8)}"
-        self._connection: psycopg.Connection[Any] | None = None
         self._tried: tuple[Writes, str] | None = None  # the last Writes, and the token of their commit
         try:
             self._transaction(lambda: migrate(self._ask, url))
@@ -64,13 +102,42 @@ class PostgresStore(SqlStore):
         return committed
 
     def _once(self, token: str, writes: Writes) -> Committed:
-        if self._node is not None:
-            for row in writes.claims:
-                row.node = self._node
+        self._check_lease()
+        for row in writes.claims if self._node is not None else ():
+            row.node = self._node
         committed = self._write(writes)
         numbers = [one.seq for one in committed.transitions]
         self._many(_KEEP_COMMIT, [(self._writer, token, min(numbers, default=1), max(numbers, default=0))])
         return committed
+
+    def _check_lease(self) -> None:
+        """Raise LedgerBusyError where this node's lease is over: others may have taken its runs."""
+        if self._node is None:
+            return
+        over = "SELECT 1 FROM nodes WHERE node = ? AND lease_until < clock_timestamp()"
+        if self._ask(over, (self._node,)):
+            raise LedgerBusyError(
+                f"the lease of node {self._node} is over",
+                hint="akjobd renews it, and writes then; if it stays so, look at the machine's load and clock",
+            )
+
+    def _claim(self, claims: list[RunRow]) -> frozenset[str]:
+        refused = super()._claim(claims)
+        if self._node is not None:
+            self._ask("UPDATE runs SET owner = ? WHERE id = ANY(?)", (self._node, [row.id for row in claims]))
+        return refused
+
+    def take_over(self, nodes: Sequence[str]) -> list[OpenRun]:
+        """Take the open runs of nodes that are lost, and return them: from now on only this node may write of them."""
+        return self._transaction(lambda: self._take_over(nodes))
+
+    def _take_over(self, nodes: Sequence[str]) -> list[OpenRun]:
+        self._check_lease()
+        taken = "UPDATE runs SET owner = ?, fence = fence + 1 WHERE owner = ANY(?) AND state IN ('queued', 'running') "
+        lost = "AND owner IN (SELECT node FROM nodes WHERE lease_until < clock_timestamp()) RETURNING id"
+        ids = {row[0] for row in self._ask(taken + lost, (self._node, list(nodes)))}
+        found = self._ask(_OPEN_OF_NODE, (self._node, self._node)) if ids else []
+        return [one for one in map(rows.open_run, found) if one.row.id in ids]
 
     def _found(self, token: str, writes: Writes) -> Committed | None:
         """Return what a commit came to that was made, although its answer was lost."""
@@ -92,13 +159,9 @@ class PostgresStore(SqlStore):
         written = {
             row[0]
             for change in changes
-            for row in self._ask(_CHANGE_OWN, (*self._owned(rows.change_values(change)), self._node, self._node))
+            for row in self._ask(_CHANGE_OWN, (*rows.change_values(change), self._node, self._node))
         }
         return frozenset(row.id for row in changes if row.id not in written)
-
-    def _owned(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the values of a change with this node in its place, before the id."""
-        return (*values[:-2], self._node if self._node is not None else values[-2], values[-1])
 
     def _first_seq(self, count: int) -> int:
         last = self._ask("UPDATE transition_seq SET last = last + ? RETURNING last", (count,))[0][0]
@@ -133,31 +196,18 @@ class PostgresStore(SqlStore):
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._session.close()
 
     # ------------------------------------------------------------------ primitives
 
     def _transaction(self, work: Callable[[], T]) -> T:
-        try:
-            if self._connection is None or self._connection.closed:
-                self._connection = connect(self._url)
-            with self._connection.transaction():
-                return work()
-        except psycopg.Error as error:
-            raise translated(error, self._url) from error
+        return self._session.transaction(work)
 
     def _ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url)
-        return _ask(self._connection, sql, values)
+        return self._session.ask(sql, values)
 
     def _many(self, sql: str, values: Iterable[Sequence[Any]]) -> int:
-        assert self._connection is not None  # noqa: S101 - as above
-        with self._connection.cursor() as cursor:
-            cursor.executemany(_placed(sql), [_storable(one) for one in values])
-            return cursor.rowcount
+        return self._session.many(sql, values)
 
 
 _KEEP_COMMIT = (

@@ -56,6 +56,10 @@ class Place:
             if not self._stopping:
                 self._spawn(program)
 
+    def abandon(self) -> None:
+        """Start nothing again that dies from now on: the machine is about to die as a whole."""
+        self._stopping = True
+
     def loaded(self) -> bool:
         """Whether akjobd answers and has looked at the folder."""
         with suppress(AkjobError):

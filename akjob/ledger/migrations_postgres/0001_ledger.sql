@@ -27,14 +27,15 @@ CREATE TABLE runs (
     "by"              TEXT,
     cause             TEXT,
     node              TEXT,
-    -- Counts up when a run is taken from its node: what that node writes of it afterwards is refused.
+    -- The node that may write about it, and how often it was taken from a node: what that one writes is refused.
+    owner             TEXT,
     fence             BIGINT NOT NULL DEFAULT 0
 );
 
 -- The claim: whoever inserts first has the slot, in the whole cluster.
 CREATE UNIQUE INDEX runs_claim ON runs (job, slot, attempt);
 CREATE INDEX runs_open ON runs (id) WHERE state IN ('queued', 'running');
-CREATE INDEX runs_open_of_node ON runs (node) WHERE state IN ('queued', 'running');
+CREATE INDEX runs_open_of_owner ON runs (owner) WHERE state IN ('queued', 'running');
 CREATE INDEX runs_exceptions ON runs (state, id)
     WHERE state IN ('failed', 'timed_out', 'cancelled', 'lost', 'skipped', 'missed');
 CREATE INDEX runs_exceptions_of_job ON runs (job, state, slot, attempt)

@@ -78,7 +78,7 @@ def test_a_node_restores_its_own_runs_only(url: str, store: PostgresStore) -> No
 def test_what_a_fenced_node_writes_is_refused(url: str, store: PostgresStore) -> None:
     """A run that was taken from its node stays as it is: neither its row nor a transition nor a counter changes."""
     store.commit(Writes(claims=[row("1")], transitions=[moved("1", None, "queued")]))
-    execute(url, "UPDATE runs SET fence = fence + 1, state = 'lost' WHERE id = '1'")
+    execute(url, "UPDATE runs SET owner = 'b', state = 'lost' WHERE id = '1'")
     late = Writes(changes=[row("1", state="succeeded", node="a")], transitions=life("1")[-1:])
     assert store.commit(late).transitions == ()
     reader = open_reader(url)

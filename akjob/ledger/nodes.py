@@ -1,0 +1,140 @@
+"""The nodes of a cluster: until when each may claim slots, and which are lost, by the clock of the database."""
+
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from akjob.errors import AkjobError, UsageError
+from akjob.ledger.postgres import PostgresSession
+
+NodeState = Literal["up", "draining", "down", "lost"]
+CLOCK_LIMIT_S = 0.5  # a node whose clock is off by more claims nothing
+
+
+class Me(Struct, frozen=True, kw_only=True):
+    """What a node says of itself with each renewal of its lease."""
+
+    node: str
+    tags: Sequence[str]
+    slots: int
+    lease_us: int
+    version: str
+    git_commit: str | None = None
+    url: str | None = None
+
+
+class Standing(Struct, frozen=True):
+    """What a renewal came to: whether people drain the node, how far its clock is off, and which nodes are lost."""
+
+    draining: bool
+    clock_offset_s: float
+    lost: tuple[str, ...]
+
+    @property
+    def may_claim(self) -> bool:
+        """Return True if the node may claim slots."""
+        return not self.draining and abs(self.clock_offset_s) <= CLOCK_LIMIT_S
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """One node, as ``akjob nodes --json`` prints it. ``since`` is UTC text."""
+
+    node: str
+    state: NodeState
+    tags: tuple[str, ...]
+    slots: int
+    running: int
+    lease_age_s: float
+    clock_offset_s: float
+    git_commit: str | None
+    version: str
+    since: str
+
+
+_STATE = (
+    "CASE WHEN stopped THEN 'down' WHEN lease_until < clock_timestamp() THEN 'lost' "
+    "WHEN draining THEN 'draining' ELSE 'up' END"
+)
+_RENEW = """
+INSERT INTO nodes (node, tags, slots, lease_until, clock_offset_s, git_commit, version, url)
+VALUES (?, ?, ?, clock_timestamp() + ? * interval '1 microsecond', ?, ?, ?, ?)
+ON CONFLICT (node) DO UPDATE SET
+    tags = excluded.tags, slots = excluded.slots, renewed_at = clock_timestamp(), lease_until = excluded.lease_until,
+    clock_offset_s = excluded.clock_offset_s, git_commit = excluded.git_commit, version = excluded.version,
+    url = excluded.url, since = CASE WHEN nodes.stopped THEN clock_timestamp() ELSE nodes.since END, stopped = FALSE
+RETURNING draining
+"""
+# A node that has gone for good leaves nothing to take: only those with open runs are of interest.
+_LOST = f"""
+SELECT node FROM nodes WHERE node <> ? AND {_STATE} IN ('lost', 'down') AND EXISTS (
+    SELECT 1 FROM runs WHERE runs.owner = nodes.node AND runs.state IN ('queued', 'running')
+    AND (NOT nodes.stopped OR nodes.lease_until < clock_timestamp())
+) ORDER BY node
+"""  # noqa: S608 - ours
+_LIST = f"""
+SELECT node, {_STATE}, tags, slots,
+    (SELECT count(*) FROM runs WHERE runs.node = nodes.node AND runs.state = 'running'),
+    extract(epoch FROM clock_timestamp() - renewed_at)::float8, clock_offset_s, git_commit, version, since
+FROM nodes ORDER BY node
+"""  # noqa: S608 - ours
+
+
+class Nodes:
+    """The table of nodes, on a connection of its own; for one thread at a time."""
+
+    def __init__(self, url: str) -> None:
+        self._session = PostgresSession(url)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def renew(self, me: Me, offset_s: float) -> Standing:
+        """Renew a node's lease, also one that was over. Raises LedgerBusyError while the database is away."""
+        values = (me.node, list(me.tags), me.slots, me.lease_us, offset_s, me.git_commit, me.version, me.url)
+        ask = self._session.ask
+        draining = self._session.transaction(lambda: ask(_RENEW, values)[0][0])
+        lost = self._session.transaction(lambda: ask(_LOST, (me.node,)))
+        return Standing(draining, offset_s, tuple(row[0] for row in lost))
+
+    def now_us(self) -> int:
+        """Return the database's clock."""
+        found = self._session.transaction(
+            lambda: self._session.ask("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+        )
+        return int(found[0][0])
+
+    def list(self) -> "list[Node]":
+        """Return all nodes, by name."""
+        rows = self._session.transaction(lambda: self._session.ask(_LIST))
+        return [_node(row) for row in rows]
+
+    def drain(self, node: str, *, draining: bool) -> None:
+        """Let a node claim nothing more, or again. Raises AkjobError for one that is not there."""
+        self._change("UPDATE nodes SET draining = ? WHERE node = ? RETURNING 1", (draining, node), node)
+
+    def stop(self, node: str) -> None:
+        """Note that a node was stopped: it is down, not lost."""
+        self._change("UPDATE nodes SET stopped = TRUE WHERE node = ? RETURNING 1", (node,), node)
+
+    def forget(self, node: str) -> None:
+        """Remove a node that is down or lost. Raises AkjobError for one that is up."""
+        found = next((one for one in self.list() if one.node == node), None)
+        if found is not None and found.state in ("up", "draining"):
+            raise AkjobError(f"node {node} is {found.state}", hint="stop its akjobd first")
+        self._change("DELETE FROM nodes WHERE node = ? RETURNING 1", (node,), node)
+
+    def _change(self, sql: str, values: Sequence[object], node: str) -> None:
+        if not self._session.transaction(lambda: self._session.ask(sql, values)):
+            raise UsageError(f"there is no node {node}", hint="`akjob nodes` lists them")
+
+
+def _node(row: Sequence[Any]) -> Node:
+    name, state, tags, slots, running, age_s, offset_s, commit, version, since = row
+    return Node(
+        node=name, state=state, tags=tuple(tags), slots=slots, running=running, lease_age_s=round(age_s, 3),
+        clock_offset_s=offset_s, git_commit=commit, version=version,
+        since=since.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z",
+    )  # fmt: skip
