@@ -16,7 +16,18 @@ from typing import Any
 from msgspec import Struct
 
 from akjob.code.arguments import Parameters, misfit
-from akjob.code.names import Found, Missing, NoModule, Unsure, bound, find, may_move_path, plain, remembering
+from akjob.code.names import (
+    Found,
+    Missing,
+    NoModule,
+    Unsure,
+    bound,
+    find,
+    find_module,
+    may_move_path,
+    plain,
+    remembering,
+)
 from akjob.code.pickles import examine_bytes
 from akjob.config import Config
 from akjob.errors import Severity
@@ -109,7 +120,7 @@ def check_callable(  # noqa: PLR0913 - two of them have defaults that nearly alw
     except Missing as missing:
         return [Finding(key, "error", "callable-not-found", missing.message, missing.hint)]
     except (Unsure, RecursionError):
-        return []
+        return [_module_finding(target, key)] if _is_module(target, path) else []
     if wrong is None:
         return []
     code, what, name = wrong
@@ -117,6 +128,25 @@ def check_callable(  # noqa: PLR0913 - two of them have defaults that nearly alw
     if code == "arguments" and key == ("callable",):
         where = ("kwargs", name) if name in kwargs else ("args",) if args else ("kwargs",) if kwargs else key
     return [Finding(where, "error", code, f"{target} {what}", found.signature())]
+
+
+def _is_module(target: str, path: Sequence[str]) -> bool:
+    """Return True if ``pkg.name`` is a module of the package, and the package itself says nothing of that name."""
+    if ":" in target or "." not in target:
+        return False
+    package, _, name = target.rpartition(".")
+    try:
+        if find_module(target, path).file is None:
+            return False
+        above = find_module(package, path).file
+        return above is None or name not in Path(above).read_text(encoding="utf-8", errors="replace")
+    except (Missing, Unsure, OSError):
+        return False
+
+
+def _module_finding(target: str, key: Key) -> Finding:
+    message = f"{target} is a module, which cannot be called"
+    return Finding(key, "error", "not-callable", message, f'write "{target}:NAME", the name of what to call in it')
 
 
 # Whether it can be called so

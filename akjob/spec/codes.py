@@ -418,6 +418,24 @@ _SURROUNDINGS = {
         "Make it; a relative path is below the root.",
         (("warning", _ABSOLUTE),),
     ),
+    "bad-interpreter": Entry(
+        "error",
+        "The first line of the script names an interpreter that does not exist, or ends in a carriage return.",
+        "Correct the line, or save the file with LF.",
+        (("warning", "for a script or an interpreter that belongs to the machine"),),
+    ),
+    "not-executable": Entry(
+        "error", "The program has no `x` mode.", "`chmod +x` it, and commit the mode.", (("warning", _ABSOLUTE),)
+    ),
+    "program-missing": Entry(
+        "error",
+        "The program of `command` does not exist.",
+        "Correct the path, which is relative to the working folder, or install it where the jobs run.",
+        (("warning", "for a name that is looked for in PATH, and for an absolute path"),),
+    ),
+    "shell-syntax": Entry(
+        "error", "`/bin/sh` cannot read the command: `sh -n` says why.", "Correct the quoting, or use an array."
+    ),
     "env-file-missing": Entry(
         "error",
         "The file of `env_file` does not exist here.",

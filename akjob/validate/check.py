@@ -25,6 +25,7 @@ from akjob.toml.read import read_table
 from akjob.toml.scan import Path as KeyPath
 from akjob.toml.scan import Positions, ScanError, locate
 from akjob.validate import shared, upstream
+from akjob.validate.commands import Commands
 from akjob.validate.split import in_children, parts_of
 from akjob.validate.surroundings import Surroundings
 
@@ -184,6 +185,7 @@ class _Folder:
         self._now_us = now_us
         self._config, self._config_problems = load_config(Paths(Path(root)).config_file)
         self._surroundings = Surroundings(root)
+        self._commands = Commands(root)
         self._chains = DefaultsChain(lambda below: read_defaults(Path(folder) / below, self.file(defaults_in(below))))
         self.names = _Names(root)
         self._trusted = trust.who(self._config.trust, own_uid=own_uid(Paths(Path(root))))
@@ -310,7 +312,7 @@ class _Folder:
     def _around(self, path: str, job: Rest) -> Iterator[Problem]:
         """Yield what is wrong with what a job names: its code, its files, its users."""
         spec = job.spec
-        findings = list(self._surroundings.findings(spec))
+        findings = [*self._surroundings.findings(spec), *self._commands.findings(spec)]
         if not isinstance(spec.code, Command) or spec.run.setup:
             findings += check(job, root=Path(self._root), config=self._config)
             yield from self._code_trust(spec, path)

@@ -24,6 +24,7 @@ class Surroundings:
         self._root = root
         self._is_folder = cache(os.path.isdir)
         self._is_file = cache(os.path.isfile)
+        self._has_mark = cache(_has_mark)
         self._is_program = cache(_is_program)
         self._is_user = cache(_is_user)
         self._is_group = cache(_is_group)
@@ -40,6 +41,9 @@ class Surroundings:
                 where = "" if os.path.isabs(one.file) else "; the path is relative to the root"
                 hint = f"make it, or change env_file{where}"
                 yield Finding(("run", "env_file"), _severity(one.file), "env-file-missing", what, hint)
+            elif self._has_mark(self._place(one.file)):
+                what = f"{one.file} begins with a byte order mark, which becomes part of its first name"
+                yield Finding(("run", "env_file"), "error", "byte-order-mark", what, "save it as UTF-8 without BOM")
         if run.interpreter is not None and not self._is_program(self._place(run.interpreter)):
             what = f"there is no program {run.interpreter}"
             hint = "make the virtual environment, or change interpreter"
@@ -56,6 +60,14 @@ class Surroundings:
 
     def _place(self, path: str) -> str:
         return os.path.join(self._root, path)
+
+
+def _has_mark(path: str) -> bool:
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            return file.read(3) == b"\xef\xbb\xbf"
+    except OSError:
+        return False
 
 
 def _severity(path: str) -> Severity:

@@ -21,8 +21,9 @@ NOW_US = from_text("2026-03-01T00:00:00Z")
 
 # Their severity is worked out, or depends on who looks: the last test emits each that there is.
 WORKED_OUT = {
-    "cwd-missing", "dill-dangerous", "dill-unknown", "env-file-missing", "foreign-owner", "group-writable",
-    "in-the-past", "interpreter-missing", "never-fires", "not-a-file", "secret-missing", "trigger-never-fires",
+    "bad-interpreter", "cwd-missing", "dill-dangerous", "dill-unknown", "env-file-missing", "foreign-owner",
+    "group-writable", "in-the-past", "interpreter-missing", "never-fires", "not-a-file", "not-executable", "program-missing",
+    "secret-missing", "trigger-never-fires",
     "unreadable", "world-writable",
 }  # fmt: skip
 
@@ -114,6 +115,13 @@ def test_the_severities_that_are_worked_out(tmp_path: Path) -> None:
         (both.jobs_d / f"{name}.dill").write_bytes(text)
         digest = hashlib.sha256(text).hexdigest()
         both.job(name, f'dill = {{ file = "{name}.dill", sha256 = "{digest}", python = "3.11" }}\n')
+    for number, folder in enumerate((both.root, tmp_path)):
+        for name, line, mode in (("crlf", b"#!/bin/sh\r\n", 0o755), ("plain", b"", 0o644)):
+            (folder / name).write_bytes(line)
+            (folder / name).chmod(mode)
+            place = f"./{name}" if folder == both.root else f"{folder}/{name}"
+            both.job(f"{name}{number}", f'command = ["{place}"]\n')
+        both.job(f"none{number}", f'command = ["{"./none" if folder == both.root else "/none/none"}"]\n')
     both.job("everybody", 'command = "x"\n').chmod(0o646)
     os.mkfifo(both.jobs_d / "pipe.toml")
     (both.jobs_d / "link.toml").symlink_to("nowhere")

@@ -1,0 +1,114 @@
+"""What a command names: its program, the script's first line, the shell's syntax. Nothing of it is run.
+
+What lies below the root is known, so its faults are errors. Other programs belong to the machine that the jobs run on,
+which need not be the one that asks: their lack is a warning.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+
+from akjob.code.static import Finding
+from akjob.errors import Severity
+from akjob.spec.model import Command, JobSpec
+
+_SIMPLE = re.compile(r"[A-Za-z0-9_./:=@%+, \t-]*")  # nothing in it that a shell could fail to parse
+_WORDS = re.compile(r"\b(?:if|then|else|elif|fi|for|while|until|do|done|case|esac)\b")
+_KEY = ("command",)
+_SHELL_TIMEOUT_S = 5
+
+
+class Commands:
+    """Answers for one root, each question once."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._shell_fault = cache(shell_fault)
+
+    def findings(self, spec: JobSpec) -> Iterator[Finding]:
+        """Yield what is wrong with a job's command."""
+        code = spec.code
+        if not isinstance(code, Command):
+            return
+        if code.argv is None:
+            fault = self._shell_fault(code.shell or "")
+            if fault is not None:
+                yield Finding(
+                    _KEY, "error", "shell-syntax", f"the shell cannot read it: {fault}", "correct the quoting"
+                )
+            return
+        program = code.argv[0]
+        if len(code.argv) == 1 and re.search(r"\s", program) and not os.path.exists(self._place(program, spec)):
+            message = f'"{program}" is one word with blanks in it, and no program has that name'
+            hint = f"write command = {_quoted(program)} for the shell, or each word by itself in the array"
+            yield Finding(_KEY, "error", "program-missing", message, hint)
+        elif "/" in program:
+            yield from self._file(program, spec)
+        elif not self._is_found(program, spec):
+            message = f"this machine has no program {program} in PATH"
+            yield Finding(_KEY, "warning", "program-missing", message, "install it where the jobs run, or correct it")
+
+    def _place(self, program: str, spec: JobSpec) -> str:
+        return os.path.join(self._root, spec.run.cwd or "", program)
+
+    def _file(self, program: str, spec: JobSpec) -> Iterator[Finding]:
+        place = self._place(program, spec)
+        severity: Severity = "error" if place.startswith(self._root + os.sep) else "warning"
+        if not os.path.exists(place):
+            message = f"the program {program} does not exist"
+            where = "" if os.path.isabs(program) else "; the path is relative to the working folder"
+            yield Finding(_KEY, severity, "program-missing", message, f"make it, or correct the path{where}")
+        elif os.path.isdir(place):
+            yield Finding(_KEY, severity, "program-missing", f"{program} is a folder", "name a program in it")
+        elif not os.stat(place).st_mode & 0o111:
+            hint = f"chmod +x {program}, and commit the mode"
+            yield Finding(_KEY, severity, "not-executable", f"{program} is not executable", hint)
+        else:
+            yield from self._first_line(place, program, severity)
+
+    def _first_line(self, place: str, program: str, severity: Severity) -> Iterator[Finding]:
+        try:
+            with open(place, "rb") as file:
+                line = file.readline(256)
+        except OSError:
+            return
+        if not line.startswith(b"#!"):
+            return
+        if line.endswith(b"\r\n"):
+            message = f"the first line of {program} ends in a carriage return, which becomes part of its interpreter"
+            yield Finding(_KEY, severity, "bad-interpreter", message, f"sed -i 's/\\r$//' {program}")
+            return
+        interpreter = os.fsdecode(line[2:].split()[0]) if line[2:].split() else ""
+        if not os.path.isabs(interpreter) or not os.path.exists(interpreter):
+            message = f"the first line of {program} names {interpreter or 'nothing'}, which does not exist here"
+            yield Finding(_KEY, "warning", "bad-interpreter", message, "correct it, or install it where the jobs run")
+
+    def _is_found(self, program: str, spec: JobSpec) -> bool:
+        path = spec.run.env.get("PATH", os.environ.get("PATH", os.defpath))
+        if not isinstance(path, str) or spec.run.env_files or spec.run.user is not None:
+            return True  # which folders there are is not known here
+        own = [os.path.join(self._root, folder) for folder in spec.run.path]
+        return shutil.which(program, path=os.pathsep.join([*own, path])) is not None
+
+
+def shell_fault(text: str) -> str | None:
+    """Return why ``/bin/sh`` cannot read a command, or None; the shell is asked only about what it could fail at."""
+    if _SIMPLE.fullmatch(text) and not _WORDS.search(text):
+        return None
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-n", "-c", text], capture_output=True, timeout=_SHELL_TIMEOUT_S, check=False, env={}
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode == 0:
+        return None
+    last = os.fsdecode(done.stderr).strip().rpartition("\n")[2]
+    return last.partition("sh: ")[2] or last
+
+
+def _quoted(text: str) -> str:
+    return f"'{text}'" if "'" not in text else f'"{text}"'
