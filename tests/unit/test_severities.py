@@ -22,7 +22,8 @@ NOW_US = from_text("2026-03-01T00:00:00Z")
 # Their severity is worked out, or depends on who looks: the last test emits each that there is.
 WORKED_OUT = {
     "bad-interpreter", "cwd-missing", "dill-dangerous", "dill-unknown", "env-file-missing", "foreign-owner",
-    "group-writable", "in-the-past", "interpreter-missing", "never-fires", "not-a-file", "not-executable", "program-missing",
+    "group-writable", "in-the-past", "interpreter-missing", "never-fires", "not-a-file", "not-executable",
+    "program-missing",
     "secret-missing", "trigger-never-fires",
     "unreadable", "world-writable",
 }  # fmt: skip
