@@ -79,7 +79,7 @@ class Program(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the module of one command; None for a name that is no command."""
+        """Import the module of one command; None for a name that is not a command."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"akjob.cli.{COMMANDS[cmd_name][0]}").command
@@ -141,13 +141,13 @@ def _in_words() -> Iterator[None]:
         complain(*_explained(error))
         _drop(sys.stdout)
         raise SystemExit(1) from None
-    except UnicodeEncodeError as error:  # Python's form of bytes that are no text
-        complain(f"{error.object!r} is no UTF-8 text", "Write it in UTF-8: names, arguments and reasons are texts.")
+    except UnicodeEncodeError as error:  # Python's form of bytes that are not text
+        complain(f"{error.object!r} is not UTF-8", "Write names, arguments and reasons in UTF-8.")
         raise SystemExit(_WRONG_USAGE) from None
 
 
 def complain(message: str, hint: str = "") -> None:
-    """Say on standard error what is wrong and, below it, what to do. Where that cannot be written it is lost."""
+    """Print to standard error what is wrong and, below it, what to do. If that cannot be written it is lost."""
     from akjob.errors import escape_control
 
     try:

@@ -35,7 +35,7 @@ def choose(paths: Paths, names: Sequence[str], tags: Sequence[str], *, yes: bool
     """Return the jobs that are meant, each once. More than one is listed and confirmed on a terminal.
 
     ``what`` is what happens to them: ``pause``. Raises UsageError where none is named or none fits, and where several
-    are meant and nobody can be asked.
+    are meant and there is no terminal.
     """
     if not names and not tags:
         raise UsageError("no job is named", hint="Name a JOB, a pattern such as 'reports/*', or --tag TAG.")
@@ -60,7 +60,7 @@ def has_tags(job: JobView, tags: Sequence[str]) -> bool:
 
 
 def confirm(names: Sequence[str], *, yes: bool, what: str) -> None:
-    """Ask before several are changed. Raises UsageError where nobody can be asked, and SystemExit on a no."""
+    """Ask before several are changed. Raises UsageError without a terminal, SystemExit on a no."""
     if yes or len(names) == 1:
         return
     many = plural(len(names), "job")

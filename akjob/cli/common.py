@@ -58,7 +58,7 @@ def settings(paths: Paths) -> Config:
 
 
 def log_elsewhere(paths: Paths, config: Config) -> AkjobError | None:
-    """Return what to say where the log is not written to files, so that nobody waits for lines; None where it is."""
+    """Return the error for a log that is not written to files, so that no command waits for lines; else None."""
     if config.log.to == "file":
         return None
     return AkjobError(
@@ -79,7 +79,7 @@ def say(lines: Iterable[str]) -> None:
 
 
 def colours(stream: IO[str] | None = None) -> bool:
-    """Tell whether a stream (standard output) shows colours: a terminal, without NO_COLOR (https://no-color.org)."""
+    """Return True if a stream (standard output) shows colours: a terminal, without NO_COLOR (https://no-color.org)."""
     stream = sys.stdout if stream is None else stream
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
@@ -94,7 +94,7 @@ def instant(text: str, option: str) -> int:
     try:
         return from_text(text)
     except (ValueError, OverflowError):
-        message = f"{option}: {text!r} is no time with an offset"
+        message = f"{option}: {text!r} is not a time with an offset"
         hint = "Write it as 2026-03-29T01:00:00Z or 2026-03-29T02:00:00+01:00."
         raise UsageError(message, hint=hint) from None
 

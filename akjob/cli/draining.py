@@ -68,7 +68,7 @@ def draining(paths: Paths, signals: Signals, *, kill: bool) -> Iterator[bool]:
     akjobd does not answer or the wait was cut short by SIGTERM or SIGHUP: then runs may go on. Raises AkjobError where
     akjobd refuses.
     """
-    with ExitStack() as asking:  # akjobd takes up its work again when nobody asks any more
+    with ExitStack() as asking:  # akjobd starts runs again when the last of these connections closes
         shown = Waiting(killing=kill)
         try:
             drained = _drain(paths, signals, asking, shown)
@@ -137,7 +137,7 @@ class Waiting:
 
 
 def describe(running: Sequence[RunningRun], now: int, *, killing: bool) -> str:
-    """Say in one line what is waited for: ``Waiting for 2 runs: reports/nightly (2 min), load (5 s); Ctrl-C …``."""
+    """Return in one line what is waited for: ``Waiting for 2 runs: reports/nightly (2 min), load (5 s); Ctrl-C …``."""
     names = []
     for run in sorted(running, key=lambda run: run.started_at or "~"):
         age = f" ({span(max(0, now - from_text(run.started_at)))})" if run.started_at else ""

@@ -1,4 +1,4 @@
-"""``akjob inspect``: what is inside a dill file, found out without running any of it."""
+"""``akjob inspect``: what is inside a dill file, without running any of it."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -22,9 +22,9 @@ _SHOWN = 20
 def command(file: Path, *, as_json: bool) -> None:
     """List what is inside a dill file, without running it.
 
-    What it gives, what loading it would import and call, its code, its texts, and the source in its record. Ends with 1
-    when loading it would do more than build a value, or when it is no dill file. What the code does when a job calls it
-    is another matter: read the source.
+    What it gives, what loading it would import and call, its code, its strings, and the source in its record. Exits
+    with 1 when loading it would do more than build a value, or when it is not a dill file. What the code does when a
+    job calls it is another matter: read the source.
     """
     from akjob.code.pickles import examine_bytes
 
@@ -87,9 +87,9 @@ def _lines(report: dict[str, Any], remark: str, *, colour: bool) -> list[str]:
             f"  code       {code['name']}({', '.join(code['parameters'])}) {code['file']}:{code['line']}{uses}"
         )
     texts = [repr(text) for text in _texts(report)]
-    lines += [f"  text       {text}" for text in texts[:_SHOWN]]
+    lines += [f"  string     {text}" for text in texts[:_SHOWN]]
     if len(texts) > _SHOWN:
-        lines.append(f"  text       and {len(texts) - _SHOWN} more: see --json")
+        lines.append(f"  string     and {len(texts) - _SHOWN} more: see --json")
     lines.append(f"  record     {remark}")
     if record:
         lines.append(f"  made by    Python {record.get('python')}, dill {record.get('dill')}")
@@ -114,6 +114,6 @@ def _loading(report: dict[str, Any], *, colour: bool) -> list[str]:
 
 
 def _texts(report: dict[str, Any]) -> list[str]:
-    """Return the texts of the code, without names and what Python itself puts there."""
+    """Return the strings of the code, without names and what Python itself puts there."""
     found = dict.fromkeys(text for code in report["code"] for text in code["strings"])
     return [text for text in found if ".<locals>" not in text]

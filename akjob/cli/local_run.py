@@ -49,7 +49,7 @@ class _Shown:
         self._in_line = False  # the terminal's cursor stands behind an unfinished line
 
     def show(self, line: local.Line) -> None:
-        """Print a line where it belongs. What cannot be written ends the run: its output would be seen by nobody."""
+        """Print a line where it belongs. Output that cannot be written ends the run."""
         if not self.goes_on:
             return
         try:

@@ -124,7 +124,7 @@ def _check_pattern(pattern: str) -> None:
     try:
         re.compile(pattern)
     except re.error as error:
-        message = f"--grep: {pattern!r} is no regular expression: {error}"
+        message = f"--grep: {pattern!r} is not a regular expression: {error}"
         raise UsageError(message, hint="Put a \\ before characters that mean themselves.") from None
 
 

@@ -1,4 +1,4 @@
-"""``akjob next``: when jobs, or files that are no jobs yet, will be due."""
+"""``akjob next``: when jobs, or files that are not jobs yet, are due."""
 
 import sys
 from pathlib import Path
@@ -52,7 +52,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 )
 @click.argument("names", metavar="[JOB|FILE]...", nargs=-1)
 @click.option("--after", metavar="TIME", help="Strictly after this time, ISO 8601 with offset. Default: now.")
-@count_option(5, "So many slots of each.")
+@count_option(5, "The number of slots of each.")
 @json_option
 def command(names: tuple[str, ...], after: str | None, count: int, *, as_json: bool) -> None:
     """Show the next slots of jobs, or of files ending in .toml, which need no root; without names, of all jobs.
@@ -138,12 +138,12 @@ class _Asker:
 
 
 def is_file(name: str) -> bool:
-    """Tell a FILE from a JOB: it ends in .toml, or begins as only a path can."""
+    """Return True if a name is a FILE, not a JOB: it ends in .toml, or begins as only a path can."""
     return name.endswith(".toml") or name.startswith(("/", "./", "../"))
 
 
 def _is_job(name: str) -> bool:
-    """Say whether a name that a file may have is that of a job; a FILE needs no root."""
+    """Return True if a name that a file may have is that of a job; a FILE needs no root."""
     try:
         paths = find_paths()
     except AkjobError:

@@ -159,7 +159,7 @@ def _pause(job: JobView) -> list[tuple[str, str]]:
 
 
 def _broken(job: JobView) -> list[tuple[str, str]]:
-    """Say what runs, what was refused, since when, and by which commit."""
+    """Return what runs, what was refused, since when, and by which commit."""
     broken = job.broken
     if broken is None:
         return []
@@ -185,7 +185,7 @@ def _slots(job: JobView, spec: JobSpec) -> list[tuple[str, str]]:
 
 
 def code_of(spec: JobSpec) -> str:
-    """Say what a job runs."""
+    """Return what a job runs."""
     import shlex
 
     code = spec.code

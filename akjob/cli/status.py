@@ -1,4 +1,4 @@
-"""``akjob status``: whether all is well."""
+"""``akjob status``: the programs, the job set, what is broken and what runs."""
 
 from collections.abc import Mapping, Sequence
 

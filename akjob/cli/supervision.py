@@ -1,4 +1,4 @@
-"""supervisord as `up` and `down` see it: how it is started for a root, whether it answers, how it is ended."""
+"""supervisord for `up` and `down`: start it for a root, ask if it answers, end it."""
 
 import os
 import select

@@ -200,7 +200,7 @@ def _silent(paths: Paths, number: int) -> AkjobError:
 
 
 def _report(paths: Paths, status: dict[str, Any], how_it_ends: str) -> None:
-    """Say what is up: the job set, what is broken, the jobs with their next slots, the page, and what to type next."""
+    """Print what is up: the job set, what is broken, the jobs and their next slots, the page, and what to type next."""
     jobs = status["jobs"]
     broken = "none broken" if not jobs["broken"] else f"{jobs['broken']} broken"
     click.echo(f"akjob is up in {paths.root}: {plural(jobs['loaded'], 'job')}, {broken}.")

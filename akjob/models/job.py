@@ -214,7 +214,7 @@ class Job:
         stem = slug(self.name)
         if not stem:
             raise ValidationError(
-                f"name {self.name!r} has no letter or digit to name a file by", hint="set another name"
+                f"name {self.name!r} has no letter or digit for the name of a file", hint="set another name"
             )
         return root_paths().jobs_d / f"{stem}.toml"
 

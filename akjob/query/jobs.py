@@ -153,7 +153,7 @@ class JobView(Struct, frozen=True, kw_only=True):
 
     @property
     def done(self) -> bool:
-        """Whether the job has had all its ``runs``."""
+        """True if the job has had all its ``runs``."""
         return self.spec is not None and runs_left(self.spec, self.row) == 0
 
     @property
@@ -316,7 +316,7 @@ def _last_good(row: Mapping[str, Any]) -> LastGood:
 
 
 def _dated(paths: Paths, broken: BrokenJob, row: Mapping[str, Any] | None) -> BrokenJob:
-    """Return a broken job with the instant since when it is so: of one that akjobd has not seen, its file's age."""
+    """Return a broken job with the instant since when it is so; before akjobd saw it, since its file was written."""
     if row is not None and row["refused_since"] is not None:
         return broken
     try:

@@ -20,7 +20,7 @@ _IN_SOURCE = Path(__file__).parents[2] / "docs" / "events.md"
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One entry: its ``name``, what it is, its first sentence, and ``facts`` as pairs of a label and a text."""
+    """One entry: its ``name``, what it is, its first sentence, and ``facts`` as pairs of a label and a string."""
 
     name: str
     kind: Literal["key", "problem", "event"]

@@ -8,7 +8,7 @@ WEEK = 7 * DAY
 
 
 def stamp(instant_us: int, zone: tzinfo | None = None, *, fine: bool = False) -> str:
-    """Write an instant with its offset, in ``zone`` or in the machine's: ``2026-03-30 02:30:00 +02:00``.
+    """Return an instant with its offset, in ``zone`` or in the machine's: ``2026-03-30 02:30:00 +02:00``.
 
     ``fine`` shows a fraction of the second where there is one.
     """
@@ -18,12 +18,12 @@ def stamp(instant_us: int, zone: tzinfo | None = None, *, fine: bool = False) ->
 
 
 def offset(moment: datetime) -> str:
-    """Write the offset of an aware datetime: ``+02:00``."""
+    """Return the offset of an aware datetime: ``+02:00``."""
     return moment.isoformat()[len(moment.replace(tzinfo=None).isoformat()) :]
 
 
 def relative(instant_us: int, now_us: int) -> str:
-    """Say how far away an instant is: ``in 3 min``, ``2 h ago``, ``now``."""
+    """Return how far away an instant is: ``in 3 min``, ``2 h ago``, ``now``."""
     distance = instant_us - now_us
     if abs(distance) < SECOND:
         return "now"
@@ -32,7 +32,7 @@ def relative(instant_us: int, now_us: int) -> str:
 
 
 def span(duration_us: int) -> str:
-    """Say a duration in its one or two largest units: ``250 ms``, ``1.5 s``, ``3 min``, ``2 h 5 min``, ``12 d``."""
+    """Return a duration in its one or two largest units: ``250 ms``, ``1.5 s``, ``3 min``, ``2 h 5 min``, ``12 d``."""
     if duration_us < SECOND:
         return f"{duration_us // 1000} ms"
     if duration_us < 10 * SECOND:
@@ -56,7 +56,7 @@ def _two(duration_us: int, large: int, large_name: str, small: int, small_name: 
 
 
 def size(count: int) -> str:
-    """Say a number of bytes: ``812 B``, ``1.4 MiB``."""
+    """Return a number of bytes: ``812 B``, ``1.4 MiB``."""
     value = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1024 or unit == "GiB":  # noqa: PLR2004 - the step between the units
@@ -66,5 +66,5 @@ def size(count: int) -> str:
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:
-    """Say ``1 job``, ``2 jobs``."""
+    """Return ``1 job``, ``2 jobs``."""
     return f"{count} {noun if count == 1 else nouns or noun + 's'}"

@@ -11,14 +11,14 @@ from msgspec import Struct
 
 from akjob.instants import from_text, to_text
 from akjob.ledger import Reader, Transition
-from akjob.query import events as told
+from akjob.query import events as known
 from akjob.query.jobs import JobView, Snapshot
 from akjob.query.runs import Run, explain, from_row
 from akjob.query.schedules import clock_note, excluded_by, is_slot, slot_before
 from akjob.query.slots import runs_left
 from akjob.schedule import compile_schedule, count_between, describe
 from akjob.spec import load_definition
-from akjob.spec.model import JobSpec
+from akjob.spec.model import JobSpec, RunPolicy
 
 Verdict = Literal["ran", "running", "queued", "skipped", "missed", "will_run", "will_skip", "no_slot", "unknown"]
 Kind = Literal[
@@ -112,7 +112,7 @@ def _definition_then(
     if at_us > job.now_us:
         return job.spec
     of_slot = next((run.definition_sha256 for run in rows if from_text(run.slot) == at_us and run.started_at), None)
-    sha256 = of_slot or told.definition_at(events, at_us)
+    sha256 = of_slot or known.definition_at(events, at_us)
     if sha256 is None:
         loaded = None if job.row is None else from_text(job.row["last_loaded_at"])
         return job.spec if loaded is not None and loaded <= at_us else None
@@ -183,31 +183,41 @@ def _due(spec: JobSpec | None, at_us: int) -> str:
 
 def _queued(facts: Facts, run: Run) -> list[Because]:
     """Return what a run waits for."""
-    spec = facts.specs.get(run.job)
-    others = [one for one in facts.open_runs if one.id != run.id]
     if from_text(run.slot) > facts.now_us:
         return [Because(kind="schedule", message=f"it is prepared, and starts at {run.slot}")]
     if run.trigger == "retry":
         return [Because(kind="schedule", message=f"it is attempt {run.attempt}, and waits for the retry's delay")]
-    if spec is not None and spec.run.lock is not None:
-        holders = [one for one in others if _lock(facts, one) == spec.run.lock and one.state == "running"]
-        if holders:
-            message = f"it waits for the lock {spec.run.lock}, which {holders[0].job} has (run {holders[0].id})"
-            return [Because(kind="lock", message=message)]
-    same = [one for one in others if one.job == run.job and one.state == "running"]
+    running = [one for one in facts.open_runs if one.id != run.id and one.state == "running"]
+    same = [one for one in running if one.job == run.job]
     if same:
         return [Because(kind="overlap", message=f"it waits for run {same[0].id} of the job, which still runs")]
-    return [Because(kind="pool", message="it waits for one of the places for runs (max_running)")]
+    return [_shared(facts, run, running)]
 
 
-def _lock(facts: Facts, run: Run) -> str | None:
+def _shared(facts: Facts, run: Run, running: Sequence[Run]) -> Because:
+    """Return which of the things that jobs share a run waits for: a lock, a pool, or one of all places."""
+    policy = _policy(facts, run)
+    if policy is not None and policy.lock is not None:
+        holders = [one for one in running if (other := _policy(facts, one)) and other.lock == policy.lock]
+        if holders:
+            message = f"it waits for the lock {policy.lock}, which {holders[0].job} has (run {holders[0].id})"
+            return Because(kind="lock", message=message)
+    if policy is not None and policy.pool is not None:
+        users = [one.job for one in running if (other := _policy(facts, one)) and other.pool == policy.pool]
+        if users:
+            message = f"it waits for a place in the pool {policy.pool}, which has runs of {', '.join(users)}"
+            return Because(kind="pool", message=message)
+    return Because(kind="pool", message="it waits for one of the places for runs (max_running)")
+
+
+def _policy(facts: Facts, run: Run) -> RunPolicy | None:
     spec = facts.specs.get(run.job)
-    return None if spec is None else spec.run.lock
+    return None if spec is None else spec.run
 
 
 def _skipped(facts: Facts, run: Run) -> list[Because]:
     slot_us, said = from_text(run.slot), explain(run) or "it was skipped"
-    pause = told.pause_at(facts.events, slot_us)
+    pause = known.pause_at(facts.events, slot_us)
     if pause is not None:
         return [Because(kind="pause", message=f"{said}; paused since {to_text(pause.since_us)}")]
     if facts.job.pause is not None and facts.job.pause.since_us <= slot_us:
@@ -224,11 +234,11 @@ def _skipped(facts: Facts, run: Run) -> list[Because]:
 
 def _missed(facts: Facts, run: Run) -> list[Because]:
     found = [Because(kind="missed", message=explain(run) or "akjobd came too late to it")]
-    down = told.down_at(facts.events, from_text(run.slot), from_text(run.queued_at))
+    down = known.down_at(facts.events, from_text(run.slot), from_text(run.queued_at))
     return [*found, Because(kind="down", message=_downtime(down))] if down is not None else found
 
 
-def _downtime(down: told.Down) -> str:
+def _downtime(down: known.Down) -> str:
     since = "" if down.since_us is None else f" since {to_text(down.since_us)}"
     until = "" if down.until_us is None else f" until {to_text(down.until_us)}"
     return f"akjobd was down{since}{until}"
@@ -263,7 +273,7 @@ def _past(facts: Facts, at_us: int) -> Why:
     loaded = None if facts.job.row is None else from_text(facts.job.row["first_loaded_at"])
     if loaded is None or at_us < loaded:
         return _without_row(facts, at_us, "no_slot", _before_loading(facts.job, loaded))
-    if told.was_removed(facts.events, at_us):
+    if known.was_removed(facts.events, at_us):
         return _without_row(facts, at_us, "no_slot", Because(kind="definition", message="the job had no file then"))
     if facts.then is None:
         return _without_row(facts, at_us, "unknown", _unknown_definition(facts, at_us))
@@ -294,7 +304,7 @@ def _passed_by(facts: Facts, spec: JobSpec, at_us: int) -> Because | None:
     """Return why a slot of the past passed by without a row; None where it should have one."""
     if not spec.enabled:
         return Because(kind="disabled", message="the job was disabled (enabled = false)")
-    if told.was_done(facts.events, at_us):
+    if known.was_done(facts.events, at_us):
         return Because(kind="done", message=f"the job had had its {spec.runs} runs")
     return None
 
@@ -303,7 +313,7 @@ def _unaccounted(facts: Facts, spec: JobSpec, at_us: int) -> Because:
     """Return why nothing is known of a slot of the past."""
     row = facts.job.row
     if row is not None and at_us > from_text(row["mark"]):
-        down = told.down_at(facts.events, at_us, None)
+        down = known.down_at(facts.events, at_us, None)
         if down is None or down.until_us is not None:
             return Because(kind="down", message="akjobd has not come to the slot yet")
         message = f'{_downtime(down)}; its next start decides, by missed = "{spec.run.missed}"'
@@ -379,7 +389,7 @@ def _against(job: JobView, spec: JobSpec, at_us: int) -> list[Because]:
     return []
 
 
-# -- an instant that is no slot
+# -- an instant that is not a slot
 
 
 def _no_slot(facts: Facts, spec: JobSpec, at_us: int) -> Why:
@@ -397,7 +407,7 @@ def _no_slot(facts: Facts, spec: JobSpec, at_us: int) -> Why:
 
 
 def _why_not(spec: JobSpec, at_us: int) -> list[Because]:
-    """Return why an instant is no slot: the limits that exclude it, a change of the clock, or the triggers."""
+    """Return why an instant is not a slot: the limits that exclude it, a change of the clock, or the triggers."""
     excluded = excluded_by(spec.schedule, at_us)
     if excluded:
         return [_excluded(one.key, is_calendar=one.is_calendar) for one in excluded]

@@ -19,7 +19,7 @@ Jobs = Iterable[TestJob] | Mapping[str, str] | str | Path
 
 
 class Simulation:
-    """Jobs from ``start`` on: those of a root, TestJobs, or texts of job files by their names.
+    """Jobs from ``start`` on: those of a root, TestJobs, or the text of job files by their names.
 
     Times without an offset are UTC. What is said about the future (``down``, ``fail``, ``takes``) holds from then on;
     ``run`` lets the time pass.

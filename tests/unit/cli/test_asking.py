@@ -269,7 +269,7 @@ def test_what_is_no_text_is_not_asked(root: Root) -> None:
         ):
             result = root.akjob(*arguments)
             assert result.exit_code == 2, result.output
-            assert "is no UTF-8 text" in result.stderr
+            assert "is not UTF-8" in result.stderr
     assert not asked
 
 

@@ -231,7 +231,7 @@ def test_what_is_no_text_is_wrong_usage(small: Path) -> None:
     """Bytes that are no UTF-8 are neither a name nor an argument of anything."""
     done = akjob("akjob logs $'\\377'", small)
     assert done.returncode == 2
-    assert "is no UTF-8 text\n  Write it in UTF-8" in done.stderr
+    assert "is not UTF-8\n  Write names, arguments and reasons in UTF-8" in done.stderr
 
 
 def test_a_working_folder_that_was_deleted(small: Path) -> None:

@@ -76,7 +76,7 @@ class Story:
 
 def spec_of(text: str, name: str = "tick") -> JobSpec:
     """Parse a job file."""
-    spec = parse_job(name, f"jobs.d/{name}.toml", text, defaults=(), config=Config()).spec
+    spec = parse_job(name, f"jobs.d/{name}.toml", text, defaults=(), config=Config(pools={"db": 1})).spec
     assert spec is not None
     return spec
 
@@ -163,6 +163,17 @@ def test_it_waits_for_a_lock() -> None:
     (because,) = story.why(NOON).because
     assert because.kind == "lock"
     assert "the lock db, which other has (run o1)" in because.message
+
+
+def test_it_waits_for_a_place_in_its_pool() -> None:
+    """The jobs that have the places are named."""
+    story = Story(HOURLY + '[run]\npool = "db"\n')
+    story.others["other"] = spec_of('command = "x"\n[run]\npool = "db"\n', "other")
+    story.run(NOON, "queued", id="r1")
+    assert "max_running" in story.why(NOON).because[0].message
+    story.run(NOON, "running", id="o1", job="other", started_us=NOON_US)
+    (because,) = story.why(NOON).because
+    assert (because.kind, because.message) == ("pool", "it waits for a place in the pool db, which has runs of other")
 
 
 def test_it_waits_for_the_run_before_or_for_a_place() -> None:
