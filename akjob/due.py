@@ -131,7 +131,7 @@ def timing(spec: JobSpec) -> Timing:
         stateful=stateful,
         jitter_us=jitter,
         lead_us=spec.run.lead_us,
-        locked=spec.run.lock is not None,
+        locked=spec.run.lock is not None or spec.run.pool is not None,
     )
 
 

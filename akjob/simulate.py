@@ -6,6 +6,7 @@ ends are made up. The same jobs, instants and outcomes give the same rows.
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from msgspec import Struct
@@ -50,12 +51,14 @@ class Simulation:
         start_us: int,
         *,
         max_running: int | None = None,
+        pools: Mapping[str, int] = MappingProxyType({}),
         takes: Callable[[str, int], int | None] | None = None,
     ) -> None:
         self.now_us = start_us
         self.store = MemoryStore()
         self.jobs = {spec.name: spec for spec in jobs}
         self._max_running = max_running
+        self._pools = pools
         self._takes = takes or (lambda _job, _slot_us: None)
         self._durations: dict[str, int] = {}
         self._failures: dict[tuple[str, int | None], int] = {}
@@ -168,6 +171,7 @@ class Simulation:
         self._agenda = agenda = Agenda(
             host=_HOST,
             max_running=self._max_running,
+            pools=self._pools,
             new_run_id=self._new_run_id,
             started_us=self.now_us,
             last_attempt=self.store.last_attempt,

@@ -9,6 +9,7 @@ The order at the start of akjobd: ``restore``, ``load``, then what the run folde
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from akjob.agenda.book import Book
@@ -39,6 +40,7 @@ class Agenda:
 
     ``last_attempt`` asks the ledger for the last attempt of a job's slot. ``started_us`` is akjobd's start, ``boot_us``
     the instant that stands for the machine's boot (None: unknown); ``booted``: no akjobd has started since.
+    ``pools`` says how many runs each pool holds.
     """
 
     def __init__(  # noqa: PLR0913 - the last two are akjobd's alone
@@ -51,10 +53,11 @@ class Agenda:
         last_attempt: Callable[[str, int], int],
         boot_us: int | None = None,
         booted: bool = False,
+        pools: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._turned_us = started_us
         self._book = book = Book(host=host, new_run_id=new_run_id, last_attempt=last_attempt)
-        self._waiting = Waiting(book, max_running)
+        self._waiting = Waiting(book, max_running, pools)
         self._deciding = Deciding(book, self._waiting)
         self._faults = Faults(book)
         self._refusals = Refusals(book)
@@ -275,9 +278,10 @@ class Agenda:
         """Note that akjobd is about to end."""
         self._book.effects.daemon_moved("stopping", now_us)
 
-    def set_max_running(self, max_running: int | None) -> None:
-        """Let another bound hold from the next turn on; runs under way are left alone."""
+    def set_bounds(self, max_running: int | None, pools: Mapping[str, int]) -> None:
+        """Let other bounds hold from the next turn on; runs under way are left alone."""
         self._waiting.queue.max_running = max_running
+        self._waiting.queue.set_pools(pools)
 
     @property
     def early_us(self) -> int:
@@ -328,9 +332,9 @@ class Agenda:
         return None if run is None else running_of(run)
 
     def queued(self) -> dict[str, int]:
-        """Return how many runs wait for a lock, for a place or for the run before them."""
+        """Return how many runs wait for a lock, a pool, a place or the run before them."""
         waits = Counter(run.waiting_for for run in self._book.runs.values())
-        return {what: waits[what] for what in ("lock", "max_running", "overlap") if waits[what]}
+        return {what: waits[what] for what in ("lock", "pool", "max_running", "overlap") if waits[what]}
 
     def accounted_until(self, now_us: int) -> int:
         """Return the instant, ``now_us`` at most, before which every slot has been decided."""

@@ -78,11 +78,8 @@ class Deciding:
             upcoming = job.next_us = next_slot(when.plan, job.row.watermark_us)
             if upcoming is None:
                 return True
-        wake_us = (
-            upcoming
-            + when.jitter_us
-            - (when.ahead_us(self._book.early_us) if self._waiting.queue.free(spec.run.lock) else 0)
-        )
+        ahead_us = when.ahead_us(self._book.early_us) if self._waiting.queue.free(spec) else 0
+        wake_us = upcoming + when.jitter_us - ahead_us
         if wake_us <= now_us:
             return False
         self._book.wake_at(job, wake_us)
@@ -107,7 +104,7 @@ class Deciding:
             busy=busy(job),
             queued=any(run.after_previous and run.phase == "waiting" for run in job.runs.values()),
             catching_up=is_catching_up(job, spec),
-            ahead=self._waiting.queue.free(spec.run.lock),
+            ahead=self._waiting.queue.free(spec),
             early_us=self._book.early_us,
             claimed=job.claimed,
             occurrences=tuple(job.occurrences.values()),

@@ -16,7 +16,7 @@ Event = Literal[
     "order", "unstarted", "recall", "started", "stop", "skip", "miss", "cancel", "refuse",
     "succeeded", "failed", "timed_out", "cancelled", "lost",
 ]  # fmt: skip
-WaitingFor = Literal["nothing", "time", "overlap", "max_running", "lock", "definition"]
+WaitingFor = Literal["nothing", "time", "overlap", "max_running", "lock", "pool", "definition"]
 
 _ENDS: dict[str, Phase] = {
     "succeeded": "succeeded",
@@ -56,13 +56,15 @@ WAITS: Mapping[WaitingFor, Mapping[str, WaitingFor]] = {
     # the run of its job before it
     "overlap": {**_OFFERED},
     # its turn in the queue, and a place below max_running
-    "max_running": {"lock_held": "lock", "put_back": "time"},
+    "max_running": {"lock_held": "lock", "pool_full": "pool", "put_back": "time"},
     # the run of any job that holds its lock
     "lock": {"queue": "max_running", "put_back": "time"},
+    # a place in its pool
+    "pool": {"queue": "max_running", "put_back": "time"},
     # a valid version of its job's file, or the first turn of this akjobd
     "definition": {**_OFFERED, "park": "definition"},
 }
-IN_QUEUE = ("max_running", "lock")
+IN_QUEUE = ("max_running", "lock", "pool")
 
 
 class Start(Struct, frozen=True, kw_only=True):
@@ -136,7 +138,8 @@ class Run(Struct, kw_only=True, eq=False):
     until its job is idle; ``deferred`` has its order called back for a run that comes before its slot;
     ``counts_toward_runs`` makes it one of the job's ``runs``; ``inherited`` comes from the akjobd before, and its
     definition has not been applied to it; retries count from ``first_attempt``; ``drop`` is how it ends if its order
-    can be called back; ``stop`` is why it is to be stopped as soon as it has started.
+    can be called back; ``stop`` is why it is to be stopped as soon as it has started. ``gates`` are the lock and the
+    pool that it holds.
     """
 
     row: RunRow
@@ -156,7 +159,7 @@ class Run(Struct, kw_only=True, eq=False):
     first_attempt: int = 1
     has_wait: bool = False
     tries: int = 0
-    lock: str | None = None
+    gates: tuple[tuple[Literal["lock", "pool"], str], ...] = ()
     drop: tuple[State, str] | None = None
     stop: str | None = None
     shim_pid: int | None = None

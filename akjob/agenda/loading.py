@@ -146,10 +146,10 @@ class Loading:
         job.deleting = False
         queue = self._waiting.queue
         for run in job.runs.values():
-            if run.inherited and run.under_way and run.lock is None and spec.run.lock is not None:
+            if run.inherited and run.under_way and not run.gates:
                 queue.release(run)
-                queue.hold(run, spec.run.lock)
-            if run.waiting_for == "lock":
+                queue.hold(run, spec)
+            if run.waiting_for in ("lock", "pool"):
                 queue.join(run)  # the edit may have changed what it waits for
             if run.of_calendar and not run.has_wait and (run.inherited or run.phase == "waiting"):
                 run.not_before_us = run.row.slot_us + job.when.jitter_us

@@ -97,6 +97,9 @@ class Outcomes:
         row, spec = run.row, job.spec
         if row.state not in RETRIED or spec is None or run.stop is not None:
             return None
+        codes = spec.run.retry.codes
+        if codes and row.state == "failed" and row.exit_code not in codes:
+            return None
         attempt = row.attempt - run.first_attempt + 1
         if attempt >= spec.run.retry.attempts:
             return None

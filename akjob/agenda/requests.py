@@ -7,7 +7,7 @@ from typing import Any
 from akjob.agenda.book import Book
 from akjob.agenda.deciding import Deciding
 from akjob.agenda.jobs import Job, busy_with, check_arguments, pause_text
-from akjob.agenda.life import Run
+from akjob.agenda.life import IN_QUEUE, Run
 from akjob.agenda.refusals import Refusals
 from akjob.agenda.waiting import Waiting
 from akjob.due import done
@@ -54,7 +54,7 @@ class Requests:
         for run in job.runs.values():
             if self._waiting.is_well_ahead(run, now_us):
                 continue
-            if run.under_way or run.waiting_for in ("overlap", "max_running", "lock"):
+            if run.under_way or run.waiting_for in ("overlap", *IN_QUEUE):
                 name = job.row.job
                 raise AkjobError(
                     f"{name} is busy: {busy_with(run)}",

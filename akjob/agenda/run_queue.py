@@ -1,29 +1,51 @@
-"""Where runs wait that may start as far as their job is concerned: for a lock, and for room below ``max_running``."""
+"""Where runs wait that may start as far as their job is concerned: for a lock, a pool, a place below max_running."""
 
 import heapq
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from akjob.agenda.life import Run
+from akjob.spec.model import JobSpec
+
+Gate = tuple[Literal["lock", "pool"], str]
+"""A lock or a pool, and its name: so many runs at most hold it at a time."""
+
+_EVENTS = {"lock": "lock_held", "pool": "pool_full"}
+
+
+def gates_of(spec: JobSpec) -> tuple[Gate, ...]:
+    """Return what a job's runs must hold."""
+    lock: tuple[Gate, ...] = () if spec.run.lock is None else (("lock", spec.run.lock),)
+    return lock if spec.run.pool is None else (*lock, ("pool", spec.run.pool))
 
 
 class RunQueue:
-    """A fair queue: the run with the oldest slot is next, of all jobs and for every lock.
+    """A fair queue: the run with the oldest slot is next, of all jobs, for every lock and in every pool.
 
-    ``max_running`` None means: no bound. A run that is given up while it waits is passed over when its turn comes.
+    ``max_running`` None means: no bound. ``pools`` says how many runs a pool holds; one that it does not know holds
+    one. A run that is given up while it waits is passed over when its turn comes.
     """
 
-    def __init__(self, max_running: int | None) -> None:
+    def __init__(self, max_running: int | None, pools: Mapping[str, int]) -> None:
         self.max_running = max_running
         self.under_way = 0
+        self._pools = pools
         self._ready: list[tuple[int, int, Run]] = []
-        self._locked: dict[str, list[tuple[int, int, Run]]] = {}
-        self._holders: dict[str, int] = {}
-        self._freed: set[str] = set()
+        self._waiting: dict[Gate, list[tuple[int, int, Run]]] = defaultdict(list)
+        self._holders: dict[Gate, int] = defaultdict(int)
+        self._freed: set[Gate] = set()
 
-    def free(self, lock: str | None) -> bool:
-        """Return True if a run would get a place at once, and no waiting run would be passed over."""
-        if lock is not None and (self._holders.get(lock) or self._locked.get(lock)):
-            return False
+    def set_pools(self, pools: Mapping[str, int]) -> None:
+        """Let pools have other sizes from now on; runs that hold a place keep it."""
+        self._pools = pools
+        self._freed.update(gate for gate in self._waiting if gate[0] == "pool")
+
+    def free(self, spec: JobSpec) -> bool:
+        """Return True if a run of a job would get a place at once, and no waiting run would be passed over."""
+        for gate in gates_of(spec):
+            if self._is_full(gate) or self._waiting.get(gate):
+                return False
         return self.max_running is None or self.under_way + len(self._ready) < self.max_running
 
     def wanted(self, by_us: int) -> int:
@@ -36,7 +58,7 @@ class RunQueue:
             heapq.heappush(self._ready, (run.row.slot_us, run.seq, run))
 
     def take(self) -> Iterator[Run]:
-        """Yield the runs that have a place now; the caller ``hold``s each, or finds it locked, before the next."""
+        """Yield the runs that have a place now; the caller ``hold``s each, or finds it blocked, before the next."""
         while True:
             self._hand_over()
             if not self._ready or (self.max_running is not None and self.under_way >= self.max_running):
@@ -45,46 +67,48 @@ class RunQueue:
             if run.waiting_for == "max_running":
                 yield run
 
-    def locked(self, run: Run, lock: str | None) -> bool:
-        """Return True if another run has the lock; then this one waits for it, in the order of slots."""
-        if lock is None or not self._holders.get(lock):
-            return False
-        run.wait("lock_held")
-        heapq.heappush(self._locked.setdefault(lock, []), (run.row.slot_us, run.seq, run))
-        return True
+    def blocked(self, run: Run, spec: JobSpec) -> bool:
+        """Return True if others hold a run's lock, or fill its pool; then it waits, in the order of slots."""
+        for gate in gates_of(spec):
+            if self._is_full(gate):
+                run.wait(_EVENTS[gate[0]])
+                heapq.heappush(self._waiting[gate], (run.row.slot_us, run.seq, run))
+                return True
+        return False
 
-    def hold(self, run: Run, lock: str | None) -> None:
-        """Give a run its place and its lock."""
-        run.lock = lock
+    def hold(self, run: Run, spec: JobSpec | None) -> None:
+        """Give a run its place, its lock and its place in a pool; None: it is not known yet what it needs."""
+        run.gates = () if spec is None else gates_of(spec)
         self.under_way += 1
-        if lock is not None:
-            self._holders[lock] = self._holders.get(lock, 0) + 1
+        for gate in run.gates:
+            self._holders[gate] += 1
 
     def release(self, run: Run) -> None:
-        """Take a run's place and lock back."""
+        """Take all that back."""
         self.under_way -= 1
-        lock, run.lock = run.lock, None
-        if lock is None:
-            return
-        self._holders[lock] -= 1
-        if not self._holders[lock]:
-            del self._holders[lock]
-            self._freed.add(lock)
+        gates, run.gates = run.gates, ()
+        for gate in gates:
+            self._holders[gate] -= 1
+            self._freed.add(gate)
+
+    def _is_full(self, gate: Gate) -> bool:
+        kind, name = gate
+        return self._holders[gate] >= (1 if kind == "lock" else self._pools.get(name, 1))
 
     def _hand_over(self) -> None:
-        """Let the first of those who wait for a lock that was freed join the queue.
+        """Let the first of those who wait for a gate that has room join the queue.
 
-        The lock stays among the freed until a run holds it: the run that was let in may be given up before, or have
-        been edited to need another lock.
+        The gate stays among the freed until it is full: the run that was let in may be given up before, or have been
+        edited to need another one.
         """
-        for lock in tuple(self._freed):
-            waiting = [] if self._holders.get(lock) else self._locked.get(lock, [])
+        for gate in tuple(self._freed):
+            waiting = [] if self._is_full(gate) else self._waiting[gate]
             while waiting:
                 _, _, run = heapq.heappop(waiting)
-                if run.waiting_for == "lock":
+                if run.waiting_for == gate[0]:
                     self.join(run)
                     break
             else:
-                self._freed.discard(lock)
-            if not self._locked.get(lock):
-                self._locked.pop(lock, None)
+                self._freed.discard(gate)
+            if not self._waiting[gate]:
+                self._waiting.pop(gate, None)

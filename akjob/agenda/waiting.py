@@ -1,11 +1,11 @@
 """Everything about runs that wait, up to their order: their time, the run before them, a lock, a place."""
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from akjob.agenda.book import Book
 from akjob.agenda.jobs import Job, busy_with
-from akjob.agenda.life import CLOSE, Run, Start
+from akjob.agenda.life import CLOSE, IN_QUEUE, Run, Start
 from akjob.agenda.run_queue import RunQueue
 from akjob.due import EARLY_US, GRACE_US
 from akjob.instants import SECOND, to_text
@@ -20,8 +20,8 @@ class Waiting:
     A run is *offered* what it can wait for, one after the other, until it is in the queue and gets its place.
     """
 
-    def __init__(self, book: Book, max_running: int | None) -> None:
-        self.queue = RunQueue(max_running)
+    def __init__(self, book: Book, max_running: int | None, pools: Mapping[str, int]) -> None:
+        self.queue = RunQueue(max_running, pools)
         self._book = book
         self._timed: list[tuple[int, int, Run]] = []
         self._parked: list[Run] = []
@@ -164,7 +164,7 @@ class Waiting:
             other is not run
             and (
                 other.under_way
-                or other.waiting_for in ("max_running", "lock")
+                or other.waiting_for in IN_QUEUE
                 or (other.waiting_for == "time" and other.row.trigger == "retry" and not run.manual)
             )
             and not (other.deferred and run.not_before_us < other.not_before_us)  # it is deferred for this one
@@ -184,11 +184,11 @@ class Waiting:
             self._ahead[run.row.id] = run
 
     def _order(self, run: Run, now_us: int) -> None:
-        """Send a run's order, unless its lock is held."""
+        """Send a run's order, unless its lock is held or its pool is full."""
         spec = self._book.jobs[run.job].spec
-        if spec is None or self.queue.locked(run, spec.run.lock) or not run.advance("order"):
+        if spec is None or self.queue.blocked(run, spec) or not run.advance("order"):
             return
-        self.queue.hold(run, spec.run.lock)
+        self.queue.hold(run, spec)
         if self.is_well_ahead(run, now_us):
             self._ahead[run.row.id] = run
         row = run.row

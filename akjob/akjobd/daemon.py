@@ -184,7 +184,7 @@ class Daemon:
         self._say_problems(found.problems)
         if found.settings is not None:
             self.config, self._settings_problems = found.settings
-            self._agenda.set_max_running(self.config.max_running)
+            self._agenda.set_bounds(self.config.max_running, self.config.pools)
             self._say_problems(self._settings_problems)
         before, self._open_before = self._open_before, None
         if before is None and not change.is_news:
@@ -292,6 +292,7 @@ def _agenda(store: ledger.Store, config: Config, clock: Clock) -> Agenda:
     return Agenda(
         host=socket.gethostname(),
         max_running=config.max_running,
+        pools=config.pools,
         new_run_id=RunIds(),
         last_attempt=store.last_attempt,
         started_us=clock.now_us(),

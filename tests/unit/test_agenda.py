@@ -400,6 +400,50 @@ def test_retries_back_off(tmp_path: Path) -> None:
     assert [event["event"] for event in world.events] == ["run.retrying", "run.retrying"]
 
 
+def test_codes_bound_what_is_retried(tmp_path: Path) -> None:
+    """A failure is retried only with one of the codes; a run that timed out or was lost is retried as without them."""
+    text = HOURLY + "[run]\nretry = { attempts = 4, codes = [75] }\n"
+    world = World(tmp_path, job("a", text), now=us("10:30:00"))
+    world.go("11:00:00")
+    for state, code in (("failed", 75), ("timed_out", None), ("failed", 1)):
+        end = End(state=state, ended_us=world.now, exit_code=code)  # type: ignore[arg-type]
+        world.agenda.ended(world.live.popitem()[0], end, world.now)
+        world.go("11:00:00")
+    assert [(row_["attempt"], row_["state"]) for row_ in world.rows()] == [
+        (1, "failed"),
+        (2, "timed_out"),
+        (3, "failed"),
+    ]
+    assert world.orders == {}
+
+
+def test_a_pool_has_places_in_the_order_of_slots(tmp_path: Path) -> None:
+    """Of all jobs in it so many run at a time; the others wait, and another size holds at once."""
+    specs = [job(f"j{n}", HOURLY + '[run]\npool = "db"\n') for n in range(5)]
+    world = World(tmp_path, *specs, now=us("10:30:00"), pools={"db": 2})
+    assert len(world.go("11:00:00")) == 2
+    assert world.agenda.queued() == {"pool": 3}
+    world.finish(next(iter(world.live)))
+    assert len(world.go("11:00:10")) == 1
+    world.agenda.set_bounds(None, {"db": 4})
+    assert len(world.go("11:00:20")) == 2
+    world.crash()
+    world.boot()
+    assert world.go("11:00:30") == []
+
+
+def test_a_lock_and_a_pool_are_both_needed(tmp_path: Path) -> None:
+    """A run that waits for its lock holds no place in the pool."""
+    both = HOURLY + '[run]\nlock = "x"\npool = "db"\n'
+    specs = [job("a", both), job("b", both), job("c", HOURLY + '[run]\npool = "db"\n')]
+    world = World(tmp_path, *specs, now=us("10:30:00"), pools={"db": 2})
+    assert sorted(world.go("11:00:00")) == ["a", "c"]
+    assert world.agenda.queued() == {"lock": 1}
+    for run in [run for run, start in world.live.items() if start.job == "a"]:
+        world.finish(run)
+    assert world.go("11:00:10") == ["b"]
+
+
 def test_a_cancelled_run_is_not_retried(tmp_path: Path) -> None:
     """Whoever stopped it does not want it back."""
     world = World(tmp_path, job("a", HOURLY + "[run]\nretry = { attempts = 3 }\n"), now=us("10:30:00"))
@@ -572,7 +616,7 @@ def test_max_running_can_be_raised(tmp_path: Path) -> None:
     """Another bound holds from the next turn on."""
     world = World(tmp_path, *(job(name, HOURLY) for name in "abc"), now=us("10:30:00"), max_running=1)
     assert len(world.go("11:00:00")) == 1
-    world.agenda.set_max_running(None)
+    world.agenda.set_bounds(None, {})
     assert len(world.go("11:00:01")) == 2
 
 

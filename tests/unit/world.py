@@ -131,12 +131,20 @@ class World:
     while no akjobd was there to see it.
     """
 
-    def __init__(self, path: Path, *specs: JobSpec, now: int, max_running: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *specs: JobSpec,
+        now: int,
+        max_running: int | None = None,
+        pools: Mapping[str, int] | None = None,
+    ) -> None:
         self.paths = Paths(path)
         self.path = path / "akjob.db"
         self.reader = SqliteReader(self.path)
         self.now = now
         self.max_running = max_running
+        self.pools = pools or {}
         self.specs = {spec.name: spec for spec in specs}
         self.orders: dict[str, Start] = {}
         self.live: dict[str, Start] = {}
@@ -154,6 +162,7 @@ class World:
         self.agenda = SeenAgenda(
             host="here",
             max_running=self.max_running,
+            pools=self.pools,
             new_run_id=run_id,
             started_us=self.now,
             last_attempt=self.ledger.last_attempt,
