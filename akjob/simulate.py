@@ -175,10 +175,12 @@ class Simulation:
             new_run_id=self._new_run_id,
             started_us=self.now_us,
             last_attempt=self.store.last_attempt,
+            outcomes=self.store.outcomes,
         )
         rows = self.store.jobs_state()
         ordered = {*self._runs, *(run for run, _ in self._over)}
         agenda.restore(rows, self.store.open_runs(), self.now_us, ordered, self.store.occurrences())
+        agenda.restore_backfills(self.store.open_backfills())
         known = {row.job: row for row in rows if row.removed_us is None}
         edited = [
             name for name in self.jobs if name in known and known[name].definition_sha256 != self.jobs[name].sha256

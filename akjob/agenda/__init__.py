@@ -1,5 +1,6 @@
 """Everything akjobd decides, without its clock and its I/O: what happened goes in, what is to be done comes out."""
 
+from akjob.agenda.backfills import Asked
 from akjob.agenda.core import Agenda
 from akjob.agenda.faults import Fault
 from akjob.agenda.jobs import last_good
@@ -10,6 +11,7 @@ __all__ = [
     "TRANSITIONS",
     "WAITS",
     "Agenda",
+    "Asked",
     "Effects",
     "End",
     "Fault",

@@ -9,14 +9,22 @@ from akjob.agenda.effects import EffectsBuilder
 from akjob.agenda.jobs import Job, counts_on
 from akjob.agenda.life import Run
 from akjob.due import EARLY_US
-from akjob.ledger.model import Detail, Occurrence, RunRow, Trigger
+from akjob.ledger.model import Detail, Occurrence, RunRow, State, Trigger
 from akjob.sources.after import Ended
 from akjob.spec.model import JobSpec
 
 _ATTEMPTS_KEPT = 10_000
+BACKFILL_CAUSE = '{"backfill":"'
+"""What the ``cause`` of a run of a backfill begins with; the backfill's id follows."""
 
 Slots = tuple[int, int, int]
 """The first and the last of several slots, and how many they are."""
+
+
+def backfill_of(row: RunRow) -> str | None:
+    """Return the id of the backfill that a run is of, or None."""
+    cause = row.cause
+    return cause[len(BACKFILL_CAUSE) : -2] if cause is not None and cause.startswith(BACKFILL_CAUSE) else None
 
 
 class Book:
@@ -25,7 +33,7 @@ class Book:
     ``new_run_id`` makes a run id from an instant; ids sort by time. ``last_attempt`` asks the ledger for the last
     attempt of a slot (0: it has none). ``early_us`` is how long before its start an order goes out. While
     ``draining`` nothing is started. ``downstreams`` are the jobs that run after a job, ``ends`` those that have not
-    been handed on to them.
+    been handed on to them; ``backfilled`` are the backfills of which a slot has ended, and how.
     """
 
     def __init__(self, *, host: str, new_run_id: Callable[[int], str], last_attempt: Callable[[str, int], int]) -> None:
@@ -36,6 +44,7 @@ class Book:
         self.early_us = EARLY_US
         self.downstreams: Mapping[str, tuple[str, ...]] = {}
         self.ends: deque[Ended] = deque()
+        self.backfilled: deque[tuple[str, State]] = deque()
         self._host = host
         self._new_run_id = new_run_id
         self._last_attempt = last_attempt
@@ -47,6 +56,10 @@ class Book:
         """Return a number for a run: of two with one slot the smaller one is first."""
         self._seq += 1
         return self._seq
+
+    def new_id(self, now_us: int) -> str:
+        """Return an id that no run and no backfill has."""
+        return self._new_run_id(now_us)
 
     def new_row(self, job: Job, spec: JobSpec, slot_us: int, trigger: Trigger, now_us: int, **other: Any) -> RunRow:
         """Return a row of ``runs`` for a slot."""
@@ -121,6 +134,9 @@ class Book:
 
     def ended(self, row: RunRow, at_us: int, slots: Slots | None = None) -> None:
         """Take in the end of a slot's last attempt, or of several slots in one, where a job runs after it."""
+        backfill = backfill_of(row)
+        if backfill is not None:
+            self.backfilled.append((backfill, row.state))
         if row.job in self.downstreams:
             first_us, last_us, count = slots or (row.slot_us, row.slot_us, 1)
             self.ends.append(

@@ -12,21 +12,22 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from akjob.agenda.book import Book
+from akjob.agenda.backfills import Asked, Backfills, Outcomes, no_outcomes
+from akjob.agenda.book import Book, backfill_of
 from akjob.agenda.chains import Chains
 from akjob.agenda.deciding import Deciding
 from akjob.agenda.faults import Fault, Faults
 from akjob.agenda.jobs import Job, running_of, unknown_row
 from akjob.agenda.life import COUNTED, Effects, Run, Running
 from akjob.agenda.loading import Loading
-from akjob.agenda.outcomes import Outcomes
+from akjob.agenda.outcomes import Outcomes as Reports
 from akjob.agenda.refusals import Refusals
 from akjob.agenda.requests import Requests
 from akjob.agenda.waiting import Waiting
 from akjob.instants import HOUR, SECOND, to_text
 from akjob.jobset.git import Revision
 from akjob.jobset.model import Change
-from akjob.ledger.model import JobRow, Occurrence, OpenRun, Wait
+from akjob.ledger.model import Backfill, JobRow, Occurrence, OpenRun, Wait
 from akjob.run.end import End
 from akjob.sources.after import PART
 
@@ -51,6 +52,7 @@ class Agenda:
         new_run_id: Callable[[int], str],
         started_us: int,
         last_attempt: Callable[[str, int], int],
+        outcomes: Outcomes = no_outcomes,
         boot_us: int | None = None,
         booted: bool = False,
         pools: Mapping[str, int] = MappingProxyType({}),
@@ -61,8 +63,9 @@ class Agenda:
         self._deciding = Deciding(book, self._waiting)
         self._faults = Faults(book)
         self._refusals = Refusals(book)
-        self._outcomes = Outcomes(book, self._waiting)
+        self._outcomes = Reports(book, self._waiting)
         self._chains = Chains(book, self._deciding)
+        self._backfills = Backfills(book, self._waiting, outcomes)
         self._requests = Requests(book, self._waiting, self._deciding, self._refusals)
         self._loading = Loading(
             book,
@@ -102,6 +105,10 @@ class Agenda:
             elif job is not None:
                 job.occurrences[occurrence.key] = occurrence
 
+    def restore_backfills(self, backfills: Iterable[Backfill]) -> None:
+        """Take over the backfills that were not over."""
+        self._backfills.restore(backfills)
+
     def _restore_run(self, open_run: OpenRun, now_us: int, ordered: Collection[str]) -> None:
         row, wait = open_run.row, open_run.wait or Wait(run=open_run.row.id)
         run = Run(
@@ -116,6 +123,7 @@ class Agenda:
             kwargs=wait.kwargs,
             files=wait.files,
             first_attempt=wait.first_attempt,
+            backfill=backfill_of(row),
             has_wait=open_run.wait is not None,
         )
         job = self._book.jobs.get(row.job)
@@ -181,6 +189,7 @@ class Agenda:
             left -= self._look(job, now_us)
             self._waiting.promote(now_us)
             self._chains.follow()
+        self._backfills.follow(now_us)
         self._waiting.order_all(now_us)
 
     def _look(self, job: Job, now_us: int) -> int:
@@ -253,6 +262,18 @@ class Agenda:
     def ask_run(self, name: str, kwargs: Mapping[str, Any] | None, now_us: int, by: str | None = None) -> str:
         """Claim a run by hand, whatever ``enabled``, pauses and limits say, and return its id."""
         return self._requests.run(name, kwargs, now_us, by)
+
+    def backfill_slots(self, asked: Asked, now_us: int) -> list[int]:
+        """Return the slots that a backfill would run, in its order."""
+        return self._backfills.slots(self._requests.loaded(asked.job), asked, now_us)
+
+    def ask_backfill(self, asked: Asked, now_us: int) -> Backfill:
+        """Run slots that are over, while the job has nothing else to do."""
+        return self._backfills.begin(self._requests.loaded(asked.job), asked, now_us)
+
+    def stop_backfill(self, target: str) -> str | None:
+        """End a backfill, by its id or the beginning of it, and return its id; None: there is none like it."""
+        return self._backfills.stop(target)
 
     def ask_stop(self, target: str, by: str, now_us: int) -> list[str]:
         """End a run, by its id or the beginning of it, or all runs of a job; return their ids."""

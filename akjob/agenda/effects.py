@@ -7,6 +7,7 @@ from typing import Any
 from akjob.agenda.life import Effects, Recall, Run, Start, Stop
 from akjob.instants import to_text
 from akjob.ledger.model import (
+    Backfill,
     DaemonEvent,
     Definition,
     Detail,
@@ -37,12 +38,14 @@ class EffectsBuilder:
         self._loaded: set[str] = set()
         self._occurrences: dict[tuple[str, str], Occurrence] = {}
         self._decided: dict[tuple[str, str], None] = {}
+        self._new_backfills: dict[str, Backfill] = {}
+        self._backfills: dict[str, Backfill] = {}
 
     @property
     def pending(self) -> bool:
         """True if there is anything to be done."""
         rows = self._new or self._changed or self._jobs or self._loaded or self._occurrences or self._decided
-        return bool(rows or self._effects)
+        return bool(rows or self._new_backfills or self._backfills or self._effects)
 
     @property
     def urgent(self) -> bool:
@@ -90,6 +93,11 @@ class EffectsBuilder:
         key = (occurrence.job, occurrence.key)
         self._occurrences.pop(key, None)
         self._decided[key] = None
+
+    def backfill(self, backfill: Backfill, *, new: bool) -> None:
+        """Write a backfill, or what has changed of it."""
+        kept = self._new_backfills if new or backfill.id in self._new_backfills else self._backfills
+        kept[backfill.id] = backfill
 
     def run_moved(
         self, row: RunRow, from_state: State | None, at_us: int, detail: Detail, slot_us: int | None = None
@@ -170,7 +178,10 @@ class EffectsBuilder:
         writes.loaded = [copy.copy(row_of(name)) for name in sorted(self._loaded)]
         writes.occurrences = list(self._occurrences.values())
         writes.decided = list(self._decided)
+        writes.new_backfills = list(self._new_backfills.values())
+        writes.backfills = list(self._backfills.values())
         writes.jobs = [copy.copy(row_of(name)) for name in sorted(self._jobs - self._loaded)]
         self._new, self._changed, self._jobs, self._loaded = {}, {}, set(), set()
         self._occurrences, self._decided = {}, {}
+        self._new_backfills, self._backfills = {}, {}
         return effects

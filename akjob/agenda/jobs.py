@@ -51,9 +51,13 @@ class Job(Struct, kw_only=True, eq=False):
         """Return the slots after an instant that have been claimed."""
         return {run.row.slot_us for run in self.runs.values() if run.of_calendar and run.row.slot_us > after_us}
 
+    def of_backfill(self, backfill: str) -> list[Run]:
+        """Return the open runs of a backfill."""
+        return [run for run in self.runs.values() if run.backfill == backfill]
+
     def scheduled_runs(self) -> list[Run]:
-        """Return the runs that nobody asked for by hand."""
-        return [run for run in self.runs.values() if not run.manual]
+        """Return the runs that nobody asked for."""
+        return [run for run in self.runs.values() if not run.manual and run.backfill is None]
 
     def paused_at(self, now_us: int) -> bool:
         """Return True if the job is paused at an instant; a pause that has run out is cleared at the next look."""
@@ -160,7 +164,7 @@ def pause_text(row: JobRow) -> str:
 def busy(job: Job) -> str:
     """Return what keeps a job busy, or an empty string. A run whose time is still to come does not."""
     for run in job.runs.values():
-        if run.deferred:
+        if run.deferred or run.is_background:
             continue
         if run.waiting_for != "time" or run.tries or run.row.trigger == "retry":
             return busy_with(run)
@@ -168,7 +172,12 @@ def busy(job: Job) -> str:
 
 
 def is_catching_up(job: Job, spec: JobSpec) -> bool:
-    """Return True while ``missed = "all"`` makes up for slots: then those that come meanwhile line up behind them."""
+    """Return True while slots that come line up behind the runs of the job, whatever ``overlap`` says.
+
+    So it is while ``missed = "all"`` makes up for slots, and while only a backfill keeps the job busy.
+    """
+    if any(run.under_way for run in job.runs.values()) and all(run.backfill is not None for run in job.runs.values()):
+        return True
     waits = any(run.row.trigger == "missed" for run in job.runs.values())
     return spec.run.missed == "all" and waits and len(job.runs) <= AT_MOST_ALL
 

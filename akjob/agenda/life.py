@@ -56,7 +56,7 @@ WAITS: Mapping[WaitingFor, Mapping[str, WaitingFor]] = {
     # the run of its job before it
     "overlap": {**_OFFERED},
     # its turn in the queue, and a place below max_running
-    "max_running": {"lock_held": "lock", "pool_full": "pool", "put_back": "time"},
+    "max_running": {"lock_held": "lock", "pool_full": "pool", "put_back": "time", "job_busy": "overlap"},
     # the run of any job that holds its lock
     "lock": {"queue": "max_running", "put_back": "time"},
     # a place in its pool
@@ -137,7 +137,8 @@ class Run(Struct, kw_only=True, eq=False):
     ``backoff_until_us`` keeps an order that failed from being tried in a tight loop; a run ``after_previous`` waits
     until its job is idle; ``deferred`` has its order called back for a run that comes before its slot;
     ``counts_toward_runs`` makes it one of the job's ``runs``; ``inherited`` comes from the akjobd before, and its
-    definition has not been applied to it; retries count from ``first_attempt``; ``drop`` is how it ends if its order
+    definition has not been applied to it; retries count from ``first_attempt``; ``backfill`` is
+    the id of the backfill that it is of; ``drop`` is how it ends if its order
     can be called back; ``stop`` is why it is to be stopped as soon as it has started. ``gates`` are the lock and the
     pool that it holds.
     """
@@ -157,6 +158,7 @@ class Run(Struct, kw_only=True, eq=False):
     kwargs: Mapping[str, Any] | None = None
     files: tuple[str, ...] = ()
     first_attempt: int = 1
+    backfill: str | None = None
     has_wait: bool = False
     tries: int = 0
     gates: tuple[tuple[Literal["lock", "pool"], str], ...] = ()
@@ -168,6 +170,16 @@ class Run(Struct, kw_only=True, eq=False):
     def of_calendar(self) -> bool:
         """Return True if its slot is one of the calendar's, and may be late."""
         return self.row.trigger in CALENDAR
+
+    @property
+    def is_background(self) -> bool:
+        """Return True if it is of a backfill, and its order is not out: it keeps no other run waiting."""
+        return self.backfill is not None and not self.under_way
+
+    @property
+    def rank(self) -> tuple[bool, int, int]:
+        """Where it stands in a queue: backfills come last, and of two the older slot first."""
+        return self.backfill is not None, self.row.slot_us, self.seq
 
     @property
     def under_way(self) -> bool:

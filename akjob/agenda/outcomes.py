@@ -103,7 +103,8 @@ class Outcomes:
         attempt = row.attempt - run.first_attempt + 1
         if attempt >= spec.run.retry.attempts:
             return None
-        if not run.manual and (not spec.enabled or job.paused_at(now_us)):
+        was_asked_for = run.manual or run.backfill is not None
+        if not was_asked_for and (not spec.enabled or job.paused_at(now_us)):
             return None
         at_us = (row.ended_us or now_us) + backoff_us(spec.run.retry, attempt)
         # one that failed while it was prepared: the slot may be still to come
@@ -125,6 +126,7 @@ class Outcomes:
             kwargs=run.kwargs,
             files=run.files,
             first_attempt=run.first_attempt,
+            backfill=run.backfill,
         )
         self._waiting.keep_wait(following)
         self._waiting.enter(job, following, now_us)

@@ -14,6 +14,7 @@ from akjob.due import done
 from akjob.errors import AkjobError, UsageError
 from akjob.instants import SECOND, to_text
 from akjob.ledger.model import Detail
+from akjob.spec.model import JobSpec
 
 
 class Requests:
@@ -27,10 +28,8 @@ class Requests:
 
     def run(self, name: str, kwargs: Mapping[str, Any] | None, now_us: int, by: str | None) -> str:
         """Claim a run by hand, whatever ``enabled``, pauses and limits say, and return its id."""
-        job = self._named(name)
-        spec = job.spec
-        if spec is None:
-            raise self._not_loaded(name)
+        spec = self.loaded(name)
+        job = self._book.jobs[name]
         if self._book.draining:
             raise AkjobError("akjobd is being stopped and starts nothing more", hint="start it again with `akjob up`")
         check_arguments(spec, kwargs)
@@ -48,6 +47,13 @@ class Requests:
         self._waiting.keep_wait(run)
         self._waiting.enter(job, run, now_us)
         return row.id
+
+    def loaded(self, name: str) -> JobSpec:
+        """Return the definition of a job."""
+        spec = self._named(name).spec
+        if spec is None:
+            raise self._not_loaded(name)
+        return spec
 
     def _make_room(self, job: Job, now_us: int) -> None:
         """Call back what was ordered well ahead of its slot, where it is decided again; raise AkjobError if busy."""

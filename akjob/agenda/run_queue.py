@@ -31,8 +31,8 @@ class RunQueue:
         self.max_running = max_running
         self.under_way = 0
         self._pools = pools
-        self._ready: list[tuple[int, int, Run]] = []
-        self._waiting: dict[Gate, list[tuple[int, int, Run]]] = defaultdict(list)
+        self._ready: list[tuple[tuple[bool, int, int], Run]] = []
+        self._waiting: dict[Gate, list[tuple[tuple[bool, int, int], Run]]] = defaultdict(list)
         self._holders: dict[Gate, int] = defaultdict(int)
         self._freed: set[Gate] = set()
 
@@ -50,12 +50,12 @@ class RunQueue:
 
     def wanted(self, by_us: int) -> int:
         """Return how many runs have no place although their time comes by an instant."""
-        return sum(run.waiting_for == "max_running" and run.not_before_us <= by_us for _, _, run in self._ready)
+        return sum(run.waiting_for == "max_running" and run.not_before_us <= by_us for _, run in self._ready)
 
     def join(self, run: Run) -> None:
         """Let a run wait for its place."""
         if run.wait("queue"):
-            heapq.heappush(self._ready, (run.row.slot_us, run.seq, run))
+            heapq.heappush(self._ready, (run.rank, run))
 
     def take(self) -> Iterator[Run]:
         """Yield the runs that have a place now; the caller ``hold``s each, or finds it blocked, before the next."""
@@ -63,7 +63,7 @@ class RunQueue:
             self._hand_over()
             if not self._ready or (self.max_running is not None and self.under_way >= self.max_running):
                 return
-            _, _, run = heapq.heappop(self._ready)
+            _, run = heapq.heappop(self._ready)
             if run.waiting_for == "max_running":
                 yield run
 
@@ -72,7 +72,7 @@ class RunQueue:
         for gate in gates_of(spec):
             if self._is_full(gate):
                 run.wait(_EVENTS[gate[0]])
-                heapq.heappush(self._waiting[gate], (run.row.slot_us, run.seq, run))
+                heapq.heappush(self._waiting[gate], (run.rank, run))
                 return True
         return False
 
@@ -104,7 +104,7 @@ class RunQueue:
         for gate in tuple(self._freed):
             waiting = [] if self._is_full(gate) else self._waiting[gate]
             while waiting:
-                _, _, run = heapq.heappop(waiting)
+                _, run = heapq.heappop(waiting)
                 if run.waiting_for == gate[0]:
                     self.join(run)
                     break

@@ -160,15 +160,16 @@ class Waiting:
         """Return True if a run has to wait for another one of its job."""
         if not run.after_previous and job.spec is not None and job.spec.run.overlap == "allow":
             return False
+        others = [other for other in job.runs.values() if other is not run and not other.is_background]
         return any(
-            other is not run
+            not (run.backfill is not None and other.backfill is not None)
             and (
                 other.under_way
                 or other.waiting_for in IN_QUEUE
                 or (other.waiting_for == "time" and other.row.trigger == "retry" and not run.manual)
             )
             and not (other.deferred and run.not_before_us < other.not_before_us)  # it is deferred for this one
-            for other in job.runs.values()
+            for other in others
         )
 
     # ------------------------------------------------------------------ the order
@@ -185,7 +186,11 @@ class Waiting:
 
     def _order(self, run: Run, now_us: int) -> None:
         """Send a run's order, unless its lock is held or its pool is full."""
-        spec = self._book.jobs[run.job].spec
+        job = self._book.jobs[run.job]
+        spec = job.spec
+        if run.backfill is not None and self._is_after_previous(job, run):
+            run.wait("job_busy")  # a run of the schedule has come before it
+            return
         if spec is None or self.queue.blocked(run, spec) or not run.advance("order"):
             return
         self.queue.hold(run, spec)

@@ -139,6 +139,7 @@ class Daemon:
         rows = self._store.jobs_state()
         self._open_before = self._store.open_runs()
         self._agenda.restore(rows, self._open_before, now_us, self._shims.folders(), self._store.occurrences())
+        self._agenda.restore_backfills(self._store.open_backfills())
         scanner = Scanner(self.paths, self.config, last_good(rows), self._scanning.watcher, loop.clock)
         self._say_problems(self._scanning.begin(scanner))
         self._commits.refresh()
@@ -295,6 +296,7 @@ def _agenda(store: ledger.Store, config: Config, clock: Clock) -> Agenda:
         pools=config.pools,
         new_run_id=RunIds(),
         last_attempt=store.last_attempt,
+        outcomes=store.outcomes,
         started_us=clock.now_us(),
         boot_us=boot_us,
         booted=booted,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from akjob.agenda import Agenda
+from akjob.agenda import Agenda, Asked
 from akjob.akjobd.commits import Commits
 from akjob.akjobd.loop import Loop
 from akjob.akjobd.scanning import Scanning
@@ -12,13 +12,13 @@ from akjob.akjobd.writer import Writer
 from akjob.control import requests as asked
 from akjob.control.server import Peer
 from akjob.errors import AkjobError, UnreachableError
-from akjob.instants import from_text
+from akjob.instants import from_text, to_text
 from akjob.ledger import Reader
 from akjob.toml.wire import from_json
 
 Serve = Callable[[Any, int], asked.Answer]
 
-_WRITING = (asked.RunJob, asked.StopRuns, asked.PauseJob, asked.ResumeJob, asked.ResetJob)
+_WRITING = (asked.RunJob, asked.StopRuns, asked.BeginBackfill, asked.PauseJob, asked.ResumeJob, asked.ResetJob)
 _GIT_PATIENCE_US = 2_000_000
 
 
@@ -58,6 +58,7 @@ class Requests:
             asked.GetRunning: lambda _request, _now: asked.RunningAre(running=status.running()),
             asked.RunJob: self._run,
             asked.StopRuns: self._stop,
+            asked.BeginBackfill: self._backfill,
             asked.PauseJob: self._pause,
             asked.ResumeJob: self._resume,
             asked.ResetJob: self._reset,
@@ -121,7 +122,27 @@ class Requests:
 
     def _stop(self, request: asked.StopRuns, now_us: int) -> asked.Answer:
         self._must_be_ready()
+        backfill = self._agenda.stop_backfill(request.target)
+        if backfill is not None:
+            return asked.RunsStopped(stopped=(backfill,))
         return asked.RunsStopped(stopped=tuple(self._agenda.ask_stop(request.target, request.by or "", now_us)))
+
+    def _backfill(self, request: asked.BeginBackfill, now_us: int) -> asked.Answer:
+        self._must_be_ready()
+        wanted = Asked(
+            job=request.job,
+            from_us=from_text(request.begin),
+            until_us=from_text(request.until),
+            only=request.only,
+            parallel=request.parallel,
+            newest_first=request.newest_first,
+            by=request.by,
+        )
+        if request.dry_run:
+            slots = self._agenda.backfill_slots(wanted, now_us)
+            return asked.BackfillBegun(job=wanted.job, slots=tuple(map(to_text, slots)))
+        begun = self._agenda.ask_backfill(wanted, now_us)
+        return asked.BackfillBegun(id=begun.id, job=begun.job, slots=tuple(map(to_text, begun.slots)))
 
     def _pause(self, request: asked.PauseJob, now_us: int) -> asked.Answer:
         self._must_be_ready()

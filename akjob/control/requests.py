@@ -87,6 +87,14 @@ class RunsStopped(Answer, frozen=True, kw_only=True, tag="stopped"):
     stopped: tuple[str, ...]
 
 
+class BackfillBegun(Answer, frozen=True, kw_only=True, tag="backfill"):
+    """The backfill's id, or None for one that was only asked about, and its slots in their order."""
+
+    job: str
+    slots: tuple[str, ...]
+    id: str | None = None
+
+
 # -- requests
 
 
@@ -137,6 +145,24 @@ class StopRuns(Request[RunsStopped], frozen=True, kw_only=True, tag="stop"):
     reason: str | None = None
 
 
+class BeginBackfill(Request[BackfillBegun], frozen=True, kw_only=True, tag="backfill", rename={"begin": "from"}):
+    """Run the slots of a job from one instant until another (ISO 8601), that one not included.
+
+    With ``dry_run`` only answer which slots these are.
+    """
+
+    answer = BackfillBegun
+
+    job: str
+    begin: str
+    until: str
+    only: Literal["missing", "failed", "all"] = "missing"
+    parallel: int = 1
+    newest_first: bool = False
+    dry_run: bool = False
+    by: str | None = None
+
+
 class PauseJob(Request[Done], frozen=True, kw_only=True, tag="pause"):
     """Start nothing of a job until an instant (ISO 8601), or until it is resumed."""
 
@@ -171,7 +197,7 @@ class Scan(Request[Done], frozen=True, tag="scan"):
 
 
 AnyRequest = Union[  # noqa: UP007 - evaluated at run time, below
-    GetStatus, GetRunning, RunJob, WaitForRun, StopRuns, PauseJob, ResumeJob, ResetJob, Drain, Scan
+    GetStatus, GetRunning, RunJob, WaitForRun, StopRuns, BeginBackfill, PauseJob, ResumeJob, ResetJob, Drain, Scan
 ]
 SLOW = (WaitForRun, Drain)
 """What is answered when something has happened, whenever that is."""

@@ -4,7 +4,7 @@ from typing import NamedTuple, TypedDict
 
 from msgspec import Struct
 
-from akjob.ledger.model import State, Trigger
+from akjob.ledger.model import BackfillState, State, Trigger
 
 
 class RunColumns(TypedDict):
@@ -104,5 +104,16 @@ class RunPage(Struct, frozen=True):
     following: RunKey | None
 
 
+# `from` is a word of Python's
+BackfillColumns = TypedDict(
+    "BackfillColumns",
+    {
+        "id": str, "job": str, "from": str, "until": str, "slots": int, "done": int, "failed": int, "running": int,
+        "state": BackfillState, "by": str | None,
+    },
+)  # fmt: skip
+"""One backfill, as ``akjob backfills --json`` prints it."""
+
+BACKFILL_SHOWN = tuple(BackfillColumns.__annotations__)
 RUN_COLUMNS = tuple(RunColumns.__annotations__)
 JOB_COLUMNS = tuple(JobColumns.__annotations__)

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from akjob.instants import SECOND, from_text, to_text
 from akjob.ledger import counting, rows
 from akjob.ledger.asking import SAMPLE, check_state, is_wanted, only_run, run_key, slot_columns
-from akjob.ledger.columns import JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
+from akjob.ledger.columns import BackfillColumns, JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
 from akjob.ledger.model import (
+    Backfill,
     Committed,
     Counter,
     Definition,
@@ -20,6 +21,7 @@ from akjob.ledger.model import (
     OpenRun,
     Outcome,
     RunRow,
+    SlotOutcome,
     Transition,
     Wait,
     Writes,
@@ -40,6 +42,7 @@ class MemoryStore:
         self.open: dict[str, RunRow] = {}
         self.jobs: dict[str, JobRow] = {}
         self.waits: dict[str, Wait] = {}
+        self.backfills: dict[str, Backfill] = {}
         self.pending: dict[tuple[str, str], Occurrence] = {}
         self.definitions: dict[str, Definition] = {}
         self.transitions: list[Transition] = []
@@ -67,6 +70,7 @@ class MemoryStore:
         for key in writes.decided:
             self.pending.pop(key, None)
         self.pending.update(((one.job, one.key), one) for one in writes.occurrences)
+        self.backfills.update((one.id, one) for one in (*writes.new_backfills, *writes.backfills))
         return Committed(refused, self._number(one for one in writes.transitions if one.run not in refused))
 
     def _claim(self, row: RunRow) -> bool:
@@ -121,6 +125,15 @@ class MemoryStore:
         while (job, slot_us, attempt + 1) in self.claimed:
             attempt += 1
         return attempt
+
+    def open_backfills(self) -> list[Backfill]:
+        """Return the backfills that are not over, oldest first."""
+        return [self.backfills[one] for one in sorted(self.backfills) if self.backfills[one].state == "running"]
+
+    def outcomes(self, job: str, from_us: int, until_us: int) -> list[SlotOutcome]:
+        """Return what became of a job's slots with ``from_us`` <= slot < ``until_us``, in their order."""
+        found = [row for row in self.of_job.get(job, ()) if from_us <= row.slot_us < until_us]
+        return [SlotOutcome(row.slot_us, row.attempt, row.state) for row in sorted(found, key=_by_slot)]
 
     def boot_instant(self, boot_id: str, boot_us: int) -> tuple[int, bool]:
         """Return the instant of this boot as it was first recorded, and whether that is now."""
@@ -261,6 +274,11 @@ class MemoryReader:
         loaded = (row.definition for row in self._store.jobs.values() if row.definition_sha256 == sha256)
         return next(loaded, None)
 
+    def backfills(self) -> list[BackfillColumns]:
+        """Return all backfills, newest first."""
+        store = self._store.backfills
+        return [_backfill_columns(store[one]) for one in sorted(store, reverse=True)]
+
     def transitions(self, after_seq: int, limit: int = 1000) -> list[Transition]:
         """Return the first ``limit`` transitions that are newer than ``after_seq``, oldest first."""
         newer = len(self._store.transitions) - (self._store.last_seq - after_seq)
@@ -327,3 +345,9 @@ def _outcome(row: RunRow) -> Outcome:
         None if row.started_us is None else to_text(row.started_us),
         to_text(row.ended_us or 0),
     )
+
+
+def _backfill_columns(one: Backfill) -> BackfillColumns:
+    begin, until = rows.to_text(one.from_us), rows.to_text(one.until_us)
+    counts = (len(one.slots), one.done, one.failed, one.position - one.done)
+    return rows.backfill_columns((one.id, one.job, begin, until, *counts, one.state, one.by))

@@ -9,6 +9,8 @@ Trigger = Literal["schedule", "manual", "start", "retry", "missed", "after", "ch
 State = Literal["queued", "running", "succeeded", "failed", "timed_out", "cancelled", "lost", "skipped", "missed"]
 STATES: tuple[State, ...] = get_args(State)
 JobEvent = Literal["loaded", "changed", "removed", "broken", "repaired", "paused", "resumed", "done"]
+Only = Literal["missing", "failed", "all"]
+BackfillState = Literal["running", "done", "stopped"]
 DaemonEvent = Literal["started", "stopping"]
 
 
@@ -123,6 +125,37 @@ class Occurrence(Struct, frozen=True, kw_only=True):
         return self.at_us if self.slot_us is None else self.slot_us
 
 
+class Backfill(Struct, frozen=True, kw_only=True):
+    """Runs of a job's slots from ``from_us`` until ``until_us``, that instant not included, which somebody asked for.
+
+    ``slots`` are those to run, in their order; the first ``position`` of them have been claimed; ``done`` have ended,
+    ``failed`` of them in another state than succeeded.
+    """
+
+    id: str
+    job: str
+    at_us: int
+    from_us: int
+    until_us: int
+    only: Only = "missing"
+    parallel: int = 1
+    newest_first: bool = False
+    by: str | None = None
+    slots: tuple[int, ...] = ()
+    position: int = 0
+    done: int = 0
+    failed: int = 0
+    state: BackfillState = "running"
+
+
+class SlotOutcome(Struct, frozen=True):
+    """What became of a slot in one attempt."""
+
+    slot_us: int
+    attempt: int
+    state: State
+
+
 class Definition(Struct, frozen=True):
     """The text that a run was made from."""
 
@@ -232,7 +265,7 @@ class JobCounters(Struct, kw_only=True):
 class Writes(Struct):
     """What one turn of akjobd changes in the ledger; :meth:`akjob.ledger.Store.commit` does it in one transaction.
 
-    ``decided`` are the job and the key of occurrences that are over.
+    ``decided`` are the job and the key of occurrences that are over; of ``backfills`` only what changes is written.
     """
 
     claims: list[RunRow] = field(default_factory=list)
@@ -245,11 +278,14 @@ class Writes(Struct):
     transitions: list[Transition] = field(default_factory=list)
     occurrences: list[Occurrence] = field(default_factory=list)
     decided: list[tuple[str, str]] = field(default_factory=list)
+    new_backfills: list[Backfill] = field(default_factory=list)
+    backfills: list[Backfill] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Return True if there is anything to write."""
         rows = self.claims or self.changes or self.loaded or self.jobs or self.occurrences or self.decided
-        return bool(rows or self.definitions or self.waits or self.waited or self.transitions)
+        others = self.definitions or self.waits or self.waited or self.new_backfills or self.backfills
+        return bool(rows or others or self.transitions)
 
 
 class Committed(Struct, frozen=True):

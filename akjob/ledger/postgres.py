@@ -240,7 +240,8 @@ class PostgresReader(SqlReader):
             raise translated(error, self._url) from error
 
 
-_NEWEST = max(statements.SINCE.values())  # this database has had all columns from its first version on
+# this database has had all columns and tables from its first version on
+_NEWEST = max(statements.BACKFILLS_SINCE, *statements.SINCE.values())
 
 
 def connect(url: str, *, read_only: bool = False) -> "psycopg.Connection[Any]":

@@ -10,8 +10,19 @@ from msgspec.structs import replace
 
 from akjob.instants import from_text
 from akjob.instants import to_text as _to_text
-from akjob.ledger.columns import JOB_COLUMNS, RUN_COLUMNS, JobColumns, RunColumns
-from akjob.ledger.model import Counter, Detail, JobCounters, JobRow, Occurrence, OpenRun, RunRow, Transition, Wait
+from akjob.ledger.columns import BACKFILL_SHOWN, JOB_COLUMNS, RUN_COLUMNS, BackfillColumns, JobColumns, RunColumns
+from akjob.ledger.model import (
+    Backfill,
+    Counter,
+    Detail,
+    JobCounters,
+    JobRow,
+    Occurrence,
+    OpenRun,
+    RunRow,
+    Transition,
+    Wait,
+)
 from akjob.toml.wire import from_json, to_json
 
 _FREE_TEXTS = ("reason", "error", "by", "cause", "message")  # of a transition: written by jobs and people
@@ -104,6 +115,30 @@ def occurrence(values: tuple[Any, ...]) -> Occurrence:
         cause=cause,
         files=_files(files),
     )
+
+
+def backfill_values(one: Backfill) -> tuple[Any, ...]:
+    """Return the values of a row of ``backfills``."""
+    return (
+        one.id, one.job, to_text(one.at_us), to_text(one.from_us), to_text(one.until_us), one.only, one.parallel,
+        int(one.newest_first), clean(one.by), json.dumps(one.slots), len(one.slots), one.position, one.done, one.failed,
+        one.state,
+    )  # fmt: skip
+
+
+def backfill(values: tuple[Any, ...]) -> Backfill:
+    """Return the value of a row of ``backfills``."""
+    name, job, at, begin, until, only, parallel, newest_first, by, slots, _, position, done, failed, state = values
+    return Backfill(
+        id=name, job=job, at_us=from_text(at), from_us=from_text(begin), until_us=from_text(until), only=only,
+        parallel=parallel, newest_first=bool(newest_first), by=by, slots=tuple(json.loads(slots)), position=position,
+        done=done, failed=failed, state=state,
+    )  # fmt: skip
+
+
+def backfill_columns(values: tuple[Any, ...]) -> BackfillColumns:
+    """Return a row of ``SELECT_BACKFILLS`` as readers show it."""
+    return cast("BackfillColumns", dict(zip(BACKFILL_SHOWN, values, strict=True)))
 
 
 def _files_text(files: tuple[str, ...]) -> str | None:

@@ -11,6 +11,7 @@ from akjob.ledger.asking import SAMPLE, check_state, only_run, run_key
 from akjob.ledger.columns import (
     JOB_COLUMNS,
     RUN_COLUMNS,
+    BackfillColumns,
     JobColumns,
     RunColumns,
     RunFilter,
@@ -20,8 +21,10 @@ from akjob.ledger.columns import (
 )
 from akjob.ledger.model import Counter, JobCounters, Outcome, Transition
 from akjob.ledger.statements import (
+    BACKFILLS_SINCE,
     OPEN,
     OUTCOMES,
+    SELECT_BACKFILLS,
     SELECT_COUNTERS,
     SELECT_DURATIONS,
     SELECT_JOB_COUNTERS,
@@ -149,6 +152,10 @@ class SqlReader(ABC):
             "SELECT definition FROM jobs WHERE definition_sha256 = ?", (sha256,)
         )
         return found[0][0] if found else None
+
+    def backfills(self) -> list[BackfillColumns]:
+        """Return all backfills, newest first."""
+        return [rows.backfill_columns(row) for row in self._select(SELECT_BACKFILLS, (), BACKFILLS_SINCE)]
 
     def transitions(self, after_seq: int, limit: int = 1000) -> list[Transition]:
         """Return the first ``limit`` transitions that are newer than ``after_seq``, oldest first."""

@@ -7,7 +7,18 @@ from typing import Any, TypeVar
 from akjob.instants import from_text, to_text
 from akjob.ledger import counting, rows, statements
 from akjob.ledger.columns import JOB_COLUMNS
-from akjob.ledger.model import Committed, JobCounters, JobRow, Occurrence, OpenRun, RunRow, Transition, Writes
+from akjob.ledger.model import (
+    Backfill,
+    Committed,
+    JobCounters,
+    JobRow,
+    Occurrence,
+    OpenRun,
+    RunRow,
+    SlotOutcome,
+    Transition,
+    Writes,
+)
 
 T = TypeVar("T")
 
@@ -85,6 +96,13 @@ class SqlStore(ABC):
             many(statements.LOADED, [rows.loaded_values(row) for row in writes.loaded])
         if writes.jobs:
             many(statements.JOB, [rows.job_values(row) for row in writes.jobs])
+        self._write_what_waits(writes)
+        untold = refused | fenced
+        return Committed(refused, self._number([one for one in writes.transitions if one.run not in untold]))
+
+    def _write_what_waits(self, writes: Writes) -> None:
+        """Write what runs wait for, the occurrences and the backfills."""
+        many = self._many
         if writes.waited:
             many(statements.WAITED, [(run,) for run in writes.waited])
         if writes.waits:
@@ -93,8 +111,11 @@ class SqlStore(ABC):
             many(statements.DECIDED, writes.decided)
         if writes.occurrences:
             many(statements.OCCUR, [rows.occurrence_values(one) for one in writes.occurrences])
-        untold = refused | fenced
-        return Committed(refused, self._number([one for one in writes.transitions if one.run not in untold]))
+        if writes.new_backfills:
+            many(statements.NEW_BACKFILL, [rows.backfill_values(one) for one in writes.new_backfills])
+        if writes.backfills:
+            changes = [(one.position, one.done, one.failed, one.state, one.id) for one in writes.backfills]
+            many(statements.BACKFILL, changes)
 
     def _claim(self, claims: list[RunRow]) -> frozenset[str]:
         """Insert claims; return the runs whose slot and attempt have a row already."""
@@ -145,6 +166,15 @@ class SqlStore(ABC):
     def last_attempt(self, job: str, slot_us: int) -> int:
         """Return the number of the last attempt that a slot has a row for; 0 if it has none."""
         return int(self._read(statements.SELECT_LAST_ATTEMPT, (job, to_text(slot_us)))[0][0] or 0)
+
+    def open_backfills(self) -> list[Backfill]:
+        """Return the backfills that are not over, oldest first."""
+        return [rows.backfill(row) for row in self._read(statements.SELECT_OPEN_BACKFILLS)]
+
+    def outcomes(self, job: str, from_us: int, until_us: int) -> list[SlotOutcome]:
+        """Return what became of a job's slots with ``from_us`` <= slot < ``until_us``, in their order."""
+        found = self._read(statements.SELECT_OUTCOMES, (job, to_text(from_us), to_text(until_us)))
+        return [SlotOutcome(from_text(slot), attempt, state) for slot, attempt, state in found]
 
     def boot_instant(self, boot_id: str, boot_us: int) -> tuple[int, bool]:
         """Return the instant of this boot as it was first recorded, and whether that is now."""

@@ -80,6 +80,21 @@ OCCUR = (
 DECIDED = "DELETE FROM occurrences WHERE job = ? AND key = ?"
 SELECT_OCCURRENCES = f"{select('occurrences', OCCURRENCE_COLUMNS)} ORDER BY at, job, key"
 SELECT_LAST_ATTEMPT = "SELECT max(attempt) FROM runs WHERE job = ? AND slot = ?"
+BACKFILL_COLUMNS = (
+    "id", "job", "at", "from", "until", "only", "parallel", "newest_first", "by", "slots", "slot_count", "position",
+    "done", "failed", "state",
+)  # fmt: skip
+BACKFILLS_SINCE = 6
+NEW_BACKFILL = f"INSERT INTO backfills ({_quoted(BACKFILL_COLUMNS)}) VALUES ({_marks(len(BACKFILL_COLUMNS))})"  # noqa: S608
+BACKFILL = "UPDATE backfills SET position = ?, done = ?, failed = ?, state = ? WHERE id = ?"
+SELECT_OPEN_BACKFILLS = f"{select('backfills', BACKFILL_COLUMNS)} WHERE state = 'running' ORDER BY id"
+SELECT_BACKFILLS = (
+    'SELECT id, job, "from", until, slot_count, done, failed, position - done, state, "by" FROM backfills '
+    "ORDER BY id DESC"
+)
+SELECT_OUTCOMES = (
+    "SELECT slot, attempt, state FROM runs WHERE job = ? AND slot >= ? AND slot < ? ORDER BY slot, attempt"
+)
 TRANSITION_COLUMNS = ("seq", "at", "kind", "job", "run", "slot", "attempt", "from_state", "to_state", "detail")
 TRANSITION = f"INSERT INTO transitions ({_quoted(TRANSITION_COLUMNS)}) VALUES ({_marks(len(TRANSITION_COLUMNS))})"  # noqa: S608
 SELECT_TRANSITIONS = f"{select('transitions', TRANSITION_COLUMNS)} WHERE seq > ? ORDER BY seq LIMIT ?"

@@ -4,8 +4,20 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from akjob.errors import AkjobError
-from akjob.ledger.columns import JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
-from akjob.ledger.model import Committed, Counter, JobCounters, JobRow, Occurrence, OpenRun, Outcome, Transition, Writes
+from akjob.ledger.columns import BackfillColumns, JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
+from akjob.ledger.model import (
+    Backfill,
+    Committed,
+    Counter,
+    JobCounters,
+    JobRow,
+    Occurrence,
+    OpenRun,
+    Outcome,
+    SlotOutcome,
+    Transition,
+    Writes,
+)
 
 
 class LedgerBusyError(AkjobError):
@@ -41,6 +53,12 @@ class Store(Protocol):
 
     def last_attempt(self, job: str, slot_us: int) -> int:
         """Return the number of the last attempt that a slot has a row for; 0 if it has none."""
+
+    def open_backfills(self) -> list[Backfill]:
+        """Return the backfills that are not over, oldest first."""
+
+    def outcomes(self, job: str, from_us: int, until_us: int) -> list[SlotOutcome]:
+        """Return what became of a job's slots with ``from_us`` <= slot < ``until_us``, in their order."""
 
     def boot_instant(self, boot_id: str, boot_us: int) -> tuple[int, bool]:
         """Return the instant of this boot as it was first recorded, and whether that is now.
@@ -121,6 +139,9 @@ class Reader(Protocol):
 
     def definition(self, sha256: str) -> str | None:
         """Return the text of a definition that some run was made from, or that is loaded now; else None."""
+
+    def backfills(self) -> list[BackfillColumns]:
+        """Return all backfills, newest first."""
 
     def transitions(self, after_seq: int, limit: int = 1000) -> list[Transition]:
         """Return the first ``limit`` transitions that are newer than ``after_seq``, oldest first."""

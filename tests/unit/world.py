@@ -166,6 +166,7 @@ class World:
             new_run_id=run_id,
             started_us=self.now,
             last_attempt=self.ledger.last_attempt,
+            outcomes=self.ledger.outcomes,
         )
         self.agenda.seen = self.seen
         self.engine = FakeEngine(self)
@@ -174,6 +175,7 @@ class World:
         rows = self.ledger.jobs_state()
         ordered = {*self.orders, *self.live, *self.folders}
         self.agenda.restore(rows, self.ledger.open_runs(), self.now, ordered, self.ledger.occurrences())
+        self.agenda.restore_backfills(self.ledger.open_backfills())
         known = {row.job: row for row in rows if row.removed_us is None}
         changed = [
             change(spec, load_definition(name, known[name].file, known[name].definition))

@@ -166,3 +166,21 @@ CREATE TABLE nodes (
 -- SQLite's function, for statements that both databases take.
 CREATE FUNCTION julianday(instant TEXT) RETURNS DOUBLE PRECISION LANGUAGE SQL IMMUTABLE STRICT
     RETURN extract(epoch FROM instant::timestamp) / 86400.0 + 2440587.5;
+
+CREATE TABLE backfills (
+    id           TEXT COLLATE "C" PRIMARY KEY,
+    job          TEXT NOT NULL,
+    at           TEXT NOT NULL,
+    "from"       TEXT NOT NULL,
+    until        TEXT NOT NULL,
+    "only"       TEXT NOT NULL,
+    parallel     INTEGER NOT NULL,
+    newest_first INTEGER NOT NULL,
+    "by"         TEXT,
+    slots        TEXT NOT NULL,
+    slot_count   INTEGER NOT NULL,
+    position     INTEGER NOT NULL DEFAULT 0,
+    done         INTEGER NOT NULL DEFAULT 0,
+    failed       INTEGER NOT NULL DEFAULT 0,
+    state        TEXT NOT NULL DEFAULT 'running'
+);

@@ -29,6 +29,7 @@ from akjob.ledger import (
     open_store,
 )
 from akjob.ledger.asking import is_wanted
+from akjob.ledger.model import Backfill, SlotOutcome
 from akjob.ledger.statements import KEEP_TRANSITIONS
 from tests.unit.ledger.samples import full_row, job_row, life, moved
 from tests.unit.world import row, us
@@ -117,6 +118,33 @@ class TestStore:
         assert ledger.store.occurrences() == [end, later, other]
         ledger.store.commit(Writes(decided=[("a", "after:r")], occurrences=[replace(later, at_us=4)]))
         assert ledger.store.occurrences() == [other, replace(later, at_us=4)]
+
+    def test_backfills_are_kept(self, ledger: Ledger) -> None:
+        """One that is not over comes back whole, with how far it is; readers list all, newest first."""
+        first = Backfill(
+            id="1", job="a", at_us=9, from_us=0, until_us=8, only="all", parallel=2, newest_first=True, by="ann",
+            slots=(7, 6, 5),
+        )  # fmt: skip
+        ledger.store.commit(Writes(new_backfills=[first, replace(first, id="2", by=None)]))
+        ledger.store.commit(Writes(backfills=[replace(first, position=2, done=1, failed=1)]))
+        ledger.store.commit(Writes(backfills=[replace(first, id="2", by=None, state="stopped")]))
+        assert ledger.store.open_backfills() == [replace(first, position=2, done=1, failed=1)]
+        assert ledger.reader.backfills() == [
+            {
+                "id": "2", "job": "a", "from": to_text(0), "until": to_text(8), "slots": 3, "done": 0, "failed": 0,
+                "running": 0, "state": "stopped", "by": None,
+            },
+            {
+                "id": "1", "job": "a", "from": to_text(0), "until": to_text(8), "slots": 3, "done": 1, "failed": 1,
+                "running": 1, "state": "running", "by": "ann",
+            },
+        ]  # fmt: skip
+
+    def test_what_became_of_slots(self, ledger: Ledger) -> None:
+        """Of a stretch of time each attempt, in order, the end of the stretch not included."""
+        rows = [row("1", slot_us=5, state="failed"), row("2", slot_us=5, attempt=2), row("3", slot_us=6)]
+        ledger.store.commit(Writes(claims=[*rows, row("4", slot_us=4), row("5", slot_us=5, job="b")]))
+        assert ledger.store.outcomes("a", 5, 6) == [SlotOutcome(5, 1, "failed"), SlotOutcome(5, 2, "queued")]
 
     def test_the_last_attempt_of_a_slot(self, ledger: Ledger) -> None:
         """A slot without a row has none; others of the job do not count."""
