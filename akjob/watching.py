@@ -4,11 +4,12 @@ Watched are the folder with all below, and every place where the folder itself c
 parents of the symlinks on the way to it. Reading does not count as a change.
 """
 
+import contextlib
 import errno
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -396,3 +397,59 @@ def _watched_inodes() -> set[int]:
         except OSError:
             continue
     return found
+
+
+class FolderHints:
+    """Calls ``notify`` in watchdog's thread when something in some folders, or below them, may have changed.
+
+    A folder that is not there is waited for in the nearest one above that is. Nothing here raises: where the machine
+    has no watches left, the looks that come anyway have to do.
+    """
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
+        self._observer: BaseObserver | None = None
+        self._watched: frozenset[tuple[str, bool]] = frozenset()
+
+    def watch(self, folders: Iterable[str]) -> None:
+        """Watch these folders from now on, and no others."""
+        wanted = frozenset(_watchable(folder) for folder in folders)
+        if wanted == self._watched:
+            return
+        self.stop()
+        self._watched = wanted
+        if wanted:
+            self._observer = Observer()
+            self._observer.start()
+        for folder, recursive in sorted(wanted):
+            with contextlib.suppress(OSError):
+                self._observe(folder, recursive=recursive)
+
+    def _observe(self, folder: str, *, recursive: bool) -> None:
+        if self._observer is not None:
+            self._observer.schedule(_AnyChange(self._notify), folder, recursive=recursive, event_filter=_KINDS)
+
+    def stop(self) -> None:
+        """End watching; when this returns no thread is left."""
+        observer, self._observer = self._observer, None
+        self._watched = frozenset()
+        if observer is not None:
+            observer.stop()
+            observer.join()
+
+
+class _AnyChange(events.FileSystemEventHandler):
+    """Passes on that something changed."""
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
+
+    def dispatch(self, event: events.FileSystemEvent) -> None:
+        """Take an event."""
+        if event.event_type not in _NO_CHANGE:
+            self._notify()
+
+
+def _watchable(folder: str) -> tuple[str, bool]:
+    """Return the folder that can be watched for another one, and True if that is the folder itself."""
+    return (folder, True) if os.path.isdir(folder) else (_nearest(folder), False)

@@ -15,6 +15,7 @@ from typing import Any
 from akjob.agenda.backfills import Asked, Backfills, Outcomes, no_outcomes
 from akjob.agenda.book import Book, backfill_of
 from akjob.agenda.chains import Chains
+from akjob.agenda.changes import Changes
 from akjob.agenda.deciding import Deciding
 from akjob.agenda.faults import Fault, Faults
 from akjob.agenda.jobs import Job, running_of, unknown_row
@@ -30,6 +31,7 @@ from akjob.jobset.model import Change
 from akjob.ledger.model import Backfill, JobRow, Occurrence, OpenRun, Wait
 from akjob.run.end import End
 from akjob.sources.after import PART
+from akjob.sources.change import Found
 
 _WATERMARK_AHEAD_US = HOUR  # a lead is shorter, as a rule
 _DUE_A_TURN = 16  # so many starts are one commit; a burst of more goes on in the next turn, and others get a word in
@@ -67,6 +69,7 @@ class Agenda:
         self._chains = Chains(book, self._deciding)
         self._backfills = Backfills(book, self._waiting, outcomes)
         self._requests = Requests(book, self._waiting, self._deciding, self._refusals)
+        self._changes = Changes(book, self._requests)
         self._loading = Loading(
             book,
             self._waiting,
@@ -155,6 +158,10 @@ class Agenda:
         if first:
             self._book.effects.daemon_moved("started", now_us)
             self._warn_of_watermarks(now_us)
+
+    def files_changed(self, found: Found, now_us: int) -> None:
+        """Take in that files of a job with ``on_change`` changed."""
+        self._changes.found(found, now_us)
 
     @property
     def unattributed(self) -> bool:

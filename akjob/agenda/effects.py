@@ -15,6 +15,7 @@ from akjob.ledger.model import (
     JobRow,
     Occurrence,
     RunRow,
+    SeenFiles,
     State,
     Transition,
     Wait,
@@ -93,6 +94,10 @@ class EffectsBuilder:
         key = (occurrence.job, occurrence.key)
         self._occurrences.pop(key, None)
         self._decided[key] = None
+
+    def saw(self, seen: SeenFiles) -> None:
+        """Write what a job has seen of its files."""
+        self._effects.writes.seen.append(seen)
 
     def backfill(self, backfill: Backfill, *, new: bool) -> None:
         """Write a backfill, or what has changed of it."""

@@ -31,6 +31,9 @@ def by_job(writes: Writes) -> Iterator[tuple[str, Writes]]:
     deal(writes.waited, lambda run: job_of.get(run, ""), lambda one: one.waited)
     deal(writes.occurrences, lambda one: one.job, lambda one: one.occurrences)
     deal(writes.decided, lambda one: one[0], lambda one: one.decided)
+    deal(writes.seen, lambda one: one.job, lambda one: one.seen)
+    deal(writes.new_backfills, lambda one: one.job, lambda one: one.new_backfills)
+    deal(writes.backfills, lambda one: one.job, lambda one: one.backfills)
     deal(writes.transitions, lambda one: one.job or "", lambda one: one.transitions)
     yield from ((job, one) for job, one in parts.items() if one)
 

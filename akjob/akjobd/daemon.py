@@ -33,11 +33,14 @@ from akjob.control.requests import Answer
 from akjob.control.server import Peer, Server
 from akjob.daemon_log import DaemonLog
 from akjob.errors import AkjobError, Problem
+from akjob.jobset.model import JobSet
 from akjob.program import Program
 from akjob.run import cgroup, order
 from akjob.run.folder_recycler import FolderRecycler
 from akjob.run.ids import RunIds
 from akjob.run.shims import ShimManager
+from akjob.schedule.model import OnChange
+from akjob.sources.looking import ChangeLooker
 from akjob.timer import Alarm
 
 _GOODBYE_S = 0.5
@@ -81,6 +84,7 @@ class Daemon:
         self._scanning = Scanning(loop, paths, self._found, self._scan_failed)
         loop.when_woken(self._chores.collect)
         loop.when_woken(self._folders.collect)
+        self._changes = ChangeLooker(str(paths.root), loop.wake, clock.now_us)
         loop.when_due("shims", self._shims.step, lambda: self._shims.due_us)
         loop.when_due("gathered", lambda _now: self._shims.zygote.read(at_once=True), lambda: writer.due_us)
         self._commits = Commits(loop, paths, agenda, self._scanning)
@@ -163,6 +167,7 @@ class Daemon:
         self._commits.close()
         self._chores.stop()
         self._folders.stop()
+        self._changes.stop()
         self._shims.close()
         self.paths.control_socket.unlink(missing_ok=True)
         self._store.close()
@@ -191,6 +196,7 @@ class Daemon:
         if before is None and not change.is_news:
             return
         self._agenda.load(change, now_us)
+        self._changes.watch(_on_change(change.jobset), {} if before is None else self._store.seen_files())
         if before is not None:
             self._happenings.reconcile(before)
             self._sweeping.sweep(now_us)
@@ -218,6 +224,8 @@ class Daemon:
         if self._scanning.jobset is None:
             return
         self._happenings.take_in(now_us)
+        for changed in self._changes.take():
+            self._agenda.files_changed(changed, now_us)
         self._commits.attribute(now_us)
         self._agenda.early_us = self._shims.early.us
         self._agenda.turn(now_us)
@@ -286,6 +294,12 @@ class Daemon:
     def _speak(self, _now_us: int) -> None:
         self._log.sender.step(self._loop.clock.steady_s())
         self._log_watch.update()
+
+
+def _on_change(jobset: JobSet) -> dict[str, OnChange]:
+    """Return at which files jobs look."""
+    looking = {name: spec.schedule.on_change for name, spec in jobset.jobs.items() if spec.enabled}
+    return {name: change for name, change in looking.items() if change is not None}
 
 
 def _agenda(store: ledger.Store, config: Config, clock: Clock) -> Agenda:

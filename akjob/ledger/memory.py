@@ -43,6 +43,7 @@ class MemoryStore:
         self.jobs: dict[str, JobRow] = {}
         self.waits: dict[str, Wait] = {}
         self.backfills: dict[str, Backfill] = {}
+        self.seen: dict[str, dict[str, tuple[int, int, int]]] = {}
         self.pending: dict[tuple[str, str], Occurrence] = {}
         self.definitions: dict[str, Definition] = {}
         self.transitions: list[Transition] = []
@@ -70,6 +71,11 @@ class MemoryStore:
         for key in writes.decided:
             self.pending.pop(key, None)
         self.pending.update(((one.job, one.key), one) for one in writes.occurrences)
+        for seen in writes.seen:
+            of_job = self.seen.setdefault(seen.job, {})
+            for path, signature in seen.files.items():
+                of_job.pop(path, None)
+                of_job.update({} if signature is None else {path: signature})
         self.backfills.update((one.id, one) for one in (*writes.new_backfills, *writes.backfills))
         return Committed(refused, self._number(one for one in writes.transitions if one.run not in refused))
 
@@ -125,6 +131,10 @@ class MemoryStore:
         while (job, slot_us, attempt + 1) in self.claimed:
             attempt += 1
         return attempt
+
+    def seen_files(self) -> dict[str, dict[str, tuple[int, int, int]]]:
+        """Return what each job with ``on_change`` has seen of its files, by job and path."""
+        return {job: dict(files) for job, files in self.seen.items()}
 
     def open_backfills(self) -> list[Backfill]:
         """Return the backfills that are not over, oldest first."""

@@ -148,6 +148,13 @@ class Backfill(Struct, frozen=True, kw_only=True):
     state: BackfillState = "running"
 
 
+class SeenFiles(Struct, frozen=True, kw_only=True):
+    """What a job has seen of its files with a slot: those that changed, with mtime (ns), size and inode; None: gone."""
+
+    job: str
+    files: Mapping[str, tuple[int, int, int] | None]
+
+
 class SlotOutcome(Struct, frozen=True):
     """What became of a slot in one attempt."""
 
@@ -278,13 +285,14 @@ class Writes(Struct):
     transitions: list[Transition] = field(default_factory=list)
     occurrences: list[Occurrence] = field(default_factory=list)
     decided: list[tuple[str, str]] = field(default_factory=list)
+    seen: list[SeenFiles] = field(default_factory=list)
     new_backfills: list[Backfill] = field(default_factory=list)
     backfills: list[Backfill] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Return True if there is anything to write."""
         rows = self.claims or self.changes or self.loaded or self.jobs or self.occurrences or self.decided
-        others = self.definitions or self.waits or self.waited or self.new_backfills or self.backfills
+        others = self.seen or self.definitions or self.waits or self.waited or self.new_backfills or self.backfills
         return bool(rows or others or self.transitions)
 
 

@@ -20,6 +20,7 @@ from akjob.ledger.model import (
     Occurrence,
     OpenRun,
     RunRow,
+    SeenFiles,
     Transition,
     Wait,
 )
@@ -115,6 +116,27 @@ def occurrence(values: tuple[Any, ...]) -> Occurrence:
         cause=cause,
         files=_files(files),
     )
+
+
+def seen_values(seen: SeenFiles) -> list[tuple[Any, ...]]:
+    """Return the values of rows of ``seen_files``, that of the job itself too."""
+    kept = [(seen.job, json.dumps(path), *one) for path, one in seen.files.items() if one is not None]
+    return [(seen.job, "", 0, 0, 0), *kept]
+
+
+def gone_values(seen: SeenFiles) -> list[tuple[str, str]]:
+    """Return job and path of the rows of ``seen_files`` to delete."""
+    return [(seen.job, json.dumps(path)) for path, one in seen.files.items() if one is None]
+
+
+def seen_files(values: Iterable[tuple[Any, ...]]) -> dict[str, dict[str, tuple[int, int, int]]]:
+    """Return what rows of ``seen_files`` say, by job and path."""
+    found: dict[str, dict[str, tuple[int, int, int]]] = {}
+    for job, path, *signature in values:
+        of_job = found.setdefault(job, {})
+        if path:
+            of_job[json.loads(path)] = (signature[0], signature[1], signature[2])
+    return found
 
 
 def backfill_values(one: Backfill) -> tuple[Any, ...]:

@@ -111,6 +111,9 @@ class SqlStore(ABC):
             many(statements.DECIDED, writes.decided)
         if writes.occurrences:
             many(statements.OCCUR, [rows.occurrence_values(one) for one in writes.occurrences])
+        if writes.seen:
+            many(statements.SAW, [values for one in writes.seen for values in rows.seen_values(one)])
+            many(statements.SEE_NO_MORE, [values for one in writes.seen for values in rows.gone_values(one)])
         if writes.new_backfills:
             many(statements.NEW_BACKFILL, [rows.backfill_values(one) for one in writes.new_backfills])
         if writes.backfills:
@@ -166,6 +169,10 @@ class SqlStore(ABC):
     def last_attempt(self, job: str, slot_us: int) -> int:
         """Return the number of the last attempt that a slot has a row for; 0 if it has none."""
         return int(self._read(statements.SELECT_LAST_ATTEMPT, (job, to_text(slot_us)))[0][0] or 0)
+
+    def seen_files(self) -> dict[str, dict[str, tuple[int, int, int]]]:
+        """Return what each job with ``on_change`` has seen of its files, by job and path."""
+        return rows.seen_files(self._read(statements.SELECT_SEEN))
 
     def open_backfills(self) -> list[Backfill]:
         """Return the backfills that are not over, oldest first."""

@@ -80,6 +80,13 @@ OCCUR = (
 DECIDED = "DELETE FROM occurrences WHERE job = ? AND key = ?"
 SELECT_OCCURRENCES = f"{select('occurrences', OCCURRENCE_COLUMNS)} ORDER BY at, job, key"
 SELECT_LAST_ATTEMPT = "SELECT max(attempt) FROM runs WHERE job = ? AND slot = ?"
+SEEN_COLUMNS = ("job", "path", "mtime_ns", "size", "inode")
+SAW = (
+    f"INSERT INTO seen_files ({_quoted(SEEN_COLUMNS)}) VALUES ({_marks(len(SEEN_COLUMNS))}) "  # noqa: S608
+    f"ON CONFLICT (job, path) DO UPDATE SET {_replacing(SEEN_COLUMNS[2:])}"
+)
+SEE_NO_MORE = "DELETE FROM seen_files WHERE job = ? AND path = ?"
+SELECT_SEEN = select("seen_files", SEEN_COLUMNS)
 BACKFILL_COLUMNS = (
     "id", "job", "at", "from", "until", "only", "parallel", "newest_first", "by", "slots", "slot_count", "position",
     "done", "failed", "state",

@@ -54,6 +54,9 @@ class Store(Protocol):
     def last_attempt(self, job: str, slot_us: int) -> int:
         """Return the number of the last attempt that a slot has a row for; 0 if it has none."""
 
+    def seen_files(self) -> dict[str, dict[str, tuple[int, int, int]]]:
+        """Return what each job with ``on_change`` has seen of its files (mtime in ns, size, inode), by job and path."""
+
     def open_backfills(self) -> list[Backfill]:
         """Return the backfills that are not over, oldest first."""
 

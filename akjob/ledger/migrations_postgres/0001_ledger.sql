@@ -184,3 +184,12 @@ CREATE TABLE backfills (
     failed       INTEGER NOT NULL DEFAULT 0,
     state        TEXT NOT NULL DEFAULT 'running'
 );
+
+CREATE TABLE seen_files (
+    job      TEXT COLLATE "C" NOT NULL,
+    path     TEXT COLLATE "C" NOT NULL,
+    mtime_ns BIGINT NOT NULL,
+    size     BIGINT NOT NULL,
+    inode    BIGINT NOT NULL,
+    PRIMARY KEY (job, path)
+);

@@ -1,0 +1,1 @@
+"""Tests of what makes jobs due besides the calendar."""
