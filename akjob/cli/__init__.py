@@ -33,6 +33,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("logs", "The log of a job, of a run or of everything."),
     "notify": ("notify", "Messages: test channels, list, acknowledge, explain, simulate."),
     "run": ("run", "Run a job now and follow its output."),
+    "backfill": ("backfill", "Run the slots of a stretch of time that is over."),
+    "backfills": ("backfills", "How far the backfills are."),
     "stop": ("stop", "End a run, all runs of jobs, or a backfill."),
     "pause": ("pause", "Skip the slots of jobs until they are resumed."),
     "resume": ("resume", "End the pause of jobs."),

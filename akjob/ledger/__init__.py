@@ -1,6 +1,6 @@
 """The ledger: one row for every slot that ran, was skipped or was missed. Written by akjobd alone, opened by URL."""
 
-from akjob.ledger.columns import JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
+from akjob.ledger.columns import BackfillColumns, JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
 from akjob.ledger.memory import MemoryReader, MemoryStore
 from akjob.ledger.model import (
     STATES,
@@ -25,6 +25,7 @@ from akjob.ledger.store import LedgerBusyError, LedgerFullError, Reader, Store
 
 __all__ = [
     "STATES",
+    "BackfillColumns",
     "Committed",
     "Counter",
     "Definition",
