@@ -5,13 +5,12 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from akjob import program
 from akjob.agenda import Agenda, Fault, Running
 from akjob.akjobd.commits import Commits
 from akjob.akjobd.scanning import Scanning
 from akjob.akjobd.writer import Writer
 from akjob.config import Paths
-from akjob.control.status import BrokenFile, JobCounts, LoadedRevision, ProgramState, RunningRun, Status
+from akjob.control.status import BrokenFile, JobCounts, LoadedRevision, ProgramState, RunningRun, Status, beside_akjobd
 from akjob.errors import Problem
 from akjob.instants import to_text
 from akjob.query import broken
@@ -91,7 +90,7 @@ class StatusOf(Struct, frozen=True, kw_only=True):
         return {
             "akjobd": ProgramState.of((os.getpid(), self.started_us)),
             "zygote": ProgramState.of((zygote.pid, zygote.since_us) if zygote.pid else None),
-            "akjob-collector": ProgramState.of(program.find(self.paths, "akjob-collector", now_us)),
+            **beside_akjobd(self.paths, now_us),
         }
 
 

@@ -2,6 +2,8 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
+from akjob import program
+from akjob.config import Paths
 from akjob.instants import to_text
 
 
@@ -16,6 +18,14 @@ class ProgramState(Struct, frozen=True, kw_only=True):
     def of(cls, found: tuple[int, int] | None) -> "ProgramState":
         """Return the state of a program from its process id and the instant it started at; None: it does not run."""
         return cls() if found is None else cls(pid=found[0], since=to_text(found[1]), state="running")
+
+
+BESIDE_AKJOBD = ("akjob-collector", "akjob-web", "akjob-notify")
+
+
+def beside_akjobd(paths: Paths, now_us: int) -> dict[str, ProgramState]:
+    """Return the programs beside akjobd, found by the locks that they hold."""
+    return {name: ProgramState.of(program.find(paths, name, now_us)) for name in BESIDE_AKJOBD}
 
 
 class JobCounts(Struct, frozen=True, kw_only=True):

@@ -5,9 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from akjob import program
 from akjob.config import Config, Paths
-from akjob.control.status import JobCounts, LoadedRevision, ProgramState, RunningRun, Status
+from akjob.control.status import JobCounts, LoadedRevision, ProgramState, RunningRun, Status, beside_akjobd
 from akjob.errors import AkjobError
 from akjob.ledger import open_reader
 
@@ -35,18 +34,13 @@ def without_akjobd(paths: Paths, config: Config, now_us: int) -> Degraded:
     jobset = snapshot.jobset
     status = Status(
         root=str(paths.root),
-        programs={"akjobd": ProgramState(), "zygote": ProgramState(), "akjob-collector": collector(paths, now_us)},
+        programs={"akjobd": ProgramState(), "zygote": ProgramState(), **beside_akjobd(paths, now_us)},
         jobs=JobCounts(loaded=len(jobset.jobs), broken=len(jobset.broken)),
         revision=_revision(paths),
         broken=tuple(snapshot.broken()),
         running=tuple(running),
     )
     return Degraded(status=status, error=error)
-
-
-def collector(paths: Paths, now_us: int) -> ProgramState:
-    """Return the collector, found by the lock that it holds."""
-    return ProgramState.of(program.find(paths, "akjob-collector", now_us))
 
 
 def _revision(paths: Paths) -> LoadedRevision:
