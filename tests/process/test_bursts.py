@@ -8,26 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from akjob.log.reading.read import lines
 from akjob.processes import lock_holder
-from tests.process.place import Place
 from tests.process.test_faults import Points
+from tests.roots import Place
 from tests.support import until
 
 FIRST = 'command = "echo first; while [ ! -e go ]; do sleep 0.02; done; exit 3"\n'
 FEW = 150
 LONG = 'command = "echo second; exec sleep 300"\n'
-
-
-@pytest.fixture
-def place(root: Path) -> Iterator[Place]:
-    """Yield a root in which akjobd and the collector run."""
-    here = Place(root)
-    here.start()
-    yield here
-    here.stop()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may make control groups")

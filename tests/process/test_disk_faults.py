@@ -13,7 +13,7 @@ import pytest
 
 from akjob.instants import to_text
 from akjob.log.reading.read import lines
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 GATED = "command = 'echo $AKJOB_RUN >> effects; while [ ! -e go ]; do sleep 0.05; done; echo done; exit 7'\n"

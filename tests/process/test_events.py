@@ -1,12 +1,9 @@
 """Every line that akjobd and the shims put on the log stream is what docs/events.md says, field by field."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from akjob.log.reading.read import lines
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 from tests.unit.log.schema import problems
 
@@ -25,13 +22,10 @@ def talk():
 
 
 @pytest.fixture
-def place(root: Path) -> Iterator[Place]:
+def place(place: Place) -> Place:
     """Yield a root in which akjobd and the collector run."""
-    here = Place(root)
-    (root / "code_of_test.py").write_text(CODE)
-    here.start()
-    yield here
-    here.stop()
+    (place.root / "code_of_test.py").write_text(CODE)
+    return place
 
 
 def test_every_line_is_as_documented(place: Place) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from akjob.errors import AkjobError
 from akjob.instants import to_text
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 STEPS = ("claimed", "ordered", "forked", "running", "ending", "end written", "ingested")

@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,11 @@ import pytest
 
 from akjob.instants import from_text, to_text
 from akjob.log.reading.read import lines
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 SECOND = 1_000_000
 JOB = 'callable = "{module}:main"\n{more}[schedule]\nat = {slot}Z\n[run]\nlead = "{lead}"\n'
-
-
-@pytest.fixture
-def place(root: Path) -> Iterator[Place]:
-    """Yield a root in which akjobd and the collector run."""
-    here = Place(root)
-    here.start()
-    yield here
-    here.stop()
 
 
 def module(place: Place, name: str = "slow_of_test", seconds: float = 0.0) -> str:

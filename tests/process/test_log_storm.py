@@ -2,14 +2,12 @@
 
 import os
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from akjob.log.reading.read import bytes_of, lines, raw
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 RUNS, LINES = (int(part) for part in os.environ.get("AKJOB_LOG_STORM", "8x3000").split("x"))
@@ -35,13 +33,10 @@ def odd():
 
 
 @pytest.fixture
-def place(root: Path) -> Iterator[Place]:
+def place(place: Place) -> Place:
     """Yield a root in which akjobd and the collector run."""
-    here = Place(root)
-    (root / "code_of_test.py").write_text(CODE)
-    here.start()
-    yield here
-    here.stop()
+    (place.root / "code_of_test.py").write_text(CODE)
+    return place
 
 
 def kill_again_and_again(place: Place, stop: threading.Event) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from akjob.ledger import open_store
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 HOME = Path(__file__).parents[2]

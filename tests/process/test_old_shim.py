@@ -4,32 +4,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from akjob.instants import from_text
 from akjob.log.reading.read import lines
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 SAMPLE = SAMPLES / "run-version-1"
 SAMPLE_RUN = "01m85ad4y13k9x02"
 LONG = 'command = ["sleep", "300"]\n[run]\nkill_after = "1s"\n'
-
-
-@pytest.fixture
-def place(root: Path) -> Iterator[Place]:
-    """Yield a root in which akjobd and the collector run."""
-    here = Place(root)
-    here.start("akjob-collector")
-    here.start("akjobd")
-    yield here
-    here.stop()
 
 
 def begin(place: Place, text: str = LONG, name: str = "report") -> dict[str, Any]:

@@ -2,27 +2,15 @@
 
 import os
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from akjob.instants import to_text
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 # Stands in the job's module and nowhere else: not in its definition, not in what it prints.
 MARKER = b"nowhere-else-" + b"5d41402abc4b2a76b9719d911017c592"
-
-
-@pytest.fixture
-def place(root: Path) -> Iterator[Place]:
-    """Yield a root in which akjobd and the collector run."""
-    here = Place(root)
-    here.start()
-    yield here
-    here.stop()
 
 
 def holds(pid: int, text: bytes) -> bool:

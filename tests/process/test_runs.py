@@ -5,39 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from akjob.log.reading.read import lines
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this")
-
-
-@pytest.fixture
-def place(root: Path) -> Iterator[Place]:
-    """Yield a root in which akjobd and the collector run."""
-    here = Place(root)
-    here.start()
-    yield here
-    here.stop()
-
-
-def go(place: Place, text: str, name: str = "job") -> dict[str, Any]:
-    """Write a job, run it by hand, and return its row."""
-    place.job(name, text)
-    until(lambda: place.known(name))
-    return place.wait(place.run(name))
-
-
-def printed(place: Place, run: str, stream: str = "stdout") -> list[str]:
-    """Return what a run has printed on a stream."""
-    until(lambda: [line for line in lines(place.paths, run=run) if line["event"] == "run.finished"])
-    return [line["line"] for line in lines(place.paths, run=run) if line.get("stream") == stream]
 
 
 def code(place: Place, text: str) -> None:
@@ -50,25 +26,24 @@ def code(place: Place, text: str) -> None:
 
 def test_a_timeout_ends_everything_of_the_run(place: Place) -> None:
     """A grandchild in a session of its own that ignores SIGTERM is gone within timeout + kill_after + 1 s."""
-    row = go(
-        place,
+    row = place.go(
         "command = '''setsid sh -c \"trap '' TERM; echo $$ > stray; while :; do sleep 0.1; done\" & exec sleep 100'''\n"
         '[run]\ntimeout = "500ms"\nkill_after = "500ms"\n',
     )
     assert row["state"] == "timed_out"
     assert "timeout of 0.5 s" in row["reason"]
     assert not Path("/proc", (place.root / "stray").read_text().strip()).exists()
-    printed(place, row["id"])
+    place.printed(row["id"])
     finished = next(line for line in lines(place.paths, run=row["id"]) if line["event"] == "run.finished")
     assert finished["duration_s"] < 2.0
 
 
 def test_what_a_job_leaves_behind_is_ended_and_told(place: Place) -> None:
     """The run ends with its main process; a stray that holds its pipe delays nothing and is reported."""
-    row = go(place, 'command = "sleep 100 & echo done"\n')
+    row = place.go('command = "sleep 100 & echo done"\n')
     assert (row["state"], row["exit_code"]) == ("succeeded", 0)
     assert "left 1 process behind, ended: s" in row["reason"]
-    assert printed(place, row["id"]) == ["done"]
+    assert place.printed(row["id"]) == ["done"]
 
 
 DEAF = "trap '' TERM; echo \\$\\$ > stray; exec >/dev/null 2>&1; touch deaf; while :; do sleep 0.1; done"
@@ -77,7 +52,7 @@ LEAVES_A_DAEMON = f"command = '''setsid sh -c \"{DEAF}\" & while [ ! -e deaf ]; 
 
 def test_what_let_go_of_its_output_and_ignores_sigterm_is_ended_too(place: Place) -> None:
     """A daemon as they should be: a session of its own, nothing open, deaf to SIGTERM. It has no pipe to wait for."""
-    row = go(place, LEAVES_A_DAEMON + '[run]\nkill_after = "300ms"\n')
+    row = place.go(LEAVES_A_DAEMON + '[run]\nkill_after = "300ms"\n')
     assert row["state"] == "succeeded"
     assert "left" in row["reason"]
     assert not Path("/proc", (place.root / "stray").read_text().strip()).exists()
@@ -85,7 +60,7 @@ def test_what_let_go_of_its_output_and_ignores_sigterm_is_ended_too(place: Place
 
 def test_what_is_left_behind_is_not_held_against_the_timeout(place: Place) -> None:
     """The run has ended, and succeeded; its timeout comes while a daemon that it left is given its time to end."""
-    row = go(place, LEAVES_A_DAEMON + '[run]\ntimeout = "900ms"\nkill_after = "1500ms"\n')
+    row = place.go(LEAVES_A_DAEMON + '[run]\ntimeout = "900ms"\nkill_after = "1500ms"\n')
     assert row["state"] == "succeeded"
     assert "left" in row["reason"]
 
@@ -107,7 +82,7 @@ def test_a_process_without_its_first_thread_is_ended_too(place: Place) -> None:
         "    pid = open('stray').read()\n"
         "    while ') Z ' not in open(f'/proc/{pid}/stat').read(): time.sleep(0.01)\n",
     )
-    row = go(place, 'callable = "code_of_test:main"\n[run]\nkill_after = "300ms"\n')
+    row = place.go('callable = "code_of_test:main"\n[run]\nkill_after = "300ms"\n')
     assert row["state"] == "succeeded"
     assert "left 1 process behind" in row["reason"]
     assert not Path("/proc", (place.root / "stray").read_text()).exists()
@@ -115,7 +90,7 @@ def test_a_process_without_its_first_thread_is_ended_too(place: Place) -> None:
 
 def test_a_job_that_leaves_two_hundred_children(place: Place) -> None:
     """All of them are ended."""
-    row = go(place, 'command = "for i in $(seq 200); do setsid sleep 300 & done"\n')
+    row = place.go('command = "for i in $(seq 200); do setsid sleep 300 & done"\n')
     assert row["state"] == "succeeded"
     assert "left 200 processes behind" in row["reason"]
 
@@ -135,27 +110,27 @@ def test_a_job_that_daemonizes_does_not_get_away(place: Place) -> None:
         "    os.wait()\n"
         "    while not os.path.exists('pid') or not open('pid').read(): time.sleep(0.01)\n",
     )
-    row = go(place, 'callable = "code_of_test:main"\n')
+    row = place.go('callable = "code_of_test:main"\n')
     assert row["state"] == "succeeded"
     assert not Path("/proc", (place.root / "pid").read_text()).exists()
 
 
 def test_a_stopped_job_is_ended_by_its_timeout(place: Place) -> None:
     """A job that stops itself (SIGSTOP) does not outlive its time limit."""
-    row = go(place, 'command = "kill -STOP $$"\n[run]\ntimeout = "300ms"\nkill_after = "300ms"\n')
+    row = place.go('command = "kill -STOP $$"\n[run]\ntimeout = "300ms"\nkill_after = "300ms"\n')
     assert row["state"] == "timed_out"
 
 
 def test_a_job_that_closes_its_output_is_still_looked_after(place: Place) -> None:
     """Closed pipes are not the end of a run."""
-    row = go(place, 'command = "exec >&- 2>&-; sleep 0.3; exit 9"\n')
+    row = place.go('command = "exec >&- 2>&-; sleep 0.3; exit 9"\n')
     assert (row["state"], row["exit_code"]) == ("failed", 9)
 
 
 def test_a_segfault_is_told_by_its_signal(place: Place) -> None:
     """An interpreter that crashes leaves a row with the signal."""
     code(place, "import ctypes\ndef main(): ctypes.string_at(0)\n")
-    row = go(place, 'callable = "code_of_test:main"\n')
+    row = place.go('callable = "code_of_test:main"\n')
     assert (row["state"], row["exit_code"], row["signal"]) == ("failed", None, signal.SIGSEGV)
 
 
@@ -172,21 +147,20 @@ def test_stop_cancels_and_says_who(place: Place) -> None:
 
 def test_another_stop_signal(place: Place) -> None:
     """`stop_signal` is what the timeout sends first."""
-    row = go(
-        place,
+    row = place.go(
         "command = '''trap 'echo interrupted; exit 5' INT; while :; do sleep 0.05; done'''\n"
         '[run]\ntimeout = "300ms"\nstop_signal = "INT"\n',
     )
     assert (row["state"], row["exit_code"]) == ("timed_out", 5)
-    assert printed(place, row["id"]) == ["interrupted"]
+    assert place.printed(row["id"]) == ["interrupted"]
 
 
 def test_output_beyond_its_limit_is_counted_not_kept(place: Place) -> None:
     """A flood ends in the log at output_limit, and the run's end says how much more there was."""
-    row = go(place, 'command = \'head -c 3000000 /dev/zero | tr "\\\\0" x; exit 0\'\n[run]\noutput_limit = "1MB"\n')
+    row = place.go('command = \'head -c 3000000 /dev/zero | tr "\\\\0" x; exit 0\'\n[run]\noutput_limit = "1MB"\n')
     assert row["state"] == "succeeded"
     assert "2000000 bytes of output beyond output_limit were not kept" in row["reason"]
-    assert sum(map(len, printed(place, row["id"]))) == 1_000_000
+    assert sum(map(len, place.printed(row["id"]))) == 1_000_000
     events = [line["event"] for line in lines(place.paths, run=row["id"])]
     assert events[-2:] == ["run.output_limit", "run.finished"]
 
@@ -204,7 +178,7 @@ def test_a_job_may_log_what_it_likes(place: Place) -> None:
         "    logging.getLogger('app').info('run.finished', extra={'state': 'ok'})\n"
         "    print('printed')\n",
     )
-    row = go(place, 'callable = "code_of_test:main"\n')
+    row = place.go('callable = "code_of_test:main"\n')
     assert row["state"] == "succeeded"
     until(lambda: [line for line in lines(place.paths, run=row["id"]) if line["event"] == "run.finished"][1:])
     akjob = [str(Path(sys.executable).with_name("akjob")), "--root", str(place.root)]
@@ -224,13 +198,12 @@ def test_a_job_may_log_what_it_likes(place: Place) -> None:
 def test_the_surroundings_of_a_command(place: Place) -> None:
     """umask, nice, stdin, session, signal dispositions and the AKJOB_ variables are what the documentation says."""
     (place.root / "work").mkdir()
-    row = go(
-        place,
+    row = place.go(
         "command = '''umask; nice; pwd; readlink /proc/self/fd/0; "
         'env | grep -cE "^AKJOB_(JOB|RUN|SLOT|ATTEMPT|ROOT)="; ls /proc/self/fd | wc -l; '
         'grep SigIgn /proc/self/status\'\'\'\n[run]\numask = "0077"\nnice = 5\ncwd = "work"\n',
     )
-    *said, ignored = printed(place, row["id"])
+    *said, ignored = place.printed(row["id"])
     assert said == ["0077", "5", str(place.root / "work"), "/dev/null", "5", "4"]
     assert int(ignored.split()[1], 16) & 0x7FFFFFFF == 0  # the C library's own two above are not ours to set
 
@@ -239,8 +212,8 @@ def test_the_surroundings_of_a_command(place: Place) -> None:
 def test_another_user(place: Place) -> None:
     """The run is the user's, with supplementary groups and HOME; the shim and the log stay ours."""
     place.root.chmod(0o755)
-    row = go(place, 'command = "id -un; id -gn; echo $HOME $LOGNAME"\n[run]\nuser = "nobody"\ncwd = "/"\n')
-    assert printed(place, row["id"]) == ["nobody", "nogroup", "/nonexistent nobody"]
+    row = place.go('command = "id -un; id -gn; echo $HOME $LOGNAME"\n[run]\nuser = "nobody"\ncwd = "/"\n')
+    assert place.printed(row["id"]) == ["nobody", "nogroup", "/nonexistent nobody"]
 
 
 @root_only
@@ -255,15 +228,15 @@ def test_another_user(place: Place) -> None:
 def test_users_and_groups_by_name_and_number(place: Place, text: str, ids: str) -> None:
     """Either of the two can be set, and either as a number; a group needs no name."""
     place.root.chmod(0o755)
-    row = go(place, f'command = "echo $(id -u) $(id -g)"\n[run]\ncwd = "/"\n{text}\n')
-    assert printed(place, row["id"]) == [ids]
+    row = place.go(f'command = "echo $(id -u) $(id -g)"\n[run]\ncwd = "/"\n{text}\n')
+    assert place.printed(row["id"]) == [ids]
 
 
 @root_only
 def test_a_folder_is_entered_as_the_user(place: Place) -> None:
     """Root's right to enter a folder is not lent to the job."""
     (place.root / "closed").mkdir(mode=0o700)
-    row = go(place, 'command = "true"\n[run]\nuser = "nobody"\ncwd = "closed"\n')
+    row = place.go('command = "true"\n[run]\nuser = "nobody"\ncwd = "closed"\n')
     assert row["state"] == "failed"
     assert row["reason"].startswith(f"cwd {place.root}/closed: Permission denied")
 
@@ -282,7 +255,7 @@ def test_a_folder_is_entered_as_the_user(place: Place) -> None:
 )
 def test_a_step_that_cannot_be_done_fails_with_its_reason(place: Place, text: str, reason: str) -> None:
     """What keeps the job's code from being reached is told in words."""
-    row = go(place, text)
+    row = place.go(text)
     assert row["state"] == "failed"
     assert reason in row["reason"]
 
@@ -291,8 +264,7 @@ def test_secrets_reach_the_job_and_nothing_else(place: Place) -> None:
     """A secret file's text is in the job's environment, and in no log line, ledger row or message."""
     (place.root / "secret").write_text("hunter2\n")
     (place.root / "more.env").write_text("OTHER='swordfish 9'\n")
-    row = go(
-        place,
+    row = place.go(
         "command = '''test $(echo $A | rev) = 2retnuh && test \"$(echo $OTHER | rev)\" = \"9 hsifdrows\"'''\n"
         '[run]\nenv = { A = { file = "secret" } }\nenv_file = "more.env"\n',
     )
@@ -309,12 +281,12 @@ def test_secrets_reach_the_job_and_nothing_else(place: Place) -> None:
 def test_limits_of_memory_cpu_and_files(place: Place) -> None:
     """Each limit stops what goes over it, and the reason or the error says which."""
     code(place, "def fill(): x = bytearray(512 << 20)\ndef spin():\n    while True: pass\n")
-    filled = go(place, 'callable = "code_of_test:fill"\n[run]\nresources = { memory = "256MiB" }\n', "fill")
+    filled = place.go('callable = "code_of_test:fill"\n[run]\nresources = { memory = "256MiB" }\n', "fill")
     assert (filled["state"], filled["error"]) == ("failed", "MemoryError")
-    spun = go(place, 'callable = "code_of_test:spin"\n[run]\nresources = { cpu = "1s" }\n', "spin")
+    spun = place.go('callable = "code_of_test:spin"\n[run]\nresources = { cpu = "1s" }\n', "spin")
     assert (spun["state"], spun["signal"]) == ("failed", signal.SIGXCPU)
     assert "resources.cpu" in spun["reason"]
-    wrote = go(place, 'command = "head -c 5000 /dev/zero > big"\n[run]\nresources = { file_size = "1KB" }\n', "write")
+    wrote = place.go('command = "head -c 5000 /dev/zero > big"\n[run]\nresources = { file_size = "1KB" }\n', "write")
     assert wrote["state"] == "failed"
     assert (place.root / "big").stat().st_size == 1000
 
@@ -329,25 +301,25 @@ def test_results_errors_and_exits(place: Place) -> None:
         "import sys\ndef value(**kw): return {'n': [1, 2], **kw}\ndef bad(): raise ValueError('no good')\n"
         "def leave(): sys.exit(4)\ndef say(): sys.exit('text')\nasync def later(): return 'async'\n",
     )
-    value = go(place, 'callable = "code_of_test:value"\nkwargs = { d = 2026-03-29 }\n', "value")
+    value = place.go('callable = "code_of_test:value"\nkwargs = { d = 2026-03-29 }\n', "value")
     assert json.loads(value["result"]) == {"n": [1, 2], "d": "2026-03-29"}
-    bad = go(place, 'callable = "code_of_test:bad"\n', "bad")
+    bad = place.go('callable = "code_of_test:bad"\n', "bad")
     assert (bad["state"], bad["exit_code"], bad["error"]) == ("failed", 1, "ValueError: no good")
-    assert go(place, 'callable = "code_of_test:leave"\n', "leave")["exit_code"] == 4
-    said = go(place, 'callable = "code_of_test:say"\n', "say")
-    assert (said["exit_code"], printed(place, said["id"], "stderr")) == (1, ["text"])
-    assert go(place, 'callable = "code_of_test:later"\n', "later")["result"] == '"async"'
+    assert place.go('callable = "code_of_test:leave"\n', "leave")["exit_code"] == 4
+    said = place.go('callable = "code_of_test:say"\n', "say")
+    assert (said["exit_code"], place.printed(said["id"], "stderr")) == (1, ["text"])
+    assert place.go('callable = "code_of_test:later"\n', "later")["result"] == '"async"'
 
 
 def test_an_exit_while_the_code_is_loaded(place: Place) -> None:
     """``SystemExit`` of a module or a ``setup`` ends the run as it would a script, another exception is its error."""
     code(place, "import sys\nprint('here')\nsys.exit(5)\n")
-    left = go(place, 'callable = "code_of_test:main"\n', "left")
-    assert (left["exit_code"], left["error"], printed(place, left["id"])) == (5, None, ["here"])
+    left = place.go('callable = "code_of_test:main"\n', "left")
+    assert (left["exit_code"], left["error"], place.printed(left["id"])) == (5, None, ["here"])
     (place.root / "early.py").write_text("import sys\ndef done(): sys.exit()\ndef bad(): raise ValueError('no good')\n")
-    done = go(place, 'callable = "json:loads"\nargs = ["1"]\n[run]\nsetup = ["early:done"]\n', "done")
+    done = place.go('callable = "json:loads"\nargs = ["1"]\n[run]\nsetup = ["early:done"]\n', "done")
     assert (done["state"], done["exit_code"], done["result"]) == ("succeeded", 0, None)
-    bad = go(place, 'callable = "json:loads"\nargs = ["1"]\n[run]\nsetup = ["early:bad"]\n', "bad")
+    bad = place.go('callable = "json:loads"\nargs = ["1"]\n[run]\nsetup = ["early:bad"]\n', "bad")
     assert (bad["exit_code"], bad["error"]) == (1, "ValueError: no good")
     until(lambda: [line for line in lines(place.paths, run=bad["id"]) if line["event"] == "run.finished"])
     (line,) = [line for line in lines(place.paths, run=bad["id"]) if line["event"] == "uncaught exception"]
@@ -357,7 +329,7 @@ def test_an_exit_while_the_code_is_loaded(place: Place) -> None:
 def test_the_time_zone_of_the_environment_is_the_jobs(place: Place) -> None:
     """``TZ`` in ``env`` holds for a callable as it does for a program that is started with it."""
     code(place, "import datetime, time\ndef zone(): return [time.tzname[0], time.localtime(0).tm_hour]\n")
-    row = go(place, 'callable = "code_of_test:zone"\n[run]\nenv = { TZ = "Asia/Tokyo" }\n')
+    row = place.go('callable = "code_of_test:zone"\n[run]\nenv = { TZ = "Asia/Tokyo" }\n')
     assert json.loads(row["result"]) == ["JST", 9]
 
 
@@ -367,7 +339,7 @@ def test_a_relative_interpreter_is_below_the_root(place: Place) -> None:
     (place.root / "python").symlink_to(sys.executable)
     code(place, "import os, sys\ndef where(): return [os.getcwd(), sys.executable]\n")
     text = 'callable = "code_of_test:where"\n[run]\ninterpreter = "python"\ncwd = "work"\n'
-    row = go(place, text)
+    row = place.go(text)
     assert json.loads(row["result"]) == [str(place.root / "work"), str(place.root / "python")]
 
 
@@ -377,9 +349,9 @@ def test_a_relative_interpreter_is_below_the_root(place: Place) -> None:
 def test_an_error_in_the_module_is_logged_with_its_place(place: Place, text: str, error: str) -> None:
     """What keeps a module from being imported is in the log as an error inside the job's function is."""
     code(place, text)
-    row = go(place, 'callable = "code_of_test:main"\n')
+    row = place.go('callable = "code_of_test:main"\n')
     assert error in row["reason"]
-    printed(place, row["id"])
+    place.printed(row["id"])
     (logged,) = [line for line in lines(place.paths, run=row["id"]) if line["event"] == "uncaught exception"]
     assert logged["exception"]["type"] == error
     assert "code_of_test.py" in json.dumps(logged["exception"])
@@ -388,7 +360,7 @@ def test_an_error_in_the_module_is_logged_with_its_place(place: Place, text: str
 def test_a_generator_function_is_no_success(place: Place) -> None:
     """Calling one executes nothing of it, and a run that did nothing must not look as if it had."""
     code(place, "def main():\n    yield 1\n")
-    row = go(place, 'callable = "code_of_test:main"\n')
+    row = place.go('callable = "code_of_test:main"\n')
     assert (row["state"], "generator function" in row["error"]) == ("failed", True)
 
 
@@ -399,8 +371,8 @@ def test_threads_and_exit_functions_finish(place: Place) -> None:
         "import atexit, threading, time\ndef main():\n    atexit.register(print, 'at exit')\n"
         "    threading.Thread(target=lambda: (time.sleep(0.2), print('thread'))).start()\n    print('main', end=' ')\n",
     )
-    row = go(place, 'callable = "code_of_test:main"\n')
-    assert printed(place, row["id"]) == ["main thread", "at exit"]
+    row = place.go('callable = "code_of_test:main"\n')
+    assert place.printed(row["id"]) == ["main thread", "at exit"]
 
 
 def test_setup_is_called_first(place: Place) -> None:
@@ -409,15 +381,15 @@ def test_setup_is_called_first(place: Place) -> None:
     (place.root / "second_of_test.py").write_text(
         "import os\nat_import = os.environ['READY']\ndef main(): print(at_import)\n"
     )
-    row = go(place, 'callable = "second_of_test:main"\n[run]\nsetup = ["code_of_test:first"]\n')
-    assert printed(place, row["id"]) == ["yes"]
+    row = place.go('callable = "second_of_test:main"\n[run]\nsetup = ["code_of_test:first"]\n')
+    assert place.printed(row["id"]) == ["yes"]
 
 
 def test_another_interpreter(place: Place) -> None:
     """`interpreter` runs the code in another Python process, which need not have akjob."""
     code(place, "import sys\ndef main(x): print(sys.executable, sys.flags.isolated, x)\n")
-    row = go(place, f'callable = "code_of_test:main"\nargs = [2026-03-29]\n[run]\ninterpreter = "{sys.executable}"\n')
-    assert printed(place, row["id"]) == [f"{sys.executable} 0 2026-03-29"], row
+    row = place.go(f'callable = "code_of_test:main"\nargs = [2026-03-29]\n[run]\ninterpreter = "{sys.executable}"\n')
+    assert place.printed(row["id"]) == [f"{sys.executable} 0 2026-03-29"], row
 
 
 # -- policies ---------------------------------------------------------------------------------------------------------

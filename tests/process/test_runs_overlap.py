@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from akjob.errors import AkjobError
 from akjob.instants import to_text
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 # Says when it begins and when it ends, and takes until the test lets it go.
@@ -19,15 +18,6 @@ GATED = (
     "command = 'echo begin $AKJOB_RUN >> effects; while [ ! -e go ]; do sleep 0.05; done; "
     "echo end $AKJOB_RUN >> effects'\n"
 )
-
-
-@pytest.fixture
-def place(root: Path) -> Iterator[Place]:
-    """Yield a root in which akjobd and the collector run."""
-    here = Place(root)
-    here.start()
-    yield here
-    here.stop()
 
 
 def two_slots(place: Place, overlap: str) -> tuple[str, str]:

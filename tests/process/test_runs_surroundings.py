@@ -5,15 +5,13 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from akjob.instants import from_text, to_datetime
 from akjob.log.reading.read import lines
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this")
@@ -21,26 +19,10 @@ BARE = ("HOME", "USER", "LOGNAME", "SHELL", "LC_CTYPE", "LC_ALL", "LANG")
 
 
 @pytest.fixture
-def place(root: Path) -> Iterator[Place]:
+def place(place: Place) -> Place:
     """Yield a root in which akjobd and the collector run; others may enter it."""
-    root.chmod(0o755)
-    here = Place(root)
-    here.start()
-    yield here
-    here.stop()
-
-
-def go(place: Place, text: str, name: str = "job") -> dict[str, Any]:
-    """Write a job, run it by hand, and return its row."""
-    place.job(name, text)
-    until(lambda: place.known(name))
-    return place.wait(place.run(name))
-
-
-def printed(place: Place, run: str) -> list[str]:
-    """Return what a run has printed."""
-    until(lambda: [line for line in lines(place.paths, run=run) if line["event"] == "run.finished"])
-    return [line["line"] for line in lines(place.paths, run=run) if line.get("stream") == "stdout"]
+    place.root.chmod(0o755)
+    return place
 
 
 def script(place: Place, text: bytes, mode: int = 0o755) -> None:
@@ -58,17 +40,16 @@ def script(place: Place, text: bytes, mode: int = 0o755) -> None:
 def test_a_job_of_another_user_can_open_its_pipes(place: Place, who: str) -> None:
     """What was made as root belongs to the run's user, by every name that the pipes have."""
     command = "echo a > /dev/stdout; echo b > /proc/self/fd/1; echo c > /dev/stderr; echo d >> /dev/fd/1"
-    row = go(place, f"command = '{command}'\n[run]\ncwd = \"/\"\n{who}\n")
-    assert (row["state"], printed(place, row["id"])) == ("succeeded", ["a", "b", "d"])
+    row = place.go(f"command = '{command}'\n[run]\ncwd = \"/\"\n{who}\n")
+    assert (row["state"], place.printed(row["id"])) == ("succeeded", ["a", "b", "d"])
 
 
 @root_only
 def test_a_number_needs_no_name(place: Place) -> None:
     """As in a container; what a passwd entry would say has a plain value."""
-    row = go(
-        place, 'command = "id -u; id -g; id -G; echo $HOME $USER $LOGNAME $SHELL"\n[run]\nuser = "123456"\ncwd = "/"\n'
-    )
-    assert printed(place, row["id"]) == ["123456", "123456", "123456", "/ 123456 123456 /bin/sh"]
+    asks = "id -u; id -g; id -G; echo $HOME $USER $LOGNAME $SHELL"
+    row = place.go(f'command = "{asks}"\n[run]\nuser = "123456"\ncwd = "/"\n')
+    assert place.printed(row["id"]) == ["123456", "123456", "123456", "/ 123456 123456 /bin/sh"]
 
 
 @root_only
@@ -81,7 +62,7 @@ def test_a_user_that_cannot_reach_pythons_library_is_told_so(place: Place) -> No
     if closed is None:
         pytest.skip("everybody can reach this Python's library")
     (place.root / "jobmod.py").write_text("import multiprocessing\ndef main(): pass\n")
-    row = go(place, 'callable = "jobmod:main"\n[run]\nuser = "nobody"\ncwd = "/"\n')
+    row = place.go('callable = "jobmod:main"\n[run]\nuser = "nobody"\ncwd = "/"\n')
     assert row["state"] == "failed"
     assert row["reason"].startswith(f"user 'nobody' may not enter {closed}, which is on the way to Python's library")
 
@@ -103,7 +84,7 @@ def test_a_user_that_cannot_reach_pythons_library_is_told_so(place: Place) -> No
 def test_a_script_that_cannot_be_executed_says_why(place: Place, text: bytes, mode: int, reason: str) -> None:
     """The kernel says "No such file" of a file that is there; the run says what is not."""
     script(place, text, mode)
-    row = go(place, 'command = ["./program"]\n')
+    row = place.go('command = ["./program"]\n')
     assert row["state"] == "failed"
     assert row["reason"].startswith("command './program' cannot be executed: ")
     assert reason in row["reason"]
@@ -114,9 +95,9 @@ def test_a_folder_and_a_link_to_nothing_say_what_they_are(place: Place) -> None:
     (place.root / "bin").mkdir()
     (place.root / "bin/gone").symlink_to("nowhere")
     (place.root / "bin/folder").mkdir()
-    row = go(place, 'command = ["gone"]\n[run]\npath = ["bin"]\n', "gone")
+    row = place.go('command = ["gone"]\n[run]\npath = ["bin"]\n', "gone")
     assert row["reason"] == "command 'gone' cannot be executed: it is a link to a file that is not there"
-    row = go(place, 'command = ["bin/folder"]\n', "folder")
+    row = place.go('command = ["bin/folder"]\n', "folder")
     assert row["reason"] == "command 'bin/folder' cannot be executed: it is a folder"
 
 
@@ -125,7 +106,7 @@ def test_a_program_in_a_closed_folder_names_the_folder(place: Place) -> None:
     """The user cannot enter it, which "Permission denied" does not say."""
     (place.root / "closed").mkdir(mode=0o700)
     shutil.copy("/bin/true", place.root / "closed/true")
-    row = go(place, f'command = ["{place.root}/closed/true"]\n[run]\nuser = "nobody"\ncwd = "/"\n')
+    row = place.go(f'command = ["{place.root}/closed/true"]\n[run]\nuser = "nobody"\ncwd = "/"\n')
     assert row["reason"].endswith(f"cannot be executed: user id 65534 may not enter {place.root}/closed")
 
 
@@ -140,11 +121,11 @@ def test_what_a_bare_environment_lacks(root: Path, monkeypatch: pytest.MonkeyPat
     here = Place(root)
     here.start()
     try:
-        row = go(here, "command = '''umask; env | grep -E \"^(HOME|USER|LOGNAME|SHELL|LC_|SUPERVISOR)\" | sort'''\n")
-        umask, *said = printed(here, row["id"])
+        row = here.go("command = '''umask; env | grep -E \"^(HOME|USER|LOGNAME|SHELL|LC_|SUPERVISOR)\" | sort'''\n")
+        umask, *said = here.printed(row["id"])
         (root / "jobenv.py").write_text(ENV)
-        row = go(here, 'callable = "jobenv:main"\n', "python")
-        (python,) = printed(here, row["id"])
+        row = here.go('callable = "jobenv:main"\n', "python")
+        (python,) = here.printed(row["id"])
     finally:
         here.stop()
     import pwd  # noqa: PLC0415
@@ -164,8 +145,8 @@ def test_what_was_given_is_kept(root: Path) -> None:
     here.start()
     os.umask(before)
     try:
-        row = go(here, 'command = "umask; echo $LC_CTYPE $HOME"\n')
-        assert printed(here, row["id"]) == ["0022", "C.UTF-8 /somewhere"]
+        row = here.go('command = "umask; echo $LC_CTYPE $HOME"\n')
+        assert here.printed(row["id"]) == ["0022", "C.UTF-8 /somewhere"]
     finally:
         here.stop()
 
@@ -176,8 +157,8 @@ def test_the_path_is_extended_in_front(place: Place) -> None:
         (place.root / folder).mkdir()
         (place.root / folder / "tool").write_text(f"#!/bin/sh\necho {says} $PATH\n")
         (place.root / folder / "tool").chmod(0o755)
-    row = go(place, 'command = ["tool"]\n[run]\npath = ["one", "two"]\nenv = { PATH = "/usr/bin:/bin" }\n')
-    assert printed(place, row["id"]) == [f"first {place.root}/one:{place.root}/two:/usr/bin:/bin"]
+    row = place.go('command = ["tool"]\n[run]\npath = ["one", "two"]\nenv = { PATH = "/usr/bin:/bin" }\n')
+    assert place.printed(row["id"]) == [f"first {place.root}/one:{place.root}/two:/usr/bin:/bin"]
 
 
 def test_later_env_files_win_and_optional_ones_may_be_missing(place: Place) -> None:
@@ -185,16 +166,16 @@ def test_later_env_files_win_and_optional_ones_may_be_missing(place: Place) -> N
     (place.root / "a.env").write_text("A=a\nB=a\nC=a\n")
     (place.root / "b.env").write_text("B=b\nC=b\n")
     files = '["a.env", { file = "none.env", optional = true }, "b.env"]'
-    row = go(place, f"command = 'echo $A $B $C'\n[run]\nenv_file = {files}\nenv = {{ C = \"c\" }}\n")
-    assert printed(place, row["id"]) == ["a b c"]
+    row = place.go(f"command = 'echo $A $B $C'\n[run]\nenv_file = {files}\nenv = {{ C = \"c\" }}\n")
+    assert place.printed(row["id"]) == ["a b c"]
 
 
 @pytest.mark.skipif(shutil.which("ionice") is None, reason="ionice(1) is not here")
 @pytest.mark.parametrize(("given", "said"), [("best-effort:6", "best-effort: prio 6"), ("idle", "idle")])
 def test_the_class_of_disk_access(place: Place, given: str, said: str) -> None:
     """As ionice(1) shows it from inside of the run."""
-    row = go(place, f'command = "ionice -p $$"\n[run]\nionice = "{given}"\n')
-    assert printed(place, row["id"]) == [said]
+    row = place.go(f'command = "ionice -p $$"\n[run]\nionice = "{given}"\n')
+    assert place.printed(row["id"]) == [said]
 
 
 # -- what a run knows of itself ---------------------------------------------------------------------------------------
@@ -213,8 +194,8 @@ def main():
 def test_a_run_knows_what_made_it_due_and_what_it_stands_for(place: Place) -> None:
     """Trigger, slot in the job's zone, the slot before: in the environment, and for Python as values."""
     (place.root / "knows.py").write_text(KNOWS)
-    row = go(place, 'callable = "knows:main"\n[schedule]\ntimezone = "Asia/Kolkata"\ndaily = 09:30:00\n')
-    names, previous, changed = json.loads(printed(place, row["id"])[0])
+    row = place.go('callable = "knows:main"\n[schedule]\ntimezone = "Asia/Kolkata"\ndaily = 09:30:00\n')
+    names, previous, changed = json.loads(place.printed(row["id"])[0])
     slot = from_text(row["slot"])
     assert names["AKJOB_TRIGGER"] == "manual"
     assert names["AKJOB_SLOT"] == row["slot"]
@@ -229,8 +210,8 @@ def test_a_run_knows_what_made_it_due_and_what_it_stands_for(place: Place) -> No
 def test_a_job_without_a_calendar_has_no_slot_before(place: Place) -> None:
     """The variable is there and empty; Python gets None."""
     (place.root / "knows.py").write_text(KNOWS)
-    row = go(place, 'callable = "knows:main"\n')
-    names, previous, _ = json.loads(printed(place, row["id"])[0])
+    row = place.go('callable = "knows:main"\n')
+    names, previous, _ = json.loads(place.printed(row["id"])[0])
     assert (names["AKJOB_PREVIOUS_SLOT"], previous) == ("", None)
 
 
@@ -241,7 +222,7 @@ def test_a_run_is_ended_at_a_local_time(place: Place) -> None:
     """Like by its timeout, and the reason names the time."""
     at = time.gmtime(int(time.time()) + 5)  # noqa: TID251 - a wall-clock instant is what a job file takes
     clock = time.strftime("%H:%M:%S", at)
-    row = go(place, f'command = ["sleep", "300"]\n[run]\nstop_at = {clock}\n')
+    row = place.go(f'command = ["sleep", "300"]\n[run]\nstop_at = {clock}\n')
     assert (row["state"], row["signal"]) == ("timed_out", signal.SIGTERM)
     assert row["reason"] == f"still running at {clock}, its stop_at"
     assert to_datetime(from_text(row["ended_at"])).strftime("%H:%M:%S") >= clock

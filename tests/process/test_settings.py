@@ -1,21 +1,7 @@
 """etc/akjob.toml is taken when it is saved, and what is wrong in it is told."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
-
-
-@pytest.fixture
-def place(root: Path) -> Iterator[Place]:
-    """Yield a root in which akjobd and the collector run."""
-    here = Place(root)
-    here.start()
-    yield here
-    here.stop()
 
 
 def test_a_saved_setting_is_live_and_a_wrong_one_is_shown(place: Place) -> None:

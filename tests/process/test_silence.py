@@ -3,24 +3,11 @@
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from akjob.log.reading.read import lines
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
-
-
-@pytest.fixture
-def place(root: Path) -> Iterator[Place]:
-    """Yield a root in which the collector and akjobd run."""
-    here = Place(root)
-    here.start("akjob-collector")
-    here.start("akjobd")
-    yield here
-    here.stop()
 
 
 def printed(place: Place, run: str) -> list[str]:

@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 
 from akjob.instants import to_text
 from tests.conftest import MARK
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 RUNS = int(os.environ.get("AKJOB_STORM", "150"))
@@ -28,11 +27,9 @@ CODES = (0, 3, 7)
 
 
 @pytest.fixture
-def place(root: Path) -> Iterator[Place]:
-    """Yield a root in which nothing runs yet."""
-    here = Place(root)
-    yield here
-    here.stop()
+def place(quiet_place: Place) -> Place:
+    """Return a root in which nothing runs yet."""
+    return quiet_place
 
 
 def title(pid: int) -> str:

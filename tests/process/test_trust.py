@@ -17,7 +17,7 @@ import pytest
 from akjob.config import Paths
 from akjob.control.client import Client
 from akjob.control.requests import GetStatus
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 STRANGER = 4711

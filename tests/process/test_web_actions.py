@@ -14,7 +14,7 @@ import pytest
 from akjob.config import Paths
 from akjob.web.program import now_us
 from akjob.web.store import WebStore
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 SLEEPER = 'command = ["sleep", "60"]\n[run]\nkill_after = "1s"\n'

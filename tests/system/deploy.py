@@ -15,7 +15,7 @@ from akjob.control.client import Client
 from akjob.control.requests import Drain
 from akjob.errors import AkjobError
 from akjob.processes import lock_holder
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 AKJOB = Path(sysconfig.get_path("scripts")) / "akjob"

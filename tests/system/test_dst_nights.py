@@ -16,7 +16,7 @@ import pytest
 
 from akjob.instants import SECOND, from_text, to_text
 from akjob.log.reading.read import lines
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 from tests.system.deploy import drained
 

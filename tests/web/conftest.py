@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from akjob.ledger import open_reader
 from akjob.web.program import now_us
 from akjob.web.store import WebStore
-from tests.process.place import Place
 from tests.process.test_web_actions import free_port
+from tests.roots import Place
 from tests.support import until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

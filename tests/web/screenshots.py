@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 from tests.web.conftest import Site, served
 

@@ -16,6 +16,7 @@ from akjob.config import Paths
 from akjob.control.client import Client
 from akjob.control.requests import OPERATIONS
 from akjob.errors import AkjobError
+from akjob.log.reading.read import lines
 from tests.support import until
 
 PROGRAMS = {"akjobd": "akjob.akjobd.daemon", "akjob-collector": "akjob.log.collector.program"}
@@ -116,6 +117,17 @@ class Place:
     def wait(self, run: str) -> dict[str, Any]:
         """Return the row of a run that has ended."""
         return until(lambda: self.ended(run), 60.0)
+
+    def go(self, text: str, name: str = "job") -> dict[str, Any]:
+        """Write a job, run it by hand, and return its row."""
+        self.job(name, text)
+        until(lambda: self.known(name))
+        return self.wait(self.run(name))
+
+    def printed(self, run: str, stream: str = "stdout") -> list[str]:
+        """Return what a run has printed on a stream."""
+        until(lambda: [line for line in lines(self.paths, run=run) if line["event"] == "run.finished"])
+        return [line["line"] for line in lines(self.paths, run=run) if line.get("stream") == stream]
 
     def ended(self, run: str) -> dict[str, Any] | None:
         """Return the row of a run if it has ended."""
