@@ -6,8 +6,9 @@
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -54,7 +55,15 @@ def everything(client: httpx.Client, route: Route) -> Iterator[bytes]:
         path = path_of(route, name=name, id=run)
         for query in ({}, {"q": "canary"}, {"job": name}, {"tag": f"{THEIRS}-tag"}, {"grep": "line"}, {"raw": "1"}):
             found = body(client, route, path, params=query, headers={"Accept": "application/json"})
-            yield found.replace(f"'{name}'".encode(), b"").replace(f"'{run}'".encode(), b"")
+            yield without_what_was_asked(found, (name, run, *query.values()))
+
+
+def without_what_was_asked(found: bytes, asked_for: Iterable[str]) -> bytes:
+    """Return an answer without the words of its own question: in a problem, in a form's field, in a link's query."""
+    for word in asked_for:
+        for form in (f"'{word}'", f'value="{word}"', f"={quote(word, safe='')}", f"\u201c{word}\u201d"):
+            found = found.replace(form.encode(), b"")
+    return found
 
 
 @pytest.mark.parametrize("route", READING, ids=label)
@@ -133,6 +142,8 @@ def test_4_no_path_leads_out_of_the_table(two: Served, route: Route) -> None:
     prefix = route.path[: route.path.index("{")]
     for escape in ESCAPES:
         with asked(client, route, prefix + escape) as answer:
+            if not answer.url.path.startswith(prefix):
+                continue  # the client itself resolved the dots: it asked for another route
             assert answer.status_code in {400, 401, 404, 405}, escape
             found = answer.read()
         assert b"root:" not in found
