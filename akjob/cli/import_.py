@@ -302,7 +302,7 @@ def _timers(wanted: Iterable[str]) -> Iterator[str]:
 
 
 def _read(file: str) -> str:
-    """Read a file; bytes that are no UTF-8 are kept, as surrogates."""
+    """Read a file; bytes that are not UTF-8 are kept, as surrogates."""
     try:
         whole = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return whole.decode("utf-8", "surrogateescape")

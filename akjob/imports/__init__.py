@@ -23,7 +23,7 @@ _SURROGATE = re.compile(r"[\udc80-\udcff]")
 
 
 def escaped(text: str) -> str:
-    r"""Write out what a comment of a TOML file cannot hold, as ``\xe9``: control characters, bytes that are no UTF-8.
+    r"""Write out what a comment of a TOML file cannot hold, as ``\xe9``: control characters, bytes that are not UTF-8.
 
     Such bytes are surrogates in a text that was decoded with ``surrogateescape``.
     """
@@ -31,7 +31,7 @@ def escaped(text: str) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Tell whether all bytes of a text that was decoded with ``surrogateescape`` were UTF-8."""
+    """Return True if all bytes of a text that was decoded with ``surrogateescape`` were UTF-8."""
     return _SURROGATE.search(text) is None
 
 
@@ -99,7 +99,7 @@ class Draft:
         self.notes.append(Note(self.file, self.line if line is None else line, message))
 
     def has(self, table: str, key: str) -> bool:
-        """Tell whether a key is set."""
+        """Return True if a key is set."""
         return key in self._tables[table]
 
     def refuse(self, path: KeyPath, reason: str) -> None:

@@ -42,7 +42,7 @@ class _Reader:
         if not text or text.startswith("#"):
             self.kept += [escaped(text.lstrip("#").strip())] if text.lstrip("#").strip() else []
         elif not is_utf8(line):
-            self._keep(number, text, "its bytes are no UTF-8, which a job file must be")
+            self._keep(number, text, "its bytes are not UTF-8, which a job file must be")
         elif match := _ENV.fullmatch(line):
             self._variable(number, match[1], match[2].strip().strip("'\""))
         elif match := _ENTRY.fullmatch(line):

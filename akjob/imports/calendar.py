@@ -107,7 +107,7 @@ def _weekday(word: str) -> int:
     full = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
     if short in DAYS and word.lower() in (short, full[DAYS.index(short)]):
         return DAYS.index(short)
-    raise ValueError(f"{word!r} is no day of the week")
+    raise ValueError(f"{word!r} is not a day of the week")
 
 
 def _numbers(text: str, low: int, high: int) -> tuple[int, ...]:
@@ -124,7 +124,7 @@ def _numbers(text: str, low: int, high: int) -> tuple[int, ...]:
             begin = _number(first, low, high)
             end = _number(last, low, high) if dots else high if step else begin
         if step and not (step.isdigit() and int(step)):
-            raise ValueError(f"{part!r}: {step!r} is no step")
+            raise ValueError(f"{part!r}: {step!r} is not a step")
         if end < begin:
             raise ValueError(f"{part!r} ends before it begins")
         found.update(range(begin, end + 1, int(step or 1)))
@@ -144,7 +144,7 @@ def _days(text: str, *, from_end: bool) -> tuple[int, ...]:
     first, slash, step = text.partition("/")
     if slash:  # counts towards the month's end: ~07/1 is the 7th last, the 6th last, … the last
         if not (step.isdigit() and int(step)):
-            raise ValueError(f"{text!r}: {step!r} is no step")
+            raise ValueError(f"{text!r}: {step!r} is not a step")
         return tuple(-day for day in range(_number(first, 1, 31), 0, -int(step)))
     return tuple(sorted(-day for day in _numbers(text, 1, 31)))
 

@@ -86,7 +86,7 @@ class _Reader:
         elif text.startswith("#"):
             self._comment(number, escaped(text))
         elif not is_utf8(line):
-            self._keep(number, text, "its bytes are no UTF-8, which a job file must be")
+            self._keep(number, text, "its bytes are not UTF-8, which a job file must be")
         elif match := _ENV.fullmatch(line):
             self._variable(number, _unquote(match[1]), _unquote(match[2].strip()))
         elif match := _ENTRY.fullmatch(line):
@@ -221,7 +221,7 @@ class _Reader:
                 "RANDOM_DELAY has become jitter: a delay that stays the same for this job, not a new one each day"
             )
         elif delay and delay != "0":
-            draft.note(f"RANDOM_DELAY={delay} is no number of minutes and is left out")
+            draft.note(f"RANDOM_DELAY={delay} is not a number of minutes and is left out")
 
     def _put_run(self, draft: Draft, user: str | None) -> None:
         draft.put("run", "timeout", "none", 'as under cron; a limit such as "1h" is better')
@@ -401,7 +401,7 @@ def _put_command(draft: Draft, command: str, shell: str) -> None:
 
 
 def _leaves_something(command: str) -> bool:
-    """Tell whether a command ends while a part of it runs on: it ends with a lone ``&``, or detaches itself."""
+    """Return True if a command ends while a part of it runs on: it ends with a lone ``&``, or detaches itself."""
     try:
         words = list(shlex.shlex(_INPUT.fullmatch(command)[1], posix=True, punctuation_chars=True))  # type: ignore[index]
     except ValueError:

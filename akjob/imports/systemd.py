@@ -94,7 +94,7 @@ def parse_span(text: str) -> int | None:
     while at < len(text):
         match = _SPAN.match(text, at)
         if match is None or (match[2] not in _SECONDS and match[2] not in _FINE):
-            raise ValueError(f"{text!r} is no time span")
+            raise ValueError(f"{text!r} is not a time span")
         unit = _FINE[match[2]] if match[2] in _FINE else _SECONDS[match[2]] * 1_000_000
         whole, _, fraction = match[1].partition(".")
         total += int(whole) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
@@ -436,7 +436,7 @@ class _Translation:
         names = inner_variables(word) if name is None else [name]
         for unset in names:
             if not is_name(unset):
-                why = "is no variable to systemd, which puts nothing in its place; nor does the job"
+                why = "is not a variable to systemd, which puts nothing in its place; nor does the job"
                 self.draft.note(f"{setting.key}: {unset!r} in {word} {why}", setting.line)
         if name is None:
             return None if names else [without_variables(word)]
@@ -485,7 +485,7 @@ class _Translation:
                 if equals:
                     variables[name] = value
                 else:
-                    self.draft.note(f"Environment: {word!r} is no NAME=value", setting.line)
+                    self.draft.note(f"Environment: {word!r} is not NAME=value", setting.line)
         return variables
 
     def _environment(self, unit: _Unit, variables: Mapping[str, str]) -> None:
@@ -598,7 +598,7 @@ def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the m
     settings = [parse_unit(timer), parse_unit(service)]
     for i, file in enumerate((timer_file, service_file)):
         draft.notes += [
-            Note(file, s.line, f"{s.key}={s.value} is left out: systemd passes over a line that is no UTF-8")
+            Note(file, s.line, f"{s.key}={s.value} is left out: systemd passes over a line that is not UTF-8")
             for s in settings[i]
             if not is_utf8(s.value)
         ]

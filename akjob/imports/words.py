@@ -74,7 +74,7 @@ def _unescape(escape: str) -> bytes:
     except (ValueError, OverflowError):  # no byte; no character: a surrogate, or beyond the last one
         plain = b"\0"
     if plain == b"\0":
-        raise ValueError(f"\\{escape} is no escape")
+        raise ValueError(f"\\{escape} is not an escape")
     return plain
 
 
@@ -100,7 +100,7 @@ def inner_variables(word: str) -> list[str]:
 
 
 def is_name(text: str) -> bool:
-    """Tell whether it can be a variable's name; any other is unset for systemd, ``${A:-b}`` too."""
+    """Return True if it can be a variable's name; any other is unset for systemd, ``${A:-b}`` too."""
     return _NAME.fullmatch(text) is not None
 
 

@@ -169,7 +169,7 @@ class _Loading:
             return
         known = places[country]
         message = f'{country} has no subdivision "{subdivision}"{did_you_mean(subdivision, known, chr(34))}'
-        hint = f"known: {', '.join(known)}" if known else "take it away"
+        hint = f"known: {', '.join(known)}" if known else "remove it"
         self._out.bad((*path, "subdivision"), "unknown-country", message, hint)
 
     def _text(self, table: Mapping[str, Any], path: tuple[str, ...], key: str) -> str:

@@ -110,7 +110,7 @@ def uneven_step(expression: str) -> tuple[str, str] | None:
 
 
 def cron_both_days(expression: str) -> bool:
-    """Tell whether both day fields are restricted, so that a day needs to match but one of them, as in Vixie's cron."""
+    """Return True if both day fields are restricted, so that one of them is enough for a day, as in Vixie's cron."""
     fields = split_fields(expand_alias(expression))
     return not (fields[3].startswith("*") or fields[5].startswith("*"))
 
@@ -124,7 +124,7 @@ def split_fields(expression: str) -> list[str]:
         return fields
     if expression.strip().startswith("@"):
         known = ", ".join(ALIASES)
-        raise CronError(f"{expression.strip()!r} is no cron alias: write one of {known}")
+        raise CronError(f"{expression.strip()!r} is not a cron alias: write one of {known}")
     raise CronError(f"a cron expression has 5 fields, or 6 with seconds first; {expression!r} has {len(fields)}")
 
 

@@ -108,5 +108,5 @@ def month_length(year: int, month: int) -> int:
 
 
 def is_leap(year: int) -> bool:
-    """Tell whether a year has a 29 February."""
+    """Return True if a year has a 29 February."""
     return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)

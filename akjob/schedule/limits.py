@@ -85,7 +85,7 @@ class LimitRule:
         return LAST_DAY if found is None else max(start, found - _LONGEST_MONTH)
 
     def allows(self, second: int) -> bool:
-        """Tell whether a run may start in this second."""
+        """Return True if a run may start in this second."""
         if self.trivial:
             return True
         if self._hours is not None and not self.hours_allow((second + self.hours_zone.offset(second)) % DAY_S):
@@ -93,7 +93,7 @@ class LimitRule:
         return self.any_day or self.allows_day((second + self.zone.offset(second)) // DAY_S)
 
     def allows_day(self, day: int) -> bool:
-        """Tell whether the limits of days allow this calendar day of the limits' zone."""
+        """Return True if the limits of days allow this calendar day of the limits' zone."""
         if not -EPOCH_ORDINAL < day <= LAST_DAY:
             return False
         moment = date.fromordinal(day + EPOCH_ORDINAL)
@@ -155,7 +155,7 @@ class LimitRule:
         return tuple(found)
 
     def hours_allow(self, time: int) -> bool:
-        """Tell whether the hours allow this time of day of their zone."""
+        """Return True if the hours allow this time of day of their zone."""
         if self._hours is None:
             return True
         start, end = self._hours
@@ -175,7 +175,7 @@ class LimitRule:
         return WEEK * DAY_S, tuple((base + piece.start, base + piece.end) for base in bases for piece in pieces)
 
     def _allows_weekday(self, weekday: int) -> bool:
-        """Tell whether this weekday (Monday = 0) is allowed at all, in a month of any shape."""
+        """Return True if this weekday (Monday = 0) is allowed at all, in a month of any shape."""
         bit = sum(1 << number for number in range(0, 31, 7))
         return any(
             self._rule.mask(month, first, length) & (bit << (weekday - first) % 7)

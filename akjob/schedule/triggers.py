@@ -96,7 +96,7 @@ class Calendar:
             second = max(second, limits.first_day * DAY_S - 2 * DAY_S)
         stop = END_S if limits.last_day is None else min(END_S, (limits.last_day + 3) * DAY_S)
         # Beyond the last irregularity of the zones everything repeats after 400 years: what did not happen in 400
-        # years never happens. Excepted dates can only take away; they get 400 years more each time they did.
+        # years never happens. Excepted dates can only remove slots; they get 400 years more each time they did.
         horizon = self._horizon(second)
         while second < stop:
             if second >= horizon:
@@ -239,7 +239,7 @@ class Calendar:
         return None
 
     def _named_in_gap(self, segment: Segment) -> bool:
-        """Tell whether a local time in the gap before ``segment`` is named, and its slot, the gap's end, allowed."""
+        """Return True if a local time in the gap before ``segment`` is named, and its slot, the gap's end, allowed."""
         if self.elapsed or segment.offset <= segment.before:
             return False
         named = self.named_local(segment.start + segment.before, segment.start + segment.offset)
@@ -391,7 +391,7 @@ class Calendar:
         return year, start
 
     def _has_day(self, kind: int, shifts: tuple[int, ...]) -> bool:
-        """Tell whether a year of this kind has a day that could be named and allowed, dates aside."""
+        """Return True if a year of this kind has a day that could be named and allowed, dates aside."""
         weekday, leap = divmod(kind, 2)
         for year in range(2000, 2400):
             start = date(year, 1, 1).toordinal() - EPOCH_ORDINAL

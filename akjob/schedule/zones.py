@@ -170,7 +170,7 @@ def get_zone(name: str) -> tzinfo:
 
 @lru_cache(maxsize=1024)
 def is_zone(name: str) -> bool:
-    """Tell whether ``name`` is an IANA name that this machine knows, or an offset such as ``+05:30``."""
+    """Return True if ``name`` is an IANA name that this machine knows, or an offset such as ``+05:30``."""
     if _FIXED.fullmatch(name):
         return True
     if not name or not name.isascii() or name.partition("/")[0] in _NOT_ZONES:
@@ -209,8 +209,8 @@ def zone_error(name: str) -> str:
     """Say what is wrong with a zone's name, and what to write."""
     near = near_zones(name)
     if near:
-        return f"{name!r} is no time zone: did you mean {near[0]!r}?"
-    return f"{name!r} is no time zone: write a name such as 'Europe/Berlin', or an offset such as '+05:30'"
+        return f"{name!r} is not a time zone: did you mean {near[0]!r}?"
+    return f"{name!r} is not a time zone: write a name such as 'Europe/Berlin', or an offset such as '+05:30'"
 
 
 def _key(name: str) -> str:

@@ -64,7 +64,7 @@ _FILES = {
     "link-loop": Entry(
         "warning",
         "A symlink leads to a folder that it lies in; it is not followed.",
-        "Take it away.",
+        "Remove it.",
     ),
     "lost-last-good": Entry(
         "warning",
@@ -79,7 +79,7 @@ _FILES = {
     "not-a-file": Entry(
         "error",
         "Something named `*.toml` is a pipe, a device, a socket or a folder; it is never opened.",
-        "Take it away or give it another name.",
+        "Remove it or give it another name.",
         (("warning", "when it is met in a folder, and passed over"),),
     ),
     "not-utf8": Entry(
@@ -100,7 +100,7 @@ _FILES = {
     "toml-syntax": Entry(
         "error",
         "The text is not TOML 1.0.",
-        "The message says what stands there; `09:30` is written `09:30:00`, a text stands in quotes.",
+        "The message says what stands there; `09:30` is written `09:30:00`, a string stands in quotes.",
     ),
     "not-in-commit": Entry(
         "warning",
@@ -232,13 +232,13 @@ _VALUES = {
         'A whole number with B, kB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (of 1024): `"512MiB"`.',
     ),
     "bad-value": Entry("error", "The value is none of those possible.", "The hint lists them."),
-    "duplicate-value": Entry("warning", "A value stands in its array more than once.", "Take it away."),
+    "duplicate-value": Entry("warning", "A value stands in its array more than once.", "Remove it."),
     "empty-list": Entry(
         "error",
         "An array is empty, which could mean never or always.",
-        "Fill it, or take the key away.",
+        "Fill it, or remove the key.",
     ),
-    "empty-text": Entry("error", "A text is empty.", "Write something, or take the key away."),
+    "empty-text": Entry("error", "A text is empty.", "Write something, or remove the key."),
     "equal-hours": Entry(
         "error",
         "`from` and `until` of `hours` are equal, which could mean never or always.",
@@ -246,14 +246,14 @@ _VALUES = {
     ),
     "kwargs-name": Entry(
         "warning",
-        "A key of `kwargs` is no Python name, so that only a callable that takes `**kwargs` can be given it.",
+        "A key of `kwargs` is not a Python name, so that only a callable that takes `**kwargs` can be given it.",
         "Write the parameter's name, usually with `_` for `-`.",
     ),
     "out-of-range": Entry("error", "A number, duration, size or date is too small or too large.", "See the message."),
     "reserved-env": Entry(
         "error",
         "`env` sets a variable that akjob sets itself, or one of supervisord's.",
-        "Take it away.",
+        "Remove it.",
         (("warning", "for one of supervisord's"),),
     ),
     "reversed-dates": Entry("error", "`last` is before `first`.", "Exchange the two."),
@@ -341,18 +341,18 @@ _SCHEDULES = {
     "in-the-past": Entry(
         "info",
         "An instant or the last allowed date has passed.",
-        "Nothing needs to be done; take it away when it is no longer of use.",
+        "Nothing needs to be done; remove it when it is no longer of use.",
     ),
     "never-fires": Entry(
         "error",
         "The triggers and the limits together allow no time at all.",
         "Change one of them. A job that runs by hand only has no `[schedule]`.",
     ),
-    "no-effect": Entry("warning", "A key does nothing in this file.", "Take it away, or add what it needs."),
+    "no-effect": Entry("warning", "A key does nothing in this file.", "Remove it, or add what it needs."),
     "trigger-never-fires": Entry(
         "warning",
         "One trigger among others can never fire.",
-        "Take it away, or change it.",
+        "Remove it, or change it.",
     ),
     "unknown-calendar": Entry(
         "error",
@@ -444,14 +444,14 @@ _SURROUNDINGS = {
     ),
     "interpreter-missing": Entry(
         "error",
-        "The Python of `interpreter` does not exist here, or is no program.",
+        "The Python of `interpreter` does not exist here, or is not a program.",
         "Make the virtual environment; a relative path is below the root.",
         (("warning", _ABSOLUTE),),
     ),
     "path-missing": Entry(
         "warning",
         "A folder of `pythonpath` in `etc/akjob.toml` does not exist.",
-        "Make it, or take it away.",
+        "Make it, or remove it.",
     ),
     "secret-missing": Entry(
         "error",
@@ -463,7 +463,7 @@ _SURROUNDINGS = {
     "unknown-owner": Entry(
         "warning",
         "This machine has no user of that name, so `[trust] owners` trusts nobody by it.",
-        "Make the user where akjobd runs, or take the name away.",
+        "Make the user where akjobd runs, or remove the name.",
     ),
     "unknown-user": Entry("warning", "This machine has no such user.", "Make it where akjobd runs."),
 }

@@ -99,7 +99,7 @@ TOP = keys(
         "command",
         _command,
         "code",
-        "An argv, or a text for /bin/sh -c.",
+        "An argv, or a string for /bin/sh -c.",
         {"anyOf": [{"type": "string", "pattern": "\\S"}, some({"type": "string"})]},
     ),
     Key("args", values.any_array, "args", "Positional arguments of the callable.", {"type": "array"}, []),

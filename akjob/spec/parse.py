@@ -72,12 +72,12 @@ class Rest(Struct, frozen=True):
     wrong: frozenset[Path]
 
     def knows(self, *path: str | int) -> bool:
-        """Say whether the value at a path is as the file means it."""
+        """Return True if the value at a path is as the file means it."""
         return not touches(self.wrong, path)
 
 
 def touches(wrong: Iterable[Path], path: Path) -> bool:
-    """Say whether something wrong is at a path, above or below it."""
+    """Return True if something wrong is at a path, above or below it."""
     return any(one[: len(path)] == path[: len(one)] for one in wrong)
 
 
@@ -358,7 +358,7 @@ def _read_schedule(
     found.pop("zone", None)
     if "anchor" in own and "every" not in schedule:
         message = "`schedule.anchor` does nothing without `every`"
-        out.bad(("schedule", "anchor"), "no-effect", message, "give every, or take anchor away", severity="warning")
+        out.bad(("schedule", "anchor"), "no-effect", message, "give every, or remove anchor", severity="warning")
     if "workdays" in own and not any(uses_workdays(one) for one in found.get("monthly", ())):
         message = "`schedule.workdays` does nothing without a workday or `roll` in `monthly`"
         hint = "to leave out the days of the calendar write it as limits.not_on"
@@ -460,11 +460,11 @@ def _check_command(table: Mapping[str, Any], run: Mapping[str, Any], out: Readin
     for key in ("args", "kwargs"):
         if key in table:
             message = f"`{key}` is for `callable` and `dill`; a command is given its arguments in `command`"
-            out.bad((key,), "args-of-command", message, f"write them into command and take {key} away", at_key=True)
+            out.bad((key,), "args-of-command", message, f"write them into command and remove {key}", at_key=True)
     for key in ("interpreter", "setup"):
         if key in run:
             message = f"`run.{key}` does nothing for a command"
-            out.bad(("run", key), "no-effect", message, "take it away", severity="warning", at_key=True)
+            out.bad(("run", key), "no-effect", message, "remove it", severity="warning", at_key=True)
 
 
 def _check_schedule(schedule: Schedule, own: Mapping[str, Any], out: Reading, now_us: int | None) -> None:
@@ -533,8 +533,8 @@ _DAY_US = 86_400_000_000
 _GAP_HINT = "change the time of day, or limits.hours, so that they fit"
 _NEVER_HINTS = {
     "error": "change the triggers or [limits] so that there is a time that all allow",
-    "warning": "take it away, or change it",
-    "info": "take it away when it is no longer needed",
+    "warning": "remove it, or change it",
+    "info": "remove it when it is no longer needed",
 }
 
 # -- defaults

@@ -50,7 +50,7 @@ def _codes(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
         out.wrong_type(path, "an array of exit codes", value, f"write [{values.shown(value)}]")
         return None
     if not value:
-        out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", "write [0], or take the key away")
+        out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", "write [0], or remove the key")
         return None
     found = [read(item, (*path, index), out) for index, item in enumerate(value)]
     values.once(value, path, out)
@@ -134,10 +134,10 @@ def _env(value: Any, path: Path, out: Reading) -> dict[str, str | SecretFile] | 
             hint = f"write {meant}" if _VARIABLE.fullmatch(meant) else "letters, digits and _, no digit first"
             out.bad((*path, name), "bad-env", f"`{name}` cannot be the name of a variable", hint, at_key=True)
         elif name in _OURS:
-            out.bad((*path, name), "reserved-env", f"`{name}` is set by akjob itself", "take it away", at_key=True)
+            out.bad((*path, name), "reserved-env", f"`{name}` is set by akjob itself", "remove it", at_key=True)
         elif name.startswith("SUPERVISOR_"):
             message = f"`{name}` tells a program that supervisord runs it, which a job is not"
-            out.bad((*path, name), "reserved-env", message, "take it away", severity="warning", at_key=True)
+            out.bad((*path, name), "reserved-env", message, "remove it", severity="warning", at_key=True)
         found[name] = _variable(item, (*path, name), out)  # type: ignore[assignment]
     return found
 
@@ -148,14 +148,14 @@ def _variable(value: Any, path: Path, out: Reading) -> str | SecretFile | None:
         if "\0" not in value:
             _check_literal(value, path, out)
             return value
-        out.bad(path, "bad-env", f"`{dotted(path)}` has a NUL character in it", "take it out")
+        out.bad(path, "bad-env", f"`{dotted(path)}` has a NUL character in it", "remove it")
     elif type(value) is dict:
         found = fields(value, path, out, SECRET)
         values.check_required(value, path, out, ("file",))
         return SecretFile(found["file"]) if found.get("file") else None
     else:
         hint = f'write "{values.shown(value)}"' if type(value) in {int, float, bool} else ""
-        out.wrong_type(path, "a text or { file = … }", value, hint)
+        out.wrong_type(path, "a string or { file = … }", value, hint)
     return None
 
 

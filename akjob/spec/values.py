@@ -56,18 +56,18 @@ def any_text(value: Any, path: Path, out: Reading) -> str | None:
     """Read a text that may be empty and have several lines."""
     if type(value) is str:
         return value
-    out.wrong_type(path, "a text", value, f'write "{value}"' if type(value) in {int, float} else "")
+    out.wrong_type(path, "a string", value, f'write "{value}"' if type(value) in {int, float} else "")
     return None
 
 
 def text(value: Any, path: Path, out: Reading) -> str | None:
     """Read a text with something in it; control characters other than tab and newline have no use anywhere."""
     if type(value) is not str:
-        out.wrong_type(path, "a text", value, f'write "{value}"' if type(value) in {int, float} else "")
+        out.wrong_type(path, "a string", value, f'write "{value}"' if type(value) in {int, float} else "")
     elif not value or value.isspace():
-        out.bad(path, "empty-text", f"`{dotted(path)}` is empty", "write something, or take the key away")
+        out.bad(path, "empty-text", f"`{dotted(path)}` is empty", "write something, or remove the key")
     elif _UNPRINTABLE.search(value):
-        out.bad(path, "bad-value", f"`{dotted(path)}` has a control character in it", "take it out")
+        out.bad(path, "bad-value", f"`{dotted(path)}` has a control character in it", "remove it")
     else:
         return value
     return None
@@ -84,8 +84,8 @@ def place(value: Any, path: Path, out: Reading) -> str | None:
 
 
 def texts(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
-    """Read an array of texts, at least one."""
-    if _filled(value, path, out, "an array of texts", '["…"]'):
+    """Read an array of strings, at least one."""
+    if _filled(value, path, out, "an array of strings", '["…"]'):
         for index, item in enumerate(value):
             if type(item) is not str or not item or item.isspace():
                 text(item, (*path, index), out)
@@ -94,18 +94,18 @@ def texts(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
 
 
 def tags(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
-    """Read an array of texts that may be empty: it is how a file drops the tags of its ``_defaults.toml``."""
+    """Read an array of strings that may be empty: it is how a file drops the tags of its ``_defaults.toml``."""
     return () if value == [] and type(value) is list else texts(value, path, out)
 
 
 def _filled(value: Any, path: Path, out: Reading, wanted: str, example: str) -> bool:
-    """Tell whether a value is an array with something in it; note it if not."""
+    """Return True if a value is an array with something in it; note it if not."""
     if type(value) is not list:
         hint = f"write {example}" if "…" not in example or type(value) is not str else f'write ["{value}"]'
         out.wrong_type(path, wanted, value, hint)
         return False
     if not value:
-        out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", "fill it, or take the key away")
+        out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", "fill it, or remove the key")
         return False
     return True
 
@@ -272,7 +272,7 @@ def once(values: list[Any], path: Path, out: Reading) -> None:
     for index, value in enumerate(values):
         if value in values[:index]:
             message = f"{shown(value)} stands in `{dotted(path)}` more than once"
-            out.bad((*path, index), "duplicate-value", message, "take it away", severity="warning")
+            out.bad((*path, index), "duplicate-value", message, "remove it", severity="warning")
 
 
 def shown(value: Any) -> str:
@@ -359,7 +359,7 @@ def _covered_twice(values: list[Any], found: list[tuple[int, ...] | None], path:
     for index, days_ in enumerate(found):
         if days_ and seen.issuperset(days_):
             message = f"{shown(values[index])} stands in `{dotted(path)}` more than once"
-            out.bad((*path, index), "duplicate-value", message, "take it away", severity="warning")
+            out.bad((*path, index), "duplicate-value", message, "remove it", severity="warning")
         seen.update(days_ or ())
 
 
@@ -370,7 +370,7 @@ def _same_twice(values: list[Any], meanings: list[Any], path: Path, out: Reading
     for index, one in enumerate(meanings):
         if one is not None and one in meanings[:index]:
             message = f"{shown(values[index])} stands in `{dotted(path)}` more than once"
-            out.bad((*path, index), "duplicate-value", message, "take it away", severity="warning")
+            out.bad((*path, index), "duplicate-value", message, "remove it", severity="warning")
 
 
 def _weekdays(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
@@ -497,7 +497,7 @@ def target(value: Any, path: Path, out: Reading) -> str | None:
     if type(value) is str and _TARGET.fullmatch(value) and (":" in value or "." in value):
         return value
     if type(value) is not str:
-        out.wrong_type(path, "a text", value, 'write it as "package.module:name"')
+        out.wrong_type(path, "a string", value, 'write it as "package.module:name"')
         return None
     hint = 'write it as "package.module:name"'
     if re.fullmatch(r"[\w.:]+\(.*\)", value, re.DOTALL):
@@ -525,19 +525,19 @@ def argv(value: Any, path: Path, out: Reading) -> tuple[tuple[str, ...] | None, 
     """Read a command: ``(argv, None)`` for an array, ``(None, text)`` for a line of the shell."""
     if type(value) is str:
         if not value or value.isspace():
-            out.bad(path, "empty-text", "`command` is empty", "write what to run, or take the key away")
+            out.bad(path, "empty-text", "`command` is empty", "write what to run, or remove the key")
         elif "\0" in value:
-            out.bad(path, "bad-value", "`command` has a NUL character in it", "take it out")
+            out.bad(path, "bad-value", "`command` has a NUL character in it", "remove it")
         else:
             return None, value
         return None
-    if not _filled(value, path, out, "a text for the shell or an array of texts", '["date", "-u"]'):
+    if not _filled(value, path, out, "a string for the shell or an array of strings", '["date", "-u"]'):
         return None
     for index, item in enumerate(value):
         if type(item) is not str:
-            out.wrong_type((*path, index), "a text", item, f'write "{shown(item)}"')
+            out.wrong_type((*path, index), "a string", item, f'write "{shown(item)}"')
         elif "\0" in item:
-            out.bad((*path, index), "bad-value", "an argument has a NUL character in it", "take it out")
+            out.bad((*path, index), "bad-value", "an argument has a NUL character in it", "remove it")
     if value[0] == "" or (type(value[0]) is str and value[0].isspace()):
         out.bad((*path, 0), "empty-text", "the program's name is empty", "write the program first, then its arguments")
     return tuple(value), None
@@ -578,7 +578,7 @@ def umask(value: Any, path: Path, out: Reading) -> int | None:
     if type(value) is str:
         out.bad(path, "bad-value", f'"{value}" is not a umask', hint)
     else:
-        out.wrong_type(path, "a text of octal digits", value, hint)
+        out.wrong_type(path, "a string of octal digits", value, hint)
     return None
 
 
@@ -614,7 +614,7 @@ def sha256(value: Any, path: Path, out: Reading) -> str | None:
             message = "a SHA-256 has only the digits 0 to 9 and a to f"
         out.bad(path, "bad-dill", message, "sha256sum FILE prints it")
     else:
-        out.wrong_type(path, "a text of 64 hexadecimal digits", value, "sha256sum FILE prints it")
+        out.wrong_type(path, "a string of 64 hexadecimal digits", value, "sha256sum FILE prints it")
     return None
 
 
@@ -627,7 +627,7 @@ def python_version(value: Any, path: Path, out: Reading) -> str | None:
         meant = match.group() if match else "3.11"
         out.bad(path, "bad-dill", f'"{value}" is not a minor version of Python', f'write it as "{meant}"')
     else:
-        out.wrong_type(path, "a text", value, f'write "{value}"' if type(value) is float else 'write it as "3.11"')
+        out.wrong_type(path, "a string", value, f'write "{value}"' if type(value) is float else 'write it as "3.11"')
     return None
 
 
@@ -645,7 +645,7 @@ def beside(value: Any, path: Path, out: Reading) -> str | None:
 
 
 def table(value: Any, path: Path, out: Reading, example: str) -> bool:
-    """Tell whether a value is a table; note it if not."""
+    """Return True if a value is a table; note it if not."""
     if type(value) is dict:
         return True
     out.wrong_type(path, "a table", value, example)
@@ -668,7 +668,7 @@ def any_table(value: Any, path: Path, out: Reading) -> dict[str, Any] | None:
         if not key.isidentifier():
             meant = re.sub(r"\W", "_", key)
             hint = f"write {meant}" if meant.isidentifier() else "write a Python name"
-            message = f"`{key}` is no Python name: only a callable that takes **kwargs can be given it"
+            message = f"`{key}` is not a Python name: only a callable that takes **kwargs can be given it"
             out.bad((*path, key), "kwargs-name", message, hint, severity="warning", at_key=True)
     return value  # type: ignore[no-any-return]
 

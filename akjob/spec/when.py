@@ -54,7 +54,7 @@ def _one_or_more(read: Callable[[Any, Path, Reading], Any], plural: str) -> Read
         if type(value) is not list:
             return (read(value, path, out),)
         if not value:
-            out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", f"write {plural}, or take the key away")
+            out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", f"write {plural}, or remove the key")
         elif len(value) > 1:
             values.once(value, path, out)
         return tuple(read(item, (*path, index), out) for index, item in enumerate(value))
@@ -112,7 +112,7 @@ def _days_of_month(value: Any, path: Path, out: Reading) -> tuple[int | NthWeekd
         out.wrong_type(path, "an array of days", value, f"write [{values.shown(value)}]")
         return None
     if not value:
-        out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", "write the days, or take the key away")
+        out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", "write the days, or remove the key")
         return None
     found = [_day_of_month(item, (*path, index), out) for index, item in enumerate(value)]
     values.once(value, path, out)
@@ -193,7 +193,7 @@ def _cron(value: Any, path: Path, out: Reading) -> Cron | None:
         return None
     if value[:1] == "@" and value not in ALIASES:
         guess = did_you_mean(value, ALIASES)
-        out.bad(path, "bad-cron", f"`{value}` is no short form{guess}", f"one of {', '.join(ALIASES)}")
+        out.bad(path, "bad-cron", f"`{value}` is not a short form{guess}", f"one of {', '.join(ALIASES)}")
         return None
     expression = ALIASES.get(value, value)
     error = check_cron(expression)
@@ -267,7 +267,7 @@ def _hours(value: Any, path: Path, out: Reading) -> Hours | None:
         return None
     if start == end:
         message = f"`{dotted(path)}`: from and until are equal"
-        out.bad((*path, "until"), "equal-hours", message, "take hours away for the whole day")
+        out.bad((*path, "until"), "equal-hours", message, "remove hours for the whole day")
         return None
     return Hours(start, end, found.get("zone", out.zone))
 
@@ -327,7 +327,7 @@ def _after(value: Any, path: Path, out: Reading) -> After | None:
     values.check_required(value, path, out, ("jobs",))
     if found.get("within_us") is not None and (found.get("mode") == "any" or len(found.get("jobs") or ()) == 1):
         message = f'`{dotted(path)}.within` does nothing with a single job or mode = "any"'
-        out.bad((*path, "within"), "no-effect", message, "take it away", severity="warning")
+        out.bad((*path, "within"), "no-effect", message, "remove it", severity="warning")
     if errors != out.errors:
         return None
     return After(**{**found, "jobs": tuple(dict.fromkeys(found["jobs"]))})
@@ -492,7 +492,7 @@ WEEKLY = keys(
     Key("at", values.times_of_day, "times", "Local time or times of day.", one_or_some(TIME)),
     _ZONE_KEY,
     Key("every", _COUNT, "every", "Only each n-th ISO week, counted from that of `from`.", _EVERY),
-    Key("from", values.day, "start", "A date in a week that counts; it is no beginning.", DATE),
+    Key("from", values.day, "start", "A date in a week that counts; it does not limit the beginning.", DATE),
 )
 MONTHLY = keys(
     Key(
@@ -513,7 +513,7 @@ MONTHLY = keys(
         {"enum": ["next", "previous"]},
     ),
     Key("every", _COUNT, "every", "Only each n-th month, counted from that of `from`.", _EVERY),
-    Key("from", values.day, "start", "A date in a month that counts; it is no beginning.", DATE),
+    Key("from", values.day, "start", "A date in a month that counts; it does not limit the beginning.", DATE),
 )
 HOURS = keys(
     Key("from", values.time_of_day, "start", "The first time of day at which the job may run.", TIME),
@@ -619,7 +619,7 @@ SCHEDULE = keys(
         "workdays",
         values.calendar,
         "workdays",
-        "The calendar of etc/akjob.toml whose days are no workdays, besides Saturday and Sunday.",
+        "The calendar of etc/akjob.toml whose days are not workdays, besides Saturday and Sunday.",
         _CALENDAR,
     ),
     Key(
@@ -697,7 +697,7 @@ LIMITS = keys(
         "runs",
         values.integer(1, 2**31 - 1),
         "runs",
-        "Scheduled slots started at most; then the job is done. `akjob reset JOB` counts anew.",
+        "Scheduled slots started at most; then the job is done. `akjob reset JOB` counts from 0 again.",
         {"type": "integer", "minimum": 1},
     ),
     Key(

@@ -42,7 +42,7 @@ def _line(name: str, value: Any) -> str:
 
 
 def _fits_literal(text: str) -> bool:
-    """Tell whether a text of several lines can stand between ``'''`` as it is."""
+    """Return True if a text of several lines can stand between ``'''`` as it is."""
     plain = all(sign in {"\n", "\t"} or sign.isprintable() for sign in text)
     return plain and "'''" not in text and not text.endswith("'")
 
@@ -60,7 +60,7 @@ def _laid_out(value: Any) -> str:
 def edit_file(path: Path, changes: Mapping[str, Any]) -> None:
     """Set keys of a job file, its comments and the order of its keys kept.
 
-    ``changes`` maps a key to its new value, or to None to take it away; a dict changes keys of that table. Raises
+    ``changes`` maps a key to its new value, or to None to remove it; a dict changes keys of that table. Raises
     AkjobError when the file cannot be read as TOML or written.
     """
     try:

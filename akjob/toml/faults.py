@@ -49,7 +49,7 @@ class Faults:
             self.errors += 1
 
     def wrong_type(self, path: Path, wanted: str, value: Any, hint: str = "") -> None:
-        """Note that ``value`` is not ``wanted`` ("a text", "an array of texts")."""
+        """Note that ``value`` is not ``wanted`` ("a string", "an array of strings")."""
         message = f"`{dotted(path)}` must be {wanted}, not {kind_of(value)}"
         self.bad(path, "wrong-type", message, hint or f"write {wanted}")
 
@@ -65,7 +65,7 @@ class Faults:
         self.bad(path, "missing-key", f"`{dotted(path)}` needs `{key}`", hint or f"add {key} = …")
 
     def under(self, *tables: str) -> bool:
-        """Tell whether there is an error in one of these top-level tables."""
+        """Return True if there is an error in one of these top-level tables."""
         return any(fault.path[:1] == (table,) for fault in self.found for table in tables if fault.severity == "error")
 
     def problems(self, file: str, text: str) -> tuple[Problem, ...]:
@@ -127,7 +127,7 @@ _KINDS = {
     "bool": "a boolean",
     "int": "an integer",
     "float": "a float",
-    "str": "a text",
+    "str": "a string",
     "list": "an array",
     "dict": "a table",
     "date": "a date",

@@ -131,10 +131,10 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ('timezone = " "', "etc/akjob.toml:1:12: error[empty-text] `timezone` is empty"),
         (
             'pythonpath = "lib"',
-            "etc/akjob.toml:1:14: error[wrong-type] `pythonpath` must be an array of strings, not a text",
+            "etc/akjob.toml:1:14: error[wrong-type] `pythonpath` must be an array of strings, not a string",
         ),
         ("max_running = 0", "etc/akjob.toml:1:15: error[out-of-range] `max_running` is 0; it must be 1 or more"),
-        ('max_running = "5"', "etc/akjob.toml:1:15: error[wrong-type] `max_running` must be an integer, not a text"),
+        ('max_running = "5"', "etc/akjob.toml:1:15: error[wrong-type] `max_running` must be an integer, not a string"),
         ("log = 1", "etc/akjob.toml:1:7: error[wrong-type] `log` must be a table, not an integer"),
         ("\n[log]\nsize = 1", "etc/akjob.toml:3:1: error[unknown-key] unknown key `size`; did you mean `max_size`?"),
         ('[log]\nto = "syslog"', 'etc/akjob.toml:2:6: error[bad-value] `log.to` cannot be "syslog"'),

@@ -127,14 +127,14 @@ MISTAKES = [
     Mistake(
         "a trigger that never fires",
         DUE + f'daily = 09:30:00\ncron = {MARK}"0 0 30 2 *"\n',
-        "take it away",
+        "remove it",
         {},
         "warning",
     ),
     Mistake("a date gone by", DUE + f"at = {MARK}2001-01-01T00:00:00Z\n", "no longer needed", {}, "info"),
     # limits
     Mistake(
-        "a window of no length", ALLOWED + f"hours = {{ from = 09:00:00, until = {MARK}09:00:00 }}\n", "take hours"
+        "a window of no length", ALLOWED + f"hours = {{ from = 09:00:00, until = {MARK}09:00:00 }}\n", "remove hours"
     ),
     Mistake("a window without an end", ALLOWED + f"hours = {MARK}{{ from = 09:00:00 }}\n", "add until = …"),
     Mistake(

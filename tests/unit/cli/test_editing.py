@@ -294,7 +294,7 @@ def test_import_crontab_of_bytes_that_are_no_utf_8(root: Root) -> None:
         root.akjob("import", "crontab", "-", "--dry-run", "--user", given=tab.read_bytes()),
     ):
         assert result.exit_code == 0, result.output
-        assert "1: its bytes are no UTF-8" in result.stderr
+        assert "1: its bytes are not UTF-8" in result.stderr
         assert r"/bin/echo h\xe9" in result.stderr
         assert result.stdout.count("command = ") == 1
 

@@ -340,7 +340,7 @@ def test_what_is_no_utf_8_becomes_no_job() -> None:
     assert table["run"]["env"] == {**CRON_PATH, "B": "2"}
     assert "# about h\\xe9\n# line 2, not translated: 0 1 * * * echo h\\xe9\n" in job.text
     assert [note.line for note in made.notes] == [2, 3]
-    assert all("no UTF-8" in note and r"\x" in note for note in notes(made))
+    assert all("not UTF-8" in note and r"\x" in note for note in notes(made))
 
 
 def test_control_characters_are_no_hindrance() -> None:

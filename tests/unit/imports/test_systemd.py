@@ -298,7 +298,7 @@ def test_a_shell_s_own_variables_stay_its_own() -> None:
 def test_a_variable_that_is_never_set_is_noted() -> None:
     """Who wrote ``${A:-b}`` meant a shell's; systemd puts nothing there, and that is said."""
     said = notes(read(timer(), service("ExecStart=/bin/echo ${A:-b}")))
-    assert any("'A:-b' in ${A:-b} is no variable to systemd" in note for note in said)
+    assert any("'A:-b' in ${A:-b} is not a variable to systemd" in note for note in said)
 
 
 def test_a_value_from_a_file_may_be_split_otherwise() -> None:
@@ -360,7 +360,7 @@ def test_an_escape_that_is_none_stays_in_a_command_and_makes_a_variable_void() -
         found = tomllib.loads(made.jobs[0].text)
         assert found["command"] == ["/bin/x", escape]
         assert "env" not in found["run"]
-        assert f"Environment=A={escape} is not translated: {escape} is no escape" in notes(made)
+        assert f"Environment=A={escape} is not translated: {escape} is not an escape" in notes(made)
 
 
 @pytest.mark.parametrize("written", ["'a", 'b"', r"\xe9"])
@@ -401,7 +401,7 @@ def test_lines_that_are_no_utf_8_are_left_out() -> None:
     made = read(timer("OnCalendar=daily"), service("ExecStart=/bin/y", line))
     assert tomllib.loads(made.jobs[0].text)["command"] == ["/bin/y"]
     assert [str(note) for note in made.notes] == [
-        r"t.service:4: ExecStart=/bin/x h\xe9 is left out: systemd passes over a line that is no UTF-8"
+        r"t.service:4: ExecStart=/bin/x h\xe9 is left out: systemd passes over a line that is not UTF-8"
     ]
 
 

@@ -106,7 +106,7 @@ WRONG = {
     ),
     "a string for a date": (
         '[calendars.x]\ndates = ["2026-01-01"]\n',
-        "etc/akjob.toml:2 wrong-type a date is needed, not a text",
+        "etc/akjob.toml:2 wrong-type a date is needed, not a string",
     ),
     "a missing file": (
         '[calendars.x]\nfile = "gone.ics"\n',

@@ -123,7 +123,10 @@ def test_the_slots_are_cronsims_where_no_clock_changes(seed: int) -> None:
         ("", "a cron expression has 5 fields, or 6 with seconds first; '' has 0"),
         (
             "@dialy",
-            "'@dialy' is no cron alias: write one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually",
+            (
+                "'@dialy' is not a cron alias: write one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, "
+                "@annually"
+            ),
         ),
     ],
 )

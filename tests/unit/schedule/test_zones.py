@@ -106,9 +106,9 @@ def test_names_that_are_zones(name: str) -> None:
 def test_names_that_are_no_zones(name: str) -> None:
     """Anything else is not, and asking for it is a ValueError that says what to write."""
     assert not is_zone(name)
-    with pytest.raises(ValueError, match="is no time zone"):
+    with pytest.raises(ValueError, match="is not a time zone"):
         get_zone(name)
-    with pytest.raises(ValueError, match="is no time zone"):
+    with pytest.raises(ValueError, match="is not a time zone"):
         integer_zone(name)
 
 
@@ -134,10 +134,10 @@ def test_nothing_is_near_to_nonsense() -> None:
     assert near_zones("qqqqqqqq") == []
     assert (
         zone_error("qqqqqqqq")
-        == "'qqqqqqqq' is no time zone: write a name such as 'Europe/Berlin', or an offset such as '+05:30'"
+        == "'qqqqqqqq' is not a time zone: write a name such as 'Europe/Berlin', or an offset such as '+05:30'"
     )
 
 
 def test_the_error_suggests_a_name() -> None:
     """The message names what was meant."""
-    assert zone_error("Europe/Berln") == "'Europe/Berln' is no time zone: did you mean 'Europe/Berlin'?"
+    assert zone_error("Europe/Berln") == "'Europe/Berln' is not a time zone: did you mean 'Europe/Berlin'?"
