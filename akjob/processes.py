@@ -57,6 +57,15 @@ def is_given(variable: str, environment: Mapping[str, str]) -> bool:
     return True
 
 
+def identity(path_or_fd: Path | str | int) -> tuple[int, int] | None:
+    """Return what tells a file from another one that takes its place; None where there is none."""
+    try:
+        found = os.stat(path_or_fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def give_memory_back() -> None:
     """Have the C library give free memory back to the kernel: glibc keeps it; others have no such call."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -18,7 +18,7 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from akjob.config import Config, Paths, find_root, load_config, socket_address
 from akjob.errors import AkjobError, Problem, UsageError
-from akjob.processes import die_with_supervisord, lock_holder, started_us
+from akjob.processes import die_with_supervisord, identity, lock_holder, started_us
 
 _PATIENCE_S = 5.0  # the program before this one may be ending just now
 _LEAST_S = 5.0  # a supervisor starts a program again at once: one that cannot start must not spin
@@ -58,12 +58,8 @@ class Lock:
         self._fd = -1
 
     def is_in_place(self) -> bool:
-        """Return whether the file at the path is the one that is locked."""
-        try:
-            found, ours = os.stat(self.path), os.fstat(self._fd)
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
+        """Return True if the file at the path is the one that is locked."""
+        return identity(self.path) == identity(self._fd)
 
     def _try(self) -> bool:
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -144,6 +140,55 @@ def own_uid(paths: Paths) -> int:
         return paths.var.stat().st_uid
     except OSError:
         return os.geteuid()
+
+
+class Holding(Struct, frozen=True):
+    """Something below ``var/`` that a program holds open: is it still what is at its path, and how is it made again."""
+
+    path: Path
+    is_in_place: Callable[[], bool]
+    restore: Callable[[], object]
+
+
+def folder(path: Path, mode: int = 0o700) -> Holding:
+    """Return the holding of a folder that a program makes files in."""
+    return Holding(path, path.is_dir, lambda: path.mkdir(mode=mode, parents=True, exist_ok=True))
+
+
+def restore(holdings: Iterable[Holding]) -> Iterator[tuple[Path, OSError | AkjobError | None]]:
+    """Make again what is not in its place any more; yield each, and what kept it from being made again."""
+    for one in holdings:
+        if one.is_in_place():
+            continue
+        try:
+            one.restore()
+        except (OSError, AkjobError) as error:
+            yield one.path, error
+        else:
+            yield one.path, None
+
+
+RESTORED = "another program removed or replaced it; it was made again"
+
+
+class Listener:
+    """A listening socket, and whether it is still the one at its path."""
+
+    def __init__(self, path: Path, backlog: int = 128) -> None:
+        self.path = path
+        self.socket = listen(path, backlog)
+        self._backlog = backlog
+        self._identity = identity(path)
+
+    def is_in_place(self) -> bool:
+        """Return True if whoever connects to the path comes here."""
+        return self._identity is not None and identity(self.path) == self._identity
+
+    def renew(self) -> socket.socket:
+        """Return a new socket at the path; whoever uses the old one closes it."""
+        self.socket = listen(self.path, self._backlog)
+        self._identity = identity(self.path)
+        return self.socket
 
 
 def listen(path: Path, backlog: int = 128) -> socket.socket:

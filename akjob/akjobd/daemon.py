@@ -20,6 +20,7 @@ from akjob.agenda import Agenda, Start, last_good
 from akjob.akjobd import speaking
 from akjob.akjobd.commits import Commits
 from akjob.akjobd.happenings import Happenings
+from akjob.akjobd.holdings import Holdings
 from akjob.akjobd.loop import Clock, Loop, SystemClock
 from akjob.akjobd.membership import Membership, node_name
 from akjob.akjobd.requests import Requests
@@ -28,7 +29,7 @@ from akjob.akjobd.status import StatusOf
 from akjob.akjobd.sweeping import Sweeping
 from akjob.akjobd.worker import Worker
 from akjob.akjobd.writer import PRUNE_EVERY_US, PRUNE_PAUSE_US, Doing, Writer
-from akjob.config import Config, Paths, socket_address
+from akjob.config import Config, socket_address
 from akjob.control.requests import Answer
 from akjob.control.server import Peer, Server
 from akjob.daemon_log import DaemonLog
@@ -49,11 +50,12 @@ _GOODBYE_S = 0.5
 class Daemon:
     """akjobd of one root: the wiring of its parts, its beginning and its end."""
 
-    def __init__(self, paths: Paths, config: Config, problems: list[Problem]) -> None:
+    def __init__(self, frame: Program) -> None:
         clock = SystemClock()
-        self.paths = paths
-        self.config = config
-        self._settings_problems = problems
+        self.paths = paths = frame.paths
+        self.config = config = frame.config
+        self._lock = frame.lock
+        self._settings_problems = list(frame.problems)
         self._loop = Loop(selectors.DefaultSelector(), clock, Alarm())
         self._log = DaemonLog(
             socket_address(paths.collector_socket), paths.run_dir / "akjobd.spool", clock.now_us, clock.steady_s
@@ -102,6 +104,7 @@ class Daemon:
             commits=self._commits,
             writer=writer,
             settings_problems=lambda: self._settings_problems,
+            collector_is_silent=lambda: self._log.sender.silent(clock.steady_s()),
         )
         self._requests = Requests(
             loop,
@@ -113,8 +116,16 @@ class Daemon:
             reader=ledger.open_reader(paths.ledger_url),
             send=self._send,
         )
-        self._server = Server(
-            program.listen(paths.control_socket), loop.selector, self._requests.serve, self._requests.gone
+        listener = program.Listener(paths.control_socket)
+        self._server = Server(listener.socket, loop.selector, self._requests.serve, self._requests.gone)
+        self._holdings = Holdings(
+            paths,
+            lock=self._lock,
+            listener=listener,
+            server=self._server,
+            shims=self._shims,
+            writer=writer,
+            say=self._log.say,
         )
         loop.each_turn("answer", self._requests.answer)
         self._sweeping = Sweeping(loop, self._shims, agenda.knows, self._log.say)
@@ -144,7 +155,14 @@ class Daemon:
         self._open_before = self._store.open_runs()
         self._agenda.restore(rows, self._open_before, now_us, self._shims.folders(), self._store.occurrences())
         self._agenda.restore_backfills(self._store.open_backfills())
-        scanner = Scanner(self.paths, self.config, last_good(rows), self._scanning.watcher, loop.clock)
+        scanner = Scanner(
+            self.paths,
+            self.config,
+            last_good(rows),
+            watcher=self._scanning.watcher,
+            clock=loop.clock,
+            all_in_place=self._holdings.are_in_place,
+        )
         self._say_problems(self._scanning.begin(scanner))
         self._commits.refresh()
 
@@ -187,6 +205,7 @@ class Daemon:
     def _found(self, found: Found) -> None:
         """Take over what a scan found."""
         now_us, change = self._loop.clock.now_us(), found.change
+        self._holdings.restore()
         self._say_problems(found.problems)
         if found.settings is not None:
             self.config, self._settings_problems = found.settings
@@ -279,7 +298,7 @@ class Daemon:
     def _checkpoint(self, _now_us: int) -> None:
         """Let the write-ahead log be moved into the database, off the loop."""
         if not self._chores.waiting and self._writer.wants_checkpoint():
-            self._chores.give(self._store.checkpoint, lambda _moved: None, self._checkpoint_failed)
+            self._chores.give(self._writer.store.checkpoint, lambda _moved: None, self._checkpoint_failed)
 
     def _checkpoint_failed(self, error: Exception) -> None:
         if not isinstance(error, ledger.LedgerBusyError):
@@ -333,4 +352,4 @@ def build(frame: Program) -> Callable[[], None]:
     paths = frame.paths
     for folder in (paths.runs, paths.folder_pool, paths.log_dir):
         folder.mkdir(mode=0o700, exist_ok=True)
-    return Daemon(paths, frame.config, list(frame.problems)).run
+    return Daemon(frame).run

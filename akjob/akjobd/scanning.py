@@ -32,14 +32,23 @@ class Found(Struct, frozen=True):
 class Scanner:
     """Everything that the scanning thread may touch, and nobody else once it runs.
 
-    ``last_good`` seeds the loader: see :class:`akjob.jobset.loader.Loader`.
+    ``last_good`` seeds the loader: see :class:`akjob.jobset.loader.Loader`. ``all_in_place`` returns whether what
+    akjobd holds open is still at its paths.
     """
 
-    def __init__(
-        self, paths: Paths, config: Config, last_good: Mapping[str, LastGood], watcher: Watcher, clock: Clock
+    def __init__(  # noqa: PLR0913 - what the thread may touch
+        self,
+        paths: Paths,
+        config: Config,
+        last_good: Mapping[str, LastGood],
+        *,
+        watcher: Watcher,
+        clock: Clock,
+        all_in_place: Callable[[], bool],
     ) -> None:
         self._paths = paths
         self._watcher = watcher
+        self._all_in_place = all_in_place
         self._clock = clock
         self._loader = Loader(paths, config, last_good, cache_file=paths.var / "jobs.cache")
         self._settings_files = _settings_files(paths, config)
@@ -65,7 +74,8 @@ class Scanner:
         found = self.scan(full=True)
         change = found.change
         news = change.is_news or change.scan_again_us is not None or found.links != before
-        return found if news or found.problems or found.settings is not None else None
+        news = news or bool(found.problems) or found.settings is not None
+        return found if news or not self._all_in_place() else None
 
     def finish(self) -> None:
         """Keep what the first scan parsed for the next start, and give its memory back."""

@@ -4,7 +4,9 @@ import os
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from akjob import program
 from akjob.agenda import Agenda, Fault, Running
 from akjob.akjobd.commits import Commits
 from akjob.akjobd.scanning import Scanning
@@ -28,6 +30,7 @@ class StatusOf(Struct, frozen=True, kw_only=True):
     commits: Commits
     writer: Writer
     settings_problems: Callable[[], list[Problem]]
+    collector_is_silent: Callable[[], bool]
 
     def at(self, now_us: int) -> Status:
         """Return what ``akjob status --json`` prints."""
@@ -91,7 +94,13 @@ class StatusOf(Struct, frozen=True, kw_only=True):
             "akjobd": ProgramState.of((os.getpid(), self.started_us)),
             "zygote": ProgramState.of((zygote.pid, zygote.since_us) if zygote.pid else None),
             **beside_akjobd(self.paths, now_us),
+            "akjob-collector": self._collector(now_us),
         }
+
+    def _collector(self, now_us: int) -> ProgramState:
+        """Return the collector's state: one that acknowledges nothing of what akjobd logs is ``silent``."""
+        found = ProgramState.of(program.find(self.paths, "akjob-collector", now_us))
+        return replace(found, state="silent") if found.pid and self.collector_is_silent() else found
 
 
 def _broken(fault: Fault) -> BrokenFile:

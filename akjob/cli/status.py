@@ -24,8 +24,8 @@ _EXAMPLES = examples("akjob status", "akjob status --json | jq .broken", "akjob 
 def command(*, as_json: bool) -> None:
     """Show the programs, the job set and its commit, the broken files, and the runs under way.
 
-    Exits with 1 when a file is broken, and with 3 when akjobd is down; then it shows what the folder and the ledger
-    have.
+    Exits with 1 when a file is broken, or a program does not run or does no work, and with 3 when akjobd is down; then
+    it shows what the folder and the ledger have.
     """
     paths = find_paths()
     now = now_us()
@@ -45,7 +45,7 @@ def command(*, as_json: bool) -> None:
     if down is not None:
         complain(down.message, down.hint)
         raise SystemExit(down.exit_code)
-    if status.broken:
+    if status.broken or any(program.state != "running" for program in status.programs.values()):
         raise SystemExit(1)
 
 

@@ -3,6 +3,7 @@
 import os
 import select
 import shutil
+import signal
 import sys
 import sysconfig
 from collections.abc import Mapping
@@ -118,7 +119,20 @@ def pid(paths: Paths) -> int | None:
         message = f"supervisord of {paths.root} answers its own user and root alone"
         raise UnreachableError(message, hint="run the command as that user, or with sudo") from error
     except (OSError, HTTPException, Fault):
-        return None
+        return _pid_by_name(paths)
+
+
+def _pid_by_name(paths: Paths) -> int | None:
+    """Return the supervisord that was started with the root's supervisord.conf: its socket may have been removed."""
+    config = os.path.realpath(paths.etc / "supervisord.conf")
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError):
+            words = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            named = words[words.index("-c") + 1]
+            meant = os.path.realpath(os.path.join(os.readlink(folder / "cwd"), named)) == config
+            if meant and any(word.endswith("supervisord") for word in words[:4]):
+                return int(folder.name)
+    return None
 
 
 def shut_down(paths: Paths, *, wait_s: float = 60.0) -> bool:
@@ -133,9 +147,13 @@ def shut_down(paths: Paths, *, wait_s: float = 60.0) -> bool:
         watched = os.pidfd_open(number)
     except ProcessLookupError:
         return False
+    asked = False
     try:
         with suppress(OSError, HTTPException, Fault):  # someone else has asked it already
             ask(paths, "supervisor.shutdown")
+            asked = True
+        if not asked:
+            os.kill(number, signal.SIGTERM)
         gone = bool(select.select([watched], [], [], wait_s)[0])
     finally:
         os.close(watched)

@@ -170,6 +170,13 @@ class MemoryStore:
         """Return 0: nothing waits to be moved."""
         return 0
 
+    def is_in_place(self) -> bool:
+        """Return True: there is no file that could be removed."""
+        return True
+
+    def put_back(self) -> None:
+        """Do nothing."""
+
     def checkpoint(self) -> bool:
         """Return True: there is nothing to move."""
         return True

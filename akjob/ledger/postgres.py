@@ -190,6 +190,13 @@ class PostgresStore(SqlStore):
         """Return 0: PostgreSQL makes its checkpoints itself."""
         return 0
 
+    def is_in_place(self) -> bool:
+        """Return True: there is no file that could be removed."""
+        return True
+
+    def put_back(self) -> None:
+        """Do nothing."""
+
     def checkpoint(self) -> bool:
         """Return True: there is nothing to do."""
         return True

@@ -11,6 +11,7 @@ from akjob.errors import AkjobError
 from akjob.ledger.migrate import migrate
 from akjob.ledger.sql_store import SqlStore
 from akjob.ledger.store import LedgerBusyError, LedgerFullError
+from akjob.processes import identity
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ class SqliteStore(SqlStore):
         super().__init__()
         self._connection = connection
         self._path = path
+        self._identity = identity(path)
 
     @classmethod
     def open(cls, path: Path) -> "SqliteStore":
@@ -39,12 +41,11 @@ class SqliteStore(SqlStore):
                 f"{path}: the ledger cannot be opened: {error.strerror}",
                 hint="akjobd must be able to write its var/ folder",
             ) from error
-        connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
-        ledger = cls(connection, path)
+        ledger = cls(_connect(path), path)
         try:
             ledger._guarded(ledger._prepare)
         except AkjobError:
-            connection.close()
+            ledger.close()
             raise
         return ledger
 
@@ -88,6 +89,34 @@ class SqliteStore(SqlStore):
     def integrity(self) -> list[str]:
         """Return what SQLite finds wrong with the file."""
         return [row[0] for row in self._read("PRAGMA integrity_check") if row[0] != "ok"]
+
+    def is_in_place(self) -> bool:
+        """Return False if the database or one of the files beside it was removed or replaced."""
+        beside = (Path(f"{self._path}{end}").exists() for end in ("-wal", "-shm"))
+        return identity(self._path) == self._identity and all(beside)
+
+    def put_back(self) -> None:
+        """Write all of the ledger to its path again: what was removed goes on in the files that are open.
+
+        A ledger that another program put there stays, and is opened from now on.
+        """
+        if identity(self._path) in (None, self._identity):
+            self._guarded(self._copy_back)
+        else:
+            self._connection.close()
+        self._connection, self._identity = _connect(self._path), identity(self._path)
+        self._guarded(self._prepare)
+        self._defined.clear()
+
+    def _copy_back(self) -> None:
+        """Put a copy of what the connection sees where the ledger belongs. Closing it removes what is beside there."""
+        draft = Path(f"{self._path}.restored")
+        draft.unlink(missing_ok=True)
+        os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(draft)) as copy:
+            self._connection.backup(copy)
+        self._connection.close()
+        draft.rename(self._path)
 
     def wal_bytes(self) -> int:
         """Return the size of the write-ahead log: the sign that a checkpoint is due."""
@@ -165,3 +194,7 @@ _UNWRITABLE = (
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_NOMEM,
 )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)

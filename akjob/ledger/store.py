@@ -79,6 +79,12 @@ class Store(Protocol):
     def wal_bytes(self) -> int:
         """Return the size of what a checkpoint would move; 0 for a store that needs none."""
 
+    def is_in_place(self) -> bool:
+        """Return False if the file that is written is not the one at its path any more. Safe in another thread."""
+
+    def put_back(self) -> None:
+        """Write all of the ledger to its path again, after it was removed there. Raises as ``commit``."""
+
     def checkpoint(self) -> bool:
         """Move the write-ahead log into the database; return True if all of it was moved. Safe in another thread."""
 

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from akjob.processes import identity
+
 SEGMENT = 4 << 20
 """Bytes of the log after which the index is written: what a reader must look through at most."""
 
@@ -50,6 +52,7 @@ class IndexWriter:
     """Keeps the index of the file that is written. Costs one dictionary look-up a chunk of lines."""
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._good = self._recover()
         self._open: dict[bytes, list[int]] = {}
@@ -64,6 +67,10 @@ class IndexWriter:
         os.ftruncate(self._fd, good)
         os.lseek(self._fd, good, os.SEEK_SET)
         return good
+
+    def is_in_place(self) -> bool:
+        """Return True if the file that is written is the one at its path."""
+        return identity(self._path) == identity(self._fd)
 
     def clear(self) -> None:
         """Begin anew: the index does not belong to the log as it is."""

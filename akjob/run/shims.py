@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from akjob.config import socket_address
+from akjob.processes import identity
 from akjob.run import cgroup, folder, folder_reader, leftovers, order
 from akjob.run.early import Early
 from akjob.run.end import Recalled
@@ -235,6 +236,17 @@ class ShimManager:
         for handle in [one for one in self._shims.values() if one.token >= 0 and not one.ended]:
             self._find_out(handle)
 
+    def is_reachable(self) -> bool:
+        """Return True if what shims send to their socket's path comes here. Safe in another thread."""
+        return self._notices_at is not None and identity(self._paths.shims_socket) == self._notices_at
+
+    def rebind(self) -> None:
+        """Make the shims' socket again. What was sent meanwhile their folders have. Raises OSError."""
+        self._selector.unregister(self._notices)
+        self._notices.close()
+        self._notices = self._bind()
+        self._selector.register(self._notices, selectors.EVENT_READ, self._read_notices)
+
     def _bind(self) -> socket.socket:
         path = self._paths.shims_socket
         path.unlink(missing_ok=True)
@@ -245,6 +257,7 @@ class ShimManager:
         finally:
             os.umask(mask)
         sock.setblocking(False)
+        self._notices_at = identity(path)
         return sock
 
     def _read_notices(self, _mask: int) -> None:

@@ -20,12 +20,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from akjob.log import index
 from akjob.log.collector import spool
 from akjob.log.collector.sink import Sink, event_line
+from akjob.program import RESTORED
 
 CHUNK = 256 << 10
 """Bytes taken in one turn, shared by the connections that have something, ..."""
@@ -40,6 +41,7 @@ BACKLOG = 4096
 _SYNC_S = 1.0
 _RETRY_S = 1.0
 _SPOOLS_S = 5.0
+_PLACES_S = 30.0
 _ACCEPTS = 64
 _SECOND_US = 1_000_000
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -110,9 +112,20 @@ class Syncer:
 
 
 class Hub:
-    """The loop. ``listener`` listens already; ``runs`` is the runs' folder; ``upkeep`` looks after finished files."""
+    """The loop. ``listener`` listens already; ``runs`` is the runs' folder; ``upkeep`` looks after finished files.
 
-    def __init__(self, listener: socket.socket, sink: Sink, runs: str, upkeep: Upkeep) -> None:
+    ``restore`` makes again what else the collector holds open and is gone, and returns the paths.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        sink: Sink,
+        runs: str,
+        upkeep: Upkeep,
+        restore: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        self._restore = restore
         self._listener = listener
         self._sink = sink
         self._runs = runs
@@ -129,6 +142,7 @@ class Hub:
         self._dirty = False
         self._sync_at: float | None = None
         self._listen_at: float | None = None
+        self._places_at = time.monotonic() + _PLACES_S
         self._spools: dict[str, spool.Spool] = {}
         self._synced_spools: list[tuple[int, str]] = []
         self._spools_at: float | None = time.monotonic()
@@ -189,7 +203,7 @@ class Hub:
     def _timeout(self) -> float | None:
         if self._spools:
             return 0.0
-        times = [at for at in (self._sync_at, self._listen_at, self._spools_at) if at is not None]
+        times = [at for at in (self._sync_at, self._listen_at, self._spools_at, self._places_at) if at is not None]
         wait = min(times) - time.monotonic() if times else None
         look_at = self._sink.look_at_us()
         if look_at is not None:
@@ -208,6 +222,8 @@ class Hub:
         if self._listen_at is not None and now >= self._listen_at:
             self._listen_at = None
             self._selector.register(self._listener, selectors.EVENT_READ)
+        if now >= self._places_at:
+            self._check_places()
         if self._spools_at is not None and now >= self._spools_at:
             self._spools_at = None
             self._look_for_spools()
@@ -431,7 +447,29 @@ class Hub:
         if self._signals & _ENDING:
             self._stop = True
 
+    def _check_places(self) -> None:
+        """Make again what was removed: the log within a second of writing, everything else within half a minute."""
+        self._places_at = time.monotonic() + _PLACES_S
+        lost = []
+        try:
+            lost = [str(path) for path in (self._sink.restore(self._now_us), *self._restore()) if path]
+        except OSError as error:
+            report(f"the log is not in its place any more, and cannot be opened: {error}; trying again each second")
+            self._places_at = time.monotonic() + _RETRY_S
+        for path in lost:
+            report(f"{path}: {RESTORED}")
+            self.note("warning", "var.restored", path=path, message=RESTORED)
+
+    def replace_listener(self, listener: socket.socket) -> None:
+        """Take connections from another socket."""
+        if self._listen_at is None:
+            self._selector.unregister(self._listener)
+        self._listener.close()
+        self._listener, self._listen_at = listener, None
+        self._selector.register(listener, selectors.EVENT_READ)
+
     def _sync(self) -> None:
+        self._check_places()
         if self._syncer.done < self._syncer.asked:
             self._sync_at = time.monotonic() + _SYNC_S  # a slow disk: one round at a time
             return

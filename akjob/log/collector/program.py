@@ -5,7 +5,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import tzinfo
 from typing import NoReturn
 
@@ -13,7 +13,7 @@ from akjob import program
 from akjob.config import Paths
 from akjob.log.collector.hub import BACKLOG, Hub, now_us, raise_open_files, report
 from akjob.log.collector.sink import FileSink, Sink, StdoutSink, local_date
-from akjob.program import Program
+from akjob.program import Holding, Listener, Program
 from akjob.schedule.zones import get_zone
 
 
@@ -37,7 +37,13 @@ def build(frame: Program) -> Callable[[], None]:
     else:
         keeper.enabled = False
     open_sink(sink)
-    hub = Hub(program.listen(paths.collector_socket, BACKLOG), sink, str(paths.runs), keeper)
+    listener = Listener(paths.collector_socket, BACKLOG)
+    holdings = (
+        program.folder(paths.run_dir),
+        Holding(frame.lock.path, frame.lock.is_in_place, lambda: frame.lock.take(0)),
+        Holding(listener.path, listener.is_in_place, lambda: hub.replace_listener(listener.renew())),
+    )
+    hub = Hub(listener.socket, sink, str(paths.runs), keeper, lambda: restored(frame, holdings))
     keeper.hub = hub
     hub.catch_signals()
     return lambda: work(paths, hub, keeper, settings.log.to)
@@ -50,6 +56,17 @@ def work(paths: Paths, hub: Hub, keeper: "Upkeep", to: str) -> None:
     hub.run()
     paths.collector_socket.unlink(missing_ok=True)
     keeper.stop()
+
+
+def restored(frame: Program, holdings: Iterable[Holding]) -> list[str]:
+    """Make again what is gone; return the paths."""
+    found = []
+    for path, error in program.restore(holdings):
+        if error is None:
+            found.append(str(path))
+        else:
+            frame.say(f"{path}: another program removed it, and it cannot be made again: {error}")
+    return found
 
 
 def open_sink(sink: Sink) -> None:

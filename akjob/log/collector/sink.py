@@ -13,6 +13,7 @@ from akjob.log.index import IndexWriter
 from akjob.log.line import head
 
 MODE = 0o640
+_COPIED = 1 << 20
 _TRY_AGAIN_US = 60 * instants.SECOND
 
 
@@ -54,6 +55,9 @@ class Sink(Protocol):
     def reopen(self, now_us: int) -> None:
         """Begin a new file if another program renamed the old one."""
 
+    def restore(self, now_us: int) -> str:
+        """Make again what is not in its place any more; return its path, or nothing where all is in its place."""
+
     def look(self, now_us: int) -> None:
         """Rotate if it is time, although nothing is written."""
 
@@ -80,6 +84,7 @@ class FileSink:
         self._max_size = max_size
         self._fd = -1
         self._size = 0
+        self._known_size = 0  # when the file was last seen in its place
         self._date = ""
         self._day_ends_us = 0
         self._not_before_us = 0
@@ -112,6 +117,7 @@ class FileSink:
         self._fd, self._size = fd, size
         self._date = _first_date(head, self._zone) or today
         self._day_ends_us = now_us if self._date < today else next_midnight(now_us, self._zone)
+        self._known_size = size
         self._index = None
         mark = files.fingerprint(head)
         if mark is None:
@@ -206,6 +212,26 @@ class FileSink:
         self.open(now_us)
         self.rotations += 1
 
+    def restore(self, now_us: int) -> str:
+        """See :class:`Sink`. What was written since the last call goes into the new file as well."""
+        in_place = _identity(self.path) == _identity(self._fd)
+        if in_place and os.fstat(self._fd).st_size == self._size and (self._index is None or self._index.is_in_place()):
+            self._known_size = self._size
+            return ""
+        old, begin, end = self._fd, self._known_size, self._size
+        missing = self.path if not in_place else files.INDEX
+        self._let_go()
+        self.open(now_us)
+        while not in_place and begin < end:
+            chunk = os.pread(old, min(_COPIED, end - begin), begin)
+            if not chunk:
+                break
+            self.append(chunk, None, now_us)
+            begin += len(chunk)
+        self._known_size = self._size
+        self.rotations += 1
+        return missing
+
     def look(self, now_us: int) -> None:
         """See :class:`Sink`."""
         if now_us >= self._day_ends_us:
@@ -257,6 +283,10 @@ class StdoutSink:
 
     def reopen(self, now_us: int) -> None:
         """See :class:`Sink`. Standard output has no other name."""
+
+    def restore(self, now_us: int) -> str:  # noqa: ARG002
+        """See :class:`Sink`. Standard output has no path."""
+        return ""
 
     def look(self, now_us: int) -> None:
         """See :class:`Sink`. Whoever reads standard output rotates."""

@@ -572,12 +572,12 @@ def test_logs_says_that_the_log_goes_elsewhere(root: Root) -> None:
 
 # -- status
 
-STATUS = {
+STATUS: dict[str, Any] = {
     "root": "/r",
     "programs": {
         "akjobd": {"pid": 1, "since": NOW, "state": "running"},
         "zygote": {"pid": 2, "since": NOW, "state": "running"},
-        "akjob-collector": {"pid": None, "since": None, "state": "stopped"},
+        "akjob-collector": {"pid": 3, "since": NOW, "state": "running"},
     },
     "jobs": {"loaded": 2, "broken": 0},
     "revision": {"git_commit": "c" * 40, "git_dirty": True, "loaded_at": NOW},
@@ -611,11 +611,21 @@ def test_status_is_akjobd_s(root: Root) -> None:
     for words in (
         "cccccccccccc with uncommitted changes",
         "2 loaded",
-        "akjob-collector  stopped",
+        "akjob-collector  running",
         "tick  r1   7",
         "1 run:",
     ):
         assert words in out
+
+
+@pytest.mark.parametrize("state", ["stopped", "silent"])
+def test_status_of_a_program_that_does_no_work_exits_with_1(root: Root, state: str) -> None:
+    """Whatever is broken must fail a check, not only a file."""
+    programs = {**STATUS["programs"], "akjob-collector": {"pid": None, "since": None, "state": state}}
+    with root.akjobd(lambda _: status(programs=programs)):
+        result = root.akjob("status")
+    assert result.exit_code == 1
+    assert f"akjob-collector  {state}" in result.stdout
 
 
 def test_status_of_broken_files_exits_with_1(root: Root) -> None:
