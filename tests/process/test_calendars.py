@@ -37,7 +37,14 @@ class Scanned:
         self.heard = threading.Event()
         self.watcher = Watcher(paths, self.heard.set)
         self.watcher.start()
-        self.scanner = Scanner(paths, load_config(paths.config_file)[0], {}, self.watcher, SystemClock())
+        self.scanner = Scanner(
+            paths,
+            load_config(paths.config_file)[0],
+            {},
+            watcher=self.watcher,
+            clock=SystemClock(),
+            all_in_place=lambda: True,
+        )
 
     def slots(self) -> list[str]:
         """Scan what the watcher named; return the days of the next two slots."""

@@ -10,7 +10,7 @@ import pytest
 from akjob.ledger import Reader, open_reader
 from akjob.ledger.nodes import Nodes
 from tests import postgres
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 pytestmark = [pytest.mark.process, postgres.needs_postgres]

@@ -13,7 +13,7 @@ import pytest
 
 from akjob import program
 from akjob.log.reading.read import lines
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 TICK = 'command = "echo tick"\n[schedule]\nevery = "1s"\n'

@@ -15,7 +15,7 @@ from akjob.config import Paths
 from akjob.web import presence
 from akjob.web.program import now_us
 from akjob.web.store import WebStore
-from tests.process.place import Place
+from tests.roots import Place
 from tests.support import until
 
 
