@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from akjob.config import Config
 from akjob.control.status import BrokenFile, Status
-from akjob.ledger import Reader, RunFilter, RunKey, Transition
+from akjob.ledger import BackfillColumns, Reader, RunFilter, RunKey, Transition
 from akjob.query import why
 from akjob.query.changes import Changes, since_success
 from akjob.query.jobs import JobView, Snapshot
@@ -134,6 +134,10 @@ class Sight:
     def rows_between(self, job: JobView, since: str, until: str, n: int) -> list[Run]:
         """Return the first ``n`` rows of a job whose slots lie in [since, until), oldest first."""
         return [from_row(row) for row in self._reader.rows_between(job.name, since, until, n)]
+
+    def backfills(self) -> list[BackfillColumns]:
+        """Return the backfills, newest first."""
+        return [one for one in self._reader.backfills() if self.sees(one["job"])]
 
     def run(self, run: str) -> Run | None:
         """Return one run by its id; None for one that is not there, or not for this principal."""

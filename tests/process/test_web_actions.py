@@ -235,3 +235,38 @@ def test_sigterm_ends_open_streams(restarted: Web) -> None:
     assert restarted.state(run) == "running"
     restarted.client.post(f"/api/v1/runs/{run}/stop")
     until(lambda: restarted.state(run) == "cancelled")
+
+
+def test_a_backfill_runs_each_slot_once(web: Web) -> None:
+    """A dry run names the slots; the backfill runs them, is listed, and is not begun twice with one key."""
+    web.place.job("daily", 'command = ["true"]\n[schedule]\ndaily = 03:00:00\n')
+    until(lambda: web.client.get("/api/v1/jobs/daily").status_code == 200)
+    asked = {"job": "daily", "from": "2026-03-01T00:00:00Z", "until": "2026-03-06T00:00:00Z"}
+    dry = web.client.post("/api/v1/backfills", json=asked | {"dry_run": True})
+    slots = [f"2026-03-0{day}T03:00:00.000000Z" for day in range(1, 6)]
+    assert (dry.status_code, dry.json()) == (200, {"job": "daily", "slots": slots})
+    headers = {"Idempotency-Key": "march"}
+    begun = web.client.post("/api/v1/backfills", json=asked, headers=headers)
+    again = web.client.post("/api/v1/backfills", json=asked, headers=headers)
+    assert begun.status_code == 202
+    assert again.json() == begun.json()
+    assert {key: value for key, value in begun.json().items() if key != "id"} == {
+        "job": "daily",
+        "slots": 5,
+        "first": slots[0],
+        "last": slots[-1],
+    }
+
+    def listed() -> dict[str, Any] | None:
+        items = web.client.get("/api/v1/backfills").json()["items"]
+        return next((one for one in items if one["id"] == begun.json()["id"] and one["state"] == "done"), None)
+
+    done = until(listed, deadline=60)
+    assert (done["slots"], done["done"], done["failed"], done["by"]) == (5, 5, 0, "deploy")
+    rows = web.client.get("/api/v1/runs", params={"job": "daily"}).json()["items"]
+    assert sorted(row["slot"] for row in rows if row["trigger"] == "backfill") == slots
+    stopped = web.client.post(f"/api/v1/backfills/{begun.json()['id']}/stop", json={})
+    assert (stopped.status_code, stopped.json()["code"]) == (409, "refused")
+    assert web.client.post("/api/v1/backfills/none/stop", json={}).status_code == 404
+    wrong = web.client.post("/api/v1/backfills", json=asked | {"until": asked["from"]})
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "bad-body")

@@ -5,8 +5,9 @@ from akjob.query.happened import Change
 from akjob.query.jobs import ListedJob, ShownJob
 from akjob.query.runs import Run
 from akjob.query.why import Why
-from akjob.web.api import actions, description, events, jobs, logs, runs, slots, status, whys
+from akjob.web.api import actions, backfills, description, events, jobs, logs, runs, slots, status, whys
 from akjob.web.api.actions import PauseRequest, RunRequest, StopRequest
+from akjob.web.api.backfills import Backfill, BackfillRequest, Begun
 from akjob.web.api.jobs import ApiJob
 from akjob.web.api.lists import NDJSON, PAGING, Page
 from akjob.web.api.runs import ApiRun
@@ -194,4 +195,40 @@ ACTING = (
     ),
 )
 
-ROUTES = (*READING, *ACTING)
+BACKFILLS = (
+    Route(
+        method="GET",
+        path="/api/v1/backfills",
+        handler=backfills.list_backfills,
+        needs="read",
+        answers=Answers(about="The backfills, newest first.", answer=Page[Backfill], parameters=PAGING),
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/backfills",
+        handler=backfills.begin,
+        needs="operate",
+        answers=Answers(
+            about="Run the slots of a job that are over; with dry_run only say which these are (200).",
+            answer=Begun,
+            status=202,
+            body=BackfillRequest,
+            codes=("unknown-job", "refused", "key-reused", "in-doubt", "akjobd-unreachable"),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/backfills/{id}/stop",
+        handler=backfills.stop,
+        needs="operate",
+        answers=Answers(
+            about="Stop a backfill.",
+            answer=Backfill,
+            status=202,
+            body=StopRequest,
+            codes=("unknown-backfill", "refused", "akjobd-unreachable"),
+        ),
+    ),
+)
+
+ROUTES = (*READING, *ACTING, *BACKFILLS)
