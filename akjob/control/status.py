@@ -20,12 +20,17 @@ class ProgramState(Struct, frozen=True, kw_only=True):
         return cls() if found is None else cls(pid=found[0], since=to_text(found[1]), state="running")
 
 
-BESIDE_AKJOBD = ("akjob-collector", "akjob-web", "akjob-notify")
+_OPTIONAL = ("akjob-web", "akjob-notify", "akjob-node")
 
 
 def beside_akjobd(paths: Paths, now_us: int) -> dict[str, ProgramState]:
-    """Return the programs beside akjobd, found by the locks that they hold."""
-    return {name: ProgramState.of(program.find(paths, name, now_us)) for name in BESIDE_AKJOBD}
+    """Return the collector, and the programs that ``etc/supervisord.conf`` has besides, found by their locks."""
+    try:
+        named = (paths.etc / "supervisord.conf").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        named = ""
+    names = ("akjob-collector", *(name for name in _OPTIONAL if f"[program:{name}]" in named))
+    return {name: ProgramState.of(program.find(paths, name, now_us)) for name in names}
 
 
 class JobCounts(Struct, frozen=True, kw_only=True):
