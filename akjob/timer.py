@@ -82,7 +82,7 @@ class Alarm:
             return
 
     def clock_was_set(self) -> bool:
-        """Whether the wall clock jumped since the last call; the alarm must be armed anew then."""
+        """Return whether the wall clock jumped since the last call; the alarm must be armed again then."""
         try:
             os.read(self.clock_fd, 8)
         except BlockingIOError:

@@ -82,7 +82,7 @@ class Debouncer:
         self.due_us = min(now_us + wait_us, self._first_us + LONGEST_US)
 
     def reset(self) -> None:
-        """Begin anew: somebody looked."""
+        """Begin again: somebody looked."""
         self.due_us = None
         self._last = Seen()
 
@@ -134,7 +134,7 @@ class Watcher:
         self._place = None
 
     def rearm(self, links: frozenset[str] = frozenset()) -> list[Problem]:
-        """Watch anew if the folder was replaced, appeared, or events were lost; return what could not be done.
+        """Watch again if the folder was replaced, appeared, or events were lost; return what could not be done.
 
         To be called before every full look. ``links`` are files and folders to watch as well: ``Loader.links``. What
         has been said already is not said again.

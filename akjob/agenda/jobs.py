@@ -117,7 +117,7 @@ def running_of(run: Run) -> Running:
 
 
 def new_row(spec: JobSpec, watermark_us: int, now_us: int) -> JobRow:
-    """Return the row of a job that is loaded for the first time, or anew after its file had gone."""
+    """Return the row of a job that is loaded for the first time, or again after its file had gone."""
     return JobRow(
         job=spec.name,
         watermark_us=watermark_us,

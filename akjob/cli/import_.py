@@ -63,7 +63,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     read: Callable[[Mapping[str, str], bool], Import]
     ends: str = ""
     apart: bool = False
-    """Whether ``-o`` names a folder for several of them."""
+    """Return whether ``-o`` names a folder for several of them."""
 
 
 @command.command(name="crontab")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SETTLED_NS = 2_000_000_000
 
 # What an installer wrote it also compiled, often in the same second: taken as Python itself takes it, or a run that
-# may not write there would compile it anew for ever.
+# may not write there would compile it again for ever.
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 _LIBRARY = os.path.dirname(str(site.__file__)) + "/"
 
@@ -58,7 +58,7 @@ def install() -> None:
 
 
 def settled(path: str, source: os.stat_result, cached: str) -> bool:
-    """Whether the ``.pyc`` was written more than 2 s after the source, or the link to it, last changed."""
+    """Return whether the ``.pyc`` was written more than 2 s after the source, or the link to it, last changed."""
     try:
         written = os.stat(cached).st_mtime_ns
         link = os.lstat(path)

@@ -110,7 +110,7 @@ class Known:
         self._later: list[_Later] = []
 
     def holds(self, environment: Mapping[str, str]) -> bool:
-        """Whether Python would find the same now; ``environment`` as for :func:`prepare_path`."""
+        """Return whether Python would find the same now; ``environment`` as for :func:`prepare_path`."""
         if "HOME" in environment or "PYTHONNOUSERSITE" in environment or self.users != (os.getuid(), os.geteuid()):
             return False
         return all(_changed_ns(path) == mark for path, mark in self.marks.items())
@@ -270,7 +270,7 @@ def resolve(target: str) -> object:
 
 
 def _is_part(missing: str | None, name: str) -> bool:
-    """Whether the module that is missing is the one asked for or a package above it, not one that it imports."""
+    """Return whether the module that is missing is the one asked for or a package above it, not one that it imports."""
     return missing is not None and (name == missing or name.startswith(missing + "."))
 
 
@@ -484,7 +484,7 @@ def _make(
 
 
 def takes_ownjob(function: object) -> bool:
-    """Whether a parameter is called ``ownjob``; ``**kwargs`` alone does not ask for it."""
+    """Return whether a parameter is called ``ownjob``; ``**kwargs`` alone does not ask for it."""
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
     code = getattr(function, "__code__", None)

@@ -310,7 +310,7 @@ def find(target: str, path: Sequence[str]) -> Found:
 
 
 def may_move_path(target: str, path: Sequence[str]) -> bool:
-    """Say whether calling a target may change where modules are looked for; not for one that is not there itself."""
+    """Return whether calling a target may change where modules are looked for; not for one that is not there itself."""
     try:
         found = find(target, path)
     except Missing:
@@ -405,6 +405,6 @@ def _attribute(found: Found, names: Sequence[str]) -> Found:
 
 
 def plain(cls: ast.ClassDef) -> bool:
-    """Whether a class is just what its body says."""
+    """Return whether a class is just what its body says."""
     bases = [base for base in cls.bases if not (isinstance(base, ast.Name) and base.id == "object")]
     return not bases and not cls.keywords and not cls.decorator_list

@@ -1,4 +1,4 @@
-"""Whether a job's callable is there and takes its arguments, and whether its dill file is the one it names.
+"""Return whether a job's callable is there and takes its arguments, and whether its dill file is the one it names.
 
 Nothing of the users' code is imported. Where only running it would tell, there is no finding: a false alarm costs more
 than a miss, for the run says what is wrong anyway.

@@ -83,13 +83,13 @@ class Difference(Struct, frozen=True, kw_only=True):
 
     @property
     def is_empty(self) -> bool:
-        """Say whether nothing changes."""
+        """Return whether nothing changes."""
         news = any(not one.before for one in self.refused) or bool(self.problems)
         return not (news or self.added or self.repaired or self.removed or self.renamed or self.changed)
 
     @property
     def is_wrong(self) -> bool:
-        """Say whether something of the newer side would be refused, whether it was before or not."""
+        """Return whether something of the newer side would be refused, whether it was before or not."""
         return bool(self.refused) or any(problem.severity == "error" for problem in self.problems)
 
 

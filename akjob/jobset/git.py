@@ -41,7 +41,7 @@ class Revision(Struct, frozen=True):
     config: bool = False
 
     def is_dirty(self, sources: Iterable[str]) -> bool | None:
-        """Say whether any of ``sources`` (paths below the root) differs from the commit; None without a commit."""
+        """Return whether any of ``sources`` (paths below the root) differs from the commit; None without a commit."""
         if self.commit is None:
             return None
         if not self.dirty and not self.config:
@@ -101,7 +101,7 @@ class Provenance:
         return self._revision
 
     def refresh(self) -> None:
-        """Ask git anew, in the background: files changed."""
+        """Ask git again, in the background: files changed."""
         self._revision = replace(self._revision, fresh=False)
         with self._lock:
             self._wanted += 1
@@ -124,7 +124,7 @@ class Provenance:
         return self._revision
 
     def dirty_for(self, sources: Iterable[str]) -> bool | None:
-        """Say whether any of ``sources`` differs from the commit; None outside a repository."""
+        """Return whether any of ``sources`` differs from the commit; None outside a repository."""
         return self.current().is_dirty(sources)
 
     def stop(self) -> None:

@@ -119,7 +119,7 @@ def is_leftover(path: str) -> bool:
 
 
 def is_job_path(path: str) -> bool:
-    """Say whether a path can be a job file by its name alone: no part is ignored, the last ends in ``.toml``.
+    """Return whether a path can be a job file by its name alone: no part is ignored, the last ends in ``.toml``.
 
     None is empty either: an absolute path leads out of the folder.
     """

@@ -194,7 +194,7 @@ def _is_read_only(path: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _is_private(uid: int, gid: int) -> bool:
-    """Say whether a group has no member but the owner: his primary group, that of his name, and nobody else in it."""
+    """Return whether a group has no member but the owner: the owner's primary group, of the same name, and empty."""
     try:
         user = pwd.getpwuid(uid)
         group = grp.getgrgid(gid)

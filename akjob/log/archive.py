@@ -2,7 +2,7 @@
 
 Run by the collector as ``python -m akjob.log.archive LOG_DIR TODAY KEEP_DAYS MAX_TOTAL``, in a process of its own with
 the lowest priority. Everything is made under another name and renamed, so it may be killed at any time and is begun
-anew.
+again.
 
 The archive is a gzip file like any other (``zcat`` reads it), made of members of BLOCK bytes each; where they begin
 stands in a block table beside the index, so that a part is read without what stands before it.

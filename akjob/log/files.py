@@ -35,7 +35,7 @@ class LogFile(Struct, frozen=True, kw_only=True):
 
     @property
     def compressed(self) -> bool:
-        """Whether it is a gzip file."""
+        """Return whether it is a gzip file."""
         return self.path.endswith(".gz")
 
 

@@ -73,7 +73,7 @@ class IndexWriter:
         return identity(self._path) == identity(self._fd)
 
     def clear(self) -> None:
-        """Begin anew: the index does not belong to the log as it is."""
+        """Begin again: the index does not belong to the log as it is."""
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
         self._good = self.covered = 0

@@ -1,4 +1,4 @@
-"""Whether akjobd does its work: it answers, and every slot up to a moment ago has its row."""
+"""Return whether akjobd does its work: it answers, and every slot up to a moment ago has its row."""
 
 from msgspec import UNSET
 

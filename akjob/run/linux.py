@@ -136,7 +136,7 @@ def command_name(pid: int) -> str:
 
 
 def is_zombie(pid: int) -> bool:
-    """Tell whether a process has ended and waits to be reaped; one that is gone counts as ended too.
+    """Return whether a process has ended and waits to be reaped; one that is gone counts as ended too.
 
     One whose first thread has ended looks the same while other threads of it live.
     """
@@ -149,7 +149,7 @@ def is_zombie(pid: int) -> bool:
 
 
 def is_runnable(pid: int) -> bool:
-    """Tell whether a process uses a processor, or waits for one or for the disk."""
+    """Return whether a process uses a processor, or waits for one or for the disk."""
     return _state(pid) in {b"R", b"D"}
 
 

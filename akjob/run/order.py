@@ -56,7 +56,7 @@ class Order(TypedDict):
     start_us: int
     """The gate: not before this instant of the wall clock; 0 is at once."""
     import_ahead: bool
-    """Whether the code is imported before the gate."""
+    """Return whether the code is imported before the gate."""
     lead_us: int
     folder: str
     folder_pool: str

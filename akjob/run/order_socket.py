@@ -33,7 +33,7 @@ _ROOM = _socket.CMSG_LEN(_INT)
 def take(control: _socket.socket, flags: int = 0) -> Order | None:
     """Return the next order; None when akjobd is gone. BlockingIOError: there is none, and it may not wait.
 
-    What an akjobd has sent that is gone is not taken: the next one decides anew about every order that was not.
+    What an akjobd has sent that is gone is not taken: the next one decides again about every order that was not.
     """
     try:
         data, beside, _, _ = control.recvmsg(LONGEST, _ROOM, flags)

@@ -67,7 +67,7 @@ def wait(channel: _socket.socket, start_us: int, awake_us: int = 0) -> None:
 
 
 def own_streams() -> None:
-    """Make stdout and stderr anew: a line is in the log when it is printed, not when 8 KiB are full."""
+    """Make stdout and stderr again: a line is in the log when it is printed, not when 8 KiB are full."""
     for number, name, errors in ((1, "stdout", "surrogateescape"), (2, "stderr", "backslashreplace")):
         stream = open(number, "w", buffering=1, encoding="utf-8", errors=errors, closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)

@@ -31,7 +31,7 @@ class Wakeup:
 
     @property
     def told_to_stop(self) -> bool:
-        """Whether akjobd, or another process by SIGTERM, has asked the run to end."""
+        """Return whether akjobd, or another process by SIGTERM, has asked the run to end."""
         return _signal.SIGTERM in self.rung or self.call in self.rung
 
     def clear_stop(self) -> None:

@@ -1,7 +1,7 @@
 """Runs of nothing that the zygote goes through before its first order, so that what every run executes is warm.
 
 CPython rewrites a function's bytecode for what it finds there after some calls, and fills its caches of types and
-dictionaries. Every run would do that anew after its fork, in pages that are copied for it; here it is done once.
+dictionaries. Every run would do that again after its fork, in pages that are copied for it; here it is done once.
 
 What is done is real: a shim's life with a forked job, then the job's own way to its call and back, in this process.
 All of it happens in a folder of its own, which is removed again, and this process is left as it was. It is for speed

@@ -108,12 +108,12 @@ class Zygote:
 
     @property
     def wants_write(self) -> bool:
-        """Whether orders wait for room on the way to the zygote."""
+        """Return whether orders wait for room on the way to the zygote."""
         return bool(self._outbox)
 
     @property
     def unread(self) -> bool:
-        """Whether an order is not taken yet: it waits here, or on the socket (unix(7), SIOCOUTQ)."""
+        """Return whether an order is not taken yet: it waits here, or on the socket (unix(7), SIOCOUTQ)."""
         left = fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))
         return bool(self._outbox) or int.from_bytes(left, sys.byteorder) > 0
 
@@ -155,7 +155,7 @@ class Zygote:
             found.append(_answer(data.decode(), ancillary) if data.startswith((b"forked ", b"failed ")) else data)
 
     def ended(self) -> bool:
-        """Whether the zygote is dead; it is reaped then."""
+        """Return whether the zygote is dead; it is reaped then."""
         if not select.select([self.pidfd], [], [], 0)[0]:
             return False
         os.waitpid(self.pid, 0)
@@ -219,7 +219,7 @@ class ZygoteClient:
 
     @property
     def unread(self) -> bool:
-        """Whether an order is not taken yet by a process that could."""
+        """Return whether an order is not taken yet by a process that could."""
         return self._zygote is None or self._zygote.unread
 
     def start(self) -> None:

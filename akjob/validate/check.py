@@ -450,7 +450,7 @@ def _table(file: str, place: str) -> tuple[dict[str, object], str]:
 
 
 def _has(table: Any, key: KeyPath) -> bool:
-    """Say whether there is a value for the key in the table."""
+    """Return whether there is a value for the key in the table."""
     for part in key:
         if isinstance(part, int):
             if not isinstance(table, list) or part >= len(table):

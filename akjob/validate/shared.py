@@ -15,7 +15,7 @@ Place = tuple[str, int, int, str, str]
 
 
 def is_shared(file: str) -> bool:
-    """Say whether a file is part of others."""
+    """Return whether a file is part of others."""
     return os.path.basename(file) == DEFAULTS or f"/{file}".endswith("/etc/akjob.toml")
 
 

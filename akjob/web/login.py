@@ -77,7 +77,7 @@ async def healthy(_call: "Call") -> Response:
 
 
 async def ready(call: "Call") -> Response:
-    """Say whether the ledger can be read and akjobd answers."""
+    """Return whether the ledger can be read and akjobd answers."""
     missing = await call.site.read(lambda: asking.missing(call.site.paths))
     text = "ok\n" if missing is None else f"{missing}\n"
     status = HTTPStatus.OK if missing is None else HTTPStatus.SERVICE_UNAVAILABLE

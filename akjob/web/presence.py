@@ -15,7 +15,7 @@ NAME = "akjob-web"
 
 
 class Presence(Struct, frozen=True, kw_only=True):
-    """Whether akjob-web, the process ``pid``, ``serves``, and what keeps it from some or all of its addresses."""
+    """What akjob-web, the process ``pid``, says of itself: whether it ``serves``, and what keeps it from an address."""
 
     pid: int
     serves: bool = False

@@ -44,7 +44,7 @@ class Sink(Protocol):
     trouble: str
     """What went wrong that cost no line, for standard error; empty again once it is said."""
     waiting: bool
-    """Whether :meth:`append` waits for somebody else just now."""
+    """Return whether :meth:`append` waits for somebody else just now."""
 
     def open(self, now_us: int) -> None:
         """Get ready."""

@@ -55,7 +55,7 @@ def _is_name(text: str) -> bool:
 
 
 def shim_is_gone(folder: str) -> bool:
-    """Whether nobody holds the record lock ``lock`` in a run's folder. Only asks, so that it never holds it either."""
+    """Return whether no process holds the record lock ``lock`` in a run's folder. It never takes the lock itself."""
     return not lock_holder(Path(folder, "lock"))
 
 

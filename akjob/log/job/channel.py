@@ -53,7 +53,7 @@ def send(data: bytes) -> None:
 
 
 def is_open() -> bool:
-    """Whether the descriptor is still the one that was given: a job may close it, and open a file of its own there."""
+    """Return whether the descriptor is still the one that was given: a job may close it and open another file there."""
     try:
         status = os.fstat(_fd)
     except OSError:

@@ -142,7 +142,7 @@ def _set_up_logging(module: Any) -> None:
 
 
 def _has_handlers(logger: logging.Logger | None, null_handler: type) -> bool:
-    """Whether a record of this logger would be seen by anything but a NullHandler."""
+    """Return whether a record of this logger would be seen by anything but a NullHandler."""
     while logger is not None:
         for handler in logger.handlers:
             if not isinstance(handler, null_handler):

@@ -53,7 +53,7 @@ class Stream:
 
     @property
     def shows_progress(self) -> bool:
-        """Whether the unfinished line is one that is written over and over, as a progress bar is."""
+        """Return whether the unfinished line is one that is written over and over, as a progress bar is."""
         return b"\r" in self._rest
 
     def so_far(self, seq: int, now_ns: int) -> tuple[bytes, int]:

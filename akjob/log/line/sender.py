@@ -88,12 +88,12 @@ class Sender:
 
     @property
     def full(self) -> bool:
-        """Whether the owner should wait with producing more."""
+        """Return whether the owner should wait with producing more."""
         return self._held > WINDOW or bool(self._overflow)
 
     @property
     def idle(self) -> bool:
-        """Whether every line is acknowledged."""
+        """Return whether every line is acknowledged."""
         return self.acked == self.next_seq - 1
 
     # -- what the owner's loop asks -----------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class Sender:
 
     @property
     def wants_write(self) -> bool:
-        """Whether the owner should wait for the descriptor to be writable as well as readable."""
+        """Return whether the owner should wait for the descriptor to be writable as well as readable."""
         return bool(self._outbox) or self._sent < len(self._queue)
 
     def deadline(self, now: float) -> float | None:
@@ -139,11 +139,11 @@ class Sender:
 
     @property
     def _alone(self) -> bool:
-        """Whether a careful sender has lines and nobody to send them to."""
+        """Return whether a careful sender has lines and nobody to send them to."""
         return self.careful and self._socket is None and bool(self._queue)
 
     def silent(self, now: float) -> bool:
-        """Whether lines wait and nothing was acknowledged for SILENCE_S."""
+        """Return whether lines wait and nothing was acknowledged for SILENCE_S."""
         return not self.idle and self._heard_at is not None and now - self._heard_at >= SILENCE_S
 
     def save(self, now: float) -> None:

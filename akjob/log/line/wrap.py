@@ -45,7 +45,7 @@ def _is_message(fields: dict[str, object]) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    """Whether no string in it holds half a surrogate pair, which JSON can write and UTF-8 cannot."""
+    """Return whether no string in it holds half a surrogate pair, which JSON can write and UTF-8 cannot."""
     if isinstance(value, str):
         try:
             value.encode("utf-8")

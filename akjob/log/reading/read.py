@@ -151,7 +151,7 @@ class _Filter:
         return found
 
     def first_time(self, line: Line, text: bytes) -> bool:
-        """Say whether a line is no copy of one that this, or :meth:`pick`, has seen."""
+        """Return whether a line is no copy of one that this, or :meth:`pick`, has seen."""
         return self._seen.first_time(line, text)
 
     def pick(self, chunk: bytes) -> Iterator[Line]:
@@ -406,7 +406,7 @@ class _Tail:
         self.fd = _open(self._path)
         self.offset = 0
         self.lost = self.fd is None
-        """Whether there is no current file just now, so that it has to be looked for."""
+        """Return whether there is no current file just now, so that it has to be looked for."""
         if self.fd is not None:
             self.offset = _last_line_end(self.fd)
 

@@ -22,7 +22,7 @@ _HEAD = frozenset({"timestamp", "level", "event", "source", "job", "run", "seq",
 
 
 def is_output(line: Mapping[str, Any]) -> bool:
-    """Say whether a line is what a run printed: a job may log what it likes, with this name for an event too."""
+    """Return whether a line is what a run printed: a job may log what it likes, with this name for an event too."""
     return line.get("event") == "run.output" and line.get("source") == "run"
 
 
