@@ -61,9 +61,9 @@ class Site:
         """Run ``akjob`` in the root."""
         return self.run("akjob", *argv, check=check, timeout_s=timeout_s)
 
-    def json(self, *argv: str) -> list[dict[str, Any]]:
+    def json(self, *argv: str, check: bool = True) -> list[dict[str, Any]]:
         """Return the objects that ``akjob … --json`` prints."""
-        return [json.loads(line) for line in self.akjob(*argv, "--json").stdout.splitlines()]
+        return [json.loads(line) for line in self.akjob(*argv, "--json", check=check).stdout.splitlines()]
 
     def supervisorctl(self, *argv: str, check: bool = True) -> str:
         """Run ``supervisorctl`` in the root, which finds its configuration by itself, and return what it printed."""
