@@ -218,7 +218,7 @@ def test_nobody_wakes_when_nothing_is_to_be_done(many: Place) -> None:
 
 
 def test_the_second_look_wakes_one_thread(many: Place) -> None:
-    """Every 30 s a thread of akjobd looks at the folder again; whoever waits for news of it sleeps on: 6 a minute."""
+    """Every 30 s a thread of akjobd looks at the folder, and the collector at its own files; everything else sleeps."""
     pids = settle(many, IDLE_S)
     before = [switches_of_threads(pid) for pid in pids]
     until(lambda: [switches_of_threads(pid) for pid in pids] != before, 45.0)
@@ -228,7 +228,7 @@ def test_the_second_look_wakes_one_thread(many: Place) -> None:
     akjobd, *others = [[times for times in threads if times] for threads in woken]
     assert len(akjobd) == 1
     assert akjobd[0] <= 3
-    assert others == [[], []]
+    assert sorted(sum(times) for times in others) in ([0, 0], [0, 1])
 
 
 def test_a_long_write_ahead_log_keeps_nobody_awake(place: Place) -> None:
