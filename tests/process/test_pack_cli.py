@@ -70,7 +70,7 @@ def test_pack_of_what_is_not_there() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_inspect_lists_what_is_inside() -> None:
-    """What it gives, its code, its texts, its record and its source, on a file that only builds: exit code 0."""
+    """What it gives, its code, its strings, its record and its source, on a file that only builds: exit code 0."""
     akjob("pack", "send.py:send")
     done = akjob("inspect", "send.dill")
     assert done.exit_code == 0
@@ -78,7 +78,7 @@ def test_inspect_lists_what_is_inside() -> None:
         "send.dill: the function send, whole",
         "  loading    builds it, and does nothing else",
         "  code       send(region) send.py:1",
-        "  text       'sent to '",
+        "  string     'sent to '",
         "  record     send.dill.json",
         "    return 'sent to ' + region",
     ):
