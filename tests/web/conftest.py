@@ -109,9 +109,9 @@ def served(root: Path, write_jobs: Callable[[Place], None]) -> Iterator[Site]:
         place.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Serve a root while the tests run."""
+    """Serve a root while the tests of a module run: an open browser keeps a loop of asyncio in this thread."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not there: apt-get install chromium")
     with served(tmp_path_factory.mktemp("page"), jobs) as here:
