@@ -57,7 +57,7 @@ const soon = () => { clearTimeout(due); due = setTimeout(refresh, 250); };
 function connect() {
   if (html.dataset.live === undefined || source) return;
   source = new EventSource("/api/v1/events");
-  source.onopen = () => { failures = 0; say("live"); };
+  source.onopen = () => { failures = 0; say("live"); soon(); }; // what changed since the page was made has no event
   source.addEventListener("change", (event) => { soon(); const { jobs } = JSON.parse(event.data); if (jobs?.length) announce(`${jobs.length} jobs changed`); });
   source.onerror = () => {
     source.close(); source = null; failures += 1;
