@@ -104,7 +104,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem("akjob.keys") === "off") return;
   if (event.target.closest("input, textarea, select, [contenteditable]")) return;
   if (event.key === " " && event.target.closest("button, a, summary")) return;
-  if (Date.now() - gone < 1500 && go[event.key]) { gone = 0; location.href = go[event.key]; return; }
+  if (Date.now() - gone < 3000 && go[event.key]) { gone = 0; location.href = go[event.key]; return; }
   if (event.key === "g") { gone = Date.now(); return; }
   const act = keys[event.key];
   if (act) { event.preventDefault(); act(); }
