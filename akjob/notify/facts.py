@@ -3,8 +3,9 @@
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from itertools import islice
 from typing import Any
+
+from msgspec.structs import replace
 
 from akjob.config import Config, Paths
 from akjob.config.secrets import SecretFile
@@ -82,18 +83,25 @@ class Facts:
 
     def told(self, note: Note) -> Told:
         """Return all that a message says about a note."""
-        spec, notify = self.spec(note.job), self.notify(note.job)
+        spec, told = self.spec(note.job), self.brief(note)
         row = None if note.run is None else self._reader.find_run(note.run)
+        if row is None:
+            return told
         good = next(iter(self._reader.history(note.job, 1, "succeeded")), None)
-        redact = Redactor(self._secrets(spec))
-        told = Told(
+        return self._with_run(told, row, good, spec, Redactor(self._secrets(spec)))
+
+    def brief(self, note: Note) -> Told:
+        """Return what is known of a note without its run."""
+        spec = self.spec(note.job)
+        message = None if note.message is None else Redactor(self._secrets(spec))(note.message)
+        return Told(
             kind=note.kind,
             at_us=note.at_us,
             job=note.job,
             timezone="UTC" if spec is None else spec.schedule.zone,
             run=note.run,
             slot_us=note.slot_us,
-            reason=None if note.message is None else redact(note.message),
+            reason=message,
             failures=note.failures,
             count=note.count,
             incident=note.incident,
@@ -103,21 +111,11 @@ class Facts:
             since_us=note.since_us,
             made_up=note.made_up,
             again=note.again,
-            common=() if note.message is None else (redact(note.message),),
+            common=() if message is None else (message,),
         )
-        return told if row is None else self._with_run(told, row, good, spec, notify.lines, redact)
 
-    def _with_run(  # noqa: PLR0913, PLR0917 - what a run's part of the message is made of
-        self,
-        told: Told,
-        row: Any,
-        good: Any,
-        spec: JobSpec | None,
-        lines: int,
-        redact: Redactor,
-    ) -> Told:
-        from msgspec.structs import replace  # noqa: PLC0415 - as msgspec itself does
-
+    def _with_run(self, told: Told, row: Any, good: Any, spec: JobSpec | None, redact: Redactor) -> Told:
+        lines = self.notify(told.job).lines
         changed = _changes(row, good)
         error = None if row["error"] is None else redact(row["error"])
         new_commit = f"since commit {row['git_commit'][:12]}" if _moved(row, good, "git_commit") else None
@@ -218,4 +216,4 @@ def _changes(row: Any, good: Any) -> tuple[str, ...]:
     if _moved(row, good, "git_commit"):
         before = good["git_commit"] or "no commit"
         found.append(f"the commit: {before[:12]} to {row['git_commit'][:12]}")
-    return tuple(islice(found, 2))
+    return tuple(found)

@@ -49,9 +49,31 @@ class Incident(Struct, kw_only=True):
     closed_us: int | None = None
 
 
+class Absence(Struct, kw_only=True):
+    """A time in which akjobd was down, while what it cost is being gathered: slots missed and made up for, by job."""
+
+    since_us: int | None
+    until_us: int
+    missed: dict[str, int]
+    made_up: dict[str, int]
+
+
 class JobState(Struct, kw_only=True):
     """What the policy remembers of a job between two events."""
 
     failures: int = 0
     paused: bool = False
     incidents: dict[str, Incident] = field(default_factory=dict)
+
+
+class Remembered(Struct, kw_only=True):
+    """What a policy goes on from.
+
+    ``seen_us`` is when the last transition before was, None if none was read; ``absence`` a downtime whose cost was
+    still being gathered.
+    """
+
+    next_incident: int = 1
+    jobs: dict[str, JobState] = field(default_factory=dict)
+    seen_us: int | None = None
+    absence: Absence | None = None

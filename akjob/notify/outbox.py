@@ -20,7 +20,7 @@ from msgspec import Struct
 from akjob.errors import AkjobError, UsageError
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, from_text, to_text
 from akjob.notify.gathering import GATHER_US, Pace, Parcel, ripen
-from akjob.notify.model import Incident, JobState, Note
+from akjob.notify.model import Absence, Incident, JobState, Note, Remembered
 
 State = Literal["pending", "held", "sent", "dead"]
 
@@ -126,9 +126,25 @@ class Outbox:
         (last,) = self._connection.execute("SELECT max(number) FROM incidents").fetchone()
         return (last or 0) + 1
 
+    def absence(self) -> Absence | None:
+        """Return the downtime of akjobd whose cost is still being gathered, or None."""
+        row = self._connection.execute("SELECT state FROM absence").fetchone()
+        return None if row is None else msgspec.json.decode(row[0], type=Absence)
+
+    def keep_absence(self, absence: Absence | None) -> None:
+        """Write the downtime that is being gathered, or that there is none."""
+        if absence is None:
+            self._connection.execute("DELETE FROM absence")
+        else:
+            self._connection.execute("INSERT OR REPLACE INTO absence VALUES (1, ?)", (msgspec.json.encode(absence),))
+
     def _meta(self, key: str) -> int | None:
         row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else int(row[0])
+
+    def remembered(self, seen_us: int | None) -> Remembered:
+        """Return what the policy goes on from; ``seen_us`` is when the last transition that was read happened."""
+        return Remembered(next_incident=self.next_incident(), jobs=self.jobs(), seen_us=seen_us, absence=self.absence())
 
     def jobs(self) -> dict[str, JobState]:
         """Return what was remembered of all jobs, their open incidents included."""

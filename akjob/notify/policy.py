@@ -17,14 +17,15 @@ from msgspec import Struct
 
 from akjob.instants import MINUTE, SECOND
 from akjob.ledger.model import Transition
-from akjob.notify.model import FAILURES, Incident, JobState, Kind, Note, Trouble
+from akjob.notify.model import FAILURES, Absence, Incident, JobState, Kind, Note, Remembered, Trouble
 from akjob.spec.model import Notify
 
 LONG_AT_LEAST_US = 5 * MINUTE
 CATCHING_UP_US = 10 * SECOND
 """What akjobd accounts for within so long after its start belongs to the time in which it was down."""
 
-_BY_ITSELF = frozenset({"schedule", "start", "missed", "after", "change"})
+BY_ITSELF = frozenset({"schedule", "start", "missed", "after", "change"})
+"""Triggers of runs that are due without anybody asking: they can be late."""
 _KINDS: Mapping[str, Kind] = {
     "failed": "failed",
     "timed_out": "timed_out",
@@ -44,22 +45,13 @@ class Watched(Struct, kw_only=True):
     started_us: int | None = None
 
 
-class Absence(Struct, kw_only=True):
-    """A time in which akjobd was down, while what it cost is being gathered: slots missed and made up for, by job."""
-
-    since_us: int | None
-    until_us: int
-    missed: dict[str, int]
-    made_up: dict[str, int]
-
-
 class Policy:
     """Decides what is told.
 
     ``rules`` gives a job's ``[notify]``, ``jitter_us`` how much after its slots it starts, ``usual_us`` how long a run
-    of it may take before it is unusually long (None: not known yet); ``next_incident`` is the number of the next
-    incident; ``jobs`` what was remembered. The caller keeps what ``changed`` names, and the incidents in it, in the
-    same commit as the notes.
+    of it may take before it is unusually long (None: not known yet). The caller keeps ``next_incident``, ``absence``,
+    what ``changed`` names and ``closed`` in the same commit as the notes, and gives them to the next one as
+    ``remembered``.
     """
 
     def __init__(
@@ -68,20 +60,20 @@ class Policy:
         rules: Callable[[str], Notify],
         jitter_us: Callable[[str], int],
         usual_us: Callable[[str], int | None],
-        next_incident: int = 1,
-        jobs: Mapping[str, JobState] | None = None,
+        remembered: Remembered | None = None,
     ) -> None:
+        before = remembered or Remembered()
         self._rules = rules
         self._jitter_us = jitter_us
         self._usual_us = usual_us
-        self.next_incident = next_incident
-        self.jobs: dict[str, JobState] = dict(jobs or {})
+        self.next_incident = before.next_incident
+        self.jobs = before.jobs
+        self.absence = before.absence
+        self._seen_us = before.seen_us
         self.changed: set[str] = set()
         self.closed: list[Incident] = []
         self._watched: dict[str, Watched] = {}
         self._due: list[tuple[int, str, str]] = []
-        self._absence: Absence | None = None
-        self._seen_us: int | None = None
         self._notes: list[Note] = []
         for name, state in self.jobs.items():
             for incident in state.incidents.values():
@@ -119,9 +111,9 @@ class Policy:
 
     def tick(self, now_us: int) -> list[Note]:
         """Let the time be ``now_us``; return what is to be told, oldest first, and forget it."""
-        if self._absence is not None and now_us >= self._absence.until_us + CATCHING_UP_US:
-            self._tell_of_absence(self._absence)
-            self._absence = None
+        if self.absence is not None and now_us >= self.absence.until_us + CATCHING_UP_US:
+            self._tell_of_absence(self.absence)
+            self.absence = None
         while self._due and self._due[0][0] <= now_us:
             at_us, what, which = heapq.heappop(self._due)
             self._come_due(at_us, what, which)
@@ -132,8 +124,8 @@ class Policy:
     def wake_us(self) -> int | None:
         """When :meth:`tick` has something to do though nothing happens; None: never."""
         times = [at_us for at_us, _, _ in self._due[:1]]
-        if self._absence is not None:
-            times.append(self._absence.until_us + CATCHING_UP_US)
+        if self.absence is not None:
+            times.append(self.absence.until_us + CATCHING_UP_US)
         return min(times, default=None)
 
     def open_incidents(self) -> list[Incident]:
@@ -145,7 +137,7 @@ class Policy:
 
     def _run(self, change: Transition, job: str, run: str) -> None:
         if change.to_state == "queued":
-            if change.detail.trigger in _BY_ITSELF:
+            if change.detail.trigger in BY_ITSELF:
                 self.watch(run, job, _slot_us(change), None, queued_us=change.at_us)
             self._count_absence(change, job)
         elif change.to_state == "running":
@@ -221,12 +213,16 @@ class Policy:
                 self._close(job, trouble, change.at_us)
 
     def _daemon(self, change: Transition) -> None:
-        if change.to_state == "started" and self._seen_us is not None:
-            self._absence = Absence(since_us=self._seen_us, until_us=change.at_us, missed={}, made_up={})
+        if change.to_state != "started":
+            return
+        if self.absence is not None:  # it ended before it had come to everything: it is still the same downtime
+            self.absence.until_us = change.at_us
+        elif self._seen_us is not None:
+            self.absence = Absence(since_us=self._seen_us, until_us=change.at_us, missed={}, made_up={})
 
     def _count_absence(self, change: Transition, job: str) -> bool:
         """Return True if the slot is one that akjobd's absence cost: it is told with the absence, not by itself."""
-        absence = self._absence
+        absence = self.absence
         if absence is None or change.at_us > absence.until_us + CATCHING_UP_US or _slot_us(change) > absence.until_us:
             return False
         if change.to_state == "missed":

@@ -15,7 +15,7 @@ from akjob.notify.facts import Facts
 from akjob.notify.gathering import paces_of
 from akjob.notify.model import FAILURES, Incident, Note
 from akjob.notify.outbox import FALLBACK_AFTER, PING, Delivery, Outbox
-from akjob.notify.policy import Policy
+from akjob.notify.policy import BY_ITSELF, Policy
 from akjob.notify.redact import Redactor
 from akjob.notify.sending import Order
 from akjob.notify.text import Origin, payload
@@ -24,7 +24,7 @@ from akjob.spec.model import Ping
 
 _READ = 1000
 _DETAILED = 500
-"""So many notes of one message are gathered facts for; those over it are counted."""
+"""So many notes of one message are told with all that is known; those over it by their job and slot."""
 
 
 class PostOffice:
@@ -61,17 +61,25 @@ class PostOffice:
             rules=self._facts.notify,
             jitter_us=self._facts.jitter_us,
             usual_us=self._facts.usual_us,
-            next_incident=self._outbox.next_incident(),
-            jobs=self._outbox.jobs(),
+            remembered=self._outbox.remembered(self._last_seen_us()),
         )
-        if self._outbox.seq() is None:  # the first time: what was before is nobody's news
+        for row in self._reader.open_runs():
+            if row["state"] == "running" and row["started_at"] is not None:
+                policy.watch(row["id"], row["job"], from_text(row["slot"]), from_text(row["started_at"]))
+            elif row["trigger"] in BY_ITSELF:
+                queued_us = from_text(row["queued_at"])
+                policy.watch(row["id"], row["job"], from_text(row["slot"]), None, queued_us=queued_us)
+        return policy
+
+    def _last_seen_us(self) -> int | None:
+        """Return when the last transition that was read happened; None for the first start, which reads none before."""
+        seq = self._outbox.seq()
+        if seq is None:
             with self._outbox.commit():
                 self._outbox.keep_seq(self._reader.last_seq())
-        for row in self._reader.open_runs():
-            started = row["started_at"] if row["state"] == "running" else None
-            started_us = None if started is None else from_text(started)
-            policy.watch(row["id"], row["job"], from_text(row["slot"]), started_us)
-        return policy
+            return None
+        last = self._reader.transitions(seq - 1, 1)
+        return last[0].at_us if last and last[0].seq == seq else None
 
     # -- from transitions to notes -------------------------------------------------------------------------------------
 
@@ -100,6 +108,7 @@ class PostOffice:
             self._outbox.keep_job(job, self._policy.jobs[job])
         closed: list[Incident] = self._policy.closed
         self._policy.closed = []
+        self._outbox.keep_absence(self._policy.absence)
         for incident in closed:
             self._outbox.keep_incident(incident)
 
@@ -136,6 +145,7 @@ class PostOffice:
             for delivery in self._outbox.ripe(paces_of(self._config), now_us):
                 notes = self._outbox.notes(delivery.id)
                 told = [self._facts.told(note) for note in notes[:_DETAILED]]
+                told += [self._facts.brief(note) for note in notes[_DETAILED:]]
                 message = payload(delivery.id, delivery.kind, now_us, self._origin, told)
                 redact = Redactor(self._facts.channel_secrets())
                 message |= {"subject": redact(message["subject"]), "text": redact(message["text"])}
@@ -150,8 +160,8 @@ class PostOffice:
                 waiting.setdefault(delivery.channel, []).append(delivery)
         for name, batch in waiting.items():
             target = self._target(name)
-            if target is None:
-                self._write_off(batch, f"there is no channel {name} any more", now_us)
+            if target is None:  # perhaps only for a moment: an edit of the settings costs no message
+                self._put_off(batch, f"there is no channel {name}", now_us)
                 continue
             self._start(name, target, batch[:BATCH], steady)
 
@@ -194,8 +204,8 @@ class PostOffice:
                 else:
                     self._failed(result.delivery, result.error, now_us)
 
-    def _failed(self, delivery: Delivery, error: str, now_us: int, *, for_good: bool = False) -> None:
-        state = self._outbox.failed(delivery, error, now_us, for_good=for_good)
+    def _failed(self, delivery: Delivery, error: str, now_us: int) -> None:
+        state = self._outbox.failed(delivery, error, now_us)
         self._say(
             "error" if state == "dead" else "warning",
             "notify.dead" if state == "dead" else "notify.failed",
@@ -211,10 +221,10 @@ class PostOffice:
             copy = delivery.payload | {"fallback_for": delivery.channel}
             self._outbox.post(str(channel.fallback), delivery.kind, delivery.jobs, copy, now_us)
 
-    def _write_off(self, batch: Sequence[Delivery], error: str, now_us: int) -> None:
+    def _put_off(self, batch: Sequence[Delivery], error: str, now_us: int) -> None:
         with self._outbox.commit():
             for delivery in batch:
-                self._failed(delivery, error, now_us, for_good=True)
+                self._failed(delivery, error, now_us)
 
     # -- when there is something to do ---------------------------------------------------------------------------------
 

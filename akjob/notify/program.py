@@ -90,10 +90,16 @@ class Notifier:
             self._read_at = time.monotonic() + (_ASLEEP_S if self._office is None else GATHER_S)
 
     def _reconfigure(self) -> None:
-        self._config, _ = load_config(self._paths.config_file)
+        """Take the settings over; those that are wrong leave the ones before in force, as a job's file does."""
+        config, problems = load_config(self._paths.config_file)
+        if any(problem.severity == "error" for problem in problems):
+            return
+        self._config = config
         if self._office is not None:
-            self._office.reconfigure(self._config)
-        self._heart = None
+            self._office.reconfigure(config)
+        if self._heart is not None:
+            self._heart.close()
+            self._heart = None
         self._read_at = time.monotonic()
 
     def _turn(self) -> None:

@@ -425,3 +425,41 @@ def test_a_program_without_channels_sleeps_and_wakes_up_for_the_first_one(root: 
     root.ends("a")
     gathered(root, 1)
     until(lambda: mail.mails)
+
+
+def test_a_mistake_in_the_settings_costs_no_message(root: Root, mail: MailServer) -> None:
+    """The settings before stay in force; a channel that is gone for a while is tried again."""
+    root.configure(mail_channel(mail))
+    root.job("a")
+    root.start()
+    root.configure("[channels.ops\n")
+    root.ends("a")
+    gathered(root, 1)
+    until(lambda: mail.mails)
+    root.configure("")
+    root.ends("a", state="succeeded")
+    gathered(root, 1)
+    until(lambda: root.messages()[0]["attempts"] == 1)
+    assert (root.messages()[0]["state"], root.messages()[0]["error"]) == ("pending", "there is no channel ops")
+    root.configure(mail_channel(mail))
+
+    def arrives() -> bool:
+        root.hurry()  # again and again: a try before the new settings are taken over puts it off by another minute
+        return len(mail.mails) == 2
+
+    until(arrives, step=0.5)
+
+
+def test_a_message_names_every_job_however_many(root: Root, hook: WebServer) -> None:
+    """Those over the five hundred that are told in full are named too."""
+    root.configure(f'[channels.ops]\nwebhook = {{ url = "{hook.url}" }}\n')
+    jobs = [f"job-{number:03d}" for number in range(520)]
+    for job in jobs:
+        root.job(job)
+    root.start()
+    root.ends(*jobs)
+    gathered(root, len(jobs))
+    until(lambda: hook.requests, deadline=60)
+    body = hook.requests[0].json()
+    assert [one["job"] for one in body["jobs"]] == jobs
+    assert body["incident"] is None

@@ -10,7 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from akjob.config.secrets import Secret
+from akjob.config.secrets import Secret, reveal
+from akjob.errors import AkjobError
 
 TRY_S = 30.0
 """How long one try may take."""
@@ -30,11 +31,7 @@ class Message(Struct, frozen=True, kw_only=True):
 
 def secret(value: Secret, root: Path) -> str:
     """Return a secret: as it stands, or from ``{ file = "…" }`` with its final newline cut. Raises DeliveryError."""
-    if isinstance(value, str):
-        return value
-    path = root / value.file
     try:
-        return path.read_text(encoding="utf-8").removesuffix("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise DeliveryError(f"the secret's file {path} cannot be read: {reason}") from error
+        return reveal(value, root)
+    except AkjobError as error:
+        raise DeliveryError(f"the secret's file {error.message}") from error

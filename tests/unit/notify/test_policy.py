@@ -3,11 +3,12 @@
 import itertools
 from typing import Any
 
+import msgspec
 import pytest
 
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, from_text
 from akjob.ledger import Detail, Transition
-from akjob.notify.model import JobState, Note
+from akjob.notify.model import Note, Remembered
 from akjob.notify.policy import Policy
 from akjob.spec.model import Notify
 
@@ -25,15 +26,20 @@ class Desk:
         self.usual_us = usual_us
         self.policy = self.opened()
 
-    def opened(self, jobs: dict[str, JobState] | None = None, next_incident: int = 1) -> Policy:
-        """Return a policy that knows what a former one remembered."""
+    def opened(self, remembered: Remembered | None = None) -> Policy:
+        """Return a policy that goes on from what a former one remembered."""
         return Policy(
             rules=lambda _job: self.rules,
             jitter_us=lambda _job: 0,
             usual_us=lambda _job: self.usual_us,
-            jobs=jobs,
-            next_incident=next_incident,
+            remembered=remembered,
         )
+
+    def restart(self, seen_us: int) -> None:
+        """Go on in another program, from what is kept."""
+        policy = self.policy
+        kept = Remembered(next_incident=policy.next_incident, jobs=policy.jobs, seen_us=seen_us, absence=policy.absence)
+        self.policy = self.opened(msgspec.json.decode(msgspec.json.encode(kept), type=Remembered))
 
     def run(self, at_us: int, state: str, run: str = "r1", job: str = "a", **other: Any) -> list[str]:
         """Take one change of a run; return the kinds told of."""
@@ -214,6 +220,32 @@ def test_what_akjobds_absence_cost_is_one_note_a_job() -> None:
     assert desk.run(back + MINUTE, "missed") == ["missed"]
 
 
+def test_a_downtime_is_one_note_also_when_this_program_was_down_too() -> None:
+    """The machine was off: the first transition that is read is akjobd's start; and a kill amid the gathering."""
+    desk = Desk()
+    back = START + 5 * HOUR
+    desk.restart(START)
+    desk.daemon(back, "started")
+    assert desk.run(back + SECOND, "missed", slot_us=START + HOUR, count=4) == []
+    desk.restart(back + SECOND)
+    assert desk.run(back + 2 * SECOND, "missed", slot_us=START + HOUR, job="b") == []
+    assert desk.tick(back + 10 * SECOND) == ["down", "down"]
+    assert [(note.job, note.count, note.since_us) for note in desk.told] == [("a", 4, START), ("b", 1, START)]
+
+
+def test_an_akjobd_that_starts_twice_has_one_downtime() -> None:
+    """It ended again before it had come to everything: nothing of the first start is forgotten."""
+    desk = Desk()
+    desk.run(START, "succeeded")
+    back = START + 5 * HOUR
+    desk.daemon(back, "started")
+    desk.run(back + SECOND, "missed", slot_us=START + HOUR, count=4)
+    desk.daemon(back + 2 * SECOND, "started")
+    desk.run(back + 3 * SECOND, "missed", slot_us=START + HOUR, job="b")
+    assert desk.tick(back + 12 * SECOND) == ["down", "down"]
+    assert [(note.job, note.count, note.since_us) for note in desk.told] == [("a", 4, START), ("b", 1, START)]
+
+
 def test_a_job_that_is_removed_has_no_open_trouble() -> None:
     """Its reminders end with it."""
     desk = Desk(repeat_us=HOUR)
@@ -234,7 +266,7 @@ def test_what_is_remembered_goes_on_in_the_next_program() -> None:
     """A restart between two failures tells neither again, and reminds at the same time."""
     desk = Desk(repeat_us=HOUR)
     desk.run(START, "failed")
-    desk.policy = desk.opened(desk.policy.jobs, desk.policy.next_incident)
+    desk.restart(START)
     assert desk.run(START + MINUTE, "failed") == []
     assert desk.tick(START + HOUR) == ["failed"]
     assert desk.run(START + 2 * HOUR, "succeeded") == ["recovered"]
