@@ -20,7 +20,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=False):
 
     ``line`` and ``column`` count from 1, columns in characters; both are 1 where the whole file is meant.
     ``key`` is the dotted key path (``schedule.weekly.days[1]``) or empty. ``code`` is stable and has an
-    entry in ``docs/problems.md``. ``hint`` says what to do next, or is empty.
+    entry in ``docs/reference/problems.md``. ``hint`` says what to do next, or is empty.
     """
 
     file: str

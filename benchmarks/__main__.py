@@ -17,7 +17,7 @@ from benchmarks import burst, idle, many, memory, output, peers, picture, report
 from benchmarks.book import Book
 
 _ROOT = Path(__file__).resolve().parent.parent
-_PAGE = _ROOT / "docs" / "performance.md"
+_PAGE = _ROOT / "docs" / "explain" / "performance.md"
 _PICTURES = {"latency": picture.latency, "burst": picture.burst, "scale": picture.scale}
 _ON_REQUEST = {"idle-minute", "idle-ten-minutes"}  # an hour, half a day
 _SCRIPTS = ("agenda", "log", "next_slot", "oracle_agreement", "parse")
@@ -52,7 +52,7 @@ def main() -> None:
         "--out", type=Path, default=_ROOT / "var" / "bench", help="folder for JSON and pictures (var/bench)"
     )
     parser.add_argument("--add", action="store_true", help="keep the other measures' figures of the call before")
-    parser.add_argument("--docs", action="store_true", help="write the tables and pictures into docs/ too")
+    parser.add_argument("--docs", action="store_true", help="write the tables and pictures into docs/explain/ too")
     options, rest = parser.parse_known_args()
     if options.quick:
         options.rounds = 1

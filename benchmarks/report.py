@@ -80,7 +80,7 @@ def terminal(book: Book) -> str:
 
 
 def markdown(book: Book) -> str:
-    """Return the tables for ``docs/performance.md``."""
+    """Return the tables for ``docs/explain/performance.md``."""
     out = [machine(), ""]
     for title, rows in table(book):
         out += [f"### {title}", "", "|" + "|".join(f" {cell} " for cell in _HEAD) + "|", "|" + "---|" * len(_HEAD)]

@@ -16,7 +16,7 @@ from akjob.spec.keys import Key
 _SOURCE = pattern(r"## `source` is `(\w+)`")
 _EVENT = pattern(r"\| (?P<names>`[a-z]+\.[a-z_]+`(?:, `[a-z]+\.[a-z_]+`)*) \| (?P<fields>.*) \|$")
 _PACKAGED = Path(__file__).parents[1] / "data" / "events.md"
-_IN_SOURCE = Path(__file__).parents[2] / "docs" / "events.md"
+_IN_SOURCE = Path(__file__).parents[2] / "docs" / "reference" / "events.md"
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ def _problems() -> Iterator[Entry]:
 
 
 def _events() -> Iterator[Entry]:
-    """Yield the events of ``docs/events.md``, which the package carries, each with its fields by who logs it."""
+    """Yield the events of ``reference/events.md``, which the package carries, each with its fields by who logs it."""
     source, found = "", defaultdict[str, dict[str, str]](dict)
     page = _PACKAGED if _PACKAGED.exists() else _IN_SOURCE
     for line in page.read_text(encoding="utf-8").splitlines():

@@ -1,6 +1,6 @@
 """All codes of Problems, of every part of akjob: stable names to search for, with what they mean and what to do.
 
-``docs/problems.md`` is this table as a page: ``python -m akjob.spec.codes > docs/problems.md``.
+``docs/reference/problems.md`` is this table as a page: ``python -m akjob.spec.codes > docs/reference/problems.md``.
 """
 
 from typing import NamedTuple
@@ -481,7 +481,7 @@ _CHAPTERS = {
 
 
 def page() -> str:
-    """Return ``docs/problems.md``."""
+    """Return ``docs/reference/problems.md``."""
     introduction = (
         "# Problems\n\n"
         "Every problem that `akjob validate` and akjobd report has a code that stays the same:\n"

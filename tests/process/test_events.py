@@ -1,4 +1,4 @@
-"""Every line that akjobd and the shims put on the log stream is what docs/events.md says, field by field."""
+"""Every line that akjobd and the shims put on the log stream is what docs/reference/events.md says, field by field."""
 
 import pytest
 

@@ -36,7 +36,7 @@ def test_the_scrape_configuration() -> None:
 
 def known() -> set[str]:
     """Return every name that the documentation promises."""
-    text = (CONTRIB.parent / "docs" / "metrics.md").read_text()
+    text = (CONTRIB.parent / "docs" / "reference" / "metrics.md").read_text()
     names = set(re.findall(r"^\| `(akjob_\w+)`", text, re.MULTILINE))
     return names | {f"{name}_bucket" for name in names} | {f"{name}_sum" for name in names}
 

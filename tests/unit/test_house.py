@@ -219,7 +219,7 @@ def test_pre_commit_reads_our_files(what: str, file: str) -> None:
 def references() -> list[tuple[str, str, str]]:
     """Return document, test file and test name for every ``tests/….py::test_…`` that a document mentions."""
     found = []
-    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for document in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         for file, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", document.read_text()):
             found.append((document.name, file, name))
     return found
@@ -227,7 +227,7 @@ def references() -> list[tuple[str, str, str]]:
 
 def test_each_promise_names_a_test_that_exists() -> None:
     """Where a document says which test holds a promise, that test is there."""
-    assert references(), "docs/why.md links its promises to tests"
+    assert references(), "docs/explain/why.md links its promises to tests"
     missing = []
     for document, file, name in references():
         path = ROOT / file
@@ -240,7 +240,7 @@ def test_links_between_documents_lead_somewhere() -> None:
     """A relative link in a document names a file of the repository."""
     links = [
         (document, target)
-        for document in (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+        for document in (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text())
     ]
     assert [f"{document.name}: {target}" for document, target in links if not (document.parent / target).exists()] == []

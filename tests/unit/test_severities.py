@@ -1,4 +1,4 @@
-"""``docs/problems.md`` tells how bad each problem is: held to what is really emitted."""
+"""``docs/reference/problems.md`` tells how bad each problem is: held to what is really emitted."""
 
 import ast
 import hashlib

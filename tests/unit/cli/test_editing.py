@@ -445,11 +445,11 @@ def test_diff_since_the_last_common_commit(changed: Root) -> None:
 
 
 def test_the_workflow_s_commands_do_what_it_says(changed: Root) -> None:
-    """Those of docs/github-workflow.yml, as GitHub would run them for a pull request."""
+    """Those of docs/how-to/github-workflow.yml, as GitHub would run them for a pull request."""
     changed.git("update-ref", "refs/remotes/origin/main", "HEAD")
     changed.git("add", "jobs.d")
     changed.git("commit", "-qm", "second")
-    text = (Path(__file__).parents[3] / "docs" / "github-workflow.yml").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "how-to" / "github-workflow.yml").read_text()
     commands = re.findall(r"run: (akjob .*)", text)
     assert [command.split()[1] for command in commands] == ["validate", "diff"]
     summary = changed.paths.root / "summary.md"

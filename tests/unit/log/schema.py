@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[3] / "docs" / "reference"
 SCHEMA: dict[str, Any] = json.loads((DOCS / "events.schema.json").read_text())
 _VALIDATOR = Draft202012Validator(SCHEMA)
 

@@ -19,7 +19,7 @@ STAMP = "2026-03-29T00:00:00.000000Z"
 
 
 def documented() -> str:
-    """Return docs/events.md."""
+    """Return docs/reference/events.md."""
     return (DOCS / "events.md").read_text()
 
 

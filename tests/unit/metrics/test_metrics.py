@@ -147,7 +147,7 @@ def test_messages(root: Root) -> None:
 
 def test_every_name_has_a_line_in_the_documentation() -> None:
     """And the documentation has no other name."""
-    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text()
     assert set(re.findall(r"^\| `(akjob_\w+)", page, re.MULTILINE)) == {
         {
             "akjob_slots": "akjob_slots_total",

@@ -156,8 +156,8 @@ def test_bad_files_do_not_fit_the_schema(path: Path) -> None:
 
 
 def test_the_page_is_in_step_with_the_registry() -> None:
-    """``python -m akjob.spec.codes > docs/problems.md`` was run after the last change."""
-    assert (ROOT / "docs" / "problems.md").read_text(encoding="utf-8") == page()
+    """``python -m akjob.spec.codes > docs/reference/problems.md`` was run after the last change."""
+    assert (ROOT / "docs" / "reference" / "problems.md").read_text(encoding="utf-8") == page()
 
 
 def literals(tree: ast.AST) -> Iterator[tuple[str, int]]:
