@@ -1,6 +1,7 @@
 """Imports go one way: the rooms of akjob, in the order in which the data takes its way through them."""
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,3 +125,36 @@ def test_every_room_of_the_map_exists_or_is_listed_once() -> None:
     }
     assert len(ROOMS) == len(set(ROOMS))
     assert there - {"__init__"} <= set(ROOMS)
+
+
+DOORS = sorted(
+    {
+        name
+        for name in re.findall(r"`([a-z]\w*(?:\.\w+)+)`", MAP.split("<!-- /rooms -->")[1])
+        if name.split(".")[0] in LEVEL
+    }
+)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_of_the_walks_exists(door: str) -> None:
+    """The map names a function or class by its path, and it is there."""
+    parts = door.split(".")
+    module = next(
+        found
+        for size in range(len(parts), 0, -1)
+        if (found := ROOT.joinpath("akjob", *parts[:size]).with_suffix(".py")).exists()
+    )
+    rest = parts[len(module.relative_to(ROOT / "akjob").parts) :]
+    there: object = importlib.import_module(".".join(["akjob", *parts[: len(parts) - len(rest)]]))
+    for name in rest:
+        assert hasattr(there, name), f"{door} is not there any more: {there} has no {name}"
+        there = getattr(there, name)
+
+
+def test_the_map_has_two_walks_and_a_short_glossary() -> None:
+    """A newcomer finds the way of a job and of a line, and at most forty words to learn."""
+    assert len(DOORS) > 20
+    words = re.findall(r"^\| ([a-z ]+) \|", MAP.split("## Words")[1], re.MULTILINE)[1:]
+    assert 20 < len(words) <= 40
+    assert words == sorted(words)
