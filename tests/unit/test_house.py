@@ -234,13 +234,3 @@ def test_each_promise_names_a_test_that_exists() -> None:
         if not path.exists() or not re.search(rf"^\s*def {name}\(", path.read_text(), re.MULTILINE):
             missing.append(f"{document}: {file}::{name}")
     assert missing == []
-
-
-def test_links_between_documents_lead_somewhere() -> None:
-    """A relative link in a document names a file of the repository."""
-    links = [
-        (document, target)
-        for document in (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
-        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text())
-    ]
-    assert [f"{document.name}: {target}" for document, target in links if not (document.parent / target).exists()] == []

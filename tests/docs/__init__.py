@@ -1,0 +1,1 @@
+"""The documentation: what is generated, what its blocks do, where its links lead."""
