@@ -56,7 +56,7 @@ class Known(Struct, frozen=True, kw_only=True):
 
     ``watermark_us`` is the last slot accounted for; ``next_us`` the slot after it if that is known already (else None);
     ``started`` how many scheduled slots were started; a start before ``paused_until_us`` is paused (None: not paused).
-    ``busy`` says what keeps the job busy (``"run R still runs"``), or is empty; ``queued`` that a slot is queued
+    ``busy`` says what keeps the job busy (``"run R still runs"``; None: nothing); ``queued`` that a slot is queued
     already; ``catching_up`` that ``missed = "all"`` makes up for earlier slots; ``ahead`` that an order may go out
     before its slot; ``claimed`` are slots after the watermark that have a row; ``occurrences`` are those that are not
     decided yet. ``early_us`` is how long before its start an order goes out on this machine.
@@ -68,7 +68,7 @@ class Known(Struct, frozen=True, kw_only=True):
     started: int = 0
     paused_until_us: int | None = None
     pause_reason: str = "the job is paused"
-    busy: str = ""
+    busy: str | None = None
     queued: bool = False
     catching_up: bool = False
     ahead: bool = True
@@ -393,7 +393,7 @@ class _Judge:
             self._begin("queue", slot, trigger, occurrence)
             self.queued = True
         else:
-            reason = "a slot is queued already" if overlap == "queue" else self.busy
+            reason = "a slot is queued already" if overlap == "queue" else (self.busy or "")
             self._close("skipped", slot, slot, 1, reason, occurrence)
 
     def _begin(self, action: Action, slot: int, trigger: Trigger, occurrence: Occurrence | None = None) -> None:

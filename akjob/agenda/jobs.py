@@ -164,14 +164,14 @@ def pause_text(row: JobRow) -> str:
     return f"the job is paused{by}" + (f": {row.pause_reason}" if row.pause_reason else "")
 
 
-def busy(job: Job) -> str:
-    """Return what keeps a job busy, or an empty string. A run whose time is still to come does not."""
+def busy(job: Job) -> str | None:
+    """Return what keeps a job busy, or None. A run whose time is still to come does not."""
     for run in job.runs.values():
         if run.deferred or run.is_background:
             continue
         if run.waiting_for != "time" or run.tries or run.row.trigger == "retry":
             return busy_with(run)
-    return ""
+    return None
 
 
 def is_catching_up(job: Job, spec: JobSpec) -> bool:

@@ -23,7 +23,7 @@ from akjob.cli.common import (
 from akjob.cli.log_lines import shortened
 from akjob.config import Paths
 from akjob.errors import AkjobError, UsageError
-from akjob.ledger import open_reader
+from akjob.ledger import SeveralRunsError, open_reader
 from akjob.log.reading import read
 from akjob.log.reading.render import render
 from akjob.query.names import known_job, unknown_job
@@ -77,7 +77,7 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
         _raw(paths, run, stream)
         return
     since_us = None if since is None else moment(since, "--since", now_us(), None, past=True)
-    wanted: dict[str, Any] = {"job": job, "run": run, "since_us": since_us, "level": level, "grep": grep}
+    wanted: read.Wanted = {"job": job, "run": run, "since_us": since_us, "level": level, "grep": grep}
     if follow and count is None and target is None and since is None:
         count = _TAIL
     if follow and not paths.log_dir.is_dir():
@@ -92,7 +92,7 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
             sys.stdout.flush()
 
 
-def _lines(paths: Paths, wanted: dict[str, Any], count: int | None, *, follow: bool) -> Iterator[dict[str, Any]]:
+def _lines(paths: Paths, wanted: read.Wanted, count: int | None, *, follow: bool) -> Iterator[dict[str, Any]]:
     """Yield what is wanted: all of it, or the last ``count`` lines, and then what is added."""
     if follow:
         yield from read.follow(paths, newest=count, **wanted)
@@ -110,10 +110,11 @@ def job_or_run(paths: Paths, target: str) -> tuple[str | None, str | None]:
     reader = open_reader(paths.ledger_url)
     try:
         return None, str(reader.run(target)["id"])
-    except AkjobError as error:
-        if "several" in error.message:
-            raise
-    if next(read.lines(paths, run=target), None) is not None:  # the log may know what the ledger has pruned
+    except SeveralRunsError:
+        raise
+    except AkjobError:  # the log may know what the ledger has pruned
+        is_logged = next(read.lines(paths, run=target), None) is not None
+    if is_logged:
         return None, target
     nearest = unknown_job(target, sorted(reader.jobs()))
     hint = f"{nearest.hint} `akjob history` shows the runs."

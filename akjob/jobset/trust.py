@@ -134,17 +134,6 @@ def chain(root: str, path: str) -> Iterator[str]:
         yield current
 
 
-def trust_problems(root: str, path: str, trusted: Who) -> list[Problem]:
-    """Look at everything from ``root`` down to ``path``; files are named below the root where they lie there."""
-    found = []
-    for step in chain(root, path):
-        shown = os.path.relpath(step, root) if step.startswith(root) else step
-        problem = trust_problem(step, trusted, shown=shown)
-        if problem is not None:
-            found.append(problem)
-    return found
-
-
 def module_places(root: str, folders: Sequence[str], module: str) -> Iterator[str]:
     """Yield, from the root downward, the folders and the file that a run would import ``module`` from.
 

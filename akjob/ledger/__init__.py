@@ -1,5 +1,6 @@
 """The ledger: one row for every slot that ran, was skipped or was missed. Written by akjobd alone, opened by URL."""
 
+from akjob.ledger.asking import SeveralRunsError
 from akjob.ledger.columns import BackfillColumns, JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
 from akjob.ledger.memory import MemoryReader, MemoryStore
 from akjob.ledger.model import (
@@ -46,6 +47,7 @@ __all__ = [
     "RunKey",
     "RunPage",
     "RunRow",
+    "SeveralRunsError",
     "SlotColumns",
     "State",
     "Store",

@@ -26,13 +26,14 @@ from akjob.ledger.model import (
     Wait,
     Writes,
 )
+from akjob.ledger.no_file import NoFile
 from akjob.ledger.statements import KEEP_TRANSITIONS
 
 _LOADED_FIELDS = JobRow.__struct_fields__[JobRow.__struct_fields__.index("first_loaded_us") :]
 _OPEN = ("queued", "running")
 
 
-class MemoryStore:
+class MemoryStore(NoFile):
     """:class:`akjob.ledger.Store` in dictionaries. Rows that are committed belong to the store from then on."""
 
     def __init__(self) -> None:
@@ -165,21 +166,6 @@ class MemoryStore:
         stale = {one.sha256 for one in self.definitions.values() if one.used_us < before - keep_us} - loaded
         self.definitions = {sha256: one for sha256, one in self.definitions.items() if sha256 not in stale}
         return False
-
-    def wal_bytes(self) -> int:
-        """Return 0: nothing waits to be moved."""
-        return 0
-
-    def is_in_place(self) -> bool:
-        """Return True: there is no file that could be removed."""
-        return True
-
-    def put_back(self) -> None:
-        """Do nothing."""
-
-    def checkpoint(self) -> bool:
-        """Return True: there is nothing to move."""
-        return True
 
     def close(self) -> None:
         """Keep everything: who holds the store may open it again."""

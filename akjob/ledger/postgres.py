@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from akjob.errors import AkjobError
 from akjob.ledger import rows, statements
 from akjob.ledger.model import Committed, OpenRun, RunRow, Writes
+from akjob.ledger.no_file import NoFile
 from akjob.ledger.sql_reader import Session, SqlReader
 from akjob.ledger.sql_store import SqlStore
 from akjob.ledger.store import LedgerBusyError, LedgerFullError
@@ -70,7 +71,7 @@ class PostgresSession:
             self._connection = None
 
 
-class PostgresStore(SqlStore):
+class PostgresStore(NoFile, SqlStore):
     """:class:`akjob.ledger.Store` for one node of a cluster, or for the only one, whose ``node`` is None.
 
     A connection that is lost is made again by the next call; until then each call raises LedgerBusyError. A commit
@@ -185,21 +186,6 @@ class PostgresStore(SqlStore):
     def integrity(self) -> list[str]:
         """Return nothing: PostgreSQL checks its own pages."""
         return []
-
-    def wal_bytes(self) -> int:
-        """Return 0: PostgreSQL makes its checkpoints itself."""
-        return 0
-
-    def is_in_place(self) -> bool:
-        """Return True: there is no file that could be removed."""
-        return True
-
-    def put_back(self) -> None:
-        """Do nothing."""
-
-    def checkpoint(self) -> bool:
-        """Return True: there is nothing to do."""
-        return True
 
     def close(self) -> None:
         """Close the connection."""

@@ -12,8 +12,8 @@ from typing import NoReturn
 from akjob import ledger, program
 from akjob.config import Config, Paths, load_config, socket_address
 from akjob.daemon_log import DaemonLog
+from akjob.inotify import Inotify
 from akjob.instants import SECOND
-from akjob.notify.inotify import Inotify
 from akjob.program import Program
 
 TYPE_CHECKING = False
@@ -49,7 +49,10 @@ class Notifier:
         self._wakeup_out, self._wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._stopping = False
         self._wal = Path(f"{self._paths.db}-wal")
-        self._inotify = Inotify((self._wal, self._paths.config_file))
+        self._watched = {self._wal, self._paths.config_file}
+        for file in self._watched:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        self._inotify = Inotify({file.parent for file in self._watched})
         self._reader = ledger.open_reader(self._paths.ledger_url)
         self._office: PostOffice | None = None
         self._heart: Heart | None = None
@@ -83,7 +86,7 @@ class Notifier:
             os.read(self._wakeup_out, 4096)
 
     def _written(self) -> None:
-        changed = self._inotify.changed()
+        changed = self._inotify.changed() & self._watched
         if self._paths.config_file in changed:
             self._reconfigure()
         if changed and self._read_at is None:

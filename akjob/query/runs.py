@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from akjob.instants import from_text
 from akjob.ledger import Reader
@@ -42,9 +42,9 @@ class Run(Struct, frozen=True, kw_only=True):
     definition_sha256: str | None
     git_commit: str | None
     git_dirty: bool | None
-    by: str | UnsetType | None = UNSET  # this and what follows: a ledger of the version before lacks it
-    cause: str | UnsetType | None = UNSET
-    node: str | UnsetType | None = UNSET
+    by: str | None
+    cause: str | None
+    node: str | None
 
 
 class Ended(Protocol):

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from akjob.config import Paths
 from akjob.errors import AkjobError
+from akjob.inotify import FolderWatch
 from akjob.ledger import Transition, open_reader
-from akjob.log.reading.watch import Watch
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class Feed:
     async def _watch(self) -> None:
         self._kept.clear()
         self._seq = await self.last_seq()
-        with Watch(str(self._paths.var)) as watch:
+        with FolderWatch(self._paths.var) as watch:
             written = asyncio.Event()
             loop = asyncio.get_running_loop()
             notified = watch.fileno() >= 0 and self._paths.ledger_url.startswith("sqlite:")
@@ -106,7 +106,7 @@ class Feed:
         return await asyncio.get_running_loop().run_in_executor(self._threads, question)
 
 
-def _note(watch: Watch, written: asyncio.Event) -> None:
+def _note(watch: FolderWatch, written: asyncio.Event) -> None:
     watch.drain()
     written.set()
 

@@ -13,16 +13,16 @@ import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import msgspec
 
 from akjob import instants
 from akjob.config import Paths
+from akjob.inotify import FolderWatch
 from akjob.log import archive, files, index
 from akjob.log.index import Extent
 from akjob.log.reading.render import is_output, render
-from akjob.log.reading.watch import Watch
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
@@ -36,73 +36,59 @@ _LOOK_S = 0.2
 Line = dict[str, Any]
 
 
-def lines(  # noqa: PLR0913 - the options of `akjob logs`
-    paths: Paths,
-    *,
-    job: str | None = None,
-    run: str | None = None,
-    since_us: int | None = None,
-    level: str | None = None,
-    grep: str | None = None,
-) -> Iterator[Line]:
-    """Yield the lines that fit all that is given, oldest first, each once.
+class Wanted(TypedDict, total=False):
+    """Which lines are read: those that fit all that is given and not None.
 
-    ``level`` is the lowest one shown (a key of LEVELS), ``grep`` a regular expression that is searched for in the
-    line as :func:`akjob.log.reading.render.render` shows it. Torn lines are left out. Raises KeyError and re.error
-    for a bad level or pattern.
+    ``level`` is the lowest one shown (a key of LEVELS), ``grep`` a regular expression that is searched for in the line
+    as :func:`akjob.log.reading.render.render` shows it. A bad level raises KeyError, a bad pattern re.error.
     """
-    wanted = _Filter(job=job, run=run, since_us=since_us, level=level, grep=grep)
-    return _history(str(paths.log_dir), wanted)
+
+    job: str | None
+    run: str | None
+    since_us: int | None
+    level: str | None
+    grep: str | None
 
 
-def last(  # noqa: PLR0913 - as lines
-    paths: Paths,
-    count: int,
-    *,
-    job: str | None = None,
-    run: str | None = None,
-    since_us: int | None = None,
-    level: str | None = None,
-    grep: str | None = None,
-) -> list[Line]:
+def lines(paths: Paths, **wanted: Unpack[Wanted]) -> Iterator[Line]:
+    """Yield the lines that are wanted, oldest first, each once. Torn lines are left out."""
+    return _history(str(paths.log_dir), _Filter(**wanted))
+
+
+def last(paths: Paths, count: int, **wanted: Unpack[Wanted]) -> list[Line]:
     """Return the last ``count`` of what :func:`lines` yields, without reading what stands before them.
 
     A copy counts as the line itself where that stands before all these.
     """
-    wanted = _Filter(job=job, run=run, since_us=since_us, level=level, grep=grep)
-    return _newest(str(paths.log_dir), wanted, count, None)
+    return _newest(str(paths.log_dir), _Filter(**wanted), count, None)
 
 
-def follow(  # noqa: PLR0913 - as lines
+def follow(
     paths: Paths,
     *,
-    job: str | None = None,
-    run: str | None = None,
-    since_us: int | None = None,
-    level: str | None = None,
-    grep: str | None = None,
     history: bool = True,
     newest: int | None = None,
     stop: Callable[[], bool] | None = None,
+    **wanted: Unpack[Wanted],
 ) -> Iterator[Line]:
     """Yield what :func:`lines` does (nothing of the past if ``history`` is false), then what is added, over rotations.
 
     With ``newest`` it begins with so many lines, as :func:`last` has them. Sleeps until something is written. ``stop``
     is asked some times a second and ends it once everything written is yielded.
     """
-    wanted = _Filter(job=job, run=run, since_us=since_us, level=level, grep=grep)
+    fits = _Filter(**wanted)
     log_dir = str(paths.log_dir)
-    with Watch(log_dir) as watch:
+    with FolderWatch(paths.log_dir) as watch:
         tail = _Tail(log_dir)
         try:
             if newest is not None:
-                yield from _newest(log_dir, wanted, newest, tail)
+                yield from _newest(log_dir, fits, newest, tail)
             elif history:
-                yield from _history(log_dir, wanted, until=tail)
+                yield from _history(log_dir, fits, until=tail)
             while True:
                 ending = stop is not None and stop()
                 for chunk in tail.chunks():
-                    yield from wanted.pick(chunk)
+                    yield from fits.pick(chunk)
                 if ending:
                     return
                 watch.wait(_LOOK_S if stop is not None or tail.lost else None)
@@ -127,7 +113,13 @@ class _Filter:
     """What is wanted, and what was there already."""
 
     def __init__(
-        self, *, job: str | None, run: str | None, since_us: int | None, level: str | None, grep: str | None
+        self,
+        *,
+        job: str | None = None,
+        run: str | None = None,
+        since_us: int | None = None,
+        level: str | None = None,
+        grep: str | None = None,
     ) -> None:
         self.job = job
         self.run = run
