@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("up", "Start akjobd and the collector under supervisord."),
     "down": ("down", "Stop them; wait for the runs, or end them with --kill."),
     "status": ("status", "What is up, what is broken, what runs now."),
+    "doctor": ("doctor", "What usually goes wrong on a machine, looked for."),
     "list": ("list", "The jobs: state, next slot, last outcome."),
     "show": ("show", "One job: its resolved definition and its schedule in words."),
     "next": ("next", "The next slots of jobs or of files."),

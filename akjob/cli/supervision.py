@@ -15,14 +15,11 @@ from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import Any
 from xmlrpc.client import Fault, dumps, loads
 
-from akjob.config import Paths
+from akjob.config import Paths, excess_of_supervisor_socket
 from akjob.errors import AkjobError, UnreachableError, UsageError
 from akjob.processes import is_given
 from akjob.query.text import plural
 
-# supervisord binds "<file>.<pid>" and renames it; the whole must fit into sun_path, whose last byte is a zero.
-_LONGEST_ADDRESS = 107
-_LONGEST_PID = "4194304"
 _ANSWERS_WITHIN_S = 10.0
 
 
@@ -40,9 +37,8 @@ def prepare(paths: Paths) -> None:
 
     Raises AkjobError (exit code 2): no supervisord.conf, or a root too deep for a Unix socket.
     """
-    here = config_file(paths).parent
-    address = os.fsencode(here / ".." / "var" / "run" / f"{paths.supervisor_socket.name}.{_LONGEST_PID}")
-    over = len(address) - _LONGEST_ADDRESS
+    config_file(paths)
+    over = excess_of_supervisor_socket(paths)
     if over > 0:
         message = f"{paths.root}: the path is {plural(over, 'byte')} too long for supervisord's socket in var/run/"
         raise UsageError(message, hint="Move the root to a shorter path.")

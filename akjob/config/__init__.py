@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _DAY_US = 86_400_000_000
 DEFAULTS = "_defaults.toml"
 _LONGEST_SOCKET = 107  # bytes: sun_path of struct sockaddr_un, without its final NUL
+_LONGEST_PID = "4194304"
 
 
 class Paths(Struct, frozen=True, dict=True):
@@ -176,6 +177,15 @@ def find_root(given: str | None, env: Mapping[str, str], cwd: Path) -> Path:
     message = f"no root: neither {here} nor a folder above it has jobs.d/ or etc/akjob.toml"
     hint = "go into a root, name it with --root DIR or AKJOB_ROOT, or make one with `akjob init DIR`"
     raise UsageError(message, hint=hint)
+
+
+def excess_of_supervisor_socket(paths: Paths) -> int:
+    """Return by how many bytes the path of supervisord's socket is too long for the kernel; 0 or less if it fits.
+
+    supervisord binds ``<file>.<pid>`` and renames it, and ``etc/supervisord.conf`` names the file from its own folder.
+    """
+    longest = paths.etc / ".." / "var" / "run" / f"{paths.supervisor_socket.name}.{_LONGEST_PID}"
+    return len(os.fsencode(longest)) - _LONGEST_SOCKET
 
 
 def socket_address(path: Path) -> str:

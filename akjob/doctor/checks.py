@@ -1,0 +1,35 @@
+"""The checks, in the order in which a person would look."""
+
+from collections.abc import Callable, Iterator
+
+from akjob.doctor import machine, programs, root
+from akjob.doctor.finding import Finding, Subject
+
+CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
+    root.path,
+    root.files,
+    root.settings,
+    root.rights,
+    root.disk,
+    machine.kernel,
+    machine.limits,
+    machine.control_groups,
+    machine.inotify,
+    machine.clock,
+    machine.zones,
+    programs.programs,
+    programs.extras,
+    programs.port,
+    programs.git,
+    programs.jobs,
+)
+
+
+def examine(subject: Subject) -> Iterator[Finding]:
+    """Make all checks, one after another. One that breaks down is a finding itself, and the others are made."""
+    for check in CHECKS:
+        try:
+            yield from check(subject)
+        except Exception as error:  # noqa: BLE001 - on a crippled machine anything may fail
+            name = check.__name__.replace("_", " ")
+            yield Finding(name, "wrong", f"cannot be checked: {type(error).__name__}: {error}")

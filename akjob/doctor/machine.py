@@ -1,0 +1,145 @@
+"""Checks of the machine: kernel, limits, control groups, inotify, clock, time zones."""
+
+import ctypes
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from akjob.doctor.finding import Finding, Subject
+from akjob.errors import AkjobError
+from akjob.instants import from_text, to_text
+from akjob.ledger import open_reader
+from akjob.query.text import plural
+from akjob.timer import Alarm
+
+_FEW_FILES = 1024
+_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
+_TIMEX_BYTES = 512  # struct timex has 208 bytes on 64-bit machines
+_SLACK_US = 60_000_000
+
+
+def kernel(_subject: Subject) -> Iterator[Finding]:
+    """Make the calls that akjobd needs; old kernels lack them, and sandboxes refuse them."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+        alarm = Alarm()
+        alarm.close()
+    except OSError as error:
+        message = f"Linux {os.uname().release} refuses what akjobd needs: {error.strerror}"
+        hint = "Linux 5.3 or newer; in a container let its seccomp profile allow pidfd_open and timerfd_create."
+        yield Finding("kernel", "wrong", message, hint)
+    else:
+        yield Finding("kernel", "fine", f"Linux {os.uname().release}")
+
+
+def limits(_subject: Subject) -> Iterator[Finding]:
+    """Look at the limits that the programs would inherit from this shell."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < _FEW_FILES:
+        message = f"a process may open {most} files; each run takes a few"
+        yield Finding("limits", "warning", message, "ulimit -n 65536, or LimitNOFILE=65536 in the systemd unit.")
+    else:
+        yield Finding("limits", "fine", f"a process may open {most} files")
+
+
+def control_groups(subject: Subject) -> Iterator[Finding]:
+    """Say whether runs have control groups, as akjobd found; while it is down, whether the machine has any."""
+    if subject.status is None:
+        mounts = Path(subject.proc, "self", "mountinfo").read_text(encoding="utf-8", errors="replace")
+        if " - cgroup2 " in mounts:
+            yield Finding(
+                "cgroups", "fine", "the machine has cgroup v2; whether akjobd has a part of it, it says itself"
+            )
+        else:
+            message = "the machine has no cgroup v2: runs are limited by rlimits and ended by their process trees"
+            yield Finding("cgroups", "warning", message, "Boot with systemd.unified_cgroup_hierarchy=1.")
+        return
+    groups = subject.status.control_groups
+    if isinstance(groups, tuple):
+        counted = f"; {' and '.join(groups)} counted for each run as a whole" if groups else ""
+        yield Finding("cgroups", "fine", f"each run has a control group of its own{counted}")
+    else:
+        message = (
+            "no control group is delegated to akjobd: runs are limited by rlimits and ended by their process trees"
+        )
+        hint = "Delegate=yes in the systemd unit; `akjob init --systemd` writes one that has it."
+        yield Finding("cgroups", "warning", message, hint)
+
+
+def inotify(subject: Subject) -> Iterator[Finding]:
+    """Watch each folder of ``jobs.d/`` for a moment, as akjobd does."""
+    folders = [place for place, _, _ in os.walk(subject.paths.jobs_d)]
+    try:
+        watched = watch(folders)
+    except OSError as error:
+        message = f"inotify gives no more: {error.strerror}"
+        hint = (
+            "Raise fs.inotify.max_user_instances and fs.inotify.max_user_watches by sysctl; until then a change of "
+            "jobs.d/ is live within 30 seconds instead of one."
+        )
+        yield Finding("inotify", "wrong", message, hint)
+    else:
+        yield Finding("inotify", "fine", f"{plural(watched, 'folder')} of jobs.d/ can be watched")
+
+
+def watch(folders: list[str]) -> int:
+    """Watch folders by one inotify instance, end it, and return how many they were. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.inotify_init1(os.O_CLOEXEC)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    try:
+        for folder in folders:
+            if libc.inotify_add_watch(fd, os.fsencode(folder), 0x100) < 0:  # IN_CREATE
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    finally:
+        os.close(fd)
+    return len(folders)
+
+
+def clock(subject: Subject) -> Iterator[Finding]:
+    """Compare the clock with the ledger, and ask the kernel whether somebody keeps it right."""
+    newest = _newest_slot_us(subject)
+    if newest is not None and newest > subject.now_us + _SLACK_US:
+        message = f"the clock says {to_text(subject.now_us)}, but the ledger has a run of {to_text(newest)}"
+        yield Finding("clock", "wrong", message, "Set the clock; slots before that run are accounted for already.")
+    elif not is_synchronized():
+        message = "nothing keeps the clock right, as far as the kernel knows"
+        hint = "Run chrony or systemd-timesyncd; in a container or a virtual machine the host may do it."
+        yield Finding("clock", "warning", message, hint)
+    else:
+        yield Finding("clock", "fine", f"{to_text(subject.now_us)}, synchronized")
+
+
+def _newest_slot_us(subject: Subject) -> int | None:
+    """Return when the newest run of the ledger started; None without runs, or where it cannot be read."""
+    try:
+        rows = open_reader(subject.paths.ledger_url).history(n=20)
+    except AkjobError:
+        return None
+    started = [from_text(row["started_at"]) for row in rows if row["started_at"] is not None]
+    return max(started, default=None)
+
+
+def is_synchronized() -> bool:
+    """Return True if the kernel's clock is disciplined: adjtimex(2). Where it cannot be asked nobody complains."""
+    buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
+    return int(ctypes.CDLL(None).adjtimex(buffer)) != _TIME_ERROR
+
+
+def zones(subject: Subject) -> Iterator[Finding]:
+    """Look for the rules of time zones, the machine's or those of the package tzdata."""
+    try:
+        ZoneInfo("Europe/Berlin")
+    except (ZoneInfoNotFoundError, OSError) as error:
+        yield Finding("zones", "wrong", f"there are no time zones: {error}", "pip install tzdata")
+        return
+    local = Path("/etc/localtime")
+    yield Finding("zones", "fine", f"jobs: {subject.config.timezone}; this machine: {_zone_of(local)}")
+
+
+def _zone_of(link: Path) -> str:
+    name = os.path.realpath(link).partition("zoneinfo/")[2]
+    return name or "UTC"
