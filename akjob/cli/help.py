@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -9,6 +10,7 @@ from akjob.cli.common import colours, examples, json_option, say, say_json
 from akjob.cli.text import paint
 from akjob.errors import UsageError
 from akjob.query.reference import Entry, entries
+from akjob.query.text import plural
 
 _COLUMNS = 100
 _LABEL = 10
@@ -16,15 +18,31 @@ _LABEL = 10
 
 @click.command(
     name="help",
-    epilog=examples("akjob help", "akjob help run.overlap", "akjob help unknown-key", "akjob help run.finished"),
+    epilog=examples(
+        "akjob help",
+        "akjob help run.overlap",
+        "akjob help unknown-key",
+        "akjob help run.finished",
+        "akjob help --man ~/.local/share/man/man1",
+    ),
 )
 @click.argument("name", metavar="[KEY]", required=False)
+@click.option(
+    "--man",
+    "folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the manual pages of all commands into DIR.",
+)
 @json_option
-def command(name: str | None, *, as_json: bool) -> None:
+def command(name: str | None, *, folder: Path | None, as_json: bool) -> None:
     """Show what a key of a job file, a problem code or an event of the log means; without KEY the list of all.
 
     KEY is run.overlap or overlap.
     """
+    if folder is not None:
+        click.echo(f"{plural(_write_manual(folder), 'page')} in {folder}")
+        return
     known = entries()
     if name is None:
         say_json(*known) if as_json else say(_list(known))
@@ -35,6 +53,19 @@ def command(name: str | None, *, as_json: bool) -> None:
         return
     for number, entry in enumerate(found):
         say(([""] if number else []) + _entry(entry))
+
+
+def _write_manual(folder: Path) -> int:
+    """Write a page for each command; return how many they are. Those of an older version are replaced."""
+    from akjob.cli import cli
+    from akjob.cli.manual import pages
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = 0
+    for name, text in pages(cli):
+        (folder / f"{name}.1").write_text(text, encoding="utf-8")
+        written += 1
+    return written
 
 
 def _found(known: Sequence[Entry], name: str) -> list[Entry]:

@@ -1,5 +1,9 @@
 """``akjob init``: a folder that akjob can run in. Nothing that is there already is touched."""
 
+import os
+import pwd
+import shlex
+import sysconfig
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -7,7 +11,9 @@ from pathlib import Path
 import click
 
 from akjob.cli.common import given_root, working_folder
+from akjob.config import Paths
 from akjob.errors import UsageError
+from akjob.program import own_uid
 
 # path below the root -> file of akjob/data
 _FILES = {
@@ -19,6 +25,7 @@ _FILES = {
 # supervisord opens its files in these before anything of akjob runs, also in a fresh clone
 _KEPT = ("var/log/.gitkeep", "var/run/.gitkeep")
 _EXAMPLE = "jobs.d/hello.toml"
+_UNIT = "etc/akjob.service"
 
 
 def shipped(name: str) -> bytes:
@@ -43,6 +50,34 @@ def make(root: Path) -> Iterator[tuple[str, str]]:
         _write_new(root / path, b"")
 
 
+def unit(root: Path, programs: str, user: str) -> str:
+    """Return the systemd unit of a root; ``programs`` is the folder that has akjob's programs and supervisord.
+
+    Raises UsageError for a path that a unit cannot hold.
+    """
+    text = shipped("akjob.service").decode()
+    for sign, value in (("@ROOT@", str(root)), ("@BIN@", programs), ("@USER@", user)):
+        if any(one in value for one in '"$\\\n:'):
+            message = f"{value!r} cannot stand in a systemd unit"
+            raise UsageError(message, hint="Use a path without quotes, colons, backslashes and $.")
+        text = text.replace(sign, value.replace("%", "%%"))
+    return text
+
+
+def _write_unit(root: Path) -> None:
+    """Write the unit for the user that owns ``var/``, and say how to install it."""
+    root = root.absolute()
+    uid = own_uid(Paths(root))
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = str(uid)
+    wrote = _write_new(root / _UNIT, unit(root, sysconfig.get_path("scripts"), user).encode())
+    click.echo(f"{'wrote' if wrote else 'kept'}  {root / _UNIT}")
+    click.echo(f"\nInstall it:\n  sudo cp {shlex.quote(os.fspath(root / _UNIT))} /etc/systemd/system/")
+    click.echo("  sudo systemctl daemon-reload\n  sudo systemctl enable --now akjob")
+
+
 def _write_new(path: Path, content: bytes) -> bool:
     """Write a file that must not exist yet; False where it does, be it a dangling link."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +95,8 @@ def _ignores_var(text: str) -> bool:
 
 @click.command(name="init")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
-def command(folder: Path | None) -> None:
+@click.option("--systemd", "with_unit", is_flag=True, help="Also write etc/akjob.service, the unit for this root.")
+def command(folder: Path | None, *, with_unit: bool) -> None:
     """Make a folder ready: jobs.d/ with an example, etc/ with the configuration and the schema, .gitignore.
 
     DIR is made where it is missing; without DIR it is --root, else this folder. Files that are there stay as they are.
@@ -74,5 +110,8 @@ def command(folder: Path | None) -> None:
         click.echo(f"{what}  {root / path}")
     if ("kept", ".gitignore") in done and not _ignores_var((root / ".gitignore").read_text("utf-8", "replace")):
         click.echo("\nYour .gitignore does not name var/, where akjob keeps its ledger and log: add the line /var/")
+    if with_unit:
+        _write_unit(root)
+        return
     go_there = "" if root.resolve() == working_folder() else f" --root {root}"
     click.echo(f"\nStart it with `akjob up{go_there}`, or `akjob up --detach{go_there}` to have the terminal back.")

@@ -1,12 +1,17 @@
 """``akjob init``."""
 
+import getpass
+import shutil
 import stat
+import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from akjob.cli.init import command, make, shipped
+from akjob.cli.init import command, make, shipped, unit
+from akjob.errors import UsageError
 
 FILES = [".gitignore", "etc/akjob.toml", "etc/job.schema.json", "etc/supervisord.conf", "jobs.d/hello.toml"]
 
@@ -96,3 +101,38 @@ def test_the_example_runs_anywhere() -> None:
     text = shipped("hello.toml").decode()
     assert 'command = "echo' in text
     assert "on_start = true" in text
+
+
+def test_systemd_writes_the_unit_of_this_root(tmp_path: Path) -> None:
+    """It names this root, this installation and the owner of var/, and is never overwritten."""
+    done = CliRunner().invoke(command, [str(tmp_path), "--systemd"])
+    assert done.exit_code == 0, done.output
+    written = (tmp_path / "etc" / "akjob.service").read_text()
+    assert f"WorkingDirectory={tmp_path}\n" in written
+    assert f"User={getpass.getuser()}\n" in written
+    assert f'ExecStart="{sysconfig.get_path("scripts")}/supervisord" ' in written
+    assert "@" not in written
+    assert f"sudo cp {tmp_path}/etc/akjob.service /etc/systemd/system/" in done.output
+    (tmp_path / "etc" / "akjob.service").write_text("mine")
+    assert "kept" in CliRunner().invoke(command, [str(tmp_path), "--systemd"]).output
+    assert (tmp_path / "etc" / "akjob.service").read_text() == "mine"
+
+
+def test_a_unit_escapes_what_systemd_would_expand() -> None:
+    """Percent signs are doubled; what no unit can hold is refused."""
+    assert "WorkingDirectory=/srv/a%%b c\n" in unit(Path("/srv/a%b c"), "/opt/akjob/bin", "akjob")
+    for path in ('/srv/a"b', "/srv/a$b", "/srv/a:b"):
+        with pytest.raises(UsageError):
+            unit(Path(path), "/opt/akjob/bin", "akjob")
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not there: apt-get install systemd"
+)
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    """``systemd-analyze verify`` has nothing to say, a blank in the path included."""
+    root = tmp_path / "my jobs"
+    CliRunner().invoke(command, [str(root), "--systemd"])
+    argv = ["systemd-analyze", "verify", "--man=no", str(root / "etc" / "akjob.service")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
