@@ -24,7 +24,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up down test dev check format lint types validate examples schema site lock bench screenshots faults wheel clean
+.PHONY: help up down test dev check format lint types validate examples schema site lock sbom bench screenshots faults wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -72,6 +72,9 @@ site: $(INSTALLED_DEV) ## build docs/ into build/site, to be read without a netw
 lock: $(INSTALLED_DEV) ## write requirements.txt and requirements-dev.txt anew from pyproject.toml
 	$(BIN)/$(LOCK) --extra all --group pyproject.toml:build -o requirements.txt
 	$(BIN)/$(LOCK) --extra all --group pyproject.toml:build --group pyproject.toml:dev -c requirements.txt -o requirements-dev.txt
+
+sbom: $(INSTALLED_DEV) ## write contrib/sbom.cdx.json anew from requirements.txt
+	$(BIN)/python contrib/sbom.py
 
 bench: $(INSTALLED_DEV) ## measure against the bare machine and the peers; BENCH="burst --docs" for some
 	$(BIN)/python -m benchmarks $(BENCH)

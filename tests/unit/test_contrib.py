@@ -1,12 +1,25 @@
-"""What is shipped for Prometheus and Grafana works with the metrics that there are."""
+"""What is shipped beside akjob is what its programs take, and fits this version of akjob."""
 
+import getpass
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
+import tomllib
+from importlib import util
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+import yaml
+
+from akjob.cli import cli
+from akjob.cli.init import unit
+from akjob.config import load_config
 
 CONTRIB = Path(__file__).parents[2] / "contrib"
 PROMETHEUS = CONTRIB / "prometheus"
@@ -62,3 +75,149 @@ def test_the_dashboard_is_one() -> None:
     ]
     assert len(set(places)) == len(places)
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+def needs(program: str, package: str) -> pytest.MarkDecorator:
+    """Return the mark of a test that a program checks our file in."""
+    return pytest.mark.skipif(
+        shutil.which(program) is None, reason=f"{program} is not there: apt-get install {package}"
+    )
+
+
+def test_the_unit_is_the_one_that_init_writes() -> None:
+    """Mend it by ``akjob init --systemd /srv/jobs``."""
+    shipped = (CONTRIB / "systemd" / "akjob.service").read_text()
+    assert shipped == unit(Path("/srv/jobs"), "/opt/akjob/bin", "akjob")
+
+
+@pytest.mark.parametrize(
+    ("shell", "check"),
+    [
+        pytest.param("bash", ["bash", "-n"], marks=needs("bash", "bash")),
+        pytest.param("zsh", ["zsh", "-n"], marks=needs("zsh", "zsh")),
+        pytest.param("fish", ["fish", "--no-execute"], marks=needs("fish", "fish")),
+    ],
+)
+def test_completions(shell: str, check: list[str]) -> None:
+    """They are those that akjob itself prints, and their shell reads them."""
+    file = CONTRIB / "completions" / f"akjob.{shell}"
+    code = "from akjob.cli import main; main()"
+    environment = {**os.environ, "_AKJOB_COMPLETE": f"{shell}_source"}
+    printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert file.read_text() == printed.stdout
+    assert subprocess.run([*check, str(file)], capture_output=True, check=False).returncode == 0
+
+
+@needs("bash", "bash")
+def test_bash_completes_commands(tmp_path: Path) -> None:
+    """With the shipped file, ``akjob hist`` and the tab key make ``akjob history``."""
+    (tmp_path / "akjob").write_text(f"#!{sys.executable}\nfrom akjob.cli import main\nmain()\n")
+    (tmp_path / "akjob").chmod(0o755)
+    script = f"""
+        . {shlex.quote(str(CONTRIB / "completions" / "akjob.bash"))}
+        COMP_WORDS=(akjob hist) COMP_CWORD=1
+        _akjob_completion akjob
+        echo "${{COMPREPLY[@]}}"
+    """
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["history"]
+
+
+@needs("logrotate", "logrotate")
+def test_logrotate_takes_its_file(tmp_path: Path) -> None:
+    """A dry run on a stream of ours, as this user."""
+    (tmp_path / "akjob.jsonl").write_text("{}\n")
+    text = (CONTRIB / "logrotate" / "akjob").read_text()
+    me = getpass.getuser()
+    text = text.replace("/srv/jobs/var/log", str(tmp_path)).replace("su akjob akjob", f"su {me} {me}")
+    (tmp_path / "conf").write_text(text)
+    argv = ["logrotate", "--debug", "--force", "--state", str(tmp_path / "state"), str(tmp_path / "conf")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, "error" in done.stderr, "signal HUP akjob-collector" in done.stderr) == (0, False, True)
+
+
+def akjob_commands(words: str) -> list[str]:
+    """Return the commands of akjob that a text calls, ``up`` and ``init`` for instance."""
+    return re.findall(r"(?:^|[\s/\"',\[])akjob[\"',\s]+([a-z]+)", words)
+
+
+def test_the_image_calls_what_there_is() -> None:
+    """Dockerfile: its instructions are Docker's, its commands akjob's, and its signal the one that waits for runs."""
+    lines = (CONTRIB / "docker" / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    steps = [line for line in lines if line.strip() and not line.startswith("#")]
+    known = {"FROM", "RUN", "COPY", "WORKDIR", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT"}
+    assert {step.split()[0] for step in steps} == known
+    called = [command for step in steps for command in akjob_commands(step)]
+    assert {"up", "status"} <= set(called)
+    assert "STOPSIGNAL SIGINT" in steps
+    entry = next(step for step in steps if step.startswith("ENTRYPOINT"))
+    assert json.loads(entry.removeprefix("ENTRYPOINT ")) == ["tini", "--", "akjob", "up"]
+
+
+def manifests() -> list[dict[str, Any]]:
+    """Return the objects of the Kubernetes file."""
+    return list(yaml.safe_load_all((CONTRIB / "kubernetes" / "akjob.yaml").read_text()))
+
+
+def test_the_manifests_fit_together(tmp_path: Path) -> None:
+    """One replica, the settings are valid, and what one object names the others have."""
+    settings, service, workload = manifests()
+    assert [one["kind"] for one in (settings, service, workload)] == ["ConfigMap", "Service", "StatefulSet"]
+    (tmp_path / "akjob.toml").write_text(settings["data"]["akjob.toml"])
+    config, problems = load_config(tmp_path / "akjob.toml")
+    assert problems == []
+    spec = workload["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    assert spec["replicas"] == 1
+    assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"] == service["spec"]["selector"]
+    assert container["ports"][0]["containerPort"] == service["spec"]["ports"][0]["port"] == config.web.listen[0].port
+    volumes = {one["metadata"]["name"] for one in spec["volumeClaimTemplates"]} | {
+        one["name"] for one in pod["volumes"]
+    }
+    assert {one["name"] for one in container["volumeMounts"]} == volumes
+    assert {one["configMap"]["name"] for one in pod["volumes"]} == {settings["metadata"]["name"]}
+    hosts = {
+        header["value"]
+        for probe in ("startupProbe", "livenessProbe")
+        for header in container[probe]["httpGet"]["httpHeaders"]
+    }
+    assert hosts <= set(config.web.hosts)
+    assert container["lifecycle"]["preStop"]["exec"]["command"] == ["akjob", "down"]
+
+
+def test_the_new_machine_calls_what_there_is() -> None:
+    """cloud-init: it is YAML with its first line, and akjob has the commands and options that it calls."""
+    text = (CONTRIB / "cloud-init" / "user-data.yaml").read_text()
+    assert text.startswith("#cloud-config\n")
+    steps = [" ".join(step) for step in yaml.safe_load(text)["runcmd"]]
+    assert [step for step in steps if "-- /opt/akjob/bin/akjob init --systemd /srv/jobs" in step] != []
+    command = cli.get_command(click.Context(cli), "init")
+    assert command is not None
+    assert "--systemd" in {option for parameter in command.params for option in parameter.opts}
+
+
+def test_the_bill_of_materials_is_that_of_the_lock() -> None:
+    """Each package that is installed on Linux, in its version, with a licence; mend it with ``make sbom``."""
+    place = util.spec_from_file_location("sbom", CONTRIB / "sbom.py")
+    assert place is not None
+    assert place.loader is not None
+    sbom = util.module_from_spec(place)
+    place.loader.exec_module(sbom)
+    written = json.loads(sbom.SBOM.read_text())["components"]
+    pinned = {(pin.name, next(iter(pin.specifier)).version) for pin in sbom.locked()}
+    assert {(one["name"], one["version"]) for one in written} == pinned
+    assert [
+        one["name"] for one in written if one["licenses"][0].get("license", {}).get("name") == "see the package"
+    ] == []
+
+
+def test_nothing_of_others_is_in_the_wheel() -> None:
+    """The licence of akjob is that of every file in it: whoever vendors something has to add its notice here."""
+    package = CONTRIB.parent / "akjob"
+    texts = [file for file in package.rglob("*") if file.suffix in {".py", ".js", ".css", ".html", ".sql"}]
+    assert [
+        file for file in texts if re.search(r"copyright (\(c\)|©|[0-9])|spdx-|@licen", file.read_text(), re.IGNORECASE)
+    ] == []
+    assert tomllib.loads((CONTRIB.parent / "pyproject.toml").read_text())["project"]["license"] == "MIT"
