@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from akjob.doctor.finding import Finding, Subject
 from akjob.errors import AkjobError
+from akjob.inotify import Inotify
 from akjob.instants import from_text, to_text
 from akjob.ledger import open_reader
 from akjob.query.text import plural
@@ -70,33 +71,18 @@ def control_groups(subject: Subject) -> Iterator[Finding]:
 
 def inotify(subject: Subject) -> Iterator[Finding]:
     """Watch each folder of ``jobs.d/`` for a moment, as akjobd does."""
-    folders = [place for place, _, _ in os.walk(subject.paths.jobs_d)]
+    folders = [Path(place) for place, _, _ in os.walk(subject.paths.jobs_d)]
     try:
-        watched = watch(folders)
+        Inotify(folders).close()
     except OSError as error:
-        message = f"inotify gives no more: {error.strerror}"
+        message = f"inotify gives no more: {os.strerror(error.errno or 0)}"
         hint = (
-            "Raise fs.inotify.max_user_instances and fs.inotify.max_user_watches by sysctl; until then a change of "
+            "Raise fs.inotify.max_user_instances and fs.inotify.max_user_watches by sysctl; until then a change of\n"
             "jobs.d/ is live within 30 seconds instead of one."
         )
         yield Finding("inotify", "wrong", message, hint)
     else:
-        yield Finding("inotify", "fine", f"{plural(watched, 'folder')} of jobs.d/ can be watched")
-
-
-def watch(folders: list[str]) -> int:
-    """Watch folders by one inotify instance, end it, and return how many they were. Raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    fd = libc.inotify_init1(os.O_CLOEXEC)
-    if fd < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    try:
-        for folder in folders:
-            if libc.inotify_add_watch(fd, os.fsencode(folder), 0x100) < 0:  # IN_CREATE
-                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    finally:
-        os.close(fd)
-    return len(folders)
+        yield Finding("inotify", "fine", f"{plural(len(folders), 'folder')} of jobs.d/ can be watched")
 
 
 def clock(subject: Subject) -> Iterator[Finding]:

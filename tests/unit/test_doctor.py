@@ -171,10 +171,10 @@ def test_control_groups(root: Root, tmp_path: Path) -> None:
 def test_inotify_gives_no_more(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sysctl to raise is named."""
 
-    def refuse(_folders: list[str]) -> int:
-        raise OSError(24, "Too many open files")
+    def refuse(_folders: list[Path]) -> None:
+        raise OSError(24, "inotify cannot be used")
 
-    monkeypatch.setattr(machine, "watch", refuse)
+    monkeypatch.setattr(machine, "Inotify", refuse)
     (found,) = machine.inotify(subject(root))
     assert (found.state, "fs.inotify.max_user_instances" in found.hint) == ("wrong", True)
 
