@@ -158,11 +158,17 @@ class Sender:
 
     def close(self) -> None:
         """Let go of the collector; what was not acknowledged stays in the spool file if :meth:`save` was called."""
+        self._hang_up()
+        if self._spool_fd is not None:
+            os.close(self._spool_fd)
+            self._spool_fd = None
+
+    # -- the connection -----------------------------------------------------------------------------------------------
+
+    def _hang_up(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-
-    # -- the connection -----------------------------------------------------------------------------------------------
 
     def _connect(self, now: float) -> None:
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
@@ -183,7 +189,7 @@ class Sender:
         self._outbox = self.hello(first)
 
     def _lost(self, now: float) -> None:
-        self.close()
+        self._hang_up()
         self._retry_at = now
         self._sent = 0
         self._outbox = b""
