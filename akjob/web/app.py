@@ -4,6 +4,7 @@ from akjob.web import login, metrics
 from akjob.web.api import table as api
 from akjob.web.gate import Gate
 from akjob.web.pages import table as pages
+from akjob.web.pages.rendering import render_problem
 from akjob.web.routes import Route, RouteTable
 from akjob.web.site import Site
 
@@ -19,4 +20,4 @@ ROUTES = (*_LOGIN, *metrics.ROUTES, *api.ROUTES, *pages.ROUTES)
 
 def build_app(site: Site) -> Gate:
     """Return the ASGI application of a site."""
-    return Gate(site, RouteTable(ROUTES))
+    return Gate(site, RouteTable(ROUTES), render_problem)

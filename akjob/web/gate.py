@@ -6,6 +6,7 @@ It decides on the route that was matched, never on the text of a URL, and what i
 import secrets
 import sys
 import traceback
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 
 from starlette.requests import Request
@@ -21,6 +22,9 @@ from akjob.web.problems import ProblemError, of_akjob_error
 from akjob.web.routes import Match, Route, RouteTable
 from akjob.web.site import Call, Site
 
+ProblemPage = Callable[[Call, ProblemError], Awaitable[Response]]
+"""Given a call and what is wrong with it, return the page that says so."""
+
 _SECOND_US = 1_000_000
 _NONCE_BYTES = 16
 _NOBODY = Principal(name="", scope="metrics", jobs="", credential="none:")  # whom a route that needs nothing sees
@@ -29,9 +33,10 @@ _NOBODY = Principal(name="", scope="metrics", jobs="", credential="none:")  # wh
 class Gate:
     """The ASGI application: the table of routes behind the gate."""
 
-    def __init__(self, site: Site, table: RouteTable) -> None:
+    def __init__(self, site: Site, table: RouteTable, problem_page: ProblemPage) -> None:
         self._site = site
         self._table = table
+        self._problem_page = problem_page
         self._hosts = Hosts(site.config.web)
         self._cookie = cookie_name(site.paths)
 
@@ -46,8 +51,6 @@ class Gate:
             response = await self._answer(request, nonce, now_us)
         except ProblemError as error:
             response = self._refuse(request, error)
-        except AkjobError as error:
-            response = of_akjob_error(error).response()
         except Exception:  # noqa: BLE001 - one request that fails costs that request
             print(f"akjob-web: {request.method} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)  # noqa: T201
             hint = "The reason stands in var/log/akjob-web.out. Please report it."
@@ -61,14 +64,25 @@ class Gate:
             raise ProblemError("unknown-host", "akjob-web is not known under this name", hint)
         match = self._table.match(request.method, request.scope["path"])
         principal = await self._admit(request, match, now_us)
-        route = self._route(request, match)
-        if not route.grants(principal.scope):
-            hint = f"It needs the scope {route.needs}."
-            raise ProblemError("not-allowed", f"the scope {principal.scope} does not allow this", hint)
-        if not is_from_here(request.method, request.headers.raw, principal, self._hosts):
-            raise ProblemError("other-site", "this request comes from a page of another site", "Send it from here.")
         request.scope["path_params"] = match.parts if match else {}
         call = Call(site=self._site, request=request, principal=principal, now_us=now_us, nonce=nonce)
+        try:
+            return await self._handle(call, match)
+        except ProblemError as error:
+            problem = error
+        except AkjobError as error:
+            problem = of_akjob_error(error)
+        if _is_for_a_person(call, match):
+            return await self._problem_page(call, problem)
+        raise problem
+
+    async def _handle(self, call: Call, match: Match | None) -> Response:
+        route = self._route(call.request, match)
+        if not route.grants(call.principal.scope):
+            hint = f"It needs the scope {route.needs}."
+            raise ProblemError("not-allowed", f"the scope {call.principal.scope} does not allow this", hint)
+        if not is_from_here(call.request.method, call.request.headers.raw, call.principal, self._hosts):
+            raise ProblemError("other-site", "this request comes from a page of another site", "Send it from here.")
         return await route.handler(call)
 
     async def _admit(self, request: Request, match: Match | None, now_us: int) -> Principal:
@@ -93,9 +107,19 @@ class Gate:
     @staticmethod
     def _refuse(request: Request, error: ProblemError) -> Response:
         """Return a problem, as a page to a browser that asks for one without a session."""
-        if error.problem.code == "no-credential" and "text/html" in request.headers.get("accept", ""):
+        if error.problem.code == "no-credential" and _wants_a_page(request):
             return login_page(error.problem.status, error.headers)
         return error.response()
+
+
+def _wants_a_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _is_for_a_person(call: Call, match: Match | None) -> bool:
+    """Return True if a problem is shown as a page: to a reader's browser, outside of the API."""
+    is_page = match is None or (match.route.answers is None and match.route.needs != "nothing")
+    return is_page and _wants_a_page(call.request) and call.principal.scope != "metrics"
 
 
 def _harden(response: Response, nonce: str, now_us: int) -> None:

@@ -20,7 +20,16 @@ async def once(call: Call, body: bytes, work: Callable[[], Awaitable[Response]])
         return await work()
     if not key or len(key) > _LONGEST_KEY:
         raise ProblemError("bad-parameter", f"an Idempotency-Key has 1 to {_LONGEST_KEY} characters", "Use a UUID.")
-    credential, digest = call.principal.credential, _digest(call, body)
+    return await once_under(call, key, _digest(call, body), work)
+
+
+async def once_under(call: Call, key: str, digest: bytes, work: Callable[[], Awaitable[Response]]) -> Response:
+    """Do the work of a request, unless its key was used: then answer as before.
+
+    ``digest`` tells what is asked for. Raises ProblemError where the key was used for something else, or where its
+    first request is not answered yet.
+    """
+    credential = call.principal.credential
     kept = call.site.store.begin_answer(credential, key, digest, call.now_us)
     if kept is not None:
         return _again(kept, digest)

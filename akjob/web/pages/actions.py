@@ -1,10 +1,12 @@
 """What the pages' forms do. Each is a POST that passes the gate, is noted in the audit, and leads back to a page."""
 
+import hashlib
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
+import msgspec
 from starlette.responses import RedirectResponse, Response
 
 from akjob.control.requests import PauseJob, ResumeJob, RunJob, StopRuns
@@ -21,11 +23,11 @@ from akjob.web.api.jobs import found_job
 from akjob.web.api.runs import found_run
 from akjob.web.api.times import read_instant
 from akjob.web.bodies import read_body
+from akjob.web.idempotency import once_under
 from akjob.web.pages.others import check_jobs
 from akjob.web.pages.rendering import render_problem
 from akjob.web.problems import ProblemError
 from akjob.web.site import Call
-from akjob.web.store import Answer
 
 _MOST_FIELDS = 100
 _LONGEST_FIELD = 10_000
@@ -43,7 +45,7 @@ def action(work: Work) -> Callable[[Call], Awaitable[Response]]:
         try:
             where = await work(call, form)
         except ProblemError as error:
-            return await render_problem(call, error, _back(call))
+            return await render_problem(call, error)
         return RedirectResponse(where, HTTPStatus.SEE_OTHER)
 
     return handle
@@ -62,13 +64,6 @@ async def _form(call: Call) -> Form:
     return {name: value[:_LONGEST_FIELD] for name, value in fields}
 
 
-def _back(call: Call) -> str:
-    """Return the page that the form was on, as far as it is one of ours."""
-    parts = urlsplit(call.request.headers.get("referer", ""))
-    here = call.request.headers.get("host", "")
-    return parts.path + (f"?{parts.query}" if parts.query else "") if parts.netloc == here and parts.path else "/"
-
-
 def _job_page(name: str) -> str:
     return f"/jobs/{quote(name, safe='/@')}"
 
@@ -84,31 +79,25 @@ async def run_now(call: Call, form: Form) -> str:
             if field.startswith(_ARGUMENT)
         }
     )
-    key, kept = f"form:{form.get('key', '')}", call.site.store
-    where = ""
 
     async def work() -> Response:
-        nonlocal where
         run = (await ask(call, RunJob(job=name, args=args, by=call.principal.name, reason=reason))).run
-        where = f"/runs/{run}"
-        return Response(where, HTTPStatus.SEE_OTHER)
+        return RedirectResponse(f"/runs/{run}", HTTPStatus.SEE_OTHER)
 
-    digest = name.encode()
-    before = kept.begin_answer(call.principal.credential, key, digest, call.now_us) if form.get("key") else None
-    if before is not None:
-        return before.answer.body.decode() if before.answer is not None else _job_page(name)
-    try:
-        response = await act(call, Action(name="run.start", target=name, reason=reason), work)
-    except BaseException:
-        kept.drop_answer(call.principal.credential, key)
-        raise
-    if form.get("key"):
-        kept.finish_answer(call.principal.credential, key, _answer(response))
-    return where
+    async def start() -> Response:
+        return await act(call, Action(name="run.start", target=name, reason=reason), work)
 
-
-def _answer(response: Response) -> Answer:
-    return Answer(response.status_code, {}, bytes(response.body))
+    key = form.get("key")
+    if not key:
+        return (await start()).headers["location"]
+    digest = hashlib.sha256(msgspec.json.encode((key, name, args, reason)))
+    try:  # the key is of all that is asked for: other arguments from the same page are another request
+        done = await once_under(call, f"form:{digest.hexdigest()}", digest.digest(), start)
+    except ProblemError as error:
+        if error.problem.code != "in-doubt":
+            raise
+        return _job_page(name)  # a second click came while the first is being done
+    return done.headers["location"]
 
 
 def _value(field: str, text: str) -> object:

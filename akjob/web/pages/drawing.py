@@ -6,6 +6,7 @@ One path for each state keeps fifty strips small: a bar is a few numbers, and it
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import log2
+from statistics import median_high
 
 from markupsafe import Markup
 from msgspec import Struct
@@ -39,7 +40,8 @@ GLYPHS: Mapping[str, str] = {
 
 def strip(slots: Sequence[StripSlot], length: int) -> Markup:
     """Return the newest slots as bars, the oldest on the left, with a label that says them in words."""
-    usual = median([one.duration_s for one in slots if one.state == "succeeded" and one.duration_s is not None])
+    took = [one.duration_s for one in slots if one.state == "succeeded" and one.duration_s is not None]
+    usual = median_high(took) if took else 0.0
     paths: dict[str, list[str]] = {}
     offset = (length - len(slots)) * _STEP
     for index, slot in enumerate(slots):
@@ -62,11 +64,6 @@ def label(slots: Sequence[StripSlot]) -> str:
     newest = slots[-1]
     last = f"newest {newest.slot[:16].replace('T', ' ')} UTC {WORDS[newest.state]}"
     return f"{len(slots)} newest: {', '.join(parts)}; {last}"
-
-
-def median(values: Sequence[float]) -> float:
-    """Return the middle value, 0 for none."""
-    return sorted(values)[len(values) // 2] if values else 0.0
 
 
 def _bar(x: int, slot: StripSlot, usual: float) -> str:

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Sequence
+from statistics import median_high
 from typing import Any
 
 from markupsafe import Markup
@@ -19,7 +20,7 @@ from akjob.query.text import span
 from akjob.schedule import describe
 from akjob.web.api.jobs import found_job
 from akjob.web.api.lists import text_of
-from akjob.web.pages.drawing import median, strip
+from akjob.web.pages.drawing import strip
 from akjob.web.pages.rendering import render
 from akjob.web.pages.source import excerpt
 from akjob.web.pages.summary import FAILED, shown_state, summarize
@@ -259,7 +260,7 @@ def _durations(runs: Sequence[Run], coming: Sequence[int]) -> Durations | None:
     gap = (coming[1] - coming[0]) / SECOND if len(coming) > 1 else None
     return Durations(
         count=len(took),
-        p50=span(round(median(took) * SECOND)),
+        p50=span(round(median_high(took) * SECOND)),
         p95=span(round(p95 * SECOND)),
         p95_over_gap=gap is not None and p95 > gap,
     )

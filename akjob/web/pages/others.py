@@ -41,15 +41,8 @@ _AUDIT = 50
 class ShownMistake(Struct, frozen=True, kw_only=True):
     """One mistake with the lines around it."""
 
-    place: str
+    mistake: Mistake
     excerpt: str
-    message: str
-    hint: str
-    jobs: tuple[str, ...]
-    since_us: int
-    git_commit: str | None
-    git_dirty: bool | None
-    running_last_good: bool | None
 
 
 async def show_broken(call: Call) -> Response:
@@ -67,17 +60,7 @@ async def show_broken(call: Call) -> Response:
 
 def _shown(call: Call, one: Mistake) -> ShownMistake:
     file, line, column = one.place.rsplit(":", 2)
-    return ShownMistake(
-        place=one.place,
-        excerpt=excerpt(call.site.paths, file, int(line), int(column)),
-        message=one.message,
-        hint=one.hint,
-        jobs=one.jobs,
-        since_us=one.since_us,
-        git_commit=one.git_commit,
-        git_dirty=one.git_dirty,
-        running_last_good=one.running_last_good,
-    )
+    return ShownMistake(mistake=one, excerpt=excerpt(call.site.paths, file, int(line), int(column)))
 
 
 async def show_system(call: Call) -> Response:

@@ -5,7 +5,7 @@ import socket
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -13,11 +13,12 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from akjob import __version__
+from akjob.errors import AkjobError
 from akjob.instants import to_datetime
 from akjob.query.text import relative
 from akjob.schedule import get_zone
 from akjob.web.pages.drawing import GLYPHS, WORDS
-from akjob.web.pages.summary import Summary, summarize
+from akjob.web.pages.summary import NOTHING, Summary, summarize
 from akjob.web.problems import ProblemError
 from akjob.web.site import Call
 
@@ -90,11 +91,24 @@ def render(
     return Response(text, status, media_type="text/html")
 
 
-async def render_problem(call: Call, error: ProblemError, back: str) -> Response:
+async def render_problem(call: Call, error: ProblemError) -> Response:
     """Return what went wrong as a page: the sentence, what to do, and the way back."""
-    sight = await call.sight()
-    summary = await call.site.read(lambda: summarize(sight))
-    return render(call, "problem.html", summary, error.problem.status, live=False, problem=error.problem, back=back)
+    try:
+        sight = await call.sight()
+        summary = await call.site.read(lambda: summarize(sight))
+    except AkjobError:  # what went wrong may be that the ledger cannot be read
+        summary = NOTHING
+    values = {"problem": error.problem, "back": _back(call)}
+    response = render(call, "problem.html", summary, error.problem.status, live=False, **values)
+    response.headers.update(error.headers)
+    return response
+
+
+def _back(call: Call) -> str:
+    """Return the page that the request came from, as far as it is one of ours."""
+    parts = urlsplit(call.request.headers.get("referer", ""))
+    here = call.request.headers.get("host", "")
+    return parts.path + (f"?{parts.query}" if parts.query else "") if parts.netloc == here and parts.path else "/"
 
 
 def _icon(kind: str) -> Markup:

@@ -26,6 +26,10 @@ class Summary(Struct, frozen=True, kw_only=True):
         return self.broken + sum(self.states.get(state, 0) for state in FAILED)
 
 
+NOTHING = Summary(total=0, broken=0, running=0, states={}, attention=())
+"""What is said where the jobs cannot be read."""
+
+
 def summarize(sight: Sight) -> Summary:
     """Return what there is to say of all jobs together."""
     counts: Counter[str] = Counter()

@@ -1,6 +1,7 @@
 """The timeline: a lane for each job, past and coming."""
 
 from collections.abc import Mapping
+from statistics import median_high
 from typing import Any
 
 from starlette.responses import Response
@@ -10,7 +11,7 @@ from akjob.query.jobs import JobView
 from akjob.query.sight import Sight
 from akjob.query.text import span as words_of
 from akjob.web.api.lists import choice_of
-from akjob.web.pages.drawing import WORDS, Lane, Mark, Span, lane, median, ticks
+from akjob.web.pages.drawing import WORDS, Lane, Mark, Span, lane, ticks
 from akjob.web.pages.jobs import ON_A_PAGE, Search, search_of
 from akjob.web.pages.rendering import render
 from akjob.web.pages.summary import summarize
@@ -68,10 +69,11 @@ def lane_of(sight: Sight, view: JobView, drawn: Span) -> Lane:
         begin_us = from_text(row.started_at or row.slot)
         end_us = drawn.now_us if row.ended_at is None else from_text(row.ended_at)
         if row.state == "succeeded":
-            took.append(float(end_us - begin_us))
+            took.append(end_us - begin_us)
         said = f"{row.slot[:19]} UTC {WORDS.get(row.state, row.state)}, {words_of(max(0, end_us - begin_us))}"
         runs.append(Mark(start_us=begin_us, end_us=max(begin_us, end_us), state=row.state, run=row.id, said=said))
     coming = [] if view.state in {"disabled", "paused"} else sight.coming(view, drawn.now_us, _COMING)
     ahead = tuple(at_us for at_us in coming if at_us < drawn.end_us)
     goes_on = len(ahead) == _COMING
-    return Lane(job=view.name, runs=tuple(runs), coming=ahead, ghost_us=round(median(took)), goes_on=goes_on)
+    ghost_us = median_high(took) if took else 0
+    return Lane(job=view.name, runs=tuple(runs), coming=ahead, ghost_us=ghost_us, goes_on=goes_on)
