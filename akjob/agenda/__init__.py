@@ -4,7 +4,7 @@ from akjob.agenda.backfills import Asked
 from akjob.agenda.core import Agenda
 from akjob.agenda.faults import Fault
 from akjob.agenda.jobs import last_good
-from akjob.agenda.life import TRANSITIONS, WAITS, Effects, Recall, Running, Start, Stop
+from akjob.agenda.life import TRANSITIONS, WAITS, Effects, FarStop, Recall, Running, Start, Stop
 from akjob.run.end import End
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Asked",
     "Effects",
     "End",
+    "FarStop",
     "Fault",
     "Recall",
     "Running",

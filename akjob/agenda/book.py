@@ -33,12 +33,15 @@ class Book:
     ``new_run_id`` makes a run id from an instant; ids sort by time. ``last_attempt`` asks the ledger for the last
     attempt of a slot (0: it has none). ``early_us`` is how long before its start an order goes out. While
     ``draining`` nothing is started. ``downstreams`` are the jobs that run after a job, ``ends`` those that have not
-    been handed on to them; ``backfilled`` are the backfills of which a slot has ended, and how.
+    been handed on to them; ``elsewhere`` are the open runs of other nodes, where the
+    ledger is ``shared`` with them; ``backfilled`` are the backfills of which a slot has ended, and how.
     """
 
     def __init__(self, *, host: str, new_run_id: Callable[[int], str], last_attempt: Callable[[str, int], int]) -> None:
         self.jobs: dict[str, Job] = {}
         self.runs: dict[str, Run] = {}
+        self.elsewhere: dict[str, Run] = {}
+        self.shared = False
         self.effects = EffectsBuilder()
         self.draining = False
         self.early_us = EARLY_US

@@ -17,6 +17,7 @@ from akjob.agenda.book import Book, backfill_of
 from akjob.agenda.chains import Chains
 from akjob.agenda.changes import Changes
 from akjob.agenda.deciding import Deciding
+from akjob.agenda.elsewhere import Elsewhere
 from akjob.agenda.faults import Fault, Faults
 from akjob.agenda.jobs import Job, running_of, unknown_row
 from akjob.agenda.life import COUNTED, Effects, Run, Running
@@ -28,7 +29,7 @@ from akjob.agenda.waiting import Waiting
 from akjob.instants import HOUR, SECOND, to_text
 from akjob.jobset.git import Revision
 from akjob.jobset.model import Change
-from akjob.ledger.model import Backfill, JobRow, Occurrence, OpenRun, Wait
+from akjob.ledger.model import Backfill, Blocked, JobRow, News, Occurrence, OpenRun, Wait
 from akjob.run.end import End
 from akjob.sources.after import PART
 from akjob.sources.change import Found
@@ -69,6 +70,7 @@ class Agenda:
         self._chains = Chains(book, self._deciding)
         self._backfills = Backfills(book, self._waiting, outcomes)
         self._requests = Requests(book, self._waiting, self._deciding, self._refusals)
+        self._elsewhere = Elsewhere(book, self._waiting)
         self._changes = Changes(book, self._requests)
         self._loading = Loading(
             book,
@@ -147,9 +149,22 @@ class Agenda:
         for open_run in open_runs:
             row, wait = open_run.row, open_run.wait
             starts_us = row.slot_us if wait is None or wait.not_before_us is None else wait.not_before_us
+            self._elsewhere.forget(row.id)
             self._restore_run(open_run, now_us, () if starts_us > now_us else (row.id,))
             if row.state == "running" or starts_us <= now_us:
                 self.lost(row.id, now_us, reason)
+
+    def share(self) -> None:
+        """Ask the whole cluster before each start: the ledger is shared with other nodes."""
+        self._book.shared = True
+
+    def hear(self, news: News, now_us: int) -> None:
+        """Take in what other nodes wrote. Call it while nothing is pending and nothing waits to be written."""
+        self._elsewhere.take(news, now_us)
+
+    def blocked(self, found: Iterable[Blocked], now_us: int) -> None:
+        """Let starts that the cluster does not permit wait, or skip their slots. They must not be sent."""
+        self._elsewhere.blocked(found, now_us)
 
     def load(self, change: Change, now_us: int) -> None:
         """Take over what a look at the folder changed; the first time, all of the job set."""

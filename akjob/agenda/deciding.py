@@ -71,7 +71,7 @@ class Deciding:
         It comes to what :func:`decide` comes to, without the values made for a decision.
         """
         special = not spec.enabled or spec.runs is not None or when.stateful is not None
-        if special or job.runs or job.claimed or job.occurrences or job.row.paused_at_us is not None:
+        if special or job.runs or job.elsewhere or job.claimed or job.occurrences or job.row.paused_at_us is not None:
             return False
         upcoming = job.next_us
         if upcoming is None:
@@ -95,7 +95,7 @@ class Deciding:
             memory=Memory(
                 loaded_us=row.first_loaded_us,
                 last_end_us=row.again_from_us,
-                running=bool(job.runs),
+                running=bool(job.runs or job.elsewhere),
             ),
             next_us=job.next_us,
             started=row.runs_started,

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from akjob.agenda.life import Effects, Recall, Run, Start, Stop
+from akjob.agenda.life import Effects, FarStop, Recall, Run, Start, Stop
 from akjob.instants import to_text
 from akjob.ledger.model import (
     Backfill,
@@ -14,6 +14,7 @@ from akjob.ledger.model import (
     JobEvent,
     JobRow,
     Occurrence,
+    Permit,
     RunRow,
     SeenFiles,
     State,
@@ -51,7 +52,7 @@ class EffectsBuilder:
     @property
     def urgent(self) -> bool:
         """True if a run waits for what is to be done: a start, a stop, a recall."""
-        return bool(self._effects.starts or self._effects.stops or self._effects.recalls)
+        return bool(self._effects.starts or self._effects.stops or self._effects.recalls or self._effects.far_stops)
 
     def claim(self, row: RunRow) -> None:
         """Write a new row of ``runs``."""
@@ -138,12 +139,22 @@ class EffectsBuilder:
         self._effects.writes.definitions.append(Definition(spec.sha256, spec.file, spec.definition, now_us))
         self._effects.starts.append(start)
 
+    def permit(self, permit: Permit) -> None:
+        """Ask the cluster whether a run may start."""
+        self._effects.writes.permits.append(permit)
+
+    def free(self, run: Run) -> None:
+        """Let the cluster know that a run holds nothing any more, although it is open."""
+        self._effects.writes.freed.append(run.row.id)
+
     def recall(self, run: Run) -> bool:
         """Call an order back; return True when it has not been handed out yet, and simply is withdrawn."""
         starts = self._effects.starts
         for index, start in enumerate(starts):
             if start.run == run.row.id:
                 del starts[index]
+                writes = self._effects.writes
+                writes.permits = [permit for permit in writes.permits if permit.run != run.row.id]
                 return True
         self._effects.recalls.append(Recall(run=run.row.id))
         return False
@@ -151,6 +162,11 @@ class EffectsBuilder:
     def stop(self, run: Run, reason: str) -> None:
         """End a run."""
         self._effects.stops.append(Stop(run=run.row.id, reason=reason))
+
+    def stop_elsewhere(self, run: Run, reason: str, by: str | None) -> None:
+        """Have another node end its run."""
+        node = run.row.node or ""
+        self._effects.far_stops.append(FarStop(run=run.row.id, node=node, reason=reason, by=by))
 
     def delete(self, file: str) -> None:
         """Delete a job's file."""

@@ -19,7 +19,7 @@ _LONGEST_DELAY_US = 3650 * DAY  # a factor without max_delay gets out of the cal
 
 
 class Job(Struct, kw_only=True, eq=False):
-    """A job: its row, its definition while it is loaded, its open runs, and when it is to be looked at.
+    """A job: its row, its definition while it is loaded, its open runs here and elsewhere, and when to look at it.
 
     ``before`` is a schedule that still has to account for its slots, up to the instant given; ``claimed`` are slots
     after the watermark that have a row; ``occurrences`` are those that are not decided yet, by key; ``parts`` the other
@@ -34,6 +34,7 @@ class Job(Struct, kw_only=True, eq=False):
     next_us: int | None = None
     wake_us: int | None = None
     runs: dict[str, Run] = msgspec.field(default_factory=dict)
+    elsewhere: dict[str, Run] = msgspec.field(default_factory=dict)
     before: tuple[JobSpec, int] | None = None
     claimed: frozenset[int] = frozenset()
     tail: RunRow | None = None
@@ -49,6 +50,10 @@ class Job(Struct, kw_only=True, eq=False):
     def is_gone(self) -> bool:
         """Return True if there is no file, or none was ever good."""
         return self.row.removed_us is not None or not self.row.definition
+
+    def all_runs(self) -> list[Run]:
+        """Return the open runs, those of other nodes too."""
+        return [*self.runs.values(), *self.elsewhere.values()] if self.elsewhere else list(self.runs.values())
 
     def slots_ahead(self, after_us: int) -> set[int]:
         """Return the slots after an instant that have been claimed."""
@@ -166,7 +171,7 @@ def pause_text(row: JobRow) -> str:
 
 def busy(job: Job) -> str | None:
     """Return what keeps a job busy, or None. A run whose time is still to come does not."""
-    for run in job.runs.values():
+    for run in job.all_runs():
         if run.deferred or run.is_background:
             continue
         if run.waiting_for != "time" or run.tries or run.row.trigger == "retry":
@@ -187,7 +192,7 @@ def is_catching_up(job: Job, spec: JobSpec) -> bool:
 
 def busy_with(run: Run) -> str:
     """Return how a run keeps its job busy."""
-    return f"run {run.row.id} {doing(run)}"
+    return f"run {run.row.id}{f' on node {run.row.node}' if run.elsewhere else ''} {doing(run)}"
 
 
 def doing(run: Run) -> str:

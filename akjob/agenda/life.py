@@ -94,6 +94,15 @@ class Stop(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class FarStop(Struct, frozen=True, kw_only=True):
+    """A run of another node that is to end."""
+
+    run: str
+    node: str
+    reason: str
+    by: str | None = None
+
+
 class Recall(Struct, frozen=True, kw_only=True):
     """An order to call back. Answer with ``never_started`` if that succeeded, with nothing if the shim was quicker."""
 
@@ -109,10 +118,12 @@ class Effects(Struct):
     starts: list[Start] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     delete_files: list[str] = field(default_factory=list)
+    far_stops: list[FarStop] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Return True if there is anything to do."""
-        return bool(self.writes or self.recalls or self.stops or self.starts or self.events or self.delete_files)
+        told = self.recalls or self.stops or self.far_stops or self.starts
+        return bool(self.writes or told or self.events or self.delete_files)
 
 
 class Running(Struct, frozen=True, kw_only=True):
@@ -140,7 +151,7 @@ class Run(Struct, kw_only=True, eq=False):
     definition has not been applied to it; retries count from ``first_attempt``; ``backfill`` is
     the id of the backfill that it is of; ``drop`` is how it ends if its order
     can be called back; ``stop`` is why it is to be stopped as soon as it has started. ``gates`` are the lock and the
-    pool that it holds.
+    pool that it holds; ``elsewhere``: it is another node's, and nothing is done about it here.
     """
 
     row: RunRow
@@ -165,6 +176,7 @@ class Run(Struct, kw_only=True, eq=False):
     drop: tuple[State, str] | None = None
     stop: str | None = None
     shim_pid: int | None = None
+    elsewhere: bool = False
 
     @property
     def of_calendar(self) -> bool:

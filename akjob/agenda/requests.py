@@ -57,7 +57,7 @@ class Requests:
 
     def _make_room(self, job: Job, now_us: int) -> None:
         """Call back what was ordered well ahead of its slot, where it is decided again; raise AkjobError if busy."""
-        for run in job.runs.values():
+        for run in job.all_runs():
             if self._waiting.is_well_ahead(run, now_us):
                 continue
             if run.under_way or run.waiting_for in ("overlap", *IN_QUEUE):
@@ -77,14 +77,15 @@ class Requests:
         return ids
 
     def _meant(self, target: str) -> list[Run]:
-        if target in self._book.runs:
-            return [self._book.runs[target]]
+        known = self._book.runs | self._book.elsewhere
+        if target in known:
+            return [known[target]]
         if target in self._book.jobs:
-            runs = list(self._book.jobs[target].runs.values())
+            runs = self._book.jobs[target].all_runs()
             if not runs:
                 raise AkjobError(f"{target} is not running", hint="`akjob status` shows what runs")
             return runs
-        runs = [run for run_id, run in self._book.runs.items() if target and run_id.startswith(target)]
+        runs = [run for run_id, run in known.items() if target and run_id.startswith(target)]
         if len(runs) > 1:
             raise AkjobError(f"{target!r} fits {len(runs)} runs", hint="give more of the run's id")
         if not runs:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from akjob.agenda.life import Run
+from akjob.ledger.model import Permit
 from akjob.spec.model import JobSpec
 
 Gate = tuple[Literal["lock", "pool"], str]
@@ -91,9 +92,13 @@ class RunQueue:
             self._holders[gate] -= 1
             self._freed.add(gate)
 
-    def _is_full(self, gate: Gate) -> bool:
+    def size(self, gate: Gate) -> int:
+        """Return how many runs may hold a gate."""
         kind, name = gate
-        return self._holders[gate] >= (1 if kind == "lock" else self._pools.get(name, 1))
+        return 1 if kind == "lock" else self._pools.get(name, 1)
+
+    def _is_full(self, gate: Gate) -> bool:
+        return self._holders[gate] >= self.size(gate)
 
     def _hand_over(self) -> None:
         """Let the first of those who wait for a gate that has room join the queue.
@@ -112,3 +117,21 @@ class RunQueue:
                 self._freed.discard(gate)
             if not self._waiting[gate]:
                 self._waiting.pop(gate, None)
+
+
+def permit_of(run: Run, spec: JobSpec, queue: RunQueue) -> Permit:
+    """Return what a run's start needs of the whole cluster. Runs of a backfill do not stand in each other's way."""
+    job, backfill = f"job:{run.job}", f"backfill:{run.job}"
+    needs = [(":".join(gate), queue.size(gate)) for gate in gates_of(spec)]
+    if run.backfill is not None:
+        needs.append((job, 1))
+    elif spec.run.overlap != "allow" or run.after_previous:
+        needs += [(job, 1), (backfill, 1)]
+    holds = (job if run.backfill is None else backfill, *(":".join(gate) for gate in gates_of(spec)))
+    return Permit(
+        run=run.row.id,
+        job=run.job,
+        holds=holds,
+        needs=tuple(needs),
+        pausable=not run.manual and run.backfill is None,
+    )

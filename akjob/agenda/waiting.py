@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from akjob.agenda.book import Book
 from akjob.agenda.jobs import Job, busy_with
 from akjob.agenda.life import CLOSE, IN_QUEUE, Run, Start
-from akjob.agenda.run_queue import RunQueue
+from akjob.agenda.run_queue import RunQueue, permit_of
 from akjob.due import EARLY_US, GRACE_US
 from akjob.instants import SECOND, to_text
 from akjob.ledger.model import Detail, State, Wait
@@ -144,7 +144,7 @@ class Waiting:
             self._wait_until(run, run.not_before_us)
             return
         overlap = "skip" if job.spec is None else job.spec.run.overlap
-        others = [other for other in job.runs.values() if other is not run]
+        others = [other for other in job.all_runs() if other is not run]
         if overlap == "skip":
             self.close(run, "skipped", busy_with(others[0]), now_us)
         elif overlap == "queue" and any(one.after_previous and one.phase == "waiting" for one in others):
@@ -160,7 +160,7 @@ class Waiting:
         """Return True if a run has to wait for another one of its job."""
         if not run.after_previous and job.spec is not None and job.spec.run.overlap == "allow":
             return False
-        others = [other for other in job.runs.values() if other is not run and not other.is_background]
+        others = [other for other in job.all_runs() if other is not run and not other.is_background]
         return any(
             not (run.backfill is not None and other.backfill is not None)
             and (
@@ -213,6 +213,8 @@ class Waiting:
             files=run.files,
         )
         self._book.effects.start(start, now_us)
+        if self._book.shared:
+            self._book.effects.permit(permit_of(run, spec, self.queue))
 
     def _make_places(self, now_us: int) -> None:
         """Call back runs that are prepared ahead, where runs whose time has come wait for their places.
@@ -241,6 +243,8 @@ class Waiting:
         if not run.advance("unstarted"):
             return
         self.release(run)
+        if self._book.shared:
+            self._book.effects.free(run)
         if run.drop is not None:
             self.close(run, *run.drop, now_us)
             return
@@ -294,6 +298,10 @@ class Waiting:
         else:
             effects.say_of(f"run.{state}", row, slot_last=to_text(row.slot_last_us), count=row.count)
 
+    def stir(self, job: str) -> None:
+        """Offer the runs of a job again that wait for another one."""
+        self._stirred[job] = None
+
     def forget(self, run: Run) -> Job:
         """Remove a run that has ended, and return its job."""
         self._stirred[run.job] = None
@@ -323,6 +331,9 @@ class Waiting:
 
     def stop(self, run: Run, reason: str, now_us: int, by: str | None = None) -> None:
         """End a run wherever it stands."""
+        if run.elsewhere:
+            self._book.effects.stop_elsewhere(run, reason, by)
+            return
         run.stop = reason
         run.row.by = by or run.row.by
         if run.can_be_called_back:
@@ -333,10 +344,10 @@ class Waiting:
     def make_way(self, job: Job, slot_us: int, now_us: int, besides: Run | None = None) -> None:
         """End the runs of a job for a later slot (``overlap = "replace"``)."""
         reason = f"replaced by the slot {to_text(slot_us)}"
-        for run in list(job.runs.values()):
+        for run in job.all_runs():
             if run is besides:
                 continue
-            if run.can_be_called_back:
+            if run.can_be_called_back and not run.elsewhere:
                 run.stop = reason
                 self.drop(run, "skipped", reason, now_us)
             else:

@@ -34,6 +34,8 @@ def by_job(writes: Writes) -> Iterator[tuple[str, Writes]]:
     deal(writes.seen, lambda one: one.job, lambda one: one.seen)
     deal(writes.new_backfills, lambda one: one.job, lambda one: one.new_backfills)
     deal(writes.backfills, lambda one: one.job, lambda one: one.backfills)
+    deal(writes.permits, lambda one: one.job, lambda one: one.permits)
+    deal(writes.freed, lambda run: job_of.get(run, ""), lambda one: one.freed)
     deal(writes.transitions, lambda one: one.job or "", lambda one: one.transitions)
     yield from ((job, one) for job, one in parts.items() if one)
 

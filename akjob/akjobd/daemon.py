@@ -13,10 +13,10 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from akjob import __version__, ledger, program
-from akjob.agenda import Agenda, Start, last_good
+from akjob.agenda import Agenda, FarStop, Start, last_good
 from akjob.akjobd import speaking
 from akjob.akjobd.commits import Commits
 from akjob.akjobd.happenings import Happenings
@@ -29,11 +29,11 @@ from akjob.akjobd.status import StatusOf
 from akjob.akjobd.sweeping import Sweeping
 from akjob.akjobd.worker import Worker
 from akjob.akjobd.writer import PRUNE_EVERY_US, PRUNE_PAUSE_US, Doing, Writer
-from akjob.config import Config, socket_address
+from akjob.config import Config, Paths, socket_address
 from akjob.control.requests import Answer
 from akjob.control.server import Peer, Server
-from akjob.daemon_log import DaemonLog
-from akjob.errors import AkjobError, Problem
+from akjob.daemon_log import DaemonLog, Say
+from akjob.errors import AkjobError, Problem, UsageError
 from akjob.jobset.model import JobSet
 from akjob.program import Program
 from akjob.run import cgroup, order
@@ -43,6 +43,9 @@ from akjob.run.shims import ShimManager
 from akjob.schedule.model import OnChange
 from akjob.sources.looking import ChangeLooker
 from akjob.timer import Alarm
+
+if TYPE_CHECKING:
+    from akjob.akjobd.news import News
 
 _GOODBYE_S = 0.5
 
@@ -63,6 +66,7 @@ class Daemon:
         self._log_watch = speaking.LogWatch(self._loop.selector, self._log.sender)
         self._membership = None if config.cluster is None else Membership(self._loop, paths, config.cluster)
         self._store = ledger.open_store(paths.ledger_url, node_name(config))
+        self._news = None if config.cluster is None else _news(self._loop, paths, self._store, self._log.say)
         self._folders = Worker("folders", self._loop.wake)
         self._chores = Worker("chores", self._loop.wake)
         recycler = FolderRecycler(paths, self._folders.give, self._spool_asked, self._folders_failed)
@@ -74,7 +78,7 @@ class Daemon:
             self._store,
             self._shims,
             self._log.say,
-            Doing(make_order=self._order, delete=self._delete),
+            Doing(make_order=self._order, delete=self._delete, stop_elsewhere=self._stop_elsewhere),
         )
         self._open_before: list[ledger.OpenRun] | None = None  # until the first scan
         self._wire(clock, recycler)
@@ -95,6 +99,8 @@ class Daemon:
             self._membership.serve(agenda, self._store, self._log.say, self._commits.current)
         loop.each_turn("decide", self._decide, self._decide_us)
         loop.each_turn("write", self._write)
+        if self._news is not None:
+            loop.each_turn("news", self._news.step)
         status = StatusOf(
             paths=paths,
             started_us=clock.now_us(),
@@ -155,6 +161,8 @@ class Daemon:
         self._open_before = self._store.open_runs()
         self._agenda.restore(rows, self._open_before, now_us, self._shims.folders(), self._store.occurrences())
         self._agenda.restore_backfills(self._store.open_backfills())
+        if self._news is not None:
+            self._news.begin(self._agenda, self._writer, now_us)
         scanner = Scanner(
             self.paths,
             self.config,
@@ -181,6 +189,8 @@ class Daemon:
             self._log.close()
         if self._membership is not None:
             self._membership.leave(running=self._agenda.under_way)
+        if self._news is not None:
+            self._news.close()
         self._scanning.close()
         self._commits.close()
         self._chores.stop()
@@ -283,6 +293,10 @@ class Daemon:
     def _send(self, peer: Peer, answer: Answer) -> None:
         self._server.send(peer, answer)
 
+    def _stop_elsewhere(self, stops: list[FarStop]) -> None:
+        if self._news is not None:
+            self._news.stop_elsewhere(stops)
+
     def _delete(self, file: str) -> None:
         """Remove the file of a job that is done and says so; the watcher notices it like any other deletion."""
         try:
@@ -319,6 +333,15 @@ def _on_change(jobset: JobSet) -> dict[str, OnChange]:
     """Return at which files jobs look."""
     looking = {name: spec.schedule.on_change for name, spec in jobset.jobs.items() if spec.enabled}
     return {name: change for name, change in looking.items() if change is not None}
+
+
+def _news(loop: Loop, paths: Paths, store: ledger.Store, say: Say) -> "News":
+    from akjob.akjobd.news import News  # noqa: PLC0415 - of the extra `cluster`
+    from akjob.ledger.postgres import PostgresStore  # noqa: PLC0415 - as above
+
+    if not isinstance(store, PostgresStore):
+        raise UsageError(f"{paths.ledger_url!r} is not shared", hint="[cluster] url is the address of a PostgreSQL")
+    return News(loop, paths.ledger_url, store, say)
 
 
 def _agenda(store: ledger.Store, config: Config, clock: Clock) -> Agenda:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from akjob.agenda import Agenda, Effects, End, Start
+from akjob.agenda import Agenda, Effects, End, FarStop, Start
 from akjob.akjobd.apart import by_job, plain
 from akjob.daemon_log import Say
 from akjob.ledger import Committed, LedgerBusyError, LedgerFullError, Store, Transition, Writes
@@ -32,6 +32,7 @@ class Doing(Struct, frozen=True, kw_only=True):
     make_order: Callable[[Start, int], Order]
     delete: Callable[[str], None]
     subscribers: tuple[Callable[[tuple[Transition, ...]], None], ...] = ()
+    stop_elsewhere: Callable[[list[FarStop]], None] = lambda _stops: None
 
 
 class Writer:
@@ -149,6 +150,10 @@ class Writer:
             self.held_since_us = None
         self._agenda.refused(committed.refused)
         self._leave_out(effects, committed.refused)
+        if committed.blocked:
+            without = {one.run for one in committed.blocked}
+            effects.starts = [start for start in effects.starts if start.run not in without]
+            self._agenda.blocked(committed.blocked, now_us)
         for subscriber in self._doing.subscribers:
             subscriber(committed.transitions)
         return True
@@ -176,7 +181,11 @@ class Writer:
             found = [self._commit_part(job, part, now_us) for job, part in by_job(effects.writes)]
         effects.starts = [start for start in effects.starts if self._agenda.knows(start.run)]
         refused = frozenset[str]().union(*(one.refused for one in found))
-        return Committed(refused, tuple(moved for one in found for moved in one.transitions))
+        return Committed(
+            refused,
+            tuple(moved for one in found for moved in one.transitions),
+            tuple(blocked for one in found for blocked in one.blocked),
+        )
 
     def _commit_part(self, job: str, part: Writes, now_us: int) -> Committed:
         try:
@@ -209,6 +218,8 @@ class Writer:
             self._say(event.pop("level"), event.pop("event"), **event)
         for file in effects.delete_files:
             self._doing.delete(file)
+        if effects.far_stops:
+            self._doing.stop_elsewhere(effects.far_stops)
 
     def _order(self, start: Start, now_us: int) -> Order | None:
         """Make an order. A run of which none can be made has failed, once: no akjobd after this one tries it again."""

@@ -269,10 +269,47 @@ class JobCounters(Struct, kw_only=True):
     failures: int = 0
 
 
+class Permit(Struct, frozen=True, kw_only=True):
+    """What a start needs of the whole cluster: below so many open runs that hold each gate of ``needs``.
+
+    The run holds the gates of ``holds`` from then on. ``pausable``: it does not start while its job is paused.
+    """
+
+    run: str
+    job: str
+    holds: tuple[str, ...]
+    needs: tuple[tuple[str, int], ...] = ()
+    pausable: bool = False
+
+
+class Blocked(Struct, frozen=True):
+    """A start that the cluster does not permit: the kind of the gate, and who holds it. The run stays queued."""
+
+    run: str
+    kind: Literal["job", "lock", "pool", "pause"]
+    reason: str
+
+
+class News(Struct, frozen=True, kw_only=True):
+    """What other nodes wrote, up to the transition ``seq``.
+
+    ``open_runs`` are those of other nodes that are open now, ``over`` the runs of which something was written and that
+    are not; ``jobs`` are the rows of the jobs that something was written about; ``stops`` has the runs of this node
+    that somebody wants ended, why, and who.
+    """
+
+    seq: int
+    open_runs: tuple[OpenRun, ...] = ()
+    over: frozenset[str] = frozenset()
+    jobs: tuple[JobRow, ...] = ()
+    stops: tuple[tuple[str, str, str | None], ...] = ()
+
+
 class Writes(Struct):
     """What one turn of akjobd changes in the ledger; :meth:`akjob.ledger.Store.commit` does it in one transaction.
 
     ``decided`` are the job and the key of occurrences that are over; of ``backfills`` only what changes is written.
+    ``permits`` are asked for starts, and ``freed`` are the runs that hold nothing any more, in a cluster alone.
     """
 
     claims: list[RunRow] = field(default_factory=list)
@@ -288,16 +325,22 @@ class Writes(Struct):
     seen: list[SeenFiles] = field(default_factory=list)
     new_backfills: list[Backfill] = field(default_factory=list)
     backfills: list[Backfill] = field(default_factory=list)
+    permits: list[Permit] = field(default_factory=list)
+    freed: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Return True if there is anything to write."""
         rows = self.claims or self.changes or self.loaded or self.jobs or self.occurrences or self.decided
         others = self.seen or self.definitions or self.waits or self.waited or self.new_backfills or self.backfills
-        return bool(rows or others or self.transitions)
+        return bool(rows or others or self.transitions or self.permits or self.freed)
 
 
 class Committed(Struct, frozen=True):
-    """What a commit came to: the ids of the claims that were refused, and the transitions written, numbered."""
+    """What a commit came to: the ids of the claims that were refused, and the transitions written, numbered.
+
+    ``blocked`` are the starts that must not be sent although their claims are written.
+    """
 
     refused: frozenset[str] = frozenset()
     transitions: tuple[Transition, ...] = ()
+    blocked: tuple[Blocked, ...] = ()

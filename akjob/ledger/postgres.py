@@ -7,9 +7,12 @@ from importlib.resources import files
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from akjob.errors import AkjobError
 from akjob.ledger import rows, statements
-from akjob.ledger.model import Committed, OpenRun, RunRow, Writes
+from akjob.ledger.columns import JOB_COLUMNS
+from akjob.ledger.model import Blocked, Committed, JobRow, News, OpenRun, Permit, RunRow, Writes
 from akjob.ledger.no_file import NoFile
 from akjob.ledger.sql_reader import Session, SqlReader
 from akjob.ledger.sql_store import SqlStore
@@ -30,14 +33,24 @@ _STATEMENT_MS = 10_000  # a lock that is held for longer is a fault of whoever h
 _SCHEMA_LOCK = 0x616B6A6F62  # of an advisory lock: two nodes that start at once bring the schema up to date one by one
 _OWNED = " AND (?::text IS NULL OR owner = ?)"
 _CHANGE_OWN = statements.CHANGE.replace("node = ? WHERE", "node = coalesce(?, node) WHERE") + _OWNED + " RETURNING id"
+_OPEN_ELSEWHERE = statements.SELECT_OPEN.replace(" ORDER BY", " AND runs.owner IS DISTINCT FROM ? ORDER BY")
+_OPEN_AMONG = _OPEN_ELSEWHERE.replace(" ORDER BY", " AND runs.id = ANY(?) ORDER BY")
 _OPEN_OF_NODE = statements.SELECT_OPEN.replace(" ORDER BY", " AND (?::text IS NULL OR runs.owner = ?) ORDER BY")
 
 
-class PostgresSession:
-    """A connection that is made when it is needed, and again when it was lost."""
+CHANNEL = "akjob"
+"""Where each commit is announced that other nodes may have to know of; the payload names its writer."""
 
-    def __init__(self, url: str) -> None:
+
+class PostgresSession:
+    """A connection that is made when it is needed, and again when it was lost.
+
+    ``node`` is whose transitions these are.
+    """
+
+    def __init__(self, url: str, node: str | None = None) -> None:
         self._url = url
+        self._node = node
         self._connection: psycopg.Connection[Any] | None = None
 
     def transaction(self, work: Callable[[], T]) -> T:
@@ -51,7 +64,7 @@ class PostgresSession:
     def connected(self) -> "psycopg.Connection[Any]":
         """Return the connection. Raises psycopg.Error."""
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url)
+            self._connection = connect(self._url, node=self._node)
         return self._connection
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
@@ -71,6 +84,42 @@ class PostgresSession:
             self._connection = None
 
 
+class Listener:
+    """Waits for the commits of other writers than ``writer``; for one thread."""
+
+    def __init__(self, url: str, writer: str) -> None:
+        self._session = PostgresSession(url)
+        self._url = url
+        self._writer = writer
+        self._announced = False
+        self._seq = -1
+
+    def wait(self, look_s: float, poll_s: float) -> bool:
+        """Wait for a commit; return False if there was none for ``look_s``.
+
+        Where announcements do not arrive, as behind a pooler, it looks every ``poll_s``. Raises AkjobError.
+        """
+        try:
+            return self._wait(look_s, poll_s)
+        except psycopg.Error as error:
+            self._session.close()
+            self._announced = False
+            raise translated(error, self._url) from error
+
+    def _wait(self, look_s: float, poll_s: float) -> bool:
+        connection = self._session.connected()
+        if not self._announced:
+            self._session.ask(f"LISTEN {CHANNEL}")
+            self._session.ask("SELECT pg_notify(?, ?)", (CHANNEL, self._writer))
+            self._announced = any(True for _ in connection.notifies(timeout=poll_s, stop_after=1))
+        for one in connection.notifies(timeout=look_s if self._announced else poll_s):
+            if one.payload != self._writer:
+                return True
+        last = int(self._session.ask("SELECT last FROM transition_seq")[0][0])
+        moved, self._seq = last != self._seq, last
+        return moved
+
+
 class PostgresStore(NoFile, SqlStore):
     """:class:`akjob.ledger.Store` for one node of a cluster, or for the only one, whose ``node`` is None.
 
@@ -80,10 +129,11 @@ class PostgresStore(NoFile, SqlStore):
 
     def __init__(self, url: str, node: str | None = None) -> None:
         super().__init__()
-        self._session = PostgresSession(url)
+        self._session = PostgresSession(url, node)
         self._url = url
         self._node = node
-        self._writer = f"{node or ''}/{secrets.token_hex(8)}"
+        self._known: dict[str, JobRow] = {}  # what this node knows of the jobs' rows, as it was read or written last
+        self.writer = f"{node or ''}/{secrets.token_hex(8)}"
         self._tried: tuple[Writes, str] | None = None  # the last Writes, and the token of their commit
         try:
             self._transaction(lambda: migrate(self._ask, url))
@@ -106,10 +156,46 @@ class PostgresStore(NoFile, SqlStore):
         self._check_lease()
         for row in writes.claims if self._node is not None else ():
             row.node = self._node
+        blocked = self._ask_permits(writes) if writes.permits or writes.freed else ()
         committed = self._write(writes)
+        self._hold(writes.permits, committed.refused | {one.run for one in blocked})
+        if committed.transitions and self._node is not None:
+            self._ask("SELECT pg_notify(?, ?)", (CHANNEL, self.writer))
         numbers = [one.seq for one in committed.transitions]
-        self._many(_KEEP_COMMIT, [(self._writer, token, min(numbers, default=1), max(numbers, default=0))])
-        return committed
+        self._many(_KEEP_COMMIT, [(self.writer, token, min(numbers, default=1), max(numbers, default=0))])
+        return Committed(committed.refused, committed.transitions, blocked)
+
+    def _ask_permits(self, writes: Writes) -> tuple[Blocked, ...]:
+        """Return the starts that runs of the cluster, or a pause, stand in the way of.
+
+        Whoever asks for a gate has it for itself until the commit, so that two nodes do not both find it free.
+        """
+        if writes.freed:
+            self._ask("UPDATE runs SET gates = '{}' WHERE id = ANY(?)", (writes.freed,))
+        gates = sorted({name for one in writes.permits for name, _ in one.needs})
+        self._ask("SELECT pg_advisory_xact_lock(hashtextextended(gate, 0)) FROM unnest(?::text[]) AS gate", (gates,))
+        ids = [one.run for one in writes.permits]
+        holders: dict[str, list[str]] = {}
+        for gate, run, node in self._ask(_HOLDERS, (gates, ids, gates)):
+            holders.setdefault(gate, []).append(f"run {run}" + (f" on node {node}" if node else ""))
+        paused = dict(self._ask(_PAUSED, ([one.job for one in writes.permits if one.pausable],)))
+        blocked = []
+        for one in writes.permits:
+            full = next((name for name, most in one.needs if len(holders.get(name, ())) >= most), None)
+            if one.pausable and one.job in paused:
+                blocked.append(Blocked(one.run, "pause", paused[one.job]))
+            elif full is not None:
+                kind: Any = full.partition(":")[0]
+                blocked.append(Blocked(one.run, "job" if kind == "backfill" else kind, holders[full][0]))
+            else:
+                for name in one.holds:
+                    holders.setdefault(name, []).append(f"run {one.run} on node {self._node}")
+        return tuple(blocked)
+
+    def _hold(self, permits: Sequence[Permit], without: "frozenset[str] | set[str]") -> None:
+        given = [(list(one.holds), one.run) for one in permits if one.run not in without]
+        if given:
+            self._many("UPDATE runs SET gates = ? WHERE id = ?", given)
 
     def _check_lease(self) -> None:
         """Raise LedgerBusyError where this node's lease is over: others may have taken its runs."""
@@ -143,7 +229,7 @@ class PostgresStore(NoFile, SqlStore):
     def _found(self, token: str, writes: Writes) -> Committed | None:
         """Return what a commit came to that was made, although its answer was lost."""
         found = self._ask(
-            "SELECT first_seq, last_seq FROM commits WHERE writer = ? AND token = ?", (self._writer, token)
+            "SELECT first_seq, last_seq FROM commits WHERE writer = ? AND token = ?", (self.writer, token)
         )
         if not found:
             return None
@@ -154,7 +240,10 @@ class PostgresStore(NoFile, SqlStore):
         between = (
             statements.select("transitions", statements.TRANSITION_COLUMNS) + " WHERE seq BETWEEN ? AND ? ORDER BY seq"
         )
-        return Committed(refused, tuple(rows.transition(row) for row in self._ask(between, found[0])))
+        told = tuple(rows.transition(row) for row in self._ask(between, found[0]))
+        asked = [one.run for one in writes.permits]
+        without = self._ask("SELECT id FROM runs WHERE id = ANY(?) AND gates = '{}'", (asked,)) if asked else []
+        return Committed(refused, told, tuple(Blocked(row[0], "lock", "") for row in without))
 
     def _change(self, changes: list[RunRow]) -> frozenset[str]:
         written = {
@@ -163,6 +252,69 @@ class PostgresStore(NoFile, SqlStore):
             for row in self._ask(_CHANGE_OWN, (*rows.change_values(change), self._node, self._node))
         }
         return frozenset(row.id for row in changes if row.id not in written)
+
+    def _write_jobs(self, writes: Writes) -> None:
+        """Write of jobs what this node changed, and leave what others did meanwhile."""
+        if writes.loaded:
+            unused = [replace(row, runs_started=0) for row in writes.loaded]  # what is counted is added below
+            self._many(_LOADED, [rows.loaded_values(row) for row in unused])
+        paused = {one.job for one in writes.transitions if one.kind == "job" and one.to_state in ("paused", "resumed")}
+        for row in (*writes.loaded, *writes.jobs):
+            mark, started, paused_at, until, why, by, again, last_run, last_state, last_ended, job = rows.job_values(
+                row
+            )
+            before = self._known.get(job)
+            lowered = before is not None and row.watermark_us < before.watermark_us
+            more = started - (0 if before is None else before.runs_started)
+            last = (last_ended, last_run, last_ended, last_state, last_ended)
+            self._ask(_JOB, (lowered, mark, mark, more, again, *last, job))
+            if job in paused:
+                self._ask(_PAUSE, (paused_at, until, why, by, job))
+            self._known[job] = row
+
+    def jobs_state(self) -> list[JobRow]:
+        """Return the rows of all jobs that were ever loaded."""
+        found = super().jobs_state()
+        self._known = {row.job: replace(row) for row in found}
+        return found
+
+    # ------------------------------------------------------------------ other nodes
+
+    def elsewhere(self) -> News:
+        """Return the open runs of all other nodes."""
+        return self._transaction(
+            lambda: News(
+                seq=self._ask("SELECT last FROM transition_seq")[0][0],
+                open_runs=tuple(map(rows.open_run, self._ask(_OPEN_ELSEWHERE, (self._node,)))),
+            )
+        )
+
+    def news(self, after_seq: int) -> News:
+        """Return what was written after a transition. Call it while nothing of this node waits to be written."""
+        return self._transaction(lambda: self._news(after_seq))
+
+    def _news(self, after_seq: int) -> News:
+        told = self._ask("SELECT seq, run, job FROM transitions WHERE seq > ? ORDER BY seq LIMIT 1000", (after_seq,))
+        runs, jobs = {row[1] for row in told if row[1]}, {row[2] for row in told if row[2]}
+        found = self._ask(_OPEN_AMONG, (self._node, list(runs))) if runs else []
+        open_runs = tuple(map(rows.open_run, found))
+        job_rows = tuple(map(rows.job_row, self._ask(_JOBS_AMONG, (list(jobs),)))) if jobs else ()
+        self._known.update((row.job, replace(row)) for row in job_rows)
+        return News(
+            seq=told[-1][0] if told else after_seq,
+            open_runs=open_runs,
+            over=frozenset(runs - {one.row.id for one in open_runs}),
+            jobs=job_rows,
+            stops=tuple(self._ask('DELETE FROM stops WHERE node = ? RETURNING run, reason, "by"', (self._node,))),
+        )
+
+    def ask_stop(self, stops: Sequence[tuple[str, str, str, str | None]]) -> None:
+        """Have other nodes end their runs: each with its node, the reason, and who asks for it."""
+        self._transaction(lambda: self._ask_stop(stops))
+
+    def _ask_stop(self, stops: Sequence[tuple[str, str, str, str | None]]) -> None:
+        self._many("INSERT INTO stops VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", stops)
+        self._ask("SELECT pg_notify(?, ?)", (CHANNEL, self.writer))
 
     def _first_seq(self, count: int) -> int:
         last = self._ask("UPDATE transition_seq SET last = last + ? RETURNING last", (count,))[0][0]
@@ -203,6 +355,28 @@ class PostgresStore(NoFile, SqlStore):
         return self._session.many(sql, values)
 
 
+_HOLDERS = (
+    "SELECT gate, id, node FROM runs, unnest(gates) AS gate WHERE state IN ('queued', 'running') AND gates && ? "
+    "AND id <> ALL(?) AND gate = ANY(?) ORDER BY id"
+)
+_PAUSED = (
+    "SELECT job, 'the job is paused' || coalesce(' by ' || paused_by, '') || coalesce(': ' || pause_reason, '') "
+    "FROM jobs WHERE job = ANY(?) AND paused_at IS NOT NULL AND (paused_until IS NULL OR "
+    "paused_until > to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'))"
+)
+_JOBS_AMONG = statements.select("jobs", JOB_COLUMNS) + " WHERE job = ANY(?)"
+# A job that another node has loaded before keeps what its runs have made of it.
+_TAKEN = ", ".join(f"{one} = excluded.{one}" for one in JOB_COLUMNS[JOB_COLUMNS.index("last_loaded_at") :])
+_FIRST = "first_loaded_at = least(jobs.first_loaded_at, excluded.first_loaded_at)"
+_LOADED = f"{statements.LOADED.partition(' SET ')[0]} SET {_FIRST}, {_TAKEN}"
+_JOB = (
+    "UPDATE jobs SET mark = CASE WHEN ? THEN ? ELSE greatest(mark, ?) END, "
+    "runs_started = greatest(0, runs_started + ?), again_from = greatest(again_from, ?), "
+    "last_run = CASE WHEN ? >= coalesce(last_ended, '') THEN ? ELSE last_run END, "
+    "last_state = CASE WHEN ? >= coalesce(last_ended, '') THEN ? ELSE last_state END, "
+    "last_ended = greatest(last_ended, ?) WHERE job = ?"
+)
+_PAUSE = "UPDATE jobs SET paused_at = ?, paused_until = ?, pause_reason = ?, paused_by = ? WHERE job = ?"
 _KEEP_COMMIT = (
     "INSERT INTO commits VALUES (?, ?, ?, ?) ON CONFLICT (writer) DO UPDATE SET token = excluded.token, "
     "first_seq = excluded.first_seq, last_seq = excluded.last_seq"
@@ -237,13 +411,14 @@ class PostgresReader(SqlReader):
 _NEWEST = max(statements.BACKFILLS_SINCE, *statements.SINCE.values())
 
 
-def connect(url: str, *, read_only: bool = False) -> "psycopg.Connection[Any]":
+def connect(url: str, *, read_only: bool = False, node: str | None = None) -> "psycopg.Connection[Any]":
     """Connect; each statement is a transaction of its own unless one is begun. Raises psycopg.Error."""
     return psycopg.connect(
         url,
         autocommit=True,
         connect_timeout=_CONNECT_S,
-        options=f"-c statement_timeout={_STATEMENT_MS} -c default_transaction_read_only={read_only}",
+        options=f"-c statement_timeout={_STATEMENT_MS} -c default_transaction_read_only={read_only}"
+        + (f" -c akjob.node={node}" if node else ""),
         application_name="akjob",
     )
 

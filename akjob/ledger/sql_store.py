@@ -92,13 +92,16 @@ class SqlStore(ABC):
             many(statements.DEFINE, [(one.sha256, one.file, one.text, to_text(one.used_us)) for one in new])
         refused = self._claim(writes.claims) if writes.claims else frozenset()
         fenced = self._change(writes.changes) if writes.changes else frozenset()
-        if writes.loaded:
-            many(statements.LOADED, [rows.loaded_values(row) for row in writes.loaded])
-        if writes.jobs:
-            many(statements.JOB, [rows.job_values(row) for row in writes.jobs])
+        self._write_jobs(writes)
         self._write_what_waits(writes)
         untold = refused | fenced
         return Committed(refused, self._number([one for one in writes.transitions if one.run not in untold]))
+
+    def _write_jobs(self, writes: Writes) -> None:
+        if writes.loaded:
+            self._many(statements.LOADED, [rows.loaded_values(row) for row in writes.loaded])
+        if writes.jobs:
+            self._many(statements.JOB, [rows.job_values(row) for row in writes.jobs])
 
     def _write_what_waits(self, writes: Writes) -> None:
         """Write what runs wait for, the occurrences and the backfills."""

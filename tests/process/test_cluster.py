@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from akjob.akjobd.loop import SystemClock
+from akjob.errors import AkjobError, UsageError
+from akjob.instants import SECOND, from_text
 from akjob.ledger import Reader, open_reader
 from akjob.ledger.nodes import Nodes
 from tests import postgres
@@ -19,11 +22,17 @@ EVERY_SECOND = 'command = ["true"]\n[schedule]\nevery = "1s"\n'
 LONG = 'command = ["sleep", "300"]\n[run]\nretry = { attempts = 2 }\n'
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.Server]:
+    """Run PostgreSQL."""
+    with postgres.running() as found:
+        yield found
+
+
 @pytest.fixture
-def url() -> Iterator[str]:
-    """Run a database."""
-    with postgres.running() as server:
-        yield server.database()
+def url(server: postgres.Server) -> str:
+    """Make a database."""
+    return server.database()
 
 
 @pytest.fixture
@@ -101,6 +110,108 @@ def test_a_drained_node_claims_nothing(nodes: list[Place], url: str) -> None:
     newest = reader.history("tick", 3)
     assert {row["node"] for row in newest} == {"b"}
     table.close()
+
+
+def started(nodes: list[Place], **jobs: str) -> list[Place]:
+    """Give both nodes the same jobs, and start them."""
+    for place in nodes:
+        for name, text in jobs.items():
+            place.job(name, text)
+        place.start()
+    return nodes
+
+
+def test_overlap_holds_for_all_nodes_together(nodes: list[Place], url: str) -> None:
+    """While a run goes on on one node no other starts one: by hand it is refused, and the schedule skips its slots."""
+    text = 'command = ["sleep", "300"]\n[schedule]\nevery = "2s"\n'
+    started(nodes, long=text)
+    reader = open_reader(url)
+    until(lambda: [row for row in reader.history("long", 100) if row["state"] == "skipped"][2:], 60.0)
+    rows = reader.history("long", 100)
+    (run,) = (row for row in rows if row["state"] == "running")
+    reasons = {str(row["reason"]) for row in rows if row["state"] == "skipped"}
+    assert all(run["id"] in reason and "still runs" in reason for reason in reasons)
+    (other,) = (place for place in nodes if not place.status()["running"])
+    with pytest.raises(AkjobError, match=f"long is busy: run {run['id']} on node {run['node']} still runs"):
+        other.run("long")
+
+
+def test_a_lock_is_one_for_all_nodes(nodes: list[Place], url: str) -> None:
+    """Two jobs with one lock, asked for on two nodes: the second waits, and starts as soon as the first ends."""
+    text = 'command = ["sleep", "300"]\n[run]\nlock = "crm"\n'
+    first, second = started(nodes, one=text, two=text)
+    reader = open_reader(url)
+    holder = first.run("one")
+    until(lambda: reader.run(holder)["state"] == "running", 30.0)
+    waiting = second.run("two")
+    until(lambda: second.status()["running"] == [] and reader.run(waiting)["state"] == "queued", 30.0)
+    first.ask("stop", target=holder)
+    until(lambda: reader.run(waiting)["state"] == "running", 30.0)
+    assert (reader.run(holder)["state"], reader.run(waiting)["node"]) == ("cancelled", "b")
+    assert str(reader.run(waiting)["started_at"]) > str(reader.run(holder)["ended_at"])
+
+
+def test_any_node_ends_the_runs_of_all(nodes: list[Place], url: str) -> None:
+    """It passes the word on; the row says who asked."""
+    first, second = started(nodes, long='command = ["sleep", "300"]\n')
+    reader = open_reader(url)
+    run = first.run("long")
+    until(lambda: reader.run(run)["state"] == "running", 30.0)
+    until(lambda: run in stopped(second, run), 30.0)
+    row = until(lambda: ended(reader, "long"), 30.0)[0]
+    assert (row["state"], row["reason"], row["by"], row["node"]) == ("cancelled", "stopped by me", "me", "a")
+
+
+def stopped(place: Place, run: str) -> list[str]:
+    """Ask a node to end a run; it may not have heard of it yet."""
+    try:
+        return list(place.ask("stop", target=run, by="me")["stopped"])
+    except UsageError:
+        return []
+
+
+def test_a_pause_holds_on_all_nodes(nodes: list[Place], url: str) -> None:
+    """Paused on one node, resumed on the other; in between each slot is skipped for that reason."""
+    first, second = started(nodes, tick=EVERY_SECOND)
+    reader = open_reader(url)
+    until(lambda: ended(reader, "tick"), 30.0)
+    first.ask("pause", job="tick", reason="inventory", by="me")
+    before = {row["id"] for row in ended(reader, "tick")}
+    until(lambda: len([row for row in ended(reader, "tick") if row["id"] not in before]) >= 6, 60.0)
+    since = [row for row in ended(reader, "tick") if row["state"] == "skipped"]
+    assert len(since) >= 3
+    assert {row["reason"] for row in since} == {"the job is paused by me: inventory"}
+    assert len({row["slot"] for row in ended(reader, "tick")}) == len(ended(reader, "tick"))
+    until(lambda: resumed(second), 30.0)
+    newest = str(reader.history("tick", 1)[0]["slot"])
+    until(lambda: [row for row in ended(reader, "tick") if row["state"] == "succeeded" and str(row["slot"]) > newest])
+
+
+def resumed(place: Place) -> bool:
+    """Ask a node to resume the job; it may not have heard of the pause yet."""
+    try:
+        place.ask("resume", job="tick")
+    except AkjobError:
+        return False
+    return True
+
+
+def test_runs_are_counted_over_all_nodes(nodes: list[Place], url: str) -> None:
+    """Five scheduled slots in all, whoever starts them; then the job is done."""
+    started(nodes, five='command = ["true"]\n[schedule]\nevery = "1s"\n[limits]\nruns = 5\n')
+    reader = open_reader(url)
+    until(lambda: len(ended(reader, "five")) >= 5, 60.0)
+    job = reader.job("five")
+    assert job is not None
+    assert job["runs_started"] == 5
+    beyond = from_text(str(reader.history("five", 1)[0]["slot"])) + 3 * SECOND
+    until(lambda: time_us() > beyond, 30.0)
+    assert [row["state"] for row in ended(reader, "five")] == ["succeeded"] * 5
+
+
+def time_us() -> int:
+    """Return the wall clock."""
+    return SystemClock().now_us()
 
 
 def first_is_held(place: Place) -> bool:

@@ -1,0 +1,188 @@
+"""Other nodes' runs as an agenda sees them: overlap, requests, starts that are not permitted, rows of jobs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from akjob.agenda.life import FarStop
+from akjob.errors import AkjobError
+from akjob.instants import MINUTE, SECOND
+from akjob.ledger import Blocked, News, OpenRun
+from tests.unit.world import World, close_all, job, row, us
+
+EVERY = '[schedule]\nevery = "1m"\n'
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Close what the test has opened."""
+    yield
+    close_all()
+
+
+def world(tmp_path: Path, rest: str = "", schedule: str = EVERY) -> World:
+    """Return a node of a cluster at 10:00:30, with one job."""
+    found = World(tmp_path, job("a", schedule + rest), now=us("10:00:30"))
+    found.agenda.share()
+    return found
+
+
+def other(run: str = "far", state: Any = "running", **values: Any) -> News:
+    """Return the news that another node has a run of job ``a``."""
+    slot = us("10:00:00")
+    given = row(run, slot_us=slot, state=state, node="b2", **values)
+    return News(seq=1, open_runs=(OpenRun(given, None),))
+
+
+def over(run: str = "far") -> News:
+    """Return the news that it has ended."""
+    return News(seq=2, over=frozenset({run}))
+
+
+def test_a_slot_is_skipped_while_another_node_runs_the_job(tmp_path: Path) -> None:
+    """The row says which run, and where; once that has ended slots start again."""
+    w = world(tmp_path)
+    w.agenda.hear(other(), w.now)
+    assert w.go("10:01:00") == []
+    assert w.rows("a")[0]["reason"] == "run far on node b2 still runs"
+    w.agenda.hear(over(), w.now)
+    assert w.go("10:02:00") == ["a"]
+
+
+def test_a_queued_slot_starts_when_the_run_elsewhere_ends(tmp_path: Path) -> None:
+    """``queue`` and ``replace`` wait for it; ``replace`` has it ended."""
+    for overlap, stops in (("queue", []), ("replace", [FarStop(run="far", node="b2", reason="", by=None)])):
+        folder = tmp_path / overlap
+        folder.mkdir()
+        w = world(folder, f'[run]\noverlap = "{overlap}"\n')
+        w.agenda.hear(other(), w.now)
+        assert w.go("10:01:00") == []
+        told = [one for effects in w.seen for one in effects.far_stops]
+        assert [msgspec.structs.replace(one, reason="") for one in told] == stops
+        w.agenda.hear(over(), w.now)
+        assert w.go("10:01:10") == ["a"]
+
+
+def test_a_run_by_hand_is_refused_while_another_node_has_one(tmp_path: Path) -> None:
+    """As it is for a run of its own; ``stop`` reaches it."""
+    w = world(tmp_path)
+    w.agenda.hear(other(), w.now)
+    with pytest.raises(AkjobError, match="a is busy: run far on node b2 still runs"):
+        w.agenda.ask_run("a", None, w.now)
+    assert w.agenda.ask_stop("a", "ann", w.now) == ["far"]
+    (stop,) = w.turn().far_stops
+    assert stop == FarStop(run="far", node="b2", reason="stopped by ann", by="ann")
+
+
+def test_each_start_asks_for_what_it_needs(tmp_path: Path) -> None:
+    """Its job, its lock, its pool with the pool's size; ``allow`` does not ask for the job."""
+    w = World(
+        tmp_path,
+        job("a", f'{EVERY}[run]\nlock = "crm"\npool = "db"\n'),
+        job("b", f'{EVERY}[run]\noverlap = "allow"\n'),
+        now=us("10:00:30"),
+        pools={"db": 3},
+    )
+    w.agenda.share()
+    first, second = sorted(w.turn("10:01:00").writes.permits, key=lambda one: one.job)
+    assert first.needs == (("lock:crm", 1), ("pool:db", 3), ("job:a", 1), ("backfill:a", 1))
+    assert (first.holds, first.pausable) == (("job:a", "lock:crm", "pool:db"), True)
+    assert (second.needs, second.holds) == ((), ("job:b",))
+
+
+def test_nothing_is_asked_without_a_cluster(tmp_path: Path) -> None:
+    """A ledger of one's own needs no permits."""
+    w = World(tmp_path, job("a", EVERY), now=us("10:00:30"))
+    assert w.turn("10:01:00").writes.permits == []
+
+
+def blocked(w: World, kind: Any, reason: str) -> str:
+    """Take the run that is ordered, and let the cluster not permit its start."""
+    (run,) = w.orders
+    del w.orders[run]
+    w.agenda.blocked([Blocked(run, kind, reason)], w.now)
+    w.turn()
+    return run
+
+
+def test_a_start_that_meets_a_run_elsewhere_skips_its_slot(tmp_path: Path) -> None:
+    """The news of that run was under way while the slot was decided; a pause likewise."""
+    w = world(tmp_path)
+    w.turn("10:01:00")
+    blocked(w, "job", "run far on node b2")
+    w.turn("10:02:00")
+    blocked(w, "pause", "the job is paused by ann")
+    assert [(row["state"], row["reason"]) for row in w.rows("a")] == [
+        ("skipped", "run far on node b2 still runs"),
+        ("skipped", "the job is paused by ann"),
+    ]
+    assert w.agenda.under_way == 0
+
+
+@pytest.mark.parametrize("kind", ["lock", "pool"])
+def test_a_start_that_is_not_permitted_waits(tmp_path: Path, kind: str) -> None:
+    """For the news of an end, or for some seconds where that was lost."""
+    w = world(tmp_path, f'[run]\n{kind} = "x"\n')
+    w.turn("10:01:00")
+    run = blocked(w, kind, "run far on node b2")
+    assert (list(w.orders), w.agenda.under_way) == ([], 0)
+    w.agenda.hear(over(), w.now)
+    w.turn()
+    assert list(w.orders) == [run]
+    blocked(w, kind, "run far on node b2")
+    assert w.agenda.wake_us == w.now + 5 * SECOND
+    w.now += 5 * SECOND
+    w.turn()
+    assert list(w.orders) == [run]
+
+
+def test_a_run_that_comes_back_holds_nothing(tmp_path: Path) -> None:
+    """Its gates are given up in the commit that writes so."""
+    w = world(tmp_path)
+    w.turn("10:01:00")
+    (run,) = w.orders
+    del w.orders[run]
+    w.agenda.never_started(run, w.now, "the zygote could not fork")
+    effects = w.turn()
+    assert effects.writes.freed == [run]
+
+
+def test_the_row_of_a_job_is_taken_over(tmp_path: Path) -> None:
+    """A pause, the runs counted and the watermark that others wrote hold here from then on."""
+    w = world(tmp_path, "[limits]\nruns = 5\n")
+    (mine,) = w.ledger.jobs_state()
+    theirs = msgspec.structs.replace(mine, runs_started=4, watermark_us=us("10:02:00"))
+    w.agenda.hear(News(seq=1, jobs=(theirs,)), w.now)
+    w.until_us(us("10:02:30"))
+    assert w.rows("a") == []
+    w.until_us(us("10:09:00"))
+    assert w.table("a") == [("10:03:00", "succeeded", 1)]
+    paused = msgspec.structs.replace(w.ledger.jobs_state()[0], runs_started=0, paused_at_us=w.now, paused_by="ann")
+    w.agenda.hear(News(seq=2, jobs=(paused,)), w.now)
+    w.until_us(us("10:10:00"))
+    assert w.rows("a")[-1]["reason"] == "the job is paused by ann"
+
+
+def test_a_stop_that_another_node_passed_on_ends_the_run(tmp_path: Path) -> None:
+    """With the reason and the name of whoever asked there."""
+    w = world(tmp_path)
+    w.go("10:01:00")
+    run = w.only()
+    w.agenda.hear(News(seq=1, stops=((run, "stopped by ann", "ann"), ("unknown", "", None))), w.now)
+    w.turn()
+    (found,) = w.rows("a")
+    assert (found["state"], found["reason"], found["by"]) == ("cancelled", "stopped by ann", "ann")
+
+
+def test_a_run_elsewhere_whose_time_is_to_come_keeps_nobody_busy(tmp_path: Path) -> None:
+    """It was claimed ahead; a retry that waits does."""
+    w = world(tmp_path)
+    w.agenda.hear(other(state="queued"), us("10:00:00") - MINUTE)
+    assert w.go("10:01:00") == ["a"]
+    w.finish(w.only())
+    w.agenda.hear(other(state="queued", trigger="retry"), us("10:00:00") - MINUTE)
+    assert w.go("10:02:00") == []
+    assert w.rows("a")[-1]["reason"] == "run far on node b2 waits for its retry"
