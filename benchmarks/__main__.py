@@ -1,8 +1,7 @@
 """``python -m benchmarks [NAME…]``: measure, show tables, write JSON and pictures.
 
-Without a name: start, idle, burst, definitions, memory, output, scale and peers, which are the measures a to h. Twenty
-to thirty minutes; ``--quick`` takes one round of everything but the peers. Everything is in folders of its own and
-removed afterwards.
+Without a name: everything but the measures with long pauses, which are the measures a to j. Half an hour; ``--quick``
+takes one round of everything but the peers. Everything is in folders of its own and removed afterwards.
 """
 
 import argparse
@@ -13,11 +12,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import burst, idle, many, memory, output, peers, picture, report, scale, start
+from benchmarks import burst, idle, many, memory, output, peers, picture, report, scale, start, whole
 from benchmarks.book import Book
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PAGE = _ROOT / "docs" / "explain" / "performance.md"
+_FIGURES = _PAGE.with_name("performance-figures.md")
 _PICTURES = {"latency": picture.latency, "burst": picture.burst, "scale": picture.scale}
 _ON_REQUEST = {"idle-minute", "idle-ten-minutes"}  # an hour, half a day
 _SCRIPTS = ("agenda", "log", "next_slot", "oracle_agreement", "parse")
@@ -32,6 +32,9 @@ def _measures(book: Book, options: argparse.Namespace) -> dict[str, Callable[[],
         "idle-ten-minutes": lambda: idle.measure(book, 600, 5),
         "burst": lambda: burst.measure(book, rounds),
         "definitions": lambda: many.measure(book, rounds, idle_s=35 if quick else 60, edits=20 if quick else 60),
+        "up": lambda: whole.up(book, rounds),
+        "together": lambda: whole.together(book, rounds, 20 if quick else 60),
+        "simulation": lambda: whole.simulation(book, rounds),
         "memory": lambda: memory.measure(book, rounds),
         "output": lambda: output.measure(book, rounds),
         "scale": lambda: scale.measure(book, 1),
@@ -80,7 +83,8 @@ def main() -> None:
     print(report.terminal(book))
     print(f"\n{options.out}/figures.json and pictures; {time.monotonic() - book.began:.0f} s")
     if options.docs:
-        report.into_page(_PAGE, book)
+        report.into_page(_PAGE, book, only_goals=True)
+        report.into_page(_FIGURES, book)
         _draw(book, _PAGE.parent)
 
 

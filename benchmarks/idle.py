@@ -92,5 +92,5 @@ def _add(book: Book, gap_s: int, what: str, who: str, lates: list[float], lost: 
         book.remark(f"h. {what} of {who}, every {gap_s} s: nothing started at all")
         return
     book.add("h", f"{what}, every {gap_s} s, p50", who, quantile(lates, 0.5), "ms", lost=lost)
-    book.add("h", f"{what}, every {gap_s} s, worst", who, max(lates), "ms")
+    book.add("h", f"{what}, every {gap_s} s, p99", who, quantile(lates, 0.99), "ms")
     book.sample(f"h {what} {gap_s} {who}", lates)

@@ -16,7 +16,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Protocol
 
+from akjob.akjobd.scanning import AGAIN_S
 from akjob.instants import from_text
 from benchmarks.book import AKJOB, BASE, Book, quantile
 from benchmarks.machine import cpu_s, pss_bytes, until, wakeups
@@ -34,6 +36,24 @@ for folder, _, names in os.walk(sys.argv[1]):
         count += 1
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(count, time.perf_counter() - began, used.ru_utime + used.ru_stime)
+"""
+
+_BARE_LOOKS = """\
+import os, sys, time
+
+def look(folder):
+    for entry in os.scandir(folder):
+        look(entry.path) if entry.is_dir() else os.stat(entry.path)
+
+gap, looks, used = float(sys.argv[2]), int(sys.argv[3]), 0.0
+time.sleep(gap / 2)
+for number in range(looks):
+    began = time.process_time()
+    look(sys.argv[1])
+    used += time.process_time() - began
+    if number + 1 < looks:
+        time.sleep(gap)
+print(used)
 """
 
 _MIX = (
@@ -77,6 +97,12 @@ jitter = "30s"
 )
 
 
+class HasRoot(Protocol):
+    """Whatever has job files below its root."""
+
+    root: Path
+
+
 def text(number: int, edition: int = 0) -> str:
     """Return the definition of one job."""
     body = _MIX[number % 3].format(n=number, minute=number % 60, hour=number % 24)
@@ -87,7 +113,7 @@ def text(number: int, edition: int = 0) -> str:
     )
 
 
-def fill(place: Place, files: int) -> None:
+def fill(place: HasRoot, files: int) -> None:
     """Write the definitions, a hundred to a folder."""
     for number in range(files):
         folder = place.root / "jobs.d" / f"team{number // 100:03d}"
@@ -124,7 +150,7 @@ def measure(book: Book, rounds: int, files: int = FILES, *, idle_s: float = 60.0
         reload(book, place, files, edits)
 
 
-def tomllib_alone(place: Place, files: int) -> tuple[float, float]:
+def tomllib_alone(place: HasRoot, files: int) -> tuple[float, float]:
     """Return the seconds and CPU seconds that reading all files with tomllib takes."""
     done = subprocess.run(
         [sys.executable, "-I", "-c", _TOMLLIB, str(place.root / "jobs.d")], capture_output=True, check=True, text=True
@@ -158,17 +184,25 @@ def validate(book: Book, place: Place, title: str, alone_s: float, alone_cpu_s: 
 
 
 def idle(book: Book, place: Place, title: str, seconds: float) -> None:
-    """Measure what akjobd, and all three programs, do in a stretch without anything to do, as per minute."""
+    """Measure what akjobd, and all three programs, do in a stretch without anything to do, as per minute.
+
+    The base is a program that looks at the same files as often as akjobd looks at everything, and does nothing else.
+    """
     pids = place.pids()
     before = [(cpu_s(pid), wakeups(pid)) for pid in pids]
-    time.sleep(seconds)
+    looks = int(seconds // AGAIN_S)
+    argv = [sys.executable, "-I", "-S", "-c", _BARE_LOOKS, str(place.root / "jobs.d"), str(AGAIN_S), str(looks)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as bare:
+        time.sleep(seconds)
+        bare_s = float((bare.communicate()[0]).decode())
     after = [(cpu_s(pid), wakeups(pid)) for pid in pids]
     used = [(now[0] - then[0], now[1] - then[1]) for then, now in zip(before, after, strict=True)]
     minute = 60 / seconds
     book.add("c", f"{title}: idle, CPU a minute", AKJOB, used[0][0] * 1e3 * minute, "ms")
     book.add("c", f"{title}: idle, wake-ups a minute", AKJOB, used[0][1] * minute, "")
-    if seconds < 30:
+    if not looks:
         return
+    book.add("c", f"{title}: idle, CPU a minute", BASE, bare_s * 1e3 * minute, "ms")
     book.add("c", f"{title}: idle, CPU of all three", AKJOB, sum(one for one, _ in used) * 1e3 * minute, "ms")
     book.add("c", f"{title}: idle, wake-ups of all three", AKJOB, sum(one for _, one in used) * minute, "")
     book.add("c", f"{title}: memory of akjobd (PSS)", AKJOB, pss_bytes(pids[:1]) / 1e6, "MB")

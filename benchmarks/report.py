@@ -21,6 +21,8 @@ TITLES = {
     "f": "Output of 80-character lines into the log stream",
     "g": "How cost grows",
     "h": "Start latency where nothing else happens: one start every so many seconds, each contender in turn",
+    "i": "The page, the metrics and the messages: what they take, and whether starts become later",
+    "j": "Simulation",
 }
 MARKS = ("<!-- figures: begin -->", "<!-- figures: end -->")
 _HEAD = ("", "akjob", "base", "x base", "others", "goal", "")
@@ -79,14 +81,18 @@ def terminal(book: Book) -> str:
     return "\n".join([*out, "", *book.remarks]).replace("**", "")
 
 
-def markdown(book: Book) -> str:
-    """Return the tables for ``docs/explain/performance.md``."""
+def markdown(book: Book, *, only_goals: bool = False) -> str:
+    """Return the tables for the pages of ``docs/explain/``; of what has a goal only, for the one that users read."""
     out = [machine(), ""]
-    for title, rows in table(book):
+    for title, all_rows in table(book):
+        rows = [row for row in all_rows if row[_HEAD.index("goal")]] if only_goals else all_rows
+        if not rows:
+            continue
         out += [f"### {title}", "", "|" + "|".join(f" {cell} " for cell in _HEAD) + "|", "|" + "---|" * len(_HEAD)]
         out += ["| " + " | ".join(row) + " |" for row in rows]
         out.append("")
-    return "\n".join([*out, *(f"- {remark}" for remark in book.remarks)]).rstrip() + "\n"
+    remarks = [] if only_goals else [f"- {remark}" for remark in book.remarks]
+    return "\n".join([*out, *remarks]).rstrip() + "\n"
 
 
 def machine() -> str:
@@ -130,8 +136,8 @@ class _Kept(msgspec.Struct):
     samples: dict[str, list[float]]
 
 
-def into_page(page: Path, book: Book) -> None:
+def into_page(page: Path, book: Book, *, only_goals: bool = False) -> None:
     """Put the tables between the two marks of a page."""
     before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
     _, _, after = rest.partition(MARKS[1])
-    page.write_text(f"{before}{MARKS[0]}\n{markdown(book)}{MARKS[1]}{after}", encoding="utf-8")
+    page.write_text(f"{before}{MARKS[0]}\n{markdown(book, only_goals=only_goals)}{MARKS[1]}{after}", encoding="utf-8")

@@ -33,6 +33,7 @@ _READY_WITHIN_S = 30.0
 _PAGE_WITHIN_S = 3.0
 _ASK_EVERY_S = 0.05
 _LAST_LINES = 5
+_MOST_JOBS_SHOWN = 40  # of more, the list would push everything else off the screen, and take longer than the start
 
 
 @click.command(name="up")
@@ -200,7 +201,7 @@ def _silent(paths: Paths, number: int) -> AkjobError:
 
 
 def _report(paths: Paths, status: dict[str, Any], how_it_ends: str) -> None:
-    """Print what is up: the job set, what is broken, the jobs and their next slots, the page, and what to type next."""
+    """Print what is up: the job set, what is broken, the jobs if they are few, the page, and what to type next."""
     jobs = status["jobs"]
     broken = "none broken" if not jobs["broken"] else f"{jobs['broken']} broken"
     click.echo(f"akjob is up in {paths.root}: {plural(jobs['loaded'], 'job')}, {broken}.")
@@ -208,10 +209,13 @@ def _report(paths: Paths, status: dict[str, Any], how_it_ends: str) -> None:
     for place in dict.fromkeys(places):  # a mistake in defaults is that of many jobs
         complain(place)
     click.echo()
-    click.get_current_context().invoke(import_module("akjob.cli.list").command)
-    click.echo()
+    is_short = jobs["loaded"] + jobs["broken"] <= _MOST_JOBS_SHOWN
+    if is_short:
+        click.get_current_context().invoke(import_module("akjob.cli.list").command)
+        click.echo()
     _show_page(paths)
-    typed = {
+    typed = {} if is_short else {_typed(paths, "list"): "the jobs, when each is due and how it ended last"}
+    typed |= {
         _typed(paths, "status"): "what runs now, what is broken",
         _typed(paths, "history"): "what ran, was skipped or was missed",
         _typed(paths, "logs -f"): "every line, as it comes",

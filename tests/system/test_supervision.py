@@ -144,6 +144,16 @@ def test_up_says_what_runs_and_what_to_type(site: Site) -> None:
     assert site.akjob("status", check=False).returncode == 1
 
 
+def test_up_shows_no_list_that_fills_the_screen(site: Site) -> None:
+    """Of many jobs it says how many there are, and which command shows them."""
+    for number in range(41):
+        site.job(f"job{number}", 'command = "date"\n')
+    done = site.akjob("up", "--detach")
+    assert f"akjob is up in {site.root}: 41 jobs, none broken." in done.stdout
+    assert "job7" not in done.stdout
+    assert "akjob list" in done.stdout
+
+
 def test_a_second_up_says_so(site: Site) -> None:
     """Two supervisords on one root are never started; ``--detach`` is content with the first."""
     site.up()
