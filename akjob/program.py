@@ -52,6 +52,10 @@ class Lock:
                 )
             time.sleep(0.05)  # noqa: TID251 - nothing works yet
 
+    def fileno(self) -> int:
+        """Return the descriptor that holds the lock: a program that it becomes by execve(2) must keep it open."""
+        return self._fd
+
     def close(self) -> None:
         """Give the lock up."""
         os.close(self._fd)

@@ -14,6 +14,7 @@ from akjob.config import Config, Paths, load_config, socket_address
 from akjob.daemon_log import DaemonLog
 from akjob.inotify import Inotify
 from akjob.instants import SECOND
+from akjob.notify.asleep import fall_asleep, has_pings, stamp
 from akjob.program import Program
 
 TYPE_CHECKING = False
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 GATHER_S = 0.2
 """Transitions are read so long after the ledger was written: a burst is one reading."""
-_ASLEEP_S = 30.0  # as often at the most is looked for a first channel or ping while there is none
+_LOOK_S = 1.0
+_ASLEEP_S = 30.0  # as often at the most is looked for a first ping while there is but a heartbeat
 _TURN_US = 60 * SECOND
 _GOODBYE_S = 0.5
 
@@ -57,6 +59,7 @@ class Notifier:
         self._office: PostOffice | None = None
         self._heart: Heart | None = None
         self._read_at: float | None = time.monotonic()
+        self._seen = ""
         self._log = DaemonLog(
             socket_address(self._paths.collector_socket),
             self._paths.run_dir / "akjob-notify.spool",
@@ -72,6 +75,7 @@ class Notifier:
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         self._selector.register(self._wakeup_out, selectors.EVENT_READ, self._drain)
         self._selector.register(self._inotify, selectors.EVENT_READ, self._written)
+        self._reconfigure()  # they may have been written since they were read, before anything watched them
         while not self._stopping:
             self._turn()
             for key, _ in self._selector.select(self._patience_s()):
@@ -94,6 +98,7 @@ class Notifier:
 
     def _reconfigure(self) -> None:
         """Take the settings over; those that are wrong leave the ones before in force, as a job's file does."""
+        self._seen = stamp(self._paths.config_file)
         config, problems = load_config(self._paths.config_file)
         if any(problem.severity == "error" for problem in problems):
             return
@@ -112,14 +117,21 @@ class Notifier:
             self._open_where_wanted()
         if self._office is not None:
             if self._read_at is not None and steady >= self._read_at:
-                self._read_at = None if self._office.read(now) else steady
+                self._read_at = self._look_again(steady) if self._office.read(now) else steady
             self._office.work(now, steady)
         self._beat(steady)
         self._log.sender.step(steady)
 
+    def _look_again(self, steady: float) -> float | None:
+        """Return when the ledger is read again though nothing tells of a change: only a file of SQLite's does."""
+        return None if self._paths.ledger_url.startswith("sqlite:") else steady + _LOOK_S
+
     def _open_where_wanted(self) -> None:
-        """Begin to work once there is a channel or a ping; what went before is nobody's news."""
+        """Begin to work once there is a channel or a ping; what went before is nobody's news. Until then sleep."""
         if not (self._config.channels or self._config.notify_defaults or self._pings()):
+            if self._config.heartbeat is None and not self._stopping:
+                self._log.close()
+                fall_asleep(self._frame.lock.fileno(), self._paths.root, self._seen)
             return
         from akjob.notify.post_office import PostOffice  # noqa: PLC0415 - a root without channels need not load it
 
@@ -134,6 +146,9 @@ class Notifier:
         self._read_at = time.monotonic()
 
     def _pings(self) -> bool:
+        """Return True if a job has a ping, or may soon: what wakes the program up must not let it sleep again."""
+        if has_pings(self._paths.jobs_d):
+            return True
         return any("\nping = " in row["definition"] for row in self._reader.jobs().values())
 
     def _beat(self, steady: float) -> None:

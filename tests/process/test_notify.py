@@ -19,6 +19,7 @@ from akjob.config import Paths
 from akjob.instants import MINUTE, SECOND
 from akjob.ledger import Detail, JobRow, RunRow, Store, Transition, Writes, open_store
 from akjob.notify.outbox import Outbox
+from akjob.processes import lock_holder
 from akjob.spec import load_definition
 from tests.servers import MailServer, WebServer, mail_server, web_server
 from tests.support import until
@@ -463,3 +464,46 @@ def test_a_message_names_every_job_however_many(root: Root, hook: WebServer) -> 
     body = hook.requests[0].json()
     assert [one["job"] for one in body["jobs"]] == jobs
     assert body["incident"] is None
+
+
+def test_a_program_that_has_nobody_to_tell_costs_next_to_nothing(root: Root) -> None:
+    """At most 15 MB, and it is not woken up by what happens to jobs; the mention of a ping in a job file wakes it."""
+    root.configure("")
+    (root.paths.root / "jobs.d" / "reports").mkdir(parents=True)
+    root.job("a")
+    code = "from akjob.notify.program import main; main()"
+    environment = {**os.environ, "AKJOB_ROOT": str(root.paths.root)}
+    root._process = process = subprocess.Popen([sys.executable, "-c", code], cwd=root.paths.root, env=environment)
+    proc = Path("/proc", str(process.pid))
+    until(lambda: b"asleep" in (proc / "cmdline").read_bytes() and status(proc, "State").startswith("S"))
+    until((root.paths.run_dir / "notify.lock").exists)
+    assert int(status(proc, "VmRSS").split()[0]) <= 15_000
+    before = until(lambda: fenced(root, proc))
+    for _ in range(100):
+        root.ends("a")
+    assert fenced(root, proc)
+    assert switches(proc) == before + 1
+    assert lock_holder(root.paths.run_dir / "notify.lock") == process.pid
+    (root.paths.root / "jobs.d" / "reports" / "b.toml").write_text('command = ["true"]\n[notify]\nping = "http://h/"\n')
+    until(lambda: root.seq() is not None)
+    assert process.poll() is None
+
+
+def status(proc: Path, name: str) -> str:
+    """Return a line of proc_pid_status(5)."""
+    lines = (proc / "status").read_text().splitlines()
+    return next(line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:"))
+
+
+def switches(proc: Path) -> int:
+    """Return how often a process has waited."""
+    return int(status(proc, "voluntary_ctxt_switches"))
+
+
+def fenced(root: Root, proc: Path) -> int:
+    """Have the process see a file that is no reason to wake up; return its waits if that was one more, else 0."""
+    before = switches(proc)
+    (root.paths.root / "README").touch()
+    (root.paths.root / "README").unlink()
+    until(lambda: switches(proc) > before)
+    return switches(proc) if switches(proc) == before + 1 else 0

@@ -1,0 +1,90 @@
+"""What akjob-notify is while it has nobody to tell: a process that waits for a first channel or ping, and no more.
+
+A whole program with the ledger open would be too much for that. So akjob-notify becomes this one by execve(2), with the
+same process id and the same lock, and becomes itself again once the settings are written or a job file mentions a ping.
+It runs as ``python -I -S`` and imports next to nothing.
+"""
+
+import ctypes
+import os
+import select
+import sys
+from pathlib import Path
+
+import akjob
+from akjob.inotify import Inotify
+
+_PR_SET_NAME = 15
+_LOOK_S = 3600  # what has no event, as a change on a network file system, is seen within the hour
+_BLIND_S = 60  # where there is no inotify, or its watches are used up
+_LARGEST = 1 << 20  # bytes; a larger file is no job
+_BOOT = "import sys; sys.path.insert(0, {home!r}); from akjob.notify import asleep; asleep.main(*sys.argv[1:])"
+
+
+def fall_asleep(lock: int, root: Path, seen: str) -> None:
+    """Become this process. ``lock`` is the descriptor that holds the program's lock, ``seen`` the settings' stamp."""
+    os.set_inheritable(lock, True)
+    boot = _BOOT.format(home=os.path.dirname(os.path.dirname(akjob.__file__)))
+    again = [sys.executable, *sys.orig_argv[1:]]
+    os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", boot, str(lock), str(root), seen, *again])  # noqa: S606
+
+
+def main(lock: str, root: str, seen: str, *command: str) -> None:
+    """Sleep, then become the program of ``command``, which takes its lock anew."""
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, b"akjob-notify", 0, 0, 0)
+    try:
+        while _sleep(Path(root), seen):
+            pass
+    except KeyboardInterrupt:
+        sys.exit(0)
+    os.set_inheritable(int(lock), False)
+    os.execv(command[0], command)  # noqa: S606 - the program that this was
+
+
+def _sleep(root: Path, seen: str) -> bool:
+    """Wait for what may be a reason to wake up. Return True if it is none, but there are new folders to watch."""
+    settings, jobs_d = root / "etc" / "akjob.toml", root / "jobs.d"
+    folders = [Path(place) for place, _, _ in os.walk(jobs_d)]
+    try:
+        watch = Inotify([root, *([settings.parent] if settings.parent.is_dir() else []), *folders])
+    except OSError:
+        select.select([], [], [], _BLIND_S)
+        return False
+    try:
+        if stamp(settings) != seen or has_pings(jobs_d):  # written before they were watched
+            return False
+        poll = select.poll()
+        poll.register(watch, select.POLLIN)
+        while poll.poll(_LOOK_S * 1000):
+            changed = watch.changed()
+            if settings in changed or any(map(_mentions_ping, changed)):
+                return False
+            if any(path.is_dir() for path in changed if path not in folders):
+                return True
+        return False
+    finally:
+        watch.close()
+
+
+def stamp(file: Path) -> str:
+    """Return what tells a file's content from one that is written later; empty where there is no file."""
+    try:
+        found = file.stat()
+    except OSError:
+        return ""
+    return f"{found.st_mtime_ns}-{found.st_size}-{found.st_ino}"
+
+
+def has_pings(jobs_d: Path) -> bool:
+    """Return True if a job file may have a ping: it holds the word."""
+    return any(_mentions_ping(Path(place, file)) for place, _, files in os.walk(jobs_d) for file in files)
+
+
+def _mentions_ping(file: Path) -> bool:
+    if file.suffix != ".toml":
+        return False
+    try:
+        with open(file, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as opened:
+            return b"ping" in opened.read(_LARGEST)
+    except OSError:
+        return False
