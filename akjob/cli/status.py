@@ -10,7 +10,7 @@ from akjob.cli.common import colours, examples, find_paths, json_option, now_us,
 from akjob.cli.control import ask
 from akjob.cli.text import Cell, paint, table
 from akjob.control.requests import GetStatus
-from akjob.control.status import LoadedRevision, ProgramState, RunningRun, Status
+from akjob.control.status import LoadedRevision, MessageCounts, ProgramState, RunningRun, Status
 from akjob.errors import AkjobError, UnreachableError
 from akjob.instants import from_text
 from akjob.query.status import without_akjobd
@@ -38,6 +38,10 @@ def command(*, as_json: bool) -> None:
         status = degraded.status
         if degraded.error is not None:
             complain(degraded.error.message, degraded.error.hint)
+    if paths.notify_db.exists():
+        from akjob.notify.outbox import with_messages
+
+        status = with_messages(status, paths.notify_db, now)
     if as_json:
         say_json(status)
     else:
@@ -56,6 +60,8 @@ def _lines(status: Status, now: int, *, colour: bool) -> list[str]:
     lines.append(f"jobs      {jobs.loaded} loaded{bad}")
     if status.control_groups is not UNSET:
         lines.append(f"runs      {_ending(status.control_groups)}")
+    if status.messages is not UNSET:
+        lines.append(f"messages  {_messages(status.messages, colour=colour)}")
     lines.append("")
     lines += table(("PROGRAM", "STATE", "PID", "SINCE", ""), _programs(status.programs, now), colour=colour)
     if status.broken:
@@ -74,6 +80,16 @@ def _ending(groups: Sequence[str] | None) -> str:
         return "ended by their process trees, limited by rlimits: no control group is delegated to akjobd"
     counted = f"; {' and '.join(groups)} counted for each run as a whole" if groups else ""
     return f"ended by control group{counted}"
+
+
+def _messages(counts: MessageCounts, *, colour: bool) -> str:
+    """Return how many messages wait, and how many were given up."""
+    found = [f"{counts.pending} pending"]
+    found += [f"{counts.held} held"] if counts.held else []
+    if counts.dead:
+        dead = paint(f"{counts.dead} given up within a week", "red", on=colour)
+        found.append(f"{dead}: `akjob notify list` says why")
+    return ", ".join(found)
 
 
 def _revision(revision: LoadedRevision, now: int) -> str:

@@ -76,11 +76,20 @@ class RunningRun(Struct, frozen=True, kw_only=True):
     started_at: str | None = None
 
 
+class MessageCounts(Struct, frozen=True, kw_only=True):
+    """How many messages and pings wait, and how many were given up within the last week."""
+
+    pending: int
+    held: int
+    dead: int
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """All of it. ``control_groups`` are the controllers that count for each run; None: no group is delegated.
 
     ``accounted_until`` is the instant before which every slot has a row, ``queued`` counts the runs that wait, by what
     they wait for. What has a default is akjobd's alone to know: a command that finds out without it leaves it out.
+    ``messages`` is what akjob-notify has to send: akjobd knows nothing of it, and it is left out where there was none.
     """
 
     root: str
@@ -94,3 +103,4 @@ class Status(Struct, frozen=True, kw_only=True):
     draining: bool | UnsetType = UNSET
     accounted_until: str | UnsetType = UNSET
     queued: dict[str, int] | UnsetType = UNSET
+    messages: MessageCounts | UnsetType = UNSET

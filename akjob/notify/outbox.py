@@ -16,7 +16,9 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from akjob.control.status import MessageCounts, Status
 from akjob.errors import AkjobError, UsageError
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, from_text, to_text
 from akjob.notify.gathering import GATHER_US, Pace, Parcel, ripen
@@ -350,8 +352,13 @@ class Outbox:
     # -- sending -------------------------------------------------------------------------------------------------------
 
     def due(self, now_us: int) -> list[Delivery]:
-        """Return the finished messages whose next try has come, oldest first."""
-        return self._select("payload IS NOT NULL AND state = 'pending' AND due_at <= ?", to_text(now_us))
+        """Return the finished messages whose next try has come, oldest first.
+
+        Of a run's pings the oldest alone: a start that arrived after its end would look like a run under way.
+        """
+        found = self._select("payload IS NOT NULL AND state = 'pending' AND due_at <= ?", to_text(now_us))
+        first = {delivery for _, delivery, _ in self._next_pings()}
+        return [one for one in found if not one.channel.startswith(PING) or one.id in first]
 
     def wake_us(self, besides: Collection[str] = ()) -> int | None:
         """Return when the next parcel ripens or the next try is due; None if nothing waits.
@@ -360,9 +367,21 @@ class Outbox:
         """
         rows = self._connection.execute(
             "SELECT channel, payload IS NULL, min(due_at) FROM deliveries WHERE state IN ('pending', 'held') "
-            "GROUP BY channel, payload IS NULL"
+            "AND channel NOT LIKE ? GROUP BY channel, payload IS NULL",
+            (f"{PING}%",),
         )
-        return min((from_text(at) for channel, is_open, at in rows if is_open or channel not in besides), default=None)
+        times = [at for channel, is_open, at in rows if is_open or channel not in besides]
+        times += [at for channel, _, at in self._next_pings() if channel not in besides]
+        return min(map(from_text, times), default=None)
+
+    def _next_pings(self) -> list[tuple[str, str, str]]:
+        """Return the oldest ping of each run that waits, as channel, id and when it is due."""
+        rows = self._connection.execute(
+            "SELECT channel, id, due_at, min(rowid) FROM deliveries WHERE state = 'pending' AND channel LIKE ? "
+            "GROUP BY channel, json_extract(payload, '$.run')",
+            (f"{PING}%",),
+        )
+        return [(channel, delivery, at) for channel, delivery, at, _ in rows]
 
     def sent(self, delivery: Delivery, now_us: int) -> None:
         """Note that a message was taken."""
@@ -414,6 +433,16 @@ class Outbox:
         ).fetchone()
         return int(count)
 
+    def standing(self, now_us: int) -> MessageCounts:
+        """Return how many deliveries wait, and how many were given up within the last week."""
+        rows = self._connection.execute(
+            "SELECT state, count(*) FROM deliveries WHERE state IN ('pending', 'held') "
+            "OR (state = 'dead' AND ended_at > ?) GROUP BY state",
+            (to_text(now_us - 7 * DAY),),
+        )
+        counts = dict(rows.fetchall())
+        return MessageCounts(**{state: counts.get(state, 0) for state in ("pending", "held", "dead")})
+
     def prune(self, now_us: int) -> None:
         """Delete what ended more than 90 days ago."""
         before = to_text(now_us - _KEEP_US)
@@ -428,6 +457,20 @@ class Outbox:
             (value,),
         )
         return [_delivery(row) for row in rows]
+
+
+def with_messages(status: Status, path: Path, now_us: int) -> Status:
+    """Return a status with what the outbox at ``path`` has to send; as it is where none can be read."""
+    if not path.exists():
+        return status
+    try:
+        outbox = Outbox(path)
+    except AkjobError:
+        return status
+    try:
+        return replace(status, messages=outbox.standing(now_us))
+    finally:
+        outbox.close()
 
 
 def _delivery(row: Iterable[Any]) -> Delivery:

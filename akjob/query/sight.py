@@ -179,7 +179,9 @@ class Sight:
         costs = {file.job for file in broken if file.job is not None}
         counts = replace(status.jobs, loaded=loaded, broken=len(costs))
         running = tuple(run for run in status.running if self.sees(run.job))
-        return replace(status, jobs=counts, broken=broken, running=running, held_back=UNSET, queued=UNSET)
+        return replace(
+            status, jobs=counts, broken=broken, running=running, held_back=UNSET, queued=UNSET, messages=UNSET
+        )
 
     def _narrowed(self) -> Snapshot:
         """Return the snapshot without the jobs that the principal may not know of."""

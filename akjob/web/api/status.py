@@ -5,6 +5,7 @@ from starlette.responses import Response
 from akjob.control.requests import GetStatus
 from akjob.control.status import BrokenFile, Status
 from akjob.errors import UnreachableError
+from akjob.notify.outbox import with_messages
 from akjob.query import status as statuses
 from akjob.web import asking
 from akjob.web.api.lists import answer_list, as_json
@@ -37,6 +38,7 @@ async def status_of(call: Call) -> Status:
 def _whole(call: Call) -> Status:
     site = call.site
     try:
-        return asking.ask(site.paths, GetStatus()).status
+        found = asking.ask(site.paths, GetStatus()).status
     except UnreachableError:
-        return statuses.without_akjobd(site.paths, site.config, call.now_us).status
+        found = statuses.without_akjobd(site.paths, site.config, call.now_us).status
+    return with_messages(found, site.paths.notify_db, call.now_us)

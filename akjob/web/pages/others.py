@@ -16,7 +16,7 @@ from akjob.instants import DAY, HOUR
 from akjob.jobset.git import Provenance
 from akjob.ledger import open_reader
 from akjob.notify.model import Incident
-from akjob.notify.outbox import Delivery, Outbox
+from akjob.notify.outbox import Delivery, Outbox, with_messages
 from akjob.query import plan
 from akjob.query.broken import Mistake, mistakes
 from akjob.query.sight import JobFilter, Sight
@@ -88,6 +88,7 @@ async def _status(call: Call, sight: Sight) -> tuple[Status | None, str]:
         found = await call.site.act(lambda: asking.ask(call.site.paths, GetStatus()).status)
     except AkjobError as error:
         return None, error.message
+    found = await call.site.read(lambda: with_messages(found, call.site.paths.notify_db, call.now_us))
     return sight.status(found), ""
 
 
@@ -109,6 +110,10 @@ def _facts(call: Call, status: Status | None, summary: Summary) -> list[tuple[st
             facts.append(("Accounted for until", str(status.accounted_until)[:19].replace("T", " ") + " UTC"))
         if status.queued is not UNSET and status.queued:
             facts.append(("Waiting", ", ".join(f"{count} for {what}" for what, count in status.queued.items())))
+        if status.messages is not UNSET:
+            counts = status.messages
+            waiting = f"{counts.pending} pending, {counts.held} held, {counts.dead} given up within a week"
+            facts.append(("Messages", waiting))
         if status.draining is True:
             facts.append(("Being stopped", "nothing more is started"))
     return facts

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from akjob.control.requests import Refused, StatusIs
 from akjob.control.status import Status
 from akjob.instants import SECOND
+from akjob.notify.outbox import Outbox
 from tests.unit.cli.root import NOW, NOW_US, Root, later, output
 
 HOURLY = 'command = "x"\n[schedule]\nevery = "1h"\n'
@@ -616,6 +618,21 @@ def test_status_is_akjobd_s(root: Root) -> None:
         "1 run:",
     ):
         assert words in out
+
+
+def test_status_shows_messages_that_were_given_up(root: Root) -> None:
+    """For a week: somebody was not told. A root without an outbox has no such line."""
+    root.paths.var.mkdir(exist_ok=True)
+    outbox = Outbox(root.paths.notify_db)
+    now_us = time.time_ns() // 1000
+    for kind in ("failed", "missed"):
+        outbox.post("ops", kind, ["tick"], {}, now_us)
+    outbox.failed(outbox.due(now_us)[0], "451", now_us, for_good=True)
+    outbox.close()
+    with root.akjobd(lambda _: status()):
+        assert root.json("status") == [{**STATUS, "messages": {"pending": 1, "held": 0, "dead": 1}}]
+        out = root.akjob("status").stdout
+    assert "messages  1 pending, 1 given up within a week: `akjob notify list` says why" in out
 
 
 @pytest.mark.parametrize("state", ["stopped", "silent"])
