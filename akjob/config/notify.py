@@ -59,15 +59,17 @@ class Channel(Struct, frozen=True, kw_only=True):
         """Return which kind of channel it is."""
         return next((kind for kind in _KINDS if getattr(self, kind)), "")
 
-    def secrets(self) -> tuple[SecretFile, ...]:
-        """Return the files that hold the channel's secrets."""
-        mail, hook = self.smtp, self.webhook
-        values = (
-            *((mail.url, mail.password) if mail is not None else ()),
-            *((hook.url, hook.secret) if hook is not None else ()),
-            self.apprise,
-        )
-        return tuple(value for value in values if isinstance(value, SecretFile))
+    def secrets(self) -> dict[tuple[str, ...], Secret]:
+        """Return what a channel must not tell, by its key. A webhook's URL is a secret where it stands in a file."""
+        mail, hook = self.smtp or Smtp(url=""), self.webhook or Webhook(url="")
+        found = {
+            ("smtp", "url"): mail.url,
+            ("smtp", "password"): mail.password,
+            ("webhook", "url"): hook.url if isinstance(hook.url, SecretFile) else None,
+            ("webhook", "secret"): hook.secret,
+            ("apprise", "url"): self.apprise,
+        }
+        return {key: value for key, value in found.items() if value}
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True):
@@ -168,6 +170,12 @@ def _apprise(value: Any, path: tuple[str, ...], out: Faults) -> Secret | None:
     return url
 
 
+def _web_address(value: Any, path: tuple[str, ...], out: Faults) -> Secret | None:
+    found = read_secret(value, path, out)
+    _check_scheme(found, path, out, ("https", "http"))
+    return found
+
+
 def _check_scheme(url: Secret | None, path: tuple[str, ...], out: Faults, schemes: tuple[str, ...]) -> None:
     if not isinstance(url, str):
         return
@@ -229,6 +237,17 @@ def _time(value: Any, path: tuple[str, ...], out: Faults) -> time | None:
     return None
 
 
+def _zone(value: Any, path: tuple[str, ...], out: Faults) -> str | None:
+    from akjob.schedule.zones import is_zone, near_zones  # noqa: PLC0415 - only quiet hours with a zone need it
+
+    found = read_string(value, path, out)
+    if found is None or is_zone(found):
+        return found
+    hint = f'write "{near}"' if (near := next(iter(near_zones(found)), "")) else 'write a name such as "Europe/Berlin"'
+    out.bad(path, "unknown-zone", f'unknown time zone "{found}"', hint)
+    return None
+
+
 def _every(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
     return read_duration(value, path, out, _SECOND_US)
 
@@ -238,7 +257,7 @@ _WEBHOOK: Mapping[str, tuple[str, Reader]] = {"url": ("url", read_secret), "secr
 _QUIET: Mapping[str, tuple[str, Reader]] = {
     "from": ("from_", _time),
     "until": ("until", _time),
-    "timezone": ("timezone", read_string),
+    "timezone": ("timezone", _zone),
 }
 _CHANNEL: Mapping[str, tuple[str, Reader]] = {
     "smtp": ("smtp", _smtp),
@@ -251,4 +270,4 @@ _CHANNEL: Mapping[str, tuple[str, Reader]] = {
     "fallback": ("fallback", read_string),
     "max_an_hour": ("max_an_hour", read_count),
 }
-_HEARTBEAT: Mapping[str, tuple[str, Reader]] = {"url": ("url", read_secret), "every": ("every_us", _every)}
+_HEARTBEAT: Mapping[str, tuple[str, Reader]] = {"url": ("url", _web_address), "every": ("every_us", _every)}

@@ -1,13 +1,16 @@
 """What a message says about a job: gathered from the ledger, the definition and the log when the message is made."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import zip_longest
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from akjob.config import Config, Paths
+from akjob.config import DEFAULTS, Config, Paths
 from akjob.config.secrets import SecretFile
 from akjob.errors import AkjobError
 from akjob.instants import from_text
@@ -15,9 +18,8 @@ from akjob.ledger import Reader
 from akjob.log.reading import read as log
 from akjob.log.reading.render import is_output
 from akjob.notify.model import Note
-from akjob.notify.redact import Redactor
+from akjob.notify.redact import Redactor, values_of
 from akjob.notify.text import Told
-from akjob.notify.transports import DeliveryError, secret
 from akjob.query.slots import slots_of
 from akjob.schedule import jitter_us
 from akjob.spec import load_definition
@@ -84,11 +86,10 @@ class Facts:
     def told(self, note: Note) -> Told:
         """Return all that a message says about a note."""
         spec, told = self.spec(note.job), self.brief(note)
+        good: Any = next(iter(self._reader.history(note.job, 1, "succeeded")), None)
+        told = replace(told, last_success_us=None if good is None else from_text(good["ended_at"]))
         row = None if note.run is None else self._reader.find_run(note.run)
-        if row is None:
-            return told
-        good = next(iter(self._reader.history(note.job, 1, "succeeded")), None)
-        return self._with_run(told, row, good, spec, Redactor(self._secrets(spec)))
+        return told if row is None else self._with_run(told, row, good, spec, Redactor(self._secrets(spec)))
 
     def brief(self, note: Note) -> Told:
         """Return what is known of a note without its run."""
@@ -108,7 +109,9 @@ class Facts:
             owner=None if spec is None else spec.owner,
             runbook=None if spec is None else spec.runbook,
             next_us=None if spec is None or not spec.enabled else self._next_us(spec, note.at_us),
+            url=self._url(f"jobs/{quote(note.job)}"),
             since_us=note.since_us,
+            at_least=note.at_least,
             made_up=note.made_up,
             again=note.again,
             common=() if message is None else (message,),
@@ -116,11 +119,10 @@ class Facts:
 
     def _with_run(self, told: Told, row: Any, good: Any, spec: JobSpec | None, redact: Redactor) -> Told:
         lines = self.notify(told.job).lines
-        changed = _changes(row, good)
         error = None if row["error"] is None else redact(row["error"])
         new_commit = f"since commit {row['git_commit'][:12]}" if _moved(row, good, "git_commit") else None
         lock = None if spec is None or spec.run.lock is None else f"lock {spec.run.lock}"
-        common = (new_commit, None if error is None else error.splitlines()[0], lock)
+        common = (new_commit, self._new_defaults(row, good), None if error is None else error.splitlines()[0], lock)
         fails = told.kind in {"failed", "timed_out", "lost", "long"}
         return replace(
             told,
@@ -130,9 +132,8 @@ class Facts:
             error=error,
             attempt=row["attempt"],
             git_commit=row["git_commit"],
-            last_success_us=None if good is None else from_text(good["ended_at"]),
-            changed=changed,
-            url=self._url(row["id"]),
+            changed=_changes(row, good),
+            url=self._url(f"runs/{row['id']}"),
             output=tuple(self._output(row["id"], lines, redact)) if lines and fails else (),
             common=(*told.common, *(one for one in common if one is not None)),
         )
@@ -141,12 +142,27 @@ class Facts:
         slots = slots_of(spec, self._reader.job(spec.name), after_us, 1)
         return slots[0] if slots else None
 
-    def _url(self, run: str) -> str | None:
+    def _new_defaults(self, row: Any, good: Any) -> str | None:
+        """Return that the definition has changed with a ``_defaults.toml`` above the file; None if it has not."""
+        if not _moved(row, good, "definition_sha256"):
+            return None
+        for folder in PurePosixPath(self._file(row["job"])).parents:
+            path = folder / DEFAULTS
+            with suppress(OSError):
+                if (self._paths.root / path).stat().st_mtime_ns // 1000 > from_text(good["ended_at"]):
+                    return f"since {path} changed"
+        return None
+
+    def _file(self, job: str) -> str:
+        spec = self.spec(job)
+        return "" if spec is None else spec.file
+
+    def _url(self, page: str) -> str | None:
         web = self._config.web
         if web.public_url:
-            return f"{web.public_url}/runs/{run}"
+            return f"{web.public_url}/{page}"
         address = next((one for one in web.listen if not one.path), None)
-        return None if address is None or not web.enabled else f"http://{address}/runs/{run}"
+        return None if address is None or not web.enabled else f"http://{address}/{page}"
 
     def output(self, job: str, run: str, lines: int) -> list[str]:
         """Return the last lines of a run's output, without the job's secrets."""
@@ -158,26 +174,31 @@ class Facts:
             found = log.last(self._paths, lines + _MORE_LINES, run=run)
         except (OSError, ValueError):
             return []
-        text = redact("\n".join(str(line.get("line", "")) for line in found if is_output(line)))
+        text = redact(_printed([line for line in found if is_output(line)]))
         return [line if len(line) <= _LINE else line[:_LINE] + "…" for line in text.splitlines()[-lines:]]
 
     def _secrets(self, spec: JobSpec | None) -> Iterable[str]:
         """Yield every secret that a message about a job could hold: the job's own, and those of the channels."""
-        files = [one for channel in self._config.channels.values() for one in channel.secrets()]
+        found = [one for channel in self._config.channels.values() for one in channel.secrets().values()]
         if spec is not None:
-            files += [value for value in spec.run.env.values() if isinstance(value, SecretFile)]
+            found += [value for value in spec.run.env.values() if isinstance(value, SecretFile)]
             if spec.notify.ping is not None and isinstance(spec.notify.ping.url, SecretFile):
-                files.append(spec.notify.ping.url)
+                found.append(spec.notify.ping.url)
             yield from _variables(spec, self._paths)
-        for file in files:
-            try:
-                yield secret(file, self._paths.root)
-            except DeliveryError:
-                continue  # a file that cannot be read gave the run no secret either
+        yield from values_of(found, self._paths.root)
 
     def channel_secrets(self) -> list[str]:
         """Return the channels' own secrets."""
         return list(self._secrets(None))
+
+
+def _printed(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a run printed; the pieces of a line that is very long are put together again."""
+    text = ""
+    for line, after in zip_longest(lines, lines[1:]):
+        goes_on = not line.get("eol", True) and after is not None and after.get("stream") == line.get("stream")
+        text += str(line.get("line", "")) + ("" if goes_on else "\n")
+    return text
 
 
 def _variables(spec: JobSpec, paths: Paths) -> Iterable[str]:

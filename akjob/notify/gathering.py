@@ -12,7 +12,7 @@ from msgspec import Struct
 from akjob.config import Config
 from akjob.config.notify import Quiet
 from akjob.instants import HOUR, SECOND, from_datetime, to_datetime
-from akjob.schedule.zones import get_zone
+from akjob.schedule.zones import get_zone, is_zone
 
 GATHER_US = 10 * SECOND
 
@@ -39,8 +39,9 @@ class Pace(Struct, frozen=True, kw_only=True):
 
 def paces_of(config: Config) -> dict[str, Pace]:
     """Return how each channel wants to be sent to."""
+    timezone = config.timezone if is_zone(config.timezone) else "UTC"  # a mistake there must not end the program
     return {
-        name: Pace(quiet=channel.quiet, timezone=config.timezone, max_an_hour=channel.max_an_hour)
+        name: Pace(quiet=channel.quiet, timezone=timezone, max_an_hour=channel.max_an_hour)
         for name, channel in config.channels.items()
     }
 

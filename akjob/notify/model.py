@@ -17,7 +17,7 @@ class Note(Struct, frozen=True, kw_only=True):
     """One thing to tell. ``failures`` counts the failed slots in a row, ``count`` the slots that it stands for.
 
     ``message`` is where and why a file cannot be loaded. A note of kind ``down`` is of no run: ``at_us`` is when akjobd
-    was back, ``since_us`` when it was last seen.
+    was back, ``since_us`` when it ended; or, with ``at_least``, the first slot that it could not come to.
     """
 
     kind: Kind
@@ -30,6 +30,7 @@ class Note(Struct, frozen=True, kw_only=True):
     count: int = 1
     message: str | None = None
     since_us: int | None = None
+    at_least: bool = False
     made_up: int = 0
     again: bool = False
 
@@ -50,12 +51,17 @@ class Incident(Struct, kw_only=True):
 
 
 class Absence(Struct, kw_only=True):
-    """A time in which akjobd was down, while what it cost is being gathered: slots missed and made up for, by job."""
+    """A time in which akjobd was down, while what it cost is being gathered: slots missed and made up for, by job.
+
+    An akjobd that was killed left no word of its end: ``since_us`` is None then, and ``first_us``, the first slot that
+    it could not come to, is all that is known. ``until_us`` is None until akjobd is back.
+    """
 
     since_us: int | None
-    until_us: int
-    missed: dict[str, int]
-    made_up: dict[str, int]
+    until_us: int | None = None
+    first_us: int | None = None
+    missed: dict[str, int] = field(default_factory=dict)
+    made_up: dict[str, int] = field(default_factory=dict)
 
 
 class JobState(Struct, kw_only=True):

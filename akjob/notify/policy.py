@@ -111,8 +111,9 @@ class Policy:
 
     def tick(self, now_us: int) -> list[Note]:
         """Let the time be ``now_us``; return what is to be told, oldest first, and forget it."""
-        if self.absence is not None and now_us >= self.absence.until_us + CATCHING_UP_US:
-            self._tell_of_absence(self.absence)
+        absence = self.absence
+        if absence is not None and absence.until_us is not None and now_us >= absence.until_us + CATCHING_UP_US:
+            self._tell_of_absence(absence, absence.until_us)
             self.absence = None
         while self._due and self._due[0][0] <= now_us:
             at_us, what, which = heapq.heappop(self._due)
@@ -124,7 +125,7 @@ class Policy:
     def wake_us(self) -> int | None:
         """When :meth:`tick` has something to do though nothing happens; None: never."""
         times = [at_us for at_us, _, _ in self._due[:1]]
-        if self.absence is not None:
+        if self.absence is not None and self.absence.until_us is not None:
             times.append(self.absence.until_us + CATCHING_UP_US)
         return min(times, default=None)
 
@@ -213,34 +214,38 @@ class Policy:
                 self._close(job, trouble, change.at_us)
 
     def _daemon(self, change: Transition) -> None:
-        if change.to_state != "started":
-            return
-        if self.absence is not None:  # it ended before it had come to everything: it is still the same downtime
-            self.absence.until_us = change.at_us
-        elif self._seen_us is not None:
-            self.absence = Absence(since_us=self._seen_us, until_us=change.at_us, missed={}, made_up={})
+        if self.absence is None and (change.to_state == "stopping" or self._seen_us is not None):
+            self.absence = Absence(since_us=change.at_us if change.to_state == "stopping" else None)
+        if self.absence is not None:  # that may have ended again before it had come to everything: it is one downtime
+            self.absence.until_us = change.at_us if change.to_state == "started" else None
 
     def _count_absence(self, change: Transition, job: str) -> bool:
         """Return True if the slot is one that akjobd's absence cost: it is told with the absence, not by itself."""
-        absence = self.absence
-        if absence is None or change.at_us > absence.until_us + CATCHING_UP_US or _slot_us(change) > absence.until_us:
+        absence, slot_us = self.absence, _slot_us(change)
+        if absence is None or absence.until_us is None:
             return False
-        if change.to_state == "missed":
+        if change.at_us > absence.until_us + CATCHING_UP_US or slot_us > absence.until_us:
+            return False
+        is_missed = change.to_state == "missed"
+        if is_missed:
             absence.missed[job] = absence.missed.get(job, 0) + change.detail.count
-            return True
-        if change.to_state == "queued" and change.detail.trigger == "missed":
+        elif change.to_state == "queued" and change.detail.trigger == "missed":
             absence.made_up[job] = absence.made_up.get(job, 0) + 1
-        return False
+        else:
+            return False
+        absence.first_us = slot_us if absence.first_us is None else min(absence.first_us, slot_us)
+        return is_missed
 
-    def _tell_of_absence(self, absence: Absence) -> None:
+    def _tell_of_absence(self, absence: Absence, until_us: int) -> None:
         for job in sorted({*absence.missed, *absence.made_up}):
             rules = self._rules(job)
             if rules.channels and rules.wants("missed") and not self._state(job).paused:
                 note = Note(
                     kind="down",
-                    at_us=absence.until_us,
+                    at_us=until_us,
                     job=job,
-                    since_us=absence.since_us,
+                    since_us=absence.first_us if absence.since_us is None else absence.since_us,
+                    at_least=absence.since_us is None,
                     count=absence.missed.get(job, 0),
                     made_up=absence.made_up.get(job, 0),
                 )

@@ -1,6 +1,12 @@
 """Secrets out of outgoing text: replaced before anything is cut, for half a secret is one too."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from akjob.config.secrets import Secret
+from akjob.notify.transports import DeliveryError, secret
 
 MASK = "***"
 _SHORTEST = 3
@@ -19,3 +25,14 @@ class Redactor:
         for value in self._values:
             text = text.replace(value, MASK)
         return text
+
+
+def values_of(secrets: Iterable[Secret], root: Path) -> Iterator[str]:
+    """Yield each secret, and the password in it if it is a URL. A file that cannot be read gave nobody a secret."""
+    for one in secrets:
+        with suppress(DeliveryError, ValueError):
+            value = secret(one, root)
+            yield value
+            password = urlsplit(value).password
+            if password:
+                yield from (password, unquote(password))

@@ -3,10 +3,10 @@
 from akjob.config import Paths
 from akjob.config.notify import Channel
 from akjob.notify.outbox import Outbox
-from akjob.notify.redact import Redactor
+from akjob.notify.redact import Redactor, values_of
 from akjob.notify.sending import Order, deliver, sender
 from akjob.notify.text import Origin, Told, payload
-from akjob.notify.transports import DeliveryError, Message, secret
+from akjob.notify.transports import Message
 
 
 def send_test(paths: Paths, name: str, channel: Channel, host: str, now_us: int) -> str | None:
@@ -19,7 +19,7 @@ def send_test(paths: Paths, name: str, channel: Channel, host: str, now_us: int)
             delivery = outbox.reserve(name, "test", content, now_us)
         message = Message(id=delivery.id, payload=delivery.payload or {})
         error = deliver(sender(Order(root=str(paths.root), messages=(message,), channel=channel)), message)
-        error = None if error is None else Redactor(_secrets(channel, paths))(error)
+        error = None if error is None else Redactor(values_of(channel.secrets().values(), paths.root))(error)
         with outbox.commit():
             if error is None:
                 outbox.sent(delivery, now_us)
@@ -28,13 +28,3 @@ def send_test(paths: Paths, name: str, channel: Channel, host: str, now_us: int)
     finally:
         outbox.close()
     return error
-
-
-def _secrets(channel: Channel, paths: Paths) -> list[str]:
-    found = []
-    for file in channel.secrets():
-        try:
-            found.append(secret(file, paths.root))
-        except DeliveryError:
-            continue  # the error itself says which file cannot be read
-    return found

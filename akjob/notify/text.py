@@ -7,13 +7,16 @@ from typing import Any
 from msgspec import Struct
 
 from akjob.errors import escape_control
-from akjob.instants import to_datetime, to_text
+from akjob.instants import MINUTE, to_datetime, to_text
 from akjob.notify.model import Kind
 from akjob.schedule.zones import get_zone
 from akjob.units import format_duration
 
 SUBJECT = 78
 """RFC 5322, section 2.1.1: a line should have no more characters than this."""
+
+LATE_US = 5 * MINUTE
+"""A message that goes out so long after what it is of says when that was."""
 
 _DETAILED = 10
 _LISTED = 500
@@ -66,6 +69,7 @@ class Told(Struct, frozen=True, kw_only=True):
     output: tuple[str, ...] = ()
     common: tuple[str, ...] = ()
     since_us: int | None = None
+    at_least: bool = False
     made_up: int = 0
     again: bool = False
 
@@ -106,7 +110,7 @@ def payload(delivery: str, kind: str, at_us: int, origin: Origin, told: Sequence
         "incident": incidents.pop() if len(incidents) == 1 else None,
         "at": to_text(at_us),
         "subject": subject(origin, told),
-        "text": text(origin, told),
+        "text": text(origin, told, at_us),
         "host": origin.host,
         "root": origin.root,
         "jobs": [one.as_json() for one in told],
@@ -129,19 +133,19 @@ def subject(origin: Origin, told: Sequence[Told]) -> str:
     return _fit(escape_control(f"[{origin.host}] {what}"), SUBJECT)
 
 
-def text(origin: Origin, told: Sequence[Told]) -> str:
-    """Return the text: one job in full, or several grouped by what they have in common."""
+def text(origin: Origin, told: Sequence[Told], at_us: int) -> str:
+    """Return the text, sent at ``at_us``: one job in full, or several grouped by what they have in common."""
     if len(told) == 1:
-        return "\n".join([*_full(told[0]), "", _origin(origin)]) + "\n"
+        return "\n".join([*_full(told[0], at_us), "", _origin(origin)]) + "\n"
     lines = [subject(origin, told).removeprefix(f"[{origin.host}] ")]
     for heading, group in groups(told):
         lines += ["", heading, ""] if heading else [""]
-        lines += [f"  {_line(one)}" for one in group[:_LISTED]]
+        lines += [f"  {_line(one, at_us)}" for one in group[:_LISTED]]
         if len(group) > _LISTED:
             lines.append(f"  … and {len(group) - _LISTED} more")
     failed = [one for one in told if one.output][:_DETAILED]
     for one in failed:
-        lines += ["", "-" * 60, *_full(one)]
+        lines += ["", "-" * 60, *_full(one, at_us)]
     return "\n".join([*lines, "", _origin(origin)]) + "\n"
 
 
@@ -184,28 +188,39 @@ def _why(one: Told) -> str:
     return (one.reason or "").splitlines()[0] if one.reason else ""
 
 
-def _line(one: Told) -> str:
+def _line(one: Told, at_us: int) -> str:
     """Return one job of several on one line."""
     if one.kind == "down":
         return escape_control(f"{one.job}  {_cost(one)}")
     slot = "" if one.slot_us is None else f"  slot {_local(one.slot_us, one.timezone)}"
-    return escape_control(f"{_headline(one)}{slot}")
+    happened = f"  happened {_local(one.at_us, one.timezone)}" if _is_late(one, at_us) else ""
+    return escape_control(f"{_headline(one)}{slot}{happened}")
 
 
-def _full(one: Told) -> list[str]:
+def _is_late(one: Told, at_us: int) -> bool:
+    return at_us - one.at_us >= LATE_US
+
+
+def _full(one: Told, at_us: int) -> list[str]:
     """Return all that is known of one job, a fact a line."""
     if one.kind == "down":
-        return [_headline(one), "", *_facts([("slots missed", str(one.count)), ("made up for", str(one.made_up))])]
+        until = ("back", _both(one.at_us, one.timezone))
+        return [
+            _headline(one),
+            "",
+            *_facts([until, ("slots missed", str(one.count)), ("made up for", str(one.made_up))]),
+        ]
     if one.kind == "test":
         return ["This is a test. Messages of this channel arrive here."]
     state = one.state or one.kind
     facts = [
         ("slot", None if one.slot_us is None else _both(one.slot_us, one.timezone)),
+        ("happened", f"{_both(one.at_us, one.timezone)}; this message is late" if _is_late(one, at_us) else None),
         ("state", f"{state}, exit code {one.exit_code}" if one.exit_code is not None else state),
         ("error", one.error),
         ("reason", one.reason),
-        ("attempt", None if one.attempt in (None, 1) else str(one.attempt)),
-        ("in a row", str(one.failures) if one.failures > 1 else None),
+        ("attempt", None if one.attempt is None else str(one.attempt)),
+        ("in a row", str(one.failures) if one.failures else None),
         ("last success", "none is known" if one.last_success_us is None else _both(one.last_success_us, one.timezone)),
         ("changed since", "; ".join(one.changed) or None),
         ("next slot", None if one.next_us is None else _both(one.next_us, one.timezone)),
@@ -231,7 +246,7 @@ def _absence(one: Told) -> str:
     if one.since_us is None:
         return "an unknown time"
     seconds = max(1, round((one.at_us - one.since_us) / 1e6))
-    return format_duration(seconds * 1_000_000)
+    return ("at least " if one.at_least else "") + format_duration(seconds * 1_000_000)
 
 
 def _cost(one: Told) -> str:

@@ -455,9 +455,9 @@ _SURROUNDINGS = {
     ),
     "secret-missing": Entry(
         "error",
-        "A file that gives a variable of `env` its value does not exist here.",
+        "A file that holds a variable of `env`, or the secret of a channel, a ping or the heartbeat, does not exist.",
         "Make it, or correct its path; a relative path is below the root.",
-        (("warning", _ABSOLUTE),),
+        (("warning", _ABSOLUTE), ("warning", "for what a message or a ping needs")),
     ),
     "unknown-group": Entry("warning", "This machine has no such group.", "Make it where akjobd runs."),
     "unknown-owner": Entry(

@@ -257,6 +257,7 @@ class _Folder:
             for index, owner in enumerate(self._config.trust.owners)
             if owner in trust.unknown_owners(self._config.trust)
         ]
+        findings += self._surroundings.of_channels(self._config)
         for index, entry in enumerate(self._config.pythonpath):
             if not os.path.isdir(os.path.join(self._root, entry)):
                 message, hint = f"the folder {entry} does not exist", "make it, or take it away"

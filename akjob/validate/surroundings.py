@@ -12,9 +12,11 @@ from functools import cache
 from typing import Any
 
 from akjob.code.static import Finding
-from akjob.config.secrets import SecretFile
+from akjob.config import Config
+from akjob.config.secrets import Secret, SecretFile
 from akjob.errors import Severity
 from akjob.spec.model import JobSpec
+from akjob.toml.faults import dotted
 
 
 class Surroundings:
@@ -52,11 +54,27 @@ class Surroundings:
             yield _unknown("user", run.user)
         if run.group is not None and not self._is_group(run.group):
             yield _unknown("group", run.group)
-        for name, value in run.env.items():
-            if isinstance(value, SecretFile) and not self._is_file(self._place(value.file)):
-                what = f"the file {value.file} does not exist"
-                hint = f"make it, or change env.{name}"
-                yield Finding(("run", "env", name, "file"), _severity(value.file), "secret-missing", what, hint)
+        yield from self._secrets_of(spec)
+
+    def _secrets_of(self, spec: JobSpec) -> Iterator[Finding]:
+        for name, value in spec.run.env.items():
+            if isinstance(value, SecretFile):
+                yield from self._secret(("run", "env", name), value, _severity(value.file))
+        if spec.notify.ping is not None:
+            yield from self._secret(("notify", "ping", "url"), spec.notify.ping.url, "warning")
+
+    def of_channels(self, config: Config) -> Iterator[Finding]:
+        """Yield which secrets of the channels and of the heartbeat are not there."""
+        for name, channel in config.channels.items():
+            for key, value in channel.secrets().items():
+                yield from self._secret(("channels", name, *key), value, "warning")
+        if config.heartbeat is not None:
+            yield from self._secret(("heartbeat", "url"), config.heartbeat.url, "warning")
+
+    def _secret(self, key: tuple[str, ...], value: Secret, severity: Severity) -> Iterator[Finding]:
+        if isinstance(value, SecretFile) and not self._is_file(self._place(value.file)):
+            what, hint = f"the file {value.file} does not exist", f"make it, or change {dotted(key)}"
+            yield Finding((*key, "file"), severity, "secret-missing", what, hint)
 
     def _place(self, path: str) -> str:
         return os.path.join(self._root, path)

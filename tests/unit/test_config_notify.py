@@ -49,7 +49,7 @@ every = "2m"
     }
     assert config.heartbeat == Heartbeat(url="https://hc.example.org/beat", every_us=120_000_000)
     assert [channel.kind for channel in config.channels.values()] == ["smtp", "webhook", "command", "apprise"]
-    assert config.channels["ops"].secrets() == (SecretFile("/run/secrets/smtp"),)
+    assert config.channels["ops"].secrets()["smtp", "password"] == SecretFile("/run/secrets/smtp")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,12 @@ every = "2m"
         ("[channels.a]\ncommand = []\n", "2:11 empty-list channels.a.command"),
         ('[channels.a]\napprise = { url = { fil = "x" } }\n', "2:21 unknown-key channels.a.apprise.url.fil"),
         ('[channels.a]\ncommand = ["x"]\nmax_an_hour = 0\n', "3:15 out-of-range channels.a.max_an_hour"),
+        (
+            '[channels.a]\ncommand = ["x"]\nquiet = { from = 22:00:00, until = 07:00:00, timezone = "Mars/Base" }\n',
+            "3:57 unknown-zone channels.a.quiet.timezone",
+        ),
         ('[heartbeat]\nevery = "1m"\n', "1:1 missing-key heartbeat"),
+        ('[heartbeat]\nurl = "ftp://h"\n', "2:7 bad-value heartbeat.url"),
         ('[heartbeat]\nurl = "https://h"\nevery = "10ms"\n', "3:9 out-of-range heartbeat.every"),
     ],
 )

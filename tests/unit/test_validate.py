@@ -111,6 +111,27 @@ def test_secret(root: Root) -> None:
     assert root.problems() == [("jobs.d/a.toml", 3, 18, "error", "secret-missing")]
 
 
+def test_secrets_of_messages(root: Root) -> None:
+    """What a channel, a ping or the heartbeat needs may well be on another machine: its lack is a warning."""
+    root.write("etc/akjob.toml", CHANNELS)
+    root.write("jobs.d/a.toml", GOOD + '[notify]\nping = { url = { file = "none" } }\n')
+    assert root.problems() == [
+        ("etc/akjob.toml", 2, 25, "warning", "secret-missing"),
+        ("etc/akjob.toml", 2, 64, "warning", "secret-missing"),
+        ("etc/akjob.toml", 6, 16, "warning", "secret-missing"),
+        ("jobs.d/a.toml", 3, 25, "warning", "secret-missing"),
+    ]
+
+
+CHANNELS = """[channels.ops]
+smtp = { url = { file = "/run/none/url" }, password = { file = "none" } }
+from = "a@example.org"
+to = ["b@example.org"]
+[heartbeat]
+url = { file = "none" }
+"""
+
+
 def test_surroundings_of_defaults(root: Root) -> None:
     """What a ``_defaults.toml`` names and is not there is said once, there."""
     root.write("jobs.d/sub/_defaults.toml", '[run]\nnice = 5\ncwd = "nowhere"\n')

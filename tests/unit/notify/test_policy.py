@@ -215,7 +215,7 @@ def test_what_akjobds_absence_cost_is_one_note_a_job() -> None:
     assert desk.tick(back + 9 * SECOND) == []
     assert desk.tick(back + 10 * SECOND) == ["down", "down"]
     first, second = desk.told
-    assert (first.job, first.count, first.made_up, first.since_us, first.at_us) == ("a", 4, 1, START, back)
+    assert (first.job, first.count, first.made_up, first.at_us) == ("a", 4, 1, back)
     assert (second.job, second.count, second.made_up) == ("b", 1, 0)
     assert desk.run(back + MINUTE, "missed") == ["missed"]
 
@@ -230,7 +230,23 @@ def test_a_downtime_is_one_note_also_when_this_program_was_down_too() -> None:
     desk.restart(back + SECOND)
     assert desk.run(back + 2 * SECOND, "missed", slot_us=START + HOUR, job="b") == []
     assert desk.tick(back + 10 * SECOND) == ["down", "down"]
-    assert [(note.job, note.count, note.since_us) for note in desk.told] == [("a", 4, START), ("b", 1, START)]
+    assert [(note.job, note.count) for note in desk.told] == [("a", 4), ("b", 1)]
+
+
+def test_how_long_akjobd_was_down() -> None:
+    """From its last word to its start; of one that was killed no more is known than what it could not come to."""
+    back = START + 5 * HOUR
+    for stops, since_us in ((True, START + 3 * HOUR), (False, START + 4 * HOUR)):
+        desk = Desk()
+        desk.run(START, "succeeded")
+        if stops:
+            desk.daemon(START + 3 * HOUR, "stopping")
+            desk.restart(START + 3 * HOUR)
+            assert desk.tick(START + 4 * HOUR) == []
+        desk.daemon(back, "started")
+        desk.run(back + SECOND, "queued", run="r2", slot_us=START + 4 * HOUR, trigger="missed")
+        assert desk.tick(back + 10 * SECOND) == ["down"]
+        assert (desk.told[-1].since_us, desk.told[-1].at_least) == (since_us, not stops)
 
 
 def test_an_akjobd_that_starts_twice_has_one_downtime() -> None:
@@ -243,7 +259,7 @@ def test_an_akjobd_that_starts_twice_has_one_downtime() -> None:
     desk.daemon(back + 2 * SECOND, "started")
     desk.run(back + 3 * SECOND, "missed", slot_us=START + HOUR, job="b")
     assert desk.tick(back + 12 * SECOND) == ["down", "down"]
-    assert [(note.job, note.count, note.since_us) for note in desk.told] == [("a", 4, START), ("b", 1, START)]
+    assert [(note.job, note.count) for note in desk.told] == [("a", 4), ("b", 1)]
 
 
 def test_a_job_that_is_removed_has_no_open_trouble() -> None:
