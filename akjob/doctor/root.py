@@ -95,10 +95,12 @@ def _writable_by_others(subject: Subject) -> Iterator[Finding]:
 
 def _secrets(subject: Subject) -> Iterator[Finding]:
     config = subject.config
-    wanted = [secret for channel in config.channels.values() for secret in channel.secrets()]
-    if config.cluster is not None and isinstance(config.cluster.url, SecretFile):
-        wanted.append(config.cluster.url)
+    wanted = [secret for channel in config.channels.values() for secret in channel.secrets().values()]
+    wanted += [] if config.heartbeat is None else [config.heartbeat.url]
+    wanted += [] if config.cluster is None else [config.cluster.url]
     for secret in wanted:
+        if not isinstance(secret, SecretFile):
+            continue
         file = subject.paths.root / secret.file
         try:
             mode = file.stat().st_mode

@@ -59,7 +59,7 @@ def _sleep(root: Path, seen: str) -> bool:
             changed = watch.changed()
             if settings in changed or any(map(_mentions_ping, changed)):
                 return False
-            if any(path.is_dir() for path in changed if path not in folders):
+            if any(path.is_dir() for path in changed):
                 return True
         return False
     finally:
