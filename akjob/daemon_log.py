@@ -22,7 +22,7 @@ class Say(Protocol):
 
 
 class DaemonLog:
-    """Says what a daemon does. Lines that the collector does not take wait in ``spool``, at once where there is none.
+    """Logs what a daemon does. Lines that the collector does not take wait in ``spool``, at once where there is none.
 
     ``now_us`` is the wall clock, ``monotonic`` the steady one in seconds; ``source`` names the daemon in each line.
     """

@@ -15,7 +15,7 @@ _FLOCK = "@hhqqi"  # struct flock of fcntl(2) where off_t has 64 bits: type, whe
 
 
 def lock_holder(path: Path) -> int:
-    """Return the pid that holds the record lock of a file; 0 for nobody, or where it cannot be asked."""
+    """Return the pid that holds the record lock of a file; 0 for no process, or if it cannot be asked."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -185,11 +185,11 @@ class Listener:
         self._identity = identity(path)
 
     def is_in_place(self) -> bool:
-        """Return True if whoever connects to the path comes here."""
+        """Return True if connections to the path arrive here."""
         return self._identity is not None and identity(self.path) == self._identity
 
     def renew(self) -> socket.socket:
-        """Return a new socket at the path; whoever uses the old one closes it."""
+        """Return a new socket at the path; the user of the old one closes it."""
         self.socket = listen(self.path, self._backlog)
         self._identity = identity(self.path)
         return self.socket
@@ -245,7 +245,7 @@ def _root_in(name: str, arguments: Sequence[str]) -> str | None:
 
 
 def _leave(name: str, message: str, code: int, began: float) -> NoReturn:
-    """Say why a program ends, and exit some seconds after it began; at once where a person looks on."""
+    """Print why a program ends, and exit some seconds after it began; at once on a terminal."""
     print(f"{name}: {message}", file=sys.stderr, flush=True)  # noqa: T201 - the collector may not be there
     if not sys.stderr.isatty():
         time.sleep(max(0.0, began + _LEAST_S - time.monotonic()))  # noqa: TID251

@@ -148,7 +148,7 @@ class Simulation:
             self._turn(self._agenda)
 
     def _settle(self) -> None:
-        """Let the agenda decide until nothing more is to be decided now."""
+        """Let the agenda decide until there is nothing more to decide now."""
         self._step()
         while (next_us := self._next_us()) is not None and next_us <= self.now_us:
             self._step()
@@ -283,7 +283,7 @@ class Simulation:
         return True
 
     def _end(self, run: str, state: State, reason: str | None) -> None:
-        """End a run now; akjobd hears of it when it is up."""
+        """End a run now; akjobd learns of it when it is up."""
         fake = self._runs.pop(run)
         exit_code = self._exit_code(fake.start) if state in ("succeeded", "failed") else None
         end = End(state=state, ended_us=self.now_us, started_us=fake.started_us, reason=reason, exit_code=exit_code)

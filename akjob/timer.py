@@ -44,7 +44,7 @@ def _set(fd: int, flags: int, seconds: int, nanoseconds: int) -> None:
 
 
 class Alarm:
-    """Becomes readable at an instant of the wall clock, and at once when somebody sets the wall clock.
+    """Becomes readable at an instant of the wall clock, and at once when the wall clock is set.
 
     The wait itself is measured by CLOCK_BOOTTIME, which goes on while the machine sleeps: after a suspend what became
     due meanwhile is noticed on waking up.

@@ -15,7 +15,7 @@ _UNITS_US = {
     "s": 1_000_000,
     "ms": 1_000,
 }
-_LONGEST_TEXT = 80  # characters; what is longer is nobody's duration or size
+_LONGEST_TEXT = 80  # characters; no duration or size is longer
 _LONGEST_US = 36_525 * _UNITS_US["d"]
 _DURATION = re.compile(
     r"(?:([0-9]{1,12})w)?(?:([0-9]{1,12})d)?(?:([0-9]{1,12})h)?(?:([0-9]{1,12})m(?!s))?(?:([0-9]{1,12})s)?(?:([0-9]{1,12})ms)?"
@@ -55,7 +55,7 @@ _LARGEST = 2**62
 def parse_duration(text: str) -> int:
     """Return the microseconds of ``"1h30m"`` (w, d, h, m, s, ms; descending, each once) or of ISO 8601 ``"PT90M"``.
 
-    Raises ValueError when the text is no duration, or one of more than 36525 days. The message begins with the text.
+    Raises ValueError when the text is not a duration, or one of more than 36525 days. The message begins with the text.
     """
     match = _DURATION.fullmatch(text)
     if match is not None and text:
@@ -74,7 +74,7 @@ def parse_duration(text: str) -> int:
 
 
 def _duration_message(text: str) -> str:
-    """Say what is wrong with a duration, with the text that was probably meant."""
+    """Return what is wrong with a duration, with the text that was probably meant."""
     if len(text) > _LONGEST_TEXT:
         return f'"{text[:_LONGEST_TEXT]}…" is not a duration; write it as "30s", "5m", "1h30m", "2d", "1w" or "PT90M"'
     meant = _meant_duration(text)
@@ -105,7 +105,7 @@ def _meant_duration(text: str) -> str | None:
 def format_duration(duration_us: int) -> str:
     """Write a duration so that :func:`parse_duration` reads the same: ``1h30m``; ``0s`` for none.
 
-    What is no whole number of milliseconds is written as ISO 8601, the only form that can say it.
+    Anything but a whole number of milliseconds is written as ISO 8601, the only form that can say it.
     """
     if duration_us % 1_000:
         seconds, fraction = divmod(duration_us, 1_000_000)
@@ -124,7 +124,7 @@ def format_duration(duration_us: int) -> str:
 def parse_size(text: str) -> int:
     """Return the bytes of ``"512MiB"`` (KiB, MiB, GiB, TiB: powers of 1024) or ``"2GB"`` (kB, MB, GB, TB: of 1000).
 
-    Raises ValueError when the text is no size. The message begins with the text.
+    Raises ValueError when the text is not a size. The message begins with the text.
     """
     match = _SIZE.fullmatch(text)
     if match is None:
@@ -137,7 +137,7 @@ def parse_size(text: str) -> int:
 
 
 def _size_message(text: str) -> str:
-    """Say what is wrong with a size, with the texts that were probably meant."""
+    """Return what is wrong with a size, with the texts that were probably meant."""
     match = re.fullmatch(r"\s*+([0-9]++)\s*+([A-Za-z]*+)\s*+", text[:_LONGEST_TEXT])
     if match is None or len(text) > _LONGEST_TEXT:
         return f'"{text[:_LONGEST_TEXT]}" is not a size; write it as "512MiB" or "2GB"'

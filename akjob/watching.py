@@ -59,7 +59,7 @@ class Hints(Struct, frozen=True):
 
 
 class Debouncer:
-    """Says when to look: a single change at once, a storm when it is over, and after 0.5 s at the latest.
+    """Decides when to scan: a single change at once, a storm when it is over, and after 0.5 s at the latest.
 
     Instants are of any steady clock. ``due_us`` is the instant to look at, None while nothing happened.
     """
@@ -82,7 +82,7 @@ class Debouncer:
         self.due_us = min(now_us + wait_us, self._first_us + LONGEST_US)
 
     def reset(self) -> None:
-        """Begin again: somebody looked."""
+        """Begin again: everything was scanned."""
         self.due_us = None
         self._last = Seen()
 
@@ -264,7 +264,7 @@ class _Below(events.FileSystemEventHandler):
                 self._hint(relative, soft)
 
     def _relative(self, path: str) -> str | None:
-        """Return the path below the folder, or None for what is no concern of ours: an editor's files, mostly."""
+        """Return the path below the folder, or None for what does not matter here: an editor's files, mostly."""
         if not path:
             return None
         if path == self._real:
@@ -314,7 +314,7 @@ class _Overflow(logging.Handler):
 
 
 def _locate(folder: str, links: frozenset[str] = frozenset()) -> _Place:
-    """Find out what is to be watched for ``folder``, an absolute path."""
+    """Find out what to watch for ``folder``, an absolute path."""
     anchors: dict[str, set[str]] = {}
     for place, name in _links_on_the_way(folder):
         anchors.setdefault(place, set()).add(name)

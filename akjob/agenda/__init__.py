@@ -1,4 +1,4 @@
-"""Everything akjobd decides, without its clock and its I/O: what happened goes in, what is to be done comes out."""
+"""Everything akjobd decides, without its clock and its I/O: what happened goes in, what to do comes out."""
 
 from akjob.agenda.backfills import Asked
 from akjob.agenda.core import Agenda

@@ -27,7 +27,7 @@ def no_outcomes(_job: str, _from_us: int, _until_us: int) -> list[SlotOutcome]:
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """The backfill that somebody asks for: slots with ``from_us`` <= slot < ``until_us``."""
+    """A request for a backfill: slots with ``from_us`` <= slot < ``until_us``."""
 
     job: str
     from_us: int

@@ -28,7 +28,7 @@ def backfill_of(row: RunRow) -> str | None:
 
 
 class Book:
-    """The jobs by name, the open runs by id, when each job is to be looked at, and what is to be done.
+    """The jobs by name, the open runs by id, when to decide about each job, and the effects.
 
     ``new_run_id`` makes a run id from an instant; ids sort by time. ``last_attempt`` asks the ledger for the last
     attempt of a slot (0: it has none). ``early_us`` is how long before its start an order goes out. While
@@ -162,13 +162,13 @@ class Book:
 
     @property
     def wake_us(self) -> int | None:
-        """The instant at which the next job is to be looked at."""
+        """The instant of the next decision about a job."""
         while self._wakes and self.jobs[self._wakes[0][1]].wake_us != self._wakes[0][0]:
             heapq.heappop(self._wakes)
         return self._wakes[0][0] if self._wakes else None
 
     def due(self, now_us: int) -> Job | None:
-        """Return the next job that is to be looked at by an instant, or None. It has no such instant any more."""
+        """Return the next job that needs a decision by an instant, or None, and forget its instant."""
         wake_us = self.wake_us
         if wake_us is None or wake_us > now_us:
             return None

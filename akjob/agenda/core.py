@@ -1,4 +1,4 @@
-"""The agenda: all jobs and all runs, and what is to be done about them next.
+"""The agenda: all jobs and all runs, and what to do about them next.
 
 It reads no clock, does no I/O and waits for nothing. akjobd reports what happened, asks for one :meth:`Agenda.turn`,
 takes the :class:`~akjob.agenda.life.Effects` and does them. A turn costs something for the jobs that are due only.
@@ -230,7 +230,7 @@ class Agenda:
         return min((wake for wake in wakes if wake is not None), default=None)
 
     def _warn_of_watermarks(self, now_us: int) -> None:
-        """Say that jobs wait for the clock to get past slots that have been: a clock was wrong, or is."""
+        """Log that jobs wait until the clock has passed slots that were accounted for: it is wrong, or was."""
         watermarks = [job.row.watermark_us for job in self._book.jobs.values() if job.spec is not None]
         ahead = [watermark for watermark in watermarks if watermark > now_us + _WATERMARK_AHEAD_US]
         if ahead:
@@ -357,12 +357,12 @@ class Agenda:
         return self._book.effects.urgent
 
     def effects(self) -> Effects:
-        """Return what is to be done, and begin to collect again. The rows in it are copies."""
+        """Return what to do, and begin to collect again. The rows in it are copies."""
         self._chains.follow()
         return self._book.effects.take(lambda name: self._book.jobs[name].row)
 
     def actions(self) -> Effects:
-        """Return what is to be done besides writing, for a simulation: no power cut comes between the two."""
+        """Return what to do besides writing, for a simulation: no power cut comes between the two."""
         return self._book.effects.take_actions()
 
     def running(self) -> list[Running]:

@@ -66,7 +66,7 @@ class Deciding:
     # ------------------------------------------------------------------ what is known
 
     def _is_calm(self, job: Job, spec: JobSpec, when: Timing, now_us: int) -> bool:
-        """Return True if nothing is to be decided but when to look again, and do that: true of most jobs at a start.
+        """Return True if only the next instant is to be found, and set it: so it is for most jobs at a start.
 
         It comes to what :func:`decide` comes to, without the values made for a decision.
         """

@@ -185,7 +185,7 @@ class EffectsBuilder:
         self.say(level, event, job=row.job, run=row.id, slot=slot, attempt=row.attempt, **ended, **known, **fields)
 
     def take_actions(self) -> Effects:
-        """Return what is to be done besides writing; what is to be written goes on being collected."""
+        """Return what to do besides writing; what to write is collected further."""
         effects, self._effects = self._effects, Effects(writes=self._effects.writes)
         effects.writes = Writes()
         return effects

@@ -64,7 +64,7 @@ class Job(Struct, kw_only=True, eq=False):
         return [run for run in self.runs.values() if run.backfill == backfill]
 
     def scheduled_runs(self) -> list[Run]:
-        """Return the runs that nobody asked for."""
+        """Return the runs that were started by a trigger, not by a person."""
         return [run for run in self.runs.values() if not run.manual and run.backfill is None]
 
     def paused_at(self, now_us: int) -> bool:

@@ -110,7 +110,7 @@ class Recall(Struct, frozen=True, kw_only=True):
 
 
 class Effects(Struct):
-    """What is to be done, in this order: commit ``writes``; leave out refused starts; then all the others."""
+    """What to do, in this order: commit ``writes``; leave out refused starts; then all the others."""
 
     writes: Writes = field(default_factory=Writes)
     recalls: list[Recall] = field(default_factory=list)

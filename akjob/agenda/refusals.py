@@ -26,7 +26,7 @@ class Refusals:
             self._await_commit(row)
 
     def names(self) -> list[str]:
-        """Return the jobs of which a version is refused, as the ledger knows them."""
+        """Return the jobs of which a version is refused, according to the ledger."""
         return [name for name, job in self._book.jobs.items() if job.row.refused is not None]
 
     def refuse(self, broken: BrokenJob, now_us: int) -> None:

@@ -63,7 +63,7 @@ class Waiting:
 
     @property
     def wake_us(self) -> int | None:
-        """The instant at which the next run is to be offered again by its time; 0 where one is by what happened."""
+        """The instant at which to offer the next run again; 0 if something happened that one waits for."""
         if self._stirred:
             return 0
         while self._timed and self._timed[0][2].waiting_for != "time":

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def by_job(writes: Writes) -> Iterator[tuple[str, Writes]]:
-    """Yield what each job has in a commit; an empty name stands for what is no job's: definitions, akjobd itself."""
+    """Yield what each job has in a commit; the empty name has what belongs to no job: definitions, akjobd itself."""
     job_of = {row.id: row.job for row in (*writes.claims, *writes.changes)}
     parts: dict[str, Writes] = {"": Writes()}
 

@@ -84,7 +84,7 @@ class Daemon:
         self._wire(clock, recycler)
 
     def _wire(self, clock: Clock, recycler: FolderRecycler) -> None:
-        """Say what a turn is: its steps, in their order."""
+        """Define a turn: its steps, in their order."""
         loop, paths, agenda, writer = self._loop, self.paths, self._agenda, self._writer
         loop.each_turn("signals", self._act_on_signals)
         self._scanning = Scanning(loop, paths, self._found, self._scan_failed)
@@ -175,7 +175,7 @@ class Daemon:
         self._commits.refresh()
 
     def _leave(self) -> None:
-        """Say goodbye within half a second, whatever the collector does."""
+        """Log the end and close everything, within half a second even without a collector."""
         clock = self._loop.clock
         self._log.say("info", "daemon.stopping", running=self._agenda.under_way)
         stopping = ledger.Transition(at_us=clock.now_us(), kind="daemon", to_state="stopping")

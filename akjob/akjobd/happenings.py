@@ -38,7 +38,7 @@ class Happenings:
                 self._fail(what, fault_of(error, "what happened to the run cannot be taken in"), now_us)
 
     def _fail(self, what: Happening, reason: str, now_us: int) -> None:
-        """End a run of which akjobd cannot take in what happened; one that goes on is told to stop."""
+        """End a run whose report akjobd cannot process; one that goes on is stopped."""
         row = self._agenda.run(what.run)
         self._say("error", "job.fault", job=None if row is None else row.job, run=what.run, message=reason)
         if isinstance(what, Started):

@@ -26,7 +26,7 @@ class Clock(Protocol):
         """Return the wall clock's instant."""
 
     def steady_s(self) -> float:
-        """Return the steady clock's, which nobody sets."""
+        """Return the reading of the steady clock, which is never set."""
 
 
 class SystemClock:
@@ -37,12 +37,12 @@ class SystemClock:
         return time.time_ns() // 1000
 
     def steady_s(self) -> float:
-        """Return the steady clock's, which nobody sets."""
+        """Return the reading of the steady clock, which is never set."""
         return time.monotonic()
 
 
 class Timer:
-    """A named instant at which something is done, once; it is set again by whoever owns it.
+    """A named instant at which something is done, once; its owner sets it again.
 
     It never waits longer than ``longest_us``: a wall clock that is set back by hours must not hold up what comes again
     and again.
@@ -68,7 +68,7 @@ class Timer:
 
 
 class _Step(Struct, frozen=True):
-    """One line of the table: ``take`` returns whether it is to be done now, ``due_us`` when next; None: no timer."""
+    """One line of the table: ``take`` returns whether to do it now, ``due_us`` when next; None: no timer."""
 
     name: str
     act: Act
@@ -186,7 +186,7 @@ class Loop:
         return signals
 
     def on_clock_set(self, act: Callable[[], None]) -> None:
-        """Call this whenever somebody sets the wall clock."""
+        """Call this whenever the wall clock is set."""
 
         def rang(_mask: int) -> None:
             if self._alarm.clock_was_set():

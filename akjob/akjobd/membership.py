@@ -58,7 +58,7 @@ class Membership:
         self._renewal.at_us = self._loop.clock.now_us()
 
     def leave(self, *, running: int) -> None:
-        """Let the lease run out. Without a run under way the node is down, and nobody misses it."""
+        """Let the lease run out. Without a run under way the node is down, and counts as stopped, not as lost."""
         if not running:
             self._worker.give(lambda: self._nodes.stop(self._node), lambda _done: None, lambda _error: None)
         self._worker.give(self._nodes.close, lambda _done: None, lambda _error: None)

@@ -15,7 +15,7 @@ from akjob.processes import give_memory_back
 from akjob.watching import Debouncer, Watcher
 
 AGAIN_S = 30.0
-"""Everything is scanned again after this long, whatever was or was not heard of it."""
+"""Everything is scanned again after this long, with or without an event."""
 
 _AGAIN_US = int(AGAIN_S * 1e6)
 
@@ -30,7 +30,7 @@ class Found(Struct, frozen=True):
 
 
 class Scanner:
-    """Everything that the scanning thread may touch, and nobody else once it runs.
+    """Everything that the scanning thread may touch, and no other thread while it runs.
 
     ``last_good`` seeds the loader: see :class:`akjob.jobset.loader.Loader`. ``all_in_place`` returns whether what
     akjobd holds open is still at its paths.
@@ -69,7 +69,7 @@ class Scanner:
         return Found(change, problems, self._links, settings)
 
     def scan_again(self) -> Found | None:
-        """Scan everything although nothing was heard; return None, and wake nobody, when nothing has changed."""
+        """Scan everything without an event; return None, and wake no thread, when nothing has changed."""
         before = self._links
         found = self.scan(full=True)
         change = found.change

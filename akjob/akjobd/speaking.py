@@ -1,4 +1,4 @@
-"""What akjobd says on the log stream about the job set, and its connection to the collector."""
+"""What akjobd logs about the job set, and its connection to the collector."""
 
 import contextlib
 import selectors
@@ -10,7 +10,7 @@ from akjob.log.line.sender import Sender
 
 
 def say_problem(say: Say, problem: Problem) -> None:
-    """Say what is wrong and breaks no job."""
+    """Log a problem that breaks no job."""
     say(
         problem.severity,
         "jobs.problem",
@@ -24,7 +24,7 @@ def say_problem(say: Say, problem: Problem) -> None:
 
 
 def say_change(say: Say, change: Change) -> None:
-    """Say what a scan changed, job by job, and the counts."""
+    """Log what a scan changed, job by job, and the counts."""
     for problem in change.problems:
         say_problem(say, problem)
     for job in change.added:

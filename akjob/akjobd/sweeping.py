@@ -39,7 +39,7 @@ class Sweeping:
             self._timer.at_us = now_us + _SWEEP_US
 
     def _say_trouble(self, now_us: int) -> None:
-        """Say what troubles the runs; while it is tried again and again it is said once."""
+        """Log what troubles the runs, once while it is tried repeatedly."""
         trouble = self._shims.take_trouble()
         if trouble.event and trouble != self._said:
             self._say("error", trouble.event, message=trouble.message)

@@ -53,7 +53,7 @@ class Worker:
     ) -> None:
         """Do ``work`` whenever nothing else was done for so long, from the next piece of work on.
 
-        The loop does not notice when it comes to nothing, that is to None: nobody else is woken.
+        A result of None does not wake the loop.
         """
 
         def whole() -> Result | None:
@@ -95,5 +95,5 @@ class Worker:
 def _result(work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[Exception], None]) -> Result:
     try:
         return Result(done, failed, value=work())
-    except Exception as error:  # noqa: BLE001 - whoever gave the work decides what an error means
+    except Exception as error:  # noqa: BLE001 - the owner of the work decides what an error means
         return Result(done, failed, error=error)

@@ -61,7 +61,7 @@ class Writer:
 
     @property
     def gathers(self) -> bool:
-        """Return True while a burst is being gathered: whoever reports ends may be read less often."""
+        """Return True while a burst is being gathered: reports of ends may be read less often."""
         return self._gather_until_us is not None and self._agenda.under_way >= _BURST
 
     @property
@@ -75,7 +75,7 @@ class Writer:
         return sum(len(effects.starts) for effects, _ in self._held)
 
     def hurry(self) -> None:
-        """Write at the next call: somebody waits for it."""
+        """Write at the next call: a command waits for it."""
         self._urgent = True
 
     def take_in(self, run: str) -> None:
@@ -83,7 +83,7 @@ class Writer:
         self._taken_in.append(run)
 
     def is_open(self, run: str) -> bool:
-        """Return True if a run has not ended, as far as the ledger knows."""
+        """Return True if a run has not ended according to the ledger."""
         waiting = (self._taken_in, *(runs for _, runs in self._held))
         return self._agenda.knows(run) or any(run in runs for runs in waiting)
 
@@ -92,7 +92,7 @@ class Writer:
     def write(self, now_us: int) -> bool:
         """Write what was decided, then do it; return False while it is gathered or held.
 
-        What nobody waits for is gathered for a moment, so that a burst of ends is a few commits and not a thousand.
+        What no command waits for is gathered for a moment, so that a burst of ends is a few commits and not a thousand.
         """
         if self._may_gather(now_us):
             return False
@@ -123,7 +123,7 @@ class Writer:
         return True
 
     def _may_gather(self, now_us: int) -> bool:
-        """Return True if nothing is to be written, or nobody waits for it and it came only just now."""
+        """Return True if there is nothing to write, or no command waits for it and it came just now."""
         until, self._gather_until_us = self._gather_until_us, None
         if self._urgent or self._agenda.urgent or self._held:
             return False
@@ -225,7 +225,7 @@ class Writer:
         """Make an order. A run of which none can be made has failed, once: no akjobd after this one tries it again."""
         try:
             return self._doing.make_order(start, now_us)
-        except Exception as error:  # noqa: BLE001 - a fault of akjob's, or of a value that nobody thought of
+        except Exception as error:  # noqa: BLE001 - a fault of akjob's, or an unforeseen value
             reason = fault_of(error, "no order could be made of its definition")
         self._say("error", "job.fault", job=start.job, run=start.run, message=reason)
         self._agenda.ended(start.run, End(state="failed", ended_us=now_us, reason=reason), now_us)

@@ -33,7 +33,7 @@ _MOST_SHOWN = 20
     help="Slots that did not run, those that failed at last, or all. Default: missing.",
 )
 @click.option(
-    "--parallel", metavar="N", type=click.IntRange(min=1), default=1, help="So many runs at once. Default: 1."
+    "--parallel", metavar="N", type=click.IntRange(min=1), default=1, help="How many run at once. Default: 1."
 )
 @click.option("--newest-first", is_flag=True, help="Begin with the newest slot.")
 @click.option("--dry-run", is_flag=True, help="Only show which slots these are.")

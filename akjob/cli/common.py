@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def json_option(function: F) -> F:
     """Add ``--json`` to a command, as the argument ``as_json``."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")(function)
 
 
 def now_us() -> int:

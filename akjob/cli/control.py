@@ -13,7 +13,7 @@ def ask(paths: Paths, request: Request[A]) -> A:
 
 
 def job_name(paths: Paths, wanted: str) -> str:
-    """Return the job that an argument means, for people complete file names; akjobd says what is none."""
+    """Return the job that an argument means: people complete file names. akjobd refuses an unknown name."""
     if not wanted.endswith(".toml"):
         return wanted
     return known_job(paths, wanted) or name_of_file(wanted)

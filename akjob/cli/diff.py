@@ -26,9 +26,9 @@ _EXAMPLES = examples(
     "--fail-on",
     type=click.Choice(["lost", "gained", "moved"]),
     multiple=True,
-    help="Exit with 1 if there are such slots; needs --days. May be repeated.",
+    help="Exit with 1 if there are such slots; needs --days. Repeatable.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json: one JSON object a change.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json: one JSON object per change.")
 def command(
     revisions: tuple[str, ...], form: str, days: int | None, fail_on: tuple[str, ...], *, as_json: bool
 ) -> None:

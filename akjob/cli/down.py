@@ -28,7 +28,7 @@ def end(paths: Paths, signals: Signals, *, kill: bool) -> bool:
 def command(*, kill: bool) -> None:
     """Stop akjobd, the collector and supervisord.
 
-    Running jobs are waited for, with a list of them; Ctrl-C ends them, as --kill does at once. Slots that come due
+    It waits for running jobs and lists them; Ctrl-C ends them, as --kill does at once. Slots that come due
     meanwhile are accounted for at the next start, as each job's `missed` says.
     """
     paths = find_paths()

@@ -10,7 +10,7 @@ from akjob.cli.editing import set_enabled
 @click.command(name="enable", epilog=examples("akjob enable reports/nightly", "akjob enable '*@emea' --yes"))
 @jobs_arguments
 def command(names: tuple[str, ...], tags: tuple[str, ...], *, yes: bool) -> None:
-    """Set enabled = true in the files of jobs. Comments and order stay; akjobd takes it within a second.
+    """Set enabled = true in the files of jobs. Comments and order stay; akjobd takes it over within a second.
 
     For an instance (JOB@NAME) it is set in the table of the instance.
     """

@@ -38,7 +38,7 @@ _SYSTEM = [Path(root, "systemd/system") for root in ("/etc", "/run", "/usr/lib",
     ),
 )
 def command() -> None:
-    """Write job files for what another scheduler runs. What cannot be translated is kept as a comment, and said."""
+    """Write job files for what another scheduler runs. What cannot be translated is kept as a comment and reported."""
 
 
 def _output_options(function: click.decorators.FC) -> click.decorators.FC:
@@ -71,8 +71,8 @@ class Batch(Struct, frozen=True, kw_only=True):
 @click.option(
     "--system/--user",
     default=None,
-    help="Whether a user stands before each command. Default: a guess by the commands and the path, which is said; a "
-    "file of cron's spool is its owner's.",
+    help="Whether each command is preceded by a user. Default: guessed from the commands and the path, and reported; a "
+    "file of cron's spool belongs to its owner.",
 )
 @_output_options
 def crontab(  # noqa: PLR0913 - the options of a command
@@ -414,7 +414,7 @@ def _tell(made: Import, batch: Batch, folder: Path, known: Mapping[str, str]) ->
 
 
 def _once(notes: Sequence[Note]) -> Iterator[tuple[Note, int]]:
-    """Yield each thing that is to be said once, at its first place, with the number of further places."""
+    """Yield each note once, at its first place, with the number of further places."""
     counts = Counter(note.message for note in notes)
     for note in notes:
         count = counts.pop(note.message, 0)

@@ -56,7 +56,7 @@ def _printable(value: Any) -> Any:
 
 
 def _record(file: Path, digest: str) -> tuple[dict[str, Any] | None, str]:
-    """Return the record, and what is to be said about it."""
+    """Return the record, and what is wrong with it."""
     from akjob.code.pack import read_record
 
     if not Path(f"{file}.json").exists():

@@ -174,7 +174,7 @@ _TABLES = (
     "# fires = 2030-01-07T09:30:00",
     '# never_on = ["sat", "sun"]',
     "",
-    "# One job for each table, JOB@NAME; any key may stand in it.",
+    "# One job for each table, JOB@NAME; it may have any key.",
     "# [instances.emea]",
     '# kwargs = { region = "emea" }',
 )

@@ -37,15 +37,15 @@ _EXAMPLES = examples(
 def command() -> None:
     """Test channels, list what was sent, acknowledge incidents, and try settings on the past.
 
-    Channels stand in [channels] of etc/akjob.toml; [notify] there, in a _defaults.toml or in a job file says who is
-    told what.
+    Channels are defined in [channels] of etc/akjob.toml; [notify] there, in a _defaults.toml or in a job file selects
+    which messages go where.
     """
 
 
 @command.command(name="test", epilog=examples("akjob notify test ops"))
 @click.argument("channel")
 def test(channel: str) -> None:
-    """Send a test message to CHANNEL now, and say what came of it. Needs no akjob-notify."""
+    """Send a test message to CHANNEL now, and show the result. Needs no akjob-notify."""
     from akjob.notify.testing import send_test
 
     paths = find_paths()
@@ -114,7 +114,7 @@ def _some(jobs: Sequence[str]) -> str:
 @click.argument("incident", type=click.IntRange(min=1))
 @click.option("--reason", metavar="TEXT", default="", help="Why, for those who look later.")
 def ack(incident: int, reason: str) -> None:
-    """Acknowledge INCIDENT: no more reminders of it. Its end is told all the same."""
+    """Acknowledge INCIDENT: no more reminders of it. A message about its end is still sent."""
     from akjob.notify.outbox import Outbox
 
     outbox = Outbox(find_paths().notify_db)
@@ -130,7 +130,7 @@ def ack(incident: int, reason: str) -> None:
 @click.option("--kind", required=True, metavar="KIND", help="failed, recovered, missed, late, long, broken, …")
 @json_option
 def explain_(job: str, kind: str, *, as_json: bool) -> None:
-    """Say who would be told if KIND happened to JOB now, and why."""
+    """Show who would get a message if KIND happened to JOB now, and why."""
     from akjob.notify.explain import explain
     from akjob.notify.facts import Facts
     from akjob.spec.notify import KINDS
@@ -147,7 +147,7 @@ def explain_(job: str, kind: str, *, as_json: bool) -> None:
         say_json(*found.sent)
         return
     channels = ", ".join(one.channel for one in found.sent)
-    click.echo(f"{name}, {kind}: {channels} told" if found.sent else f"{name}, {kind}: nobody is told")
+    click.echo(f"{name}, {kind}: sent to {channels}" if found.sent else f"{name}, {kind}: no message is sent")
     say(f"  {reason}" for reason in found.reasons)
 
 

@@ -45,7 +45,7 @@ def command(  # noqa: PLR0913 - a command has its options
     """Pack a callable, or an object with a run method, and print the lines for its job file.
 
     TARGET is script.py:NAME, notebook.ipynb:NAME, -:NAME for a script on standard input, or pkg.module:NAME. The script
-    is executed for this, in a process of its own. Beside the dill file its record is written, FILE.json.
+    is executed for this, in a process of its own. Its record, FILE.json, is written next to the dill file.
     """
     from akjob.code import pack
 

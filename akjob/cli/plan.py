@@ -56,7 +56,7 @@ def command(  # noqa: PLR0913 - the options of a command
     """Show every coming slot of jobs, patterns or files in order, at most 90 days of them.
 
     A start is the slot and its jitter; how long a run takes is the median of the job's last runs. Disabled jobs and
-    pauses are left out; again_after counts as if each run took so long. Nothing is asked of akjobd.
+    pauses are left out; again_after counts as if each run took so long. akjobd is not needed.
     """
     now = now_us()
     plans, zone = _planned(names, rev, now)

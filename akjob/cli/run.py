@@ -281,7 +281,7 @@ class _Printer:
 def _amount(done: Any, total: Any) -> tuple[float | None, str]:
     """Return how much of the whole is done, None where that is not known, and what to write beside the bar.
 
-    A job may say anything: numbers that are none, infinite, negative, or a million digits long.
+    A job may report anything: values that are not numbers, infinite, negative, or a million digits long.
     """
     try:
         done, total = (float(one) if isinstance(one, (int, float)) else nan for one in (done, total))

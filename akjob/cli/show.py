@@ -68,7 +68,7 @@ def _show_at(paths: Paths, job: str, run: str, *, as_json: bool) -> None:
     sha256 = row["definition_sha256"]
     text = None if sha256 is None else reader.definition(sha256)
     if text is None:
-        raise AkjobError(f"run {row['id']} has no definition in the ledger: it never started, or is too long ago")
+        raise AkjobError(f"no definition is stored for run {row['id']}: it never started, or it was pruned")
     if as_json:
         from akjob.spec import load_definition
 

@@ -28,9 +28,9 @@ _EXAMPLES = examples(
 @click.option("--until", metavar="T", help="Up to this time, not included, or for this long. Default: one day.")
 @click.option("--down", "downs", metavar="A..B", multiple=True, help="akjobd is down from A until B. Repeatable.")
 @click.option(
-    "--fail", "failures", metavar="JOB[@SLOT]", multiple=True, help="The runs of a job fail, or those of one slot."
+    "--fail", "failures", metavar="JOB[@SLOT]", multiple=True, help="The runs of a job fail, or only those of one slot."
 )
-@click.option("--takes", metavar="JOB=DURATION", multiple=True, help="The runs of a job take so long.")
+@click.option("--takes", metavar="JOB=DURATION", multiple=True, help="How long each run of a job takes.")
 @click.option("--seed", type=int, metavar="N", help="Draw how long runs take from the last ones, not the median.")
 @json_option
 def command(  # noqa: PLR0913, PLR0917 - the options of a command
@@ -45,7 +45,7 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
 ) -> None:
     """Show what would become of every slot of the jobs, at most 90 days of them: akjobd's own decisions, ahead of time.
 
-    Nothing is run and nothing is asked of akjobd. A run takes the median of its job's last runs unless --takes says
+    Nothing is run, and akjobd is not needed. A run takes the median of its job's last runs unless --takes says
     how long. The same call gives the same rows. Times are as for `akjob plan`.
     """
     paths = find_paths()

@@ -57,7 +57,7 @@ def command(targets: tuple[str, ...], form: str, *, as_json: bool, strict: bool)
 
 
 def _root_if_any() -> Paths | None:
-    """Return the root that is named or that this folder lies in. Raises AkjobError for a named one that is none."""
+    """Return the root that is named or that this folder is in. Raises AkjobError if the named one is not a root."""
     try:
         return Paths(find_root(given_root(), os.environ, working_folder()))
     except AkjobError:

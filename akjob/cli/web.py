@@ -40,7 +40,7 @@ def new_login_url(paths: Paths, config: Config) -> str:
 
 
 def warn(paths: Paths) -> None:
-    """Say what keeps akjob-web from serving, if anything does."""
+    """Return what keeps akjob-web from serving, if anything does."""
     found = presence.read(paths)
     if found is None:
         complain("akjob-web is not running, so the URL is of no use yet", "Start it with `akjob up`.")
@@ -49,7 +49,7 @@ def warn(paths: Paths) -> None:
 
 
 def _explain_socket(paths: Paths, config: Config, url: str) -> None:
-    """Say how a page is reached that listens on a Unix socket only."""
+    """Return how to reach a page that listens on a Unix socket only."""
     socket = paths.root / next(address.path for address in config.web.listen if address.path)
     complain(
         f"akjob-web listens on the Unix socket {socket}, so this is only the path of the URL",

@@ -194,7 +194,7 @@ class Reader:
         self.protocol = 0
 
     def read(self, content: bytes) -> Any:
-        """Follow all instructions; return what the file would give, as symbols. Raises for what is no pickle."""
+        """Follow all instructions; return what the file would give, as symbols. Raises if it is not a pickle."""
         for opcode, argument, _ in pickletools.genops(BytesIO(content)):
             if opcode.name == "STOP":
                 return self.stack.pop()
@@ -202,7 +202,7 @@ class Reader:
             if step is not None:
                 step(argument)
             elif not self._pushes(opcode.name, argument):
-                message = f"the instruction {opcode.name} is none that dill writes"
+                message = f"the instruction {opcode.name} is not one that dill writes"
                 raise ValueError(message)
         message = "it has no end"
         raise ValueError(message)

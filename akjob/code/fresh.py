@@ -2,7 +2,7 @@
 
 Python takes a ``.pyc`` whose header has the source's size and modification second: an edit of the same size in the same
 second, or one whose time was set back, goes unseen. Here a ``.pyc`` counts only if it was written more than two
-seconds after the source last changed in any way; the change time, which nobody can set, says when that was.
+seconds after the source last changed in any way; the change time, which cannot be set, has that instant.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def forget_folders(base_path: Sequence[str]) -> None:
 
 
 def _skip_zip(folders: Sequence[str]) -> None:
-    """Do not have ``zipimport`` find out that folders are no archives: the last of Python's hooks is for folders."""
+    """Keep ``zipimport`` from checking that folders are not archives: the last of Python's hooks is for folders."""
     if len(sys.path_hooks) != _PYTHONS_HOOKS:
         return
     for folder in folders:
@@ -385,7 +385,7 @@ def load_object(path: str, sha256: str, python: str) -> object:
     digest = _sha256(content)
     if digest != sha256.lower():
         raise CodeError(
-            f"{name} is not the file that was reviewed: its SHA-256 is {digest}, the job file says {sha256}; it was "
+            f"{name} is not the file that was reviewed: its SHA-256 is {digest}, the job file has {sha256}; it was "
             f"not loaded. See what is in it by `akjob inspect {path}`; make it again from its recorded source by "
             f"`{rebuild}`"
         )
@@ -515,7 +515,7 @@ def result_json(value: object) -> str:
     """Write a return value as JSON in ASCII, at most 4 KiB; what JSON does not know, and what is longer: its repr."""
     try:
         text = _encode(value)
-    except Exception:  # noqa: BLE001 - a circle, a NaN, a key that is no string, a __repr__ that raises
+    except Exception:  # noqa: BLE001 - a circle, a NaN, a key that is not a string, a __repr__ that raises
         text = ""
     if text and len(text) <= RESULT_BYTES:
         return text

@@ -67,7 +67,7 @@ class Module(Struct, frozen=True):
     only_folders: bool = False
 
 
-# What was found meanwhile; None while nobody asked to remember.
+# What was found meanwhile; None unless it is being remembered.
 _seen: dict[tuple[str, tuple[str, ...]], Module | Missing | Unsure] | None = None
 _read: dict[str, "Namespace"] = {}
 
@@ -156,7 +156,7 @@ def _look(name: str, folders: Sequence[str], *, top: bool) -> ModuleSpec | tuple
 
 
 def _unless_magic(module: Module | None) -> None:
-    """Raise Unsure for a parent that may offer submodules that are no files: ``os.path``, ``six.moves``."""
+    """Raise Unsure for a parent that may offer submodules without a file: ``os.path``, ``six.moves``."""
     if module is None or module.only_folders:
         return
     if module.file is None or namespace(module.file).magic:
@@ -325,7 +325,7 @@ def _member(module: Module, names: Sequence[str], depth: int = 0) -> Found:
         raise Unsure
     space = namespace(module.file)
     if space.fault:
-        raise Missing(f"module {module.name} cannot be imported: {space.fault}", "mend its syntax")
+        raise Missing(f"module {module.name} cannot be imported: {space.fault}", "fix its syntax")
     name, rest = names[0], names[1:]
     if name not in space.bindings:
         _from_stars(module, space, name)

@@ -96,7 +96,7 @@ def _carried_over(file: Path, record: dict[str, Any], made_from: Source) -> Pack
     report = examine_bytes(content)
     if report["code"] or report["error"] or sha256(content).hexdigest() != record.get("sha256"):
         raise AkjobError(
-            f"{file.name} was made from an object in a running program, of which there is no source",
+            f"{file.name} was made from an object in a running program, so there is no source to make it from",
             hint="run the program that saved it again, with this Python",
         )
     about = {name: record.get(name, "") for name in ("qualname", "signature", "source")}
@@ -124,12 +124,12 @@ def read_record(file: Path) -> dict[str, Any]:
         record = json.loads(path.read_bytes())
     except OSError as error:
         raise AkjobError(
-            f"{path} cannot be read: {error.strerror}", hint="akjob pack writes it beside the file"
+            f"{path} cannot be read: {error.strerror}", hint="`akjob pack` writes it next to the file"
         ) from None
     except ValueError as error:
-        raise AkjobError(f"{path} is no record: {error}", hint="akjob pack writes it beside the file") from None
+        raise AkjobError(f"{path} is not a record: {error}", hint="`akjob pack` writes it next to the file") from None
     if not isinstance(record, dict):
-        raise AkjobError(f"{path} is no record", hint="akjob pack writes it beside the file")
+        raise AkjobError(f"{path} is not a record", hint="`akjob pack` writes it next to the file")
     return record
 
 
@@ -175,7 +175,7 @@ def _text(file: Path) -> str:
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}", hint="check its name") from None
     except UnicodeDecodeError as error:
-        raise AkjobError(f"{file} is no UTF-8 text: {error}", hint="save it as UTF-8") from None
+        raise AkjobError(f"{file} is not UTF-8 text: {error}", hint="save it as UTF-8") from None
 
 
 def notebook_source(text: str, file: str) -> str:
@@ -184,7 +184,7 @@ def notebook_source(text: str, file: str) -> str:
         cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
         sources = ["".join(cell["source"]) for cell in cells]
     except (ValueError, KeyError, TypeError):
-        raise AkjobError(f"{file} is no notebook of format 4", hint="save it again with Jupyter") from None
+        raise AkjobError(f"{file} is not a notebook of format 4", hint="save it again with Jupyter") from None
     lines: list[str] = []
     for source in sources:
         if source.lstrip().startswith("%%"):

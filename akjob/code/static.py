@@ -256,8 +256,8 @@ def _record(path: str, dill: DillFile, digest: str) -> list[Finding]:
         record = json.loads(Path(path + ".json").read_bytes())
         named = record["sha256"]
     except OSError:
-        message = f"{dill.file} has no record: nobody can see from what source it was made"
-        return [Finding(key, "info", "dill-record", message, "akjob pack writes one beside the file")]
+        message = f"{dill.file} has no record, so its source cannot be reviewed"
+        return [Finding(key, "info", "dill-record", message, "`akjob pack` writes one next to the file")]
     except (ValueError, KeyError, TypeError):
         return [Finding(key, "warning", "dill-record", f"the record {dill.file}.json cannot be read", "pack it again")]
     if named == digest:
@@ -279,6 +279,6 @@ def _contents(dill: DillFile, content: bytes) -> list[Finding]:
         findings.append(Finding(key, severity, "dill-" + call["verdict"], message, hint))
     if report["error"]:
         findings.append(
-            Finding(key, "error", "dill-broken", f"{dill.file} is no dill file: {report['error']}", "pack it")
+            Finding(key, "error", "dill-broken", f"{dill.file} is not a dill file: {report['error']}", "pack it")
         )
     return findings

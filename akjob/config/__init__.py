@@ -160,7 +160,7 @@ def find_root(given: str | None, env: Mapping[str, str], cwd: Path) -> Path:
     """Return the root: ``--root``, else ``$AKJOB_ROOT``, else the nearest folder upward that looks like one.
 
     Looks like one: has ``etc/akjob.toml`` or ``jobs.d/``. Raises AkjobError (exit code 2) when there is none, or when
-    the one named is no folder.
+    the one named is not a folder.
     """
     for named, source in ((given, "--root"), (env.get("AKJOB_ROOT"), "$AKJOB_ROOT")):
         if named is None or (named == "" and source == "$AKJOB_ROOT"):

@@ -21,7 +21,7 @@ UPGRADED = "restart akjobd after an upgrade"
 
 
 class Answer(Struct, frozen=True, kw_only=True, tag_field="answer"):
-    """What akjobd says to a request."""
+    """What akjobd answers to a request."""
 
 
 A = TypeVar("A", bound=Answer)

@@ -114,7 +114,7 @@ class Server:
         self._watch(peer)
 
     def _watch(self, peer: Peer) -> None:
-        """Let the selector wait for what there is to read, and for room for what is to be sent."""
+        """Let the selector wait for what there is to read, and for room for what there is to send."""
         mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.wants_write else 0)
         if self._selector.get_key(peer.socket).events != mask:
             self._selector.modify(peer.socket, mask, lambda mask: self._ready(peer, mask))

@@ -150,7 +150,7 @@ def _days(text: str, *, from_end: bool) -> tuple[int, ...]:
 
 
 def trigger_of(calendar: Calendar, *, alone: bool) -> Trigger:
-    """Say a calendar expression as a trigger.
+    """Return a calendar expression as a trigger.
 
     ``alone``: the job has no other trigger, so that limits may be used. Raises ValueError where akjob has no words.
     """
@@ -217,7 +217,7 @@ def _with_years(calendar: Calendar, *, alone: bool) -> Trigger:
     if calendar.months and calendar.days and min(calendar.days) > 0 and not calendar.weekdays and times is not None:
         dates = itertools.product(calendar.years, calendar.months, calendar.days)
         moments = [datetime.combine(date(*day), at) for day in dates if _exists(*day) for at in times]
-        if len(moments) <= 366:  # noqa: PLR2004 - a year of days; nobody reads a longer list
+        if len(moments) <= 366:  # noqa: PLR2004 - a year of days; a longer list is not readable
             return Trigger(key="at", value=moments[0] if len(moments) == 1 else moments)
     first, last = calendar.years[0], calendar.years[-1]
     if not alone or len(calendar.years) != last - first + 1:

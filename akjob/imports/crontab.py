@@ -169,7 +169,7 @@ class _Reader:
         return draft
 
     def _note_habits(self, draft: Draft, command: str, quiet: str) -> None:
-        """Say what the command does that is easily overlooked."""
+        """Note what is easily overlooked in the command."""
         if self.broken_off:
             draft.note("cron knows no continued lines: it runs this half; write the whole command")
             draft.put("", "enabled", value=False, comment="the command is broken off")

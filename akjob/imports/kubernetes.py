@@ -224,7 +224,7 @@ class _Translation:
             self.draft.put("run", "env", dict(self.variables))
 
     def _env_files(self, container: Mapping[str, Any]) -> list[Any]:
-        """Return the files that take the place of ``envFrom``, and say what is to be put into them."""
+        """Return the files that take the place of ``envFrom``, and note what to put into them."""
         found: list[Any] = []
         for entry in map(table, rows(container.get("envFrom"))):
             for key, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):

@@ -352,7 +352,7 @@ class _Translation:
             self.draft.put("", "command", f"set -f; {script}" if split_up else script)
 
     def condition(self, setting: Setting) -> None:
-        """Take a condition over: where it does not hold the job does nothing, and that is no failure."""
+        """Take a condition over: where it does not hold the job does nothing, which is not a failure."""
         test = _CONDITIONS.get(setting.key.removeprefix("Condition").removeprefix("Assert"))
         value = self._expand(setting, setting.value)
         if test is None or value.startswith("|"):
@@ -426,7 +426,7 @@ class _Translation:
         script = " ".join(shell)
         if "-" in prefix:
             return _Step(None, f"{{ {script} || true; }}", splits)
-        if setting.key == "ExecCondition":  # it leaves the rest out, which is no failure
+        if setting.key == "ExecCondition":  # it leaves the rest out, which is not a failure
             return _Step(None, f"{{ {script} || exit 0; }}", splits)
         return _Step(None if argv is None else tuple(argv), script, splits)
 
@@ -534,7 +534,7 @@ class _Step(Struct, frozen=True):
 
 
 def _in_zone(trigger: Trigger, zone: str) -> Trigger:
-    """Return the trigger with a zone of its own. Raises ValueError where it is no table, which alone can have one."""
+    """Return the trigger with a zone of its own. Raises ValueError unless it is a table: nothing else can have one."""
     if trigger.key == "daily":
         return Trigger(key="weekly", value={"days": list(DAYS), "at": trigger.value, "timezone": zone})
     if isinstance(trigger.value, dict) and not trigger.limits:
@@ -594,7 +594,7 @@ def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the m
     if name.endswith("@"):
         return Import((), (Note(timer_file, 1, f"it is a template: name an instance of it, such as {name}NAME.timer"),))
     if service is None:
-        return Import((), (Note(timer_file, 1, f"its service {service_file} was not found: put it beside the timer"),))
+        return Import((), (Note(timer_file, 1, f"its service {service_file} was not found: put it next to the timer"),))
     settings = [parse_unit(timer), parse_unit(service)]
     for i, file in enumerate((timer_file, service_file)):
         draft.notes += [

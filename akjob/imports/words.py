@@ -13,20 +13,20 @@ _LETTERS = dict(zip("abfnrtvs\\\"'", b"\a\b\f\n\r\t\v \\\"'", strict=True))
 def split(text: str) -> list[str]:
     """Split into words; quotes of both kinds and C escapes are taken off.
 
-    Raises ValueError for a quote that has no end, escapes that are none, and those whose bytes are no UTF-8.
+    Raises ValueError for a quote that has no end, invalid escapes, and escapes whose bytes are not UTF-8.
     """
     return [_plain(raw, _unescape) for raw in _raw_words(text)]
 
 
 def split_value(text: str) -> list[str]:
-    """Split the value of a variable: as ``split``, but a backslash only takes away the meaning of what follows it."""
+    """Split the value of a variable: as ``split``, but a backslash only quotes what follows it."""
     return [_plain(raw, str.encode) for raw in _raw_words(text)]
 
 
 def commands(text: str) -> list[list[str]]:
     r"""Split into commands of words: a ``;`` that is a word of its own divides them, ``\;`` is a literal one.
 
-    An escape that is none stays here as it is.
+    An invalid escape stays as it is here.
     """
     found: list[list[str]] = [[]]
     for raw in _raw_words(text):
@@ -59,7 +59,7 @@ def _plain(raw: str, unescape: Callable[[str], bytes]) -> str:
     try:
         return out.decode()
     except UnicodeDecodeError:
-        raise ValueError(f"the bytes of {raw} are no UTF-8") from None
+        raise ValueError(f"the bytes of {raw} are not UTF-8") from None
 
 
 def _unescape(escape: str) -> bytes:

@@ -31,7 +31,7 @@ _IMPORT = re.compile(r"^[ \t]*from (akjob[\w.]*) import (\([^)]*\)|.*)", re.MULT
 
 
 class Record(Struct, array_like=True, frozen=True, gc=False):
-    """What one file parsed to. ``stamp`` identifies its defaults; ``settled``: its ``signature`` is to be trusted."""
+    """What one file parsed to. ``stamp`` identifies its defaults; ``settled``: its ``signature`` can be trusted."""
 
     path: str
     signature: Signature

@@ -26,7 +26,7 @@ class EmptiedFolder:
     def check(self, listing: Listing, known: int, now_us: int) -> int | None:
         """Return the instant until which the ``known`` jobs are kept although the scan found none; None: believe it.
 
-        One file that goes is no alarm; the whole folder is.
+        One removed file raises no alarm; an emptied folder does.
         """
         self.problem = None
         if listing.files or listing.unreadable or known < (1 if listing.missing else 2):

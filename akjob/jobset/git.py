@@ -31,7 +31,7 @@ class Revision(Struct, frozen=True):
     """The commit that is checked out, or None, and the files that differ from it, below the root.
 
     A name in ``dirty`` that ends in ``/`` is a folder that is a repository of its own. ``config`` says that
-    ``etc/akjob.toml`` differs, which is no job file. ``fresh`` is False while something has changed and git has not
+    ``etc/akjob.toml`` differs, which is not a job file. ``fresh`` is False while something has changed and git has not
     answered yet.
     """
 
@@ -165,7 +165,7 @@ class _Answer(Struct, frozen=True):
 
 
 def _nothing() -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 def _ask(folder: str, shown: str, config: str, call: "_Call") -> _Answer:
@@ -279,7 +279,7 @@ class _Call:
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which git answers for the folder it is asked about, and asks nobody anything."""
+    """Return an environment in which git answers for the folder it is asked about, and prompts for nothing."""
     kept = {name: value for name, value in given.items() if not name.startswith("GIT_")}
     return {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C"}
 
@@ -306,14 +306,14 @@ def run(arguments: list[str], folder: str, *, given: bytes = b"") -> bytes:
 def commit_of(folder: str, revision: str) -> str:
     """Return the full name of the commit that ``revision`` means. Raises AkjobError (exit code 2)."""
     if revision.startswith("-"):
-        raise UsageError(f"{revision!r} is no revision", hint="name a branch, a tag or a commit")
+        raise UsageError(f"{revision!r} is not a revision", hint="name a branch, a tag or a commit")
     try:
         return run(["rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"], folder).decode("ascii").strip()
     except AkjobError as error:
         if isinstance(error.__cause__, OSError):
             raise
         hint = "name a branch, a tag or a commit of the repository that the root lies in"
-        raise UsageError(f"{revision!r} is no revision", hint=hint) from error
+        raise UsageError(f"{revision!r} is not a revision", hint=hint) from error
 
 
 def merge_base(folder: str, one: str, other: str) -> str:

@@ -43,7 +43,7 @@ def parsed(  # noqa: PLR0913, PLR0917 - a file, and all that its meaning depends
 def for_known(verdicts: tuple[Verdict, ...], path: str, known: Sequence[str]) -> tuple[Verdict, ...]:
     """Return the verdicts for the jobs that a file gave before, where it now is wrong as a whole.
 
-    Of such a file nobody can tell its instances: those that there were go on with their last good versions.
+    The instances of such a file are not known: those that there were go on with their last good versions.
     """
     own = job_name(path)
     if len(verdicts) == 1 and verdicts[0].spec is None and verdicts[0].name == own and own not in known:

@@ -380,7 +380,7 @@ class Loader:
     def _may_be_half_written(self, file: JobFile, signature: Signature, this: Pass) -> bool:
         """Return True if a wrong file was written only just now: then it gets the time to be finished.
 
-        Not at a start, after which whoever started akjobd asks what is broken.
+        Not at a start: the next question is what is broken.
         """
         if not self._grace_us or not self._jobset.loaded_us:
             return False

@@ -2,7 +2,7 @@
 
 A look costs one ``stat`` a file and opens no file. What changed since the last look is read by
 :mod:`akjob.jobset.loader`. The names in a folder are not read again while it is as it was when they were: whatever
-comes, goes or takes another's place there moves its ``ctime``, which nobody can set.
+comes, goes or takes another's place there moves its ``ctime``, which cannot be set.
 
 Paths are relative to the folder looked at, with ``/`` between their parts: ``reports/nightly.toml``. The folder itself
 is ``""``.
@@ -327,7 +327,7 @@ class _Look:
             self._unreadable[path] = "the symlink leads to nothing"
 
     def _other(self, entry: "os.DirEntry[str]", path: str, mode: int, folders: list[tuple[str, str]]) -> None:
-        """Take in what is called like a job file and is none: a folder, or what is not to be opened."""
+        """Note what has a job file's name and is not one: a folder, or something that must not be opened."""
         self._linked |= entry.is_symlink()
         if stat.S_ISDIR(mode):
             if entry.is_symlink():
@@ -403,7 +403,7 @@ def read(path: str) -> tuple[bytes, Signature]:
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            code, message = "not-a-file", "this is no regular file; it is not read"
+            code, message = "not-a-file", "this is not a regular file; it is not read"
             raise Unreadable(code, message)
         if found.st_size > MAX_SIZE:
             raise _too_large(found.st_size)

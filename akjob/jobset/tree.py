@@ -22,7 +22,7 @@ class Look(Struct, frozen=True):
     """What is in a folder of a commit, by path below it: the job files and ``_defaults.toml`` files.
 
     A file that is there and cannot be read is a Problem. ``unseen`` has the files and folders of which the commit does
-    not tell what is in them, with what is to be said of that.
+    not tell what is in them, with a problem for each of them.
     """
 
     files: Mapping[str, bytes | Problem]
@@ -38,7 +38,7 @@ class Unseen(Exception):  # noqa: N818 - it says what a path is
         self.hint = hint
 
     def problem(self, shown: str) -> Problem:
-        """Return what is to be said of it."""
+        """Return it as a problem."""
         message = f"{self.why}: what it leads to is not compared"
         return Problem(file=shown, severity="warning", code="not-in-commit", message=message, hint=self.hint)
 
@@ -188,5 +188,5 @@ def _folders_above(path: str) -> Iterator[str]:
 
 
 def _leads_to_nothing(shown: str) -> Problem:
-    hint = "mend the link, or take it away"
+    hint = "fix the link, or remove it"
     return Problem(file=shown, code="unreadable", message="the symlink leads to nothing", hint=hint)

@@ -1,4 +1,4 @@
-"""Who may write what will run: files and folders that somebody else can change are refused, as cron refuses them.
+"""Who may write what will run: files and folders that other users can change are refused, as cron refuses them.
 
 Looked at are, from the root folder downward, the folders, the job file, its ``_defaults.toml`` files, its dill file,
 and the folders of modules. Nothing above the root is: who owns that, owns everything.
@@ -39,7 +39,7 @@ class Access(NamedTuple):
 
 
 def who(trust: TrustConfig, *, own_uid: int) -> Who:
-    """Return whose files are trusted. A name in ``owners`` that this machine does not know trusts nobody.
+    """Return whose files are trusted. A name in ``owners`` that this machine does not have adds no one.
 
     ``own_uid`` is the user that akjobd runs as.
     """
@@ -72,7 +72,7 @@ def distrust(access: Access, trusted: Who) -> tuple[Literal["error", "warning"],
 def trust_problem(path: str, trusted: Who, *, shown: str | None = None) -> Problem | None:
     """Look at one file or folder. Return what is wrong with it, or None; also None when it is not there.
 
-    What nobody can write to, because its file system is mounted read-only, is trusted whatever its mode.
+    What cannot be written, because its file system is mounted read-only, is trusted whatever its mode.
     """
     try:
         found = os.stat(path)
@@ -161,7 +161,7 @@ def module_places(root: str, folders: Sequence[str], module: str) -> Iterator[st
 
 
 def module_problem(root: str, folders: Sequence[str], module: str, trusted: Who) -> Problem | None:
-    """Return why a module is refused: somebody else may write to its file or to a folder above it."""
+    """Return why a module is refused: another user may write to its file or to a folder above it."""
     for place in module_places(root, folders, module):
         shown = os.path.relpath(place, root) if place.startswith(root) else place
         problem = trust_problem(place, trusted, shown=shown)

@@ -126,7 +126,7 @@ class Occurrence(Struct, frozen=True, kw_only=True):
 
 
 class Backfill(Struct, frozen=True, kw_only=True):
-    """Runs of a job's slots from ``from_us`` until ``until_us``, that instant not included, which somebody asked for.
+    """Runs of a job's slots from ``from_us`` until ``until_us``, that instant not included, which a person asked for.
 
     ``slots`` are those to run, in their order; the first ``position`` of them have been claimed; ``done`` have ended,
     ``failed`` of them in another state than succeeded.
@@ -230,7 +230,7 @@ class Transition(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, gc=False, array_like=True):
-    """How a run or a stretch of slots ended, for whoever goes through many. Instants are UTC text."""
+    """How a run or a stretch of slots ended, for readers of many rows. Instants are UTC text."""
 
     id: str
     job: str

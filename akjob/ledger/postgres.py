@@ -29,7 +29,7 @@ except ModuleNotFoundError as missing:
 T = TypeVar("T")
 
 _CONNECT_S = 5
-_STATEMENT_MS = 10_000  # a lock that is held for longer is a fault of whoever holds it
+_STATEMENT_MS = 10_000  # a lock that is held for longer is a fault of its holder
 _SCHEMA_LOCK = 0x616B6A6F62  # of an advisory lock: two nodes that start at once bring the schema up to date one by one
 _OWNED = " AND (?::text IS NULL OR owner = ?)"
 _CHANGE_OWN = statements.CHANGE.replace("node = ? WHERE", "node = coalesce(?, node) WHERE") + _OWNED + " RETURNING id"

@@ -36,7 +36,7 @@ from akjob.ledger.statements import (
 )
 
 PAGE_ROWS = 20_000
-"""So many rows a page looks at, at most, for what no index tells."""
+"""A page reads at most this many rows where no index helps."""
 
 _ALL = 1 << 62  # as a LIMIT
 _AHEAD_US = 7 * DAY  # a run is claimed ahead of its slot by its `lead`, hardly longer
@@ -91,7 +91,7 @@ class SqlReader(ABC):
     def page(self, wanted: RunFilter, limit: int, after: RunKey | None = None) -> RunPage:
         """Return the newest ``limit`` rows that are wanted, those after a key where one is given, newest first.
 
-        What no index tells (a trigger; of all jobs a time, too) is looked for among the next PAGE_ROWS rows.
+        Where no index helps (a trigger; a time of all jobs) it searches the next PAGE_ROWS rows.
         """
         tail = RunTail.of(wanted, after)
         with self._session() as (ask, version):
@@ -214,7 +214,7 @@ _Clause = tuple[str, tuple[Any, ...]]
 
 
 class RunTail(NamedTuple):
-    """A question for rows of ``runs``: ``where`` is what an index tells, ``rest`` what is looked for among these."""
+    """A question for rows of ``runs``: an index serves ``where``; ``rest`` is searched among these."""
 
     where: str
     values: tuple[Any, ...]
@@ -246,7 +246,7 @@ class RunTail(NamedTuple):
 
     @property
     def looked_at(self) -> str:
-        """The rows that are looked at for what no index tells."""
+        """The rows that are searched where no index helps."""
         columns = "id, slot, attempt, state, trigger, queued_at"
         return f"SELECT {columns} FROM runs{self.where} ORDER BY {self.order} LIMIT {PAGE_ROWS}"  # noqa: S608 - ours
 

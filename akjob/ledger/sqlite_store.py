@@ -31,7 +31,7 @@ class SqliteStore(SqlStore):
     def open(cls, path: Path) -> "SqliteStore":
         """Open the ledger; create it (mode 0600), or bring it to the newest schema, where needed.
 
-        Raises AkjobError when the file is no database, is damaged or was written by a newer akjob, and
+        Raises AkjobError when the file is not a database, is damaged or was written by a newer akjob, and
         LedgerBusyError or LedgerFullError when it cannot be written now.
         """
         try:

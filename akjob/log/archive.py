@@ -168,7 +168,7 @@ def _sync_folder(path: str) -> None:
 
 
 def _lowest_priority() -> None:
-    """Be nobody's hindrance, and end with the collector."""
+    """Run at the lowest priority, and end with the collector."""
     os.nice(19)
     libc = ctypes.CDLL(None, use_errno=True)
     die_with_parent(signal.SIGKILL)

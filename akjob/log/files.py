@@ -5,7 +5,7 @@ compressed ones. DATE is the local date of the file's first line. Files that log
 (``akjob.jsonl.1``, ``akjob.jsonl-20260101.gz``) are read as well.
 
 A file is recognised by its first line, which holds a time in microseconds: its index (``index/FINGERPRINT``) stays
-valid whoever renames, moves or compresses the file.
+valid when the file is renamed, moved or compressed.
 """
 
 import os

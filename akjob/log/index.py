@@ -2,7 +2,7 @@
 
 ``OFFSET LENGTH RUN JOB`` says that between these bytes of the log stand lines of that run, possibly with others
 between them (gaps of up to GAP bytes are bridged, so that many runs at once don't make the index as long as the log).
-``-`` is no run, or no job. ``=OFFSET`` says that everything before that offset of the log is in the index.
+``-`` stands for no run, or no job. ``=OFFSET`` says that everything before that offset of the log is in the index.
 
 The log is the truth, the index follows it: it is written a segment at a time, after the log; what stands behind
 its last ``=OFFSET`` line is found by reading that part of the log. A lost index costs time, never lines.
@@ -135,7 +135,7 @@ class IndexWriter:
 
 
 def lookup(path: str, *, run: str | None = None, job: str | None = None) -> tuple[list[Extent], int]:
-    """Return where a run's, or a job's, lines stand, in order, and up to which offset of the log the index knows.
+    """Return where a run's, or a job's, lines stand, in order, and up to which offset the log is indexed.
 
     ``([], 0)`` when there is no index.
     """
@@ -183,7 +183,7 @@ def _checkpoint(content: bytes | mmap.mmap) -> tuple[int, int]:
 
 
 def _chunks(fd: int, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Read whole lines between two offsets, some MiB at a time; what is no whole line at the end is left out."""
+    """Read whole lines between two offsets, some MiB at a time; an incomplete line at the end is left out."""
     size = 4 << 20
     while start < end:
         chunk = os.pread(fd, min(size, end - start), start)

@@ -77,7 +77,7 @@ def _folder_bytes(folder: Path) -> int:
 
 
 def _accounted_us(snapshot: Snapshot, status: Status | None) -> int:
-    """Return the instant before which each slot has a row: as akjobd knows it, else from the watermarks."""
+    """Return the instant before which each slot has a row: from akjobd, else from the watermarks."""
     if status is not None and status.accounted_until is not UNSET:
         return from_text(status.accounted_until)
     upcoming = (_unaccounted_us(job) for job in snapshot.jobs())

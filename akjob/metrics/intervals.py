@@ -4,7 +4,7 @@ from akjob.instants import DAY
 from akjob.schedule import compile_schedule, next_slot
 from akjob.spec.model import JobSpec
 
-_LONGEST_US = 30 * 366 * DAY  # beyond it a slot is none that anybody waits for
+_LONGEST_US = 30 * 366 * DAY  # a slot further away than this counts as none
 
 
 class Intervals:

@@ -20,7 +20,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
 def explain(job: str, kind: str, notify: Notify, config: Config, now_us: int) -> Explanation:
     """Return what one event of a kind would lead to if it happened now."""
     if not notify.channels:
-        return Explanation(sent=(), reasons=(f"{job} has no channels in [notify], so nobody is told",))
+        return Explanation(sent=(), reasons=(f"{job} has no channels in [notify], so no message is sent",))
     if not notify.wants(kind):
         listed = ", ".join(sorted(notify.on))
         return Explanation(sent=(), reasons=(f'"{kind}" is not among `on` of its [notify]: {listed}',))

@@ -1,4 +1,4 @@
-"""The values of the room: what happened, who wants to know, what is to be told."""
+"""The values of the room: what happened, who gets messages, and what they say."""
 
 from typing import Literal
 

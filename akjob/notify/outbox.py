@@ -1,4 +1,4 @@
-"""``var/notify.db``: how far the transitions were read, the incidents, and what is to be sent.
+"""``var/notify.db``: how far the transitions were read, the incidents, and the messages to send.
 
 What transitions lead to is one commit: their number, the incidents, and the notes. So whatever is killed, nothing is
 told twice and nothing is lost. A delivery keeps its id over all its tries, and the receiver can tell a repetition.
@@ -206,7 +206,7 @@ class Outbox:
         ]
 
     def acknowledged(self) -> list[int]:
-        """Return the numbers of the open incidents that somebody has acknowledged."""
+        """Return the numbers of the open incidents that were acknowledged."""
         rows = self._connection.execute(
             "SELECT number FROM incidents WHERE closed_at IS NULL AND acknowledged_at IS NOT NULL"
         )

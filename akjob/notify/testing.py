@@ -1,4 +1,4 @@
-"""A message that proves that a channel works: sent at once, by whoever asks, and kept in the outbox like any other."""
+"""A message that proves that a channel works: sent at once, and kept in the outbox like any other."""
 
 from akjob.config import Paths
 from akjob.config.notify import Channel

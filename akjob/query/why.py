@@ -40,7 +40,7 @@ class Because(Struct, frozen=True, kw_only=True):
 
 
 class Why(Struct, frozen=True, kw_only=True):
-    """The answer: what ``akjob why --json`` prints. ``slot`` is the nearest one where the instant is none itself."""
+    """The answer: what ``akjob why --json`` prints. ``slot`` is the nearest one if the instant is not a slot."""
 
     job: str
     at: str
@@ -319,7 +319,7 @@ def _unaccounted(facts: Facts, spec: JobSpec, at_us: int) -> Because:
         message = f'{_downtime(down)}; its next start decides, by missed = "{spec.run.missed}"'
         return Because(kind="down", message=message)
     if facts.oldest_us is None or at_us < facts.oldest_us:
-        return Because(kind="pruned", message="the ledger keeps no row from so long ago ([ledger] keep)")
+        return Because(kind="pruned", message="rows of that age have been pruned ([ledger] keep)")
     message = "the ledger has no row of it: the job had another definition then, or a clock was set"
     return Because(kind="definition", message=message)
 

@@ -234,7 +234,7 @@ def _group(name: str) -> int:
 
 
 def _number(text: str) -> int | None:
-    """Return the id that a number in quotes is, None if it is none: the last two mean "nobody" and "no change"."""
+    """Return the id in a quoted number, or None: the last two numbers mean "nobody" and "no change"."""
     return int(text) if text.isdigit() and text.isascii() and int(text) < _IDS else None
 
 
@@ -343,7 +343,7 @@ class _EnvText:
         return name.strip().removeprefix("export ").strip()
 
     def value(self) -> str:  # noqa: C901 - one state machine, one loop
-        """Read up to the line's end: quotes and backslashes taken away, white space around each part too."""
+        """Read up to the line's end: without quotes, backslashes and the white space around each part."""
         out: list[str] = []
         keep = 0  # up to here nothing is trimmed: it was quoted or escaped
         quote = ""
@@ -386,7 +386,7 @@ def begin(order: Order, channel: _socket.socket, environment: dict[str, str], *,
     if order["interpreter"]:
         _exec_interpreter(order["interpreter"], order, channel, gated=gated)
     linux.set_title(f"akjob: {order['job']} {order['run']}")
-    gc.freeze()  # what its shim has made is no garbage of the job's, and would be gone through at once
+    gc.freeze()  # what its shim made is not the job's garbage, and would be searched at once
     gc.enable()
     load.prepare_path(order["root"], order["cwd"], order["pythonpath"], LIBRARY_PATH, _known_site, environment)
     sys.argv[:] = [order["code"][1]]

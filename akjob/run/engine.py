@@ -1,4 +1,4 @@
-"""What akjobd knows of whatever executes runs: it sends orders, stops and recalls, and takes what happened.
+"""The interface of whatever executes runs: akjobd sends orders, stops and recalls, and takes what happened.
 
 The shims of this machine are one engine (:mod:`akjob.run.shims`).
 """
@@ -61,7 +61,7 @@ class Trouble(Struct, frozen=True):
 class Engine(Protocol):
     """Each run that was ordered sooner or later becomes Ended, Lost or NeverStarted, whatever dies in between.
 
-    Nothing here decides anything. :meth:`step` is to be called at :attr:`due_us`, an instant of the wall clock.
+    Nothing here decides anything. Call :meth:`step` at :attr:`due_us`, an instant of the wall clock.
     ``happened`` is what happened, in order, until akjobd empties it.
     """
 

@@ -60,7 +60,7 @@ def _known(file: str, number: int | None) -> str | None:
     if number == errno.ENOENT:
         return _first_line(file)
     if number == errno.ENOEXEC:
-        return "it is no program for this machine, and has no first line such as #!/bin/sh that names its interpreter"
+        return "it is not a program for this machine, and no first line such as #!/bin/sh names its interpreter"
     if number == errno.EACCES:
         return _no_access(file)
     return None

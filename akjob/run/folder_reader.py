@@ -42,7 +42,7 @@ def read_note(where: str) -> Note:
 
 
 def read_end(where: str) -> End | Recalled | None:
-    """Return the end of a run that has one; what a power cut has torn is none, and so is that of another run."""
+    """Return the end of a run that has one; one torn by a power cut does not count, nor does that of another run."""
     try:
         return decode_end(Path(where, folder.END).read_bytes(), os.path.basename(where))
     except OSError:

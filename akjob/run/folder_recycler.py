@@ -1,4 +1,4 @@
-"""What becomes of the folders of runs that are accounted for: put by for other runs, or removed when it is quiet."""
+"""What becomes of the folders of runs that are accounted for: recycled for other runs, or removed when it is quiet."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     Give = Callable[[Callable[[], Any], Callable[[Any], None], Callable[[Exception], None]], None]
 
 POOL_SIZE = 64
-"""So many folders are put by at most: more than there are between two runs' ends and beginnings in a burst."""
+"""At most this many folders are pooled: more than there are between two runs' ends and beginnings in a burst."""
 
 _QUIET_US = 250_000
 _MOST = 2_000
 
 
 class FolderRecycler:
-    """The folders that nobody needs any more.
+    """The folders that are not needed any more.
 
     ``give`` has work done off the loop, as a worker does, for a disk may take its time for each file; ``failed`` is
     told when that breaks; ``spool_asked`` is called when the collector was asked to read in a spool, after which the
@@ -50,13 +50,13 @@ class FolderRecycler:
         self._over.append(run)
 
     def step(self, now_us: int) -> None:
-        """Have done what is to be done now; call it at :attr:`due_us` again."""
+        """Do what is due now; call it again at :attr:`due_us`."""
         if self._over:
             runs, self._over = self._over, []
             self._give(lambda: _recycle(self._paths, runs), self._left, self._failed)
             self._quiet_from_us = now_us + _QUIET_US
         if self._rubbish:
-            # In a burst disk and processors have better to do. A clock that was set back makes nobody wait.
+            # In a burst the runs need disk and processors. A clock that was set back must not delay this.
             self._quiet_from_us = min(self._quiet_from_us, now_us + _QUIET_US)
             self.due_us = self._quiet_from_us
             if now_us >= self.due_us or len(self._rubbish) > _MOST:

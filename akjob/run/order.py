@@ -1,7 +1,7 @@
 """From a job and a slot to the order that the zygote is sent: everything a shim and a job's process need to know.
 
 An order is a dictionary of plain types (``marshal`` carries it), so that the reading end needs no library;
-:class:`Order` names its keys. Whoever reads one imports that for its type checker alone.
+:class:`Order` names its keys. Readers import that for the type checker alone.
 """
 
 from __future__ import annotations

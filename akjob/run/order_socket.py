@@ -1,6 +1,6 @@
 """The socket on which orders go out and answers come back; akjobd has one end, the zygote and all its shims the other.
 
-Whoever reads first has the order: the zygote, which forks a shim for it, or a shim that is done with its run. So in a
+The first reader has the order: the zygote, which forks a shim for it, or a shim that is done with its run. So in a
 burst a shim looks after one run after another, and most of what a fork costs is paid once;
 :class:`AdmissionLimit` keeps their number to what the processors have a use for. What is said back is one
 packet: ``forked RUN PID CALL LEFT`` with a pidfd of the shim beside it, or ``failed RUN why``.
@@ -51,7 +51,7 @@ def take(control: _socket.socket, flags: int = 0) -> Order | None:
 
 
 def answer(control: _socket.socket, run: str, pid: int, pidfd: int, call_signal: int, left: str) -> None:  # noqa: PLR0913, PLR0917
-    """Tell akjobd which shim has a run. It may be gone."""
+    """Report to akjobd which shim has a run. akjobd may be gone."""
     beside = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pidfd.to_bytes(_INT, sys.byteorder))
     try:
         control.sendmsg([f"forked {run} {pid} {call_signal} {left}".encode()], [beside])
@@ -94,7 +94,7 @@ class AdmissionLimit:
             self.wait()
 
     def enter(self) -> None:
-        """In a shim that was just forked: be one of those that are busy, and let go of the others."""
+        """In a shim that was just forked: count as busy, and close what belongs to the others."""
         self.counted = True
         for pidfd in self._busy.values():
             os.close(pidfd)

@@ -26,7 +26,7 @@ def main(order_fd: int, channel_fd: int) -> None:
     code = 1
     try:
         own = [order["root"], order["cwd"], *(os.path.join(order["root"], entry) for entry in order["pythonpath"])]
-        # sys.path[0] is this file's folder, which is no business of the job's.
+        # sys.path[0] is this file's folder, which the job must not see.
         sys.path[:] = list(dict.fromkeys([*own, *sys.path[1:]]))
         fresh.install()
         python.own_streams()

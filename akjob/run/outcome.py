@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 END_VERSION = 1
 RECALLED = "recalled"
-"""The state of a run that was called back before its slot: as far as the ledger knows, it never started."""
+"""The state of a run that was called back before its slot: according to the ledger it never started."""
 
 _MOST_NAMED = 5
 _ENDED_BY_AKJOB = ("timed_out", "cancelled")
@@ -84,7 +84,7 @@ class Outcome:
         parts = [self.reason or self.refused]
         if self.decided:
             if signum == _signal.SIGKILL and state in _ENDED_BY_AKJOB:
-                parts.append("it did not end by itself and was killed")
+                parts.append("it did not end in time and was killed")
         else:
             if state == "failed" and not parts[0]:
                 parts[0] = self.error or why(code, signum, oom_kills)

@@ -37,7 +37,7 @@ _AWAKE_US = 1_500
 
 
 def tell(channel: _socket.socket, kind: bytes, text: str) -> None:
-    """Tell the shim something, cut to what a message can hold."""
+    """Send the shim a message, cut to what one can hold."""
     data = text.encode("utf-8", "replace")
     if len(data) > _MESSAGE_BYTES:
         data = data[:_MESSAGE_BYTES].decode("utf-8", "ignore").encode("utf-8")
@@ -50,9 +50,9 @@ def tell(channel: _socket.socket, kind: bytes, text: str) -> None:
 def wait(channel: _socket.socket, start_us: int, awake_us: int = 0) -> None:
     """Wait at the gate for an instant of the wall clock, and tell the shim that it is passed.
 
-    The job itself waits, for whoever else would have to wake it first; of the last ``awake_us`` it sleeps nothing, for
-    to be woken takes a sleeping processor half a millisecond. The shim says nothing here: when it lets go of the run or
-    ends, nothing of the job has happened.
+    The job itself waits, for any other process would have to wake it first; it does not sleep in the last
+    ``awake_us``, for it takes half a millisecond to wake a sleeping processor. If the shim
+    ends or calls the run off before, nothing of the job has happened.
     """
     arrived_us = time.time_ns() // 1000
     while True:
@@ -152,7 +152,7 @@ def _run(call: Any, channel: _socket.socket, load: Any, report: Callable[[BaseEx
 
 
 def _failed(error: BaseException, channel: _socket.socket, load: Any, report: Callable[[BaseException], None]) -> int:
-    """Tell what an exception of the job's own code came to, and return the exit code."""
+    """Report what an exception of the job's own code came to, and return the exit code."""
     if isinstance(error, SystemExit):
         return _exit_code(error)
     tell(channel, ERROR, load.describe_exception(error))

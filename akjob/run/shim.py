@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from akjob.run.order import Order
 
 GATED, RUNNING, STOPPING, CLEARING, OVER = "gated", "running", "stopping", "clearing", "over"
-PASSED, ENDING, ENDED, CLEARED = "passed", "told to end", "job ended", "cleared"
+PASSED, ENDING, ENDED, CLEARED = "passed", "asked to end", "job ended", "cleared"
 
 PHASES = {
     (GATED, PASSED): RUNNING,
@@ -346,7 +346,7 @@ class Shim:
         if not self.outcome.started_us and self.pid:
             self._hold_still()
         word = folder.read_stop(self.folder)
-        state, reason, at_once = word or ("cancelled", "its shim was told to end it, and not why", False)
+        state, reason, at_once = word or ("cancelled", "its shim was asked to end it, with no reason given", False)
         started = self.outcome.started_us
         if state == RECALLED and started:
             return  # the slot came first: the run is under way
@@ -485,7 +485,7 @@ class Shim:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        """Say what came of the run, in the log and in ``end.json``, and stay until the lines are safe."""
+        """Write the run's end to the log and to ``end.json``, and stay until the lines are safe."""
         failpoint.reached("ending", self.run)
         self.listens_at = 0.0
         end = self._say_end()

@@ -148,7 +148,7 @@ class ShimManager:
         self.zygote.send(encoded)
 
     def stop(self, run: str, state: str, reason: str, *, kill: bool = False) -> None:
-        """Tell a run's shim to end it: the run then has ``state`` and ``reason``."""
+        """Make a run's shim end it: the run then has ``state`` and ``reason``."""
         handle = self._shims.get(run)
         if handle is not None and not handle.ended:
             handle.stop = folder.stop_text(state, reason, kill=kill)
@@ -309,7 +309,7 @@ class ShimManager:
             self._settle(handle, "its order was lost with the zygote or akjobd")
 
     def _settle(self, handle: ShimHandle, why_never: str) -> None:
-        """Say what came of an order without an end: its shim lives, or is lost, or the order is never to be started."""
+        """Find out what came of an order without an end: its shim lives, or is lost, or it must never start."""
         where = self._folder(handle.run)
         try:
             never = self._deny(where)

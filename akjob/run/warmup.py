@@ -59,7 +59,7 @@ def warm_up(parent: str, known: load.Known | None) -> None:
                 known.lines = lines
         _clear(place)
     except (Exception, SystemExit, _TooLongError):
-        return  # a full or read-only disk, or it is gone: whoever has to write there will say so
+        return  # a full or read-only disk, or it is gone: the next writer there will report it
     finally:
         _signal.alarm(0)
         _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
@@ -112,7 +112,7 @@ def _hear(ours: _socket.socket) -> None:
 def _fork_collector(place: str) -> int:
     """Start a process that acknowledges lines, as the collector does, until the descriptor returned is closed.
 
-    It is nobody's child here: a shim would take it for something that its job has left.
+    It must not be a child of ours: a shim would take it for something that its job has left.
     """
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     listener.bind(f"{place}/collector")
@@ -136,7 +136,7 @@ def _fork_collector(place: str) -> int:
 def _acknowledge(listener: _socket.socket) -> None:
     fd, _ = listener._accept()  # type: ignore[attr-defined] # noqa: SLF001 - what socket.accept() calls
     connection = _socket.socket(fileno=fd)
-    lines = -1  # the hello is none
+    lines = -1  # the hello is not a line
     while data := connection.recv(1 << 16):
         lines += data.count(b"\n")
         connection.send(b"%d\n" % lines)

@@ -44,7 +44,7 @@ def main(descriptor: int, warm_up_in: str) -> None:
     if warm_up_in:
         warmup.warm_up(warm_up_in, known_site)
     linux.set_title("akjob: zygote")
-    # Shims belong to nobody here: the kernel takes their exit status.
+    # The zygote does not wait for its shims: the kernel takes their exit status.
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     for number in (_signal.SIGINT, _signal.SIGHUP):
         _signal.signal(number, _signal.SIG_IGN)

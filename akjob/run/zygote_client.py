@@ -187,7 +187,7 @@ class ZygoteClient:
     """Keeps one zygote running. Orders that are sent while there is none go out with the next one.
 
     ``receive`` gets every answer and notice; ``gone`` is called when a zygote has ended and all it said is received.
-    ``start`` starts one. :meth:`step` is to be called at :attr:`due_us`; :attr:`trouble` says why there is none.
+    ``start`` starts one. Call :meth:`step` at :attr:`due_us`; :attr:`trouble` says why there is none.
     """
 
     def __init__(
@@ -271,7 +271,7 @@ class ZygoteClient:
         self.due_us = self._now_us() + _QUICK_US
 
     def _watch(self) -> None:
-        """Make the selector wait for what there is to read from the zygote, and for room for what is to be sent."""
+        """Make the selector wait for what there is to read from the zygote, and for room for what there is to send."""
         zygote = self._zygote
         if zygote is None:
             return

@@ -103,7 +103,9 @@ def uneven_step(expression: str) -> tuple[str, str] | None:
         shown = ", ".join(map(str, numbers[:3])) + (", …" if len(numbers) > 3 else "")  # noqa: PLR2004 - a few
         message = f"{text} begins again with {field.restarts}: the {field.name} is {shown}"
         hint = (
-            f'for even distances write every = "{step_text}{field.unit}"' if field.unit else "keep it if that is meant"
+            f'for even distances write every = "{step_text}{field.unit}"'
+            if field.unit
+            else "keep it if that is intended"
         )
         return message, hint
     return None
@@ -207,7 +209,7 @@ def _stepped(field: _Field, text: str) -> _Values:
 
 
 def _too_far(field: _Field, text: str, step: int, only: int) -> CronError:
-    """Say of a step that leaves one value of its field what it cannot mean, and how that is written."""
+    """Return a hint for a step that leaves one value of its field."""
     message = f"bad {field.name} {text!r} in the cron expression: the step leaves {only} alone"
     if field is _MONTH:
         return CronError(message, f"write monthly = {{ days = [1], at = 00:00:00, every = {step}, from = 2026-01-01 }}")

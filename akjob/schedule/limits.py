@@ -28,7 +28,7 @@ class Piece(NamedTuple):
 
 
 class LimitRule:
-    """Limits, compiled. ``first_day`` and ``last_day`` count from 1970-01-01, None is no limit."""
+    """Limits, compiled. ``first_day`` and ``last_day`` count from 1970-01-01; None: no limit."""
 
     __slots__ = (
         "_excepted",

@@ -130,7 +130,7 @@ def _beginning_us(limits: Limits, part: Part | None, now_us: int) -> int:
 
 
 def _why(part: Part, limits: Limits, now_us: int) -> str:
-    """Say why a trigger can never fire, naming the limit that is to blame where it is one alone."""
+    """Return why a trigger can never fire, naming the limit that is to blame where it is one alone."""
     if not _fires(part, Limits(), now_us):
         what = f"cron {part.expression!r} names" if isinstance(part, Cron) else "it names"
         return f"{what} no day that exists"

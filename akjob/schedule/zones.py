@@ -206,7 +206,7 @@ def near_zones(name: str, count: int = 3) -> list[str]:
 
 
 def zone_error(name: str) -> str:
-    """Say what is wrong with a zone's name, and what to write."""
+    """Return what is wrong with a zone's name, and what to write."""
     near = near_zones(name)
     if near:
         return f"{name!r} is not a time zone: did you mean {near[0]!r}?"
@@ -255,7 +255,7 @@ def _read_tzif(name: str, data: bytes) -> Zone:
     indexes = data[body + times * width : body + times * (width + 1)]
     base = body + times * (width + 1)
     infos = [struct.unpack_from(">lb", data, base + 6 * i) for i in range(types)]
-    # Before the first transition: the first type that is no daylight saving time, as zoneinfo has it.
+    # Before the first transition: the first type without daylight saving time, as zoneinfo has it.
     before = next((offset for offset, is_dst in infos if not is_dst), infos[0][0])
     footer = data[body + _block_size(counts, width) :].strip(b"\n").decode("ascii") if width == _LONG else ""
     rule = _parse_rule(footer) if footer else None

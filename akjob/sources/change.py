@@ -61,8 +61,8 @@ class Found(Struct, frozen=True, kw_only=True):
 class FileWatch:
     """What one job has seen of its files, and what has changed since.
 
-    ``seen`` is what its last slot saw; None: nothing yet, and what is there at first is no change. After a restart
-    what changed meanwhile is a slot at once.
+    ``seen`` is what its last slot saw; None: nothing yet, and what is there at first does not count as a change.
+    After a restart what changed meanwhile is a slot at once.
     """
 
     def __init__(self, job: str, change: OnChange, seen: Snapshot | None) -> None:
@@ -106,7 +106,7 @@ class FileWatch:
         return changed | {path: None for path in seen if path not in found}
 
     def _slot(self, changed: Mapping[str, Signature | None], at_us: int) -> Found | None:
-        """Return the slot; files that only disappeared are none unless the job asks for it."""
+        """Return the slot; removed files make none unless the job asks for it."""
         first_us = self._first_us or at_us
         self._seen, self._first_us = dict(self._found), None
         files = tuple(sorted(path for path, one in changed.items() if one is not None or self.change.deleted))

@@ -68,7 +68,7 @@ def key_text(key: str) -> str:
     return key if _BARE_KEY.fullmatch(key) else value_text(key)
 
 
-_TOP = tuple(name for name in TOP if name not in SECTIONS and name != "expect")  # which is no part of the job
+_TOP = tuple(name for name in TOP if name not in SECTIONS and name != "expect")  # which is not part of the job
 _SECTIONS = tuple((f"\n[{section}]\n", section, tuple(members)) for section, members in SECTIONS.items())
 _TABLES = (WEEKLY, MONTHLY, AFTER, ON_CHANGE, HOURS, DATES, RETRY, RESOURCES, SECRET, ENV_FILE, DILL, PING)
 _BARE = frozenset(name for members in _TABLES for name in members)

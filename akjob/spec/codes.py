@@ -100,7 +100,7 @@ _FILES = {
     "toml-syntax": Entry(
         "error",
         "The text is not TOML 1.0.",
-        "The message says what stands there; `09:30` is written `09:30:00`, a string stands in quotes.",
+        "The message shows the value; write `09:30:00` for `09:30`, and put strings in quotes.",
     ),
     "not-in-commit": Entry(
         "warning",
@@ -115,7 +115,7 @@ _FILES = {
     ),
     "foreign-owner": Entry(
         "error",
-        "The file or folder belongs to somebody who is not trusted to say what runs.",
+        "The file or folder belongs to a user who is not trusted to decide what runs.",
         "`chown` it, or name its owner in `owners` of `[trust]` in `etc/akjob.toml`.",
         (("warning", _ELSEWHERE),),
     ),
@@ -130,13 +130,13 @@ _FILES = {
 _KEYS = {
     "args-of-command": Entry(
         "error",
-        "`args` or `kwargs` beside `command`, which would never see them.",
+        "`args` or `kwargs` together with `command`, which would never see them.",
         "Write the arguments into `command`.",
     ),
     "missing-key": Entry("error", "A table lacks a key that it needs.", "Add the key that the message names."),
     "no-code": Entry(
         "error",
-        "The file says nothing to run.",
+        "The file names nothing to run.",
         "Give one of `callable`, `dill` and `command`, above the first table.",
     ),
     "not-in-defaults": Entry(
@@ -183,7 +183,7 @@ _KEYS = {
     ),
     "secret-in-file": Entry(
         "warning",
-        "A password stands in a file that is kept in git.",
+        "A password is in a file that is kept in git.",
         "Put it into a file of its own, and write `{ file = … }`.",
     ),
     "unknown-key": Entry(
@@ -213,7 +213,7 @@ _VALUES = {
     "bad-dill": Entry(
         "error",
         "A key of `dill` has an impossible value.",
-        "The file stands beside the TOML file; the hash has 64 hexadecimal digits; the version is like `3.11`.",
+        "The file is next to the TOML file; the hash has 64 hexadecimal digits; the version looks like `3.11`.",
     ),
     "bad-duration": Entry(
         "error",
@@ -231,8 +231,8 @@ _VALUES = {
         "The text is not a size.",
         'A whole number with B, kB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (of 1024): `"512MiB"`.',
     ),
-    "bad-value": Entry("error", "The value is none of those possible.", "The hint lists them."),
-    "duplicate-value": Entry("warning", "A value stands in its array more than once.", "Remove it."),
+    "bad-value": Entry("error", "The value is not one of those possible.", "The hint lists them."),
+    "duplicate-value": Entry("warning", "A value is in its array more than once.", "Remove it."),
     "empty-list": Entry(
         "error",
         "An array is empty, which could mean never or always.",
@@ -268,7 +268,7 @@ _VALUES = {
     "wrong-type": Entry(
         "error",
         "The value is of another TOML type than the key's.",
-        "Durations and sizes stand in quotes; times and dates do not.",
+        "Put durations and sizes in quotes, times and dates without.",
     ),
 }
 
@@ -316,7 +316,7 @@ _SCHEDULES = {
     "after-circle": Entry(
         "error",
         "Jobs wait for each other's ends in a circle, so none of them is ever due.",
-        "Let one of them be due by itself. akjobd loads them all the same.",
+        "Give one of them another trigger. akjobd loads them all the same.",
     ),
     "after-unknown": Entry(
         "error",
@@ -331,7 +331,7 @@ _SCHEDULES = {
     "expectation-in-part": Entry(
         "info",
         "There are too many slots in ten years to compare them all.",
-        "Nothing needs to be done: the message says until when it holds.",
+        "Nothing needs to be done: the message shows until when it holds.",
     ),
     "fires-in-gap-only": Entry(
         "warning",
@@ -389,7 +389,7 @@ _CODE = {
         "Loading the dill file calls something that no job needs, such as starting a program.",
         "Do not run it unless you know why it does that; `akjob inspect` lists what is inside.",
     ),
-    "dill-missing": Entry("error", "The dill file cannot be read.", "Put it beside the job file."),
+    "dill-missing": Entry("error", "The dill file cannot be read.", "Put it next to the job file."),
     "dill-unknown": Entry(
         "info",
         "Loading the dill file calls something that is neither known to be harmless nor to be dangerous.",
@@ -402,7 +402,7 @@ _CODE = {
     ),
     "dill-record": Entry(
         "warning",
-        "The record beside the dill file is missing, unreadable, or about another file.",
+        "The record next to the dill file is missing, unreadable, or about another file.",
         "`akjob pack` writes both.",
         (("info", "where it is missing"),),
     ),
@@ -462,7 +462,7 @@ _SURROUNDINGS = {
     "unknown-group": Entry("warning", "This machine has no such group.", "Make it where akjobd runs."),
     "unknown-owner": Entry(
         "warning",
-        "This machine has no user of that name, so `[trust] owners` trusts nobody by it.",
+        "This machine has no user of that name, so this entry of `[trust] owners` has no effect.",
         "Make the user where akjobd runs, or remove the name.",
     ),
     "unknown-user": Entry("warning", "This machine has no such user.", "Make it where akjobd runs."),

@@ -277,7 +277,7 @@ def _read_count(value: Any, path: Path, out: Reading) -> Count | None:
     found = fields(value, path, out, COUNT)
     values.check_required(value, path, out, ("from", "until"))
     if not {"is", "min", "max"} & value.keys():
-        out.bad(path, "missing-key", f"`{dotted(path)}` says no number", "add is = 104, or min or max")
+        out.bad(path, "missing-key", f"`{dotted(path)}` has no number", "add is = 104, or min or max")
     if errors != out.errors:
         return None
     start, end = found["start"], found["end"]
@@ -294,9 +294,9 @@ _integer: Callable[..., Any] = values.integer(0)
 COUNT = keys(
     Key("from", _boundary, "start", "The beginning, inclusive.", _BOUNDARY),
     Key("until", _boundary, "end", "The end, exclusive.", _BOUNDARY),
-    Key("is", _integer, "exactly", "Exactly so many slots.", _NUMBER),
-    Key("min", _integer, "least", "At least so many slots.", _NUMBER),
-    Key("max", _integer, "most", "At most so many slots.", _NUMBER),
+    Key("is", _integer, "exactly", "The exact number of slots.", _NUMBER),
+    Key("min", _integer, "least", "The least number of slots.", _NUMBER),
+    Key("max", _integer, "most", "The greatest number of slots.", _NUMBER),
 )
 EXPECT = keys(
     Key("fires", _moments, "fires", "Each of these is a slot.", one_or_some(DATE_TIME)),

@@ -40,7 +40,7 @@ def section(value: Any, path: Path, out: Reading) -> dict[str, Any] | None:
 
 DILL = keys(
     Key(
-        "file", values.beside, "file", "The dill file, beside the TOML file.", {"type": "string", "pattern": "^[^/]+$"}
+        "file", values.beside, "file", "The dill file, next to the TOML file.", {"type": "string", "pattern": "^[^/]+$"}
     ),
     Key(
         "sha256",
@@ -64,7 +64,7 @@ _TARGET_SCHEMA = {
 }
 TOP = keys(
     Key("description", values.any_text, "description", "What the job is for.", {"type": "string"}, ""),
-    Key("enabled", values.boolean, "enabled", "Whether the schedule counts.", {"type": "boolean"}, True),
+    Key("enabled", values.boolean, "enabled", "False: the schedule is ignored.", {"type": "boolean"}, True),
     Key(
         "tags",
         values.tags,
@@ -78,7 +78,7 @@ TOP = keys(
         "runbook",
         url,
         "runbook",
-        "Where it says what to do when the job fails.",
+        "A page that explains what to do when the job fails.",
         {"type": "string", "format": "uri", "pattern": "^https?://"},
     ),
     Key(
@@ -115,7 +115,7 @@ TOP = keys(
     Key("schedule", section, "schedule", "When the job runs: the union of all triggers given.", table_schema(SCHEDULE)),
     Key("limits", section, "limits", "When it may run: all given limits must allow it.", table_schema(LIMITS)),
     Key("run", section, "run", "How it runs.", table_schema(RUN)),
-    Key("notify", section, "notify", "Who is told what becomes of it.", table_schema(NOTIFY)),
+    Key("notify", section, "notify", "Which messages are sent about it, and where.", table_schema(NOTIFY)),
 )
 register_home("the top", TOP)
 SECTIONS = {"schedule": SCHEDULE, "limits": LIMITS, "run": RUN, "notify": NOTIFY}

@@ -119,8 +119,8 @@ def parse_job(  # noqa: PLR0913 - a file, and all that its meaning depends on
 
     ``file`` is its path below the root, for messages; ``defaults`` are those of its folders, the outermost first;
     ``config`` gives the outermost of all. With ``now_us`` the problems also tell of dates that have passed. Without
-    ``resolve`` the spec's ``definition`` and ``sha256`` are left empty: a tenth of the time, for whoever asks for the
-    problems. Raises nothing: whatever a file does to the parser, it costs this file alone.
+    ``resolve`` the spec's ``definition`` and ``sha256`` are left empty: a tenth of the time, for callers that ask for
+    the problems. Raises nothing: whatever a file does to the parser, it costs this file alone.
     """
     asked = _Asked(_base(defaults, config or _CONFIG), now_us, resolve, check_us=now_us)
     try:
@@ -451,7 +451,7 @@ def _check_code(table: Mapping[str, Any], out: Reading) -> None:
         return
     shown = " and ".join(f"`{key}`" for key in given)
     for key in given[1:]:
-        message = f"{shown} are given; exactly one says what to run"
+        message = f"{shown} are given; exactly one of them names what to run"
         out.bad((key,), "several-codes", message, "keep one of them", at_key=True)
 
 
@@ -493,7 +493,7 @@ def _given(path: Path, own: Mapping[str, Any]) -> Path:
 
 
 def _surely_fires(schedule: Schedule, now_us: int | None) -> bool:
-    """Tell at a glance that each trigger fires some day, which is so of most; False means: ask.
+    """Return True if each trigger obviously fires some day, as most do; False means: compute it.
 
     Without limits all but days that no month has come again and again. Limits on days of the week, months and dates
     still leave something to ``daily`` and, dates alone, to ``weekly``.
@@ -594,7 +594,7 @@ def _not_in_defaults(path: tuple[str, ...], out: Reading) -> None:
     what = {1: "the code to run", 2: "triggers"}[len(path)]
     if path[-1] in {"runs", INSTANCES}:
         what = {"runs": "a number of runs"}.get(path[-1], "instances")
-    message = f"`{dotted(path)}` cannot be a default: {what} must stand in the job's own file"
+    message = f"`{dotted(path)}` cannot be a default: {what} must be in the job's own file"
     out.bad(path, "not-in-defaults", message, "move it into the job files", at_key=True)
 
 

@@ -119,7 +119,7 @@ def _folders(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
     for index, folder in enumerate(found or ()):
         if type(folder) is str and (":" in folder or "$" in folder or folder.startswith("~")):
             what = "a folder with a colon cannot be in PATH" if ":" in folder else "nothing is expanded in it"
-            hint = "write each folder by itself" if ":" in folder else "write the folder's full path"
+            hint = "write each folder as a string of its own" if ":" in folder else "write the folder's full path"
             out.bad((*path, index), "bad-value", f'`{dotted((*path, index))}` is "{folder}": {what}', hint)
     return found
 
@@ -240,7 +240,9 @@ RUN = keys(
         "skip",
     ),
     Key("lock", values.text, "lock", "Of all jobs with this lock one runs at a time.", _TEXT),
-    Key("pool", values.text, "pool", "Of all jobs in this pool of etc/akjob.toml so many run at a time.", _TEXT),
+    Key(
+        "pool", values.text, "pool", "The pool of etc/akjob.toml that limits how many of its jobs run at a time.", _TEXT
+    ),
     Key(
         "missed",
         values.choice("skip", "latest", "all"),

@@ -18,7 +18,7 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "akjob job file",
-        "description": "One scheduled job, or several. Exactly one of callable, dill and command says what to run.",
+        "description": "One scheduled job, or several. Exactly one of callable, dill and command names what to run.",
         **one,
         "properties": {**one["properties"], "instances": _instances(instance)},
         "oneOf": [{"required": [key]} for key in CODE] + [_in_instances()],

@@ -271,7 +271,7 @@ def once(values: list[Any], path: Path, out: Reading) -> None:
     """Warn of each value that stands in its array a second time."""
     for index, value in enumerate(values):
         if value in values[:index]:
-            message = f"{shown(value)} stands in `{dotted(path)}` more than once"
+            message = f"{shown(value)} is in `{dotted(path)}` more than once"
             out.bad((*path, index), "duplicate-value", message, "remove it", severity="warning")
 
 
@@ -358,7 +358,7 @@ def _covered_twice(values: list[Any], found: list[tuple[int, ...] | None], path:
     seen: set[int] = set()
     for index, days_ in enumerate(found):
         if days_ and seen.issuperset(days_):
-            message = f"{shown(values[index])} stands in `{dotted(path)}` more than once"
+            message = f"{shown(values[index])} is in `{dotted(path)}` more than once"
             out.bad((*path, index), "duplicate-value", message, "remove it", severity="warning")
         seen.update(days_ or ())
 
@@ -369,7 +369,7 @@ def _same_twice(values: list[Any], meanings: list[Any], path: Path, out: Reading
         return
     for index, one in enumerate(meanings):
         if one is not None and one in meanings[:index]:
-            message = f"{shown(values[index])} stands in `{dotted(path)}` more than once"
+            message = f"{shown(values[index])} is in `{dotted(path)}` more than once"
             out.bad((*path, index), "duplicate-value", message, "remove it", severity="warning")
 
 
@@ -501,7 +501,7 @@ def target(value: Any, path: Path, out: Reading) -> str | None:
         return None
     hint = 'write it as "package.module:name"'
     if re.fullmatch(r"[\w.:]+\(.*\)", value, re.DOTALL):
-        hint = f'write "{value.partition("(")[0]}" and give what stands in the parentheses as args or kwargs'
+        hint = f'write "{value.partition("(")[0]}" and pass what is in the parentheses as args or kwargs'
     elif value.endswith(".py") or "/" in value:
         file, _, name = value.partition(":")
         meant = file.removesuffix(".py").strip("./").replace("/", ".").replace("-", "_")
@@ -638,8 +638,8 @@ def beside(value: Any, path: Path, out: Reading) -> str | None:
         return None
     if "/" in name or name in {".", ".."}:
         meant = name.rstrip("/").rpartition("/")[2]
-        message = f'"{name}" is not beside the job\'s file'
-        out.bad(path, "bad-dill", message, f'put it beside the TOML file and write "{meant}"')
+        message = f'"{name}" is not in the folder of the job\'s file'
+        out.bad(path, "bad-dill", message, f'put it next to the TOML file and write "{meant}"')
         return None
     return name
 

@@ -101,7 +101,7 @@ def _note_lacking(value: dict[str, Any], path: Path, out: Reading) -> None:
     for index, day in enumerate(days if type(days) is list else ()):
         if type(day) is int and day in _LACKING:
             message = f"{_LACKING[day]}: those are passed over"
-            hint = "write -1 for the last day of each month" if day == max(_LACKING) else "keep it if that is meant"
+            hint = "write -1 for the last day of each month" if day == max(_LACKING) else "keep it if that is intended"
             out.bad((*path, "days", index), "day-passed-over", message, hint, severity="info")
             return
 
@@ -173,7 +173,7 @@ def _cron_habit(value: str) -> tuple[str, str] | None:
         return f"`{value}` is another scheduler's form", f'write every = "{every[1]}" instead of cron'
     zone = re.fullmatch(r"(?:CRON_)?TZ=(\S+)\s+(.+)", value)
     if zone is not None:
-        message = "a time zone cannot stand in a cron expression"
+        message = "a cron expression cannot have a time zone"
         return message, f'write timezone = "{zone[1]}" and cron = "{zone[2]}"'
     backwards = re.search(r"(?i)\b(sat|6)-(sun|0)$", value)
     if backwards is not None:
@@ -211,7 +211,7 @@ def _cron(value: Any, path: Path, out: Reading) -> Cron | None:
 
 
 def _cron_hint(expression: str) -> str:
-    """Say what to write for what other schedulers have and cron has not, or how an expression is made."""
+    """Return what to write instead of another scheduler's extension, or how an expression is made."""
     if "?" in expression:
         return "write * for Quartz's ?"
     if re.search(r"(?<![A-Za-z])H(?![A-Za-z])", expression):
@@ -555,7 +555,7 @@ ON_CHANGE = keys(
         "Patterns of file names to leave out.",
         one_or_some(_WORD),
     ),
-    Key("deleted", values.boolean, "deleted", "Whether a file that disappears is a change.", {"type": "boolean"}),
+    Key("deleted", values.boolean, "deleted", "True: a file that disappears is a change, too.", {"type": "boolean"}),
 )
 SCHEDULE = keys(
     Key(

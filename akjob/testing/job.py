@@ -89,7 +89,7 @@ def one_of(results: Sequence[ParseResult], instance: str | None) -> ParseResult:
     if instance in names:
         return results[names.index(instance)]
     hint = f'Give instance="{names[0]}" or another of {", ".join(names)}.'
-    raise UsageError(f"the file has {len(results)} instances, and {instance!r} is none of them", hint=hint)
+    raise UsageError(f"the file has {len(results)} instances, and {instance!r} is not one of them", hint=hint)
 
 
 def root_of(path: Path) -> Path | None:

@@ -18,7 +18,7 @@ _DIGITS = re.compile(rf"[0-9_]{{{MOST_DIGITS},}}+")
 
 
 class Excess(Struct, frozen=True):
-    """A value that is too much: where, and what is to be said of it."""
+    """A value that is too large or too deep: where, and the message."""
 
     path: tuple[str | int, ...]
     code: str

@@ -1,6 +1,6 @@
 """What is wrong with a table, collected as key paths; they become Problems with positions at the end.
 
-Finding a position means scanning the text again, so nobody asks for one while nothing is wrong.
+Finding a position means scanning the text again, so no position is computed while nothing is wrong.
 """
 
 from collections.abc import Sequence

@@ -77,7 +77,7 @@ def _syntax(file: str, text: str, error: tomllib.TOMLDecodeError) -> Problem:
     bad = re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text)
     if bad:
         line, column = Positions(text).place(bad.start())
-        message = f"the control character U+{ord(bad.group()):04X} cannot stand in TOML"
+        message = f"the control character U+{ord(bad.group()):04X} is not allowed in TOML"
         return _problem(file, line, column, message, "delete it, or write it as an escape in double quotes")
     try:
         locate(text)

@@ -134,7 +134,7 @@ class _Scanner:
             raise ScanError(
                 self.at + len(self.text[self.at :]) - len(self.text[self.at :].lstrip(" \t")),
                 f"`{shown or self._peek()}` stands after the end of the value",
-                "one key and value a line; strings stand in quotes",
+                "one key and value a line; put strings in quotes",
             )
         self.at = match.end()
 
@@ -219,9 +219,7 @@ class _Scanner:
             shown = self._peek()
             if shown in {"", "\n"}:
                 raise ScanError(start, "a key is missing here", "write key = value")
-            raise ScanError(
-                start, f"`{shown}` cannot be in a key", "write key = value; other characters stand in quotes"
-            )
+            raise ScanError(start, f"`{shown}` cannot be in a key", "write key = value; put other characters in quotes")
         self.at = match.end()
         return match.group(), start
 
@@ -312,7 +310,7 @@ class _Scanner:
         raise self._no_value()
 
     def _check_date_time(self, token: str) -> None:
-        """Refuse what has the form of a date or time and is none: 2026-02-30, 24:00:00."""
+        """Refuse what looks like a date or time and is not one: 2026-02-30, 24:00:00."""
         try:
             tomllib.loads(f"x = {token}")
         except tomllib.TOMLDecodeError:
@@ -321,7 +319,7 @@ class _Scanner:
             raise ScanError(self.at, f"{token} is a {what} that does not exist", hint) from None
 
     def _no_value(self) -> ScanError:
-        """Explain a bare word that is none of TOML's values."""
+        """Explain a bare word that is not a TOML value."""
         short = _SHORT_TIME.match(self.text, self.at)
         if short:
             day, hour, minute, offset = short.groups()
@@ -341,7 +339,7 @@ class _Scanner:
             return ScanError(self.at, f"`{token}` begins with a zero", f"write {int(token)}, or in quotes")
         if re.fullmatch(r"[0-9]:[0-9]{2}:[0-9]{2}", token):
             return ScanError(self.at, f"`{token}` is not a TOML value: hours have two digits", f"write 0{token}")
-        return ScanError(self.at, f"`{shown}` is not a TOML value: a string stands in quotes", f'write "{shown}"')
+        return ScanError(self.at, f"`{shown}` is not a TOML value: put strings in quotes", f'write "{shown}"')
 
     # -- strings
 

@@ -13,7 +13,7 @@ _MARK = "$toml"
 
 
 def to_json(value: Any) -> Any:
-    """Write dates, times, infinities and what is no number as a mark."""
+    """Write dates, times, infinities and NaN as a mark."""
     if isinstance(value, Mapping):
         table = {key: to_json(item) for key, item in value.items()}
         return {_MARK: table} if table.keys() == {_MARK} else table
@@ -27,7 +27,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """Undo :func:`to_json`. Raises ValueError for a mark that is none."""
+    """Undo :func:`to_json`. Raises ValueError for an unknown mark."""
     if isinstance(value, list):
         return [from_json(item) for item in value]
     if not isinstance(value, dict):

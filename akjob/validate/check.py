@@ -81,7 +81,7 @@ def _in_file(problem: Problem) -> tuple[int, int]:
     return problem.line, problem.column
 
 
-# what is to be looked at
+# what to check
 
 
 class _Place:
@@ -194,7 +194,7 @@ class _Folder:
         self._modules: dict[str, tuple[str, ...]] = {}
 
     def shown(self, problems: Iterable[Problem]) -> Iterator[Problem]:
-        """Yield the problems with their files named as they are to be shown."""
+        """Yield the problems with their files as people name them."""
         for problem in problems:
             name = self.names.shown(problem.file)
             yield problem if name == problem.file else replace(problem, file=name)
@@ -234,7 +234,7 @@ class _Folder:
         yield from listing.problems
         for path, why in listing.unreadable.items():
             message = f"it cannot be looked at: {why}"
-            hint = "mend the permissions, the link or the file system"
+            hint = "fix the permissions, the link or the file system"
             yield Problem(file=self.file(path).rstrip("/"), code="unreadable", message=message, hint=hint)
         for path, other in Twins(wanted).pairs():
             yield case_problem(self.file(path), self.file(other))

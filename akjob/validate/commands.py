@@ -43,7 +43,7 @@ class Commands:
         program = code.argv[0]
         if len(code.argv) == 1 and re.search(r"\s", program) and not os.path.exists(self._place(program, spec)):
             message = f'"{program}" is one word with blanks in it, and no program has that name'
-            hint = f"write command = {_quoted(program)} for the shell, or each word by itself in the array"
+            hint = f"write command = {_quoted(program)} for the shell, or each word as an element of the array"
             yield Finding(_KEY, "error", "program-missing", message, hint)
         elif "/" in program:
             yield from self._file(program, spec)

@@ -1,6 +1,6 @@
 """What is wrong in a file that jobs share (``_defaults.toml``, ``etc/akjob.toml``) comes up with each of them.
 
-It is to be read once, where it stands. Jobs may say it in different words, for what it meets in them differs.
+It is read once, in its place. Jobs may say it in different words, for what it meets in them differs.
 """
 
 import os

@@ -16,7 +16,7 @@ def findings(upstream: Mapping[str, tuple[str, ...]], names: AbstractSet[str]) -
     for job, circle in _circles(upstream):
         shown = " after ".join([*circle, circle[0]])
         message = f"the jobs wait for each other in a circle: {shown}"
-        hint = "let one of them be due by itself"
+        hint = "give one of them another trigger"
         yield job, Finding(("schedule", "after"), "error", "after-circle", message, hint)
 
 

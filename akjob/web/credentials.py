@@ -18,7 +18,7 @@ _LONGEST_NAME = 200
 
 
 def identify(request: Request, store: WebStore, web: WebConfig, cookie: str, now_us: int) -> Principal | None:
-    """Return who asks; None for nobody that is known. Raises ProblemError for a proxy's user without a role.
+    """Return who asks; None if that is not known. Raises ProblemError for a proxy's user without a role.
 
     A token that is not good is not made good by a cookie beside it.
     """
@@ -57,7 +57,7 @@ def named_by_proxy(request: Request, proxy: ProxyConfig, roles: Mapping[str, Rol
         return None
     user = users[0].strip()[:_LONGEST_NAME]
     if len(users) > 1:
-        raise ProblemError("not-allowed", f"the proxy sent {proxy.user_header} more than once", "Mend the proxy.")
+        raise ProblemError("not-allowed", f"the proxy sent {proxy.user_header} more than once", "Fix the proxy.")
     groups = ",".join(request.headers.getlist(proxy.groups_header)).split(",") if proxy.groups_header else []
     names = [f"user:{user}", *(f"group:{group.strip()}" for group in groups if group.strip())]
     found = [roles[name] for name in names if name in roles]

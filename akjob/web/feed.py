@@ -1,4 +1,4 @@
-"""The ledger's transitions as they come, read once for all streams. While nobody listens nothing is watched."""
+"""The ledger's transitions as they come, read once for all streams. While there is no listener nothing is watched."""
 
 import asyncio
 from collections import deque
@@ -24,7 +24,7 @@ _LOOK_S = 1.0  # where nothing tells of a write: another database, or a kernel o
 
 
 class Feed:
-    """The newest transitions, and who wants to hear of more."""
+    """The newest transitions, and who waits for more."""
 
     def __init__(self, paths: Paths, threads: ThreadPoolExecutor) -> None:
         self._paths = paths

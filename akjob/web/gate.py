@@ -53,7 +53,7 @@ class Gate:
             response = self._refuse(request, error)
         except Exception:  # noqa: BLE001 - one request that fails costs that request
             print(f"akjob-web: {request.method} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)  # noqa: T201
-            hint = "The reason stands in var/log/akjob-web.out. Please report it."
+            hint = "The reason is in var/log/akjob-web.out. Please report it."
             response = ProblemError("internal", "akjob-web failed to answer this", hint).response()
         _harden(response, nonce, now_us)
         await response(scope, receive, send)

@@ -72,7 +72,7 @@ def _is_https(call: "Call") -> bool:
 
 
 async def healthy(_call: "Call") -> Response:
-    """Say that the program serves."""
+    """Log that the program serves."""
     return Response(b"ok\n", media_type="text/plain")
 
 

@@ -43,7 +43,7 @@ def build(frame: Program) -> Callable[[], None]:
 
 
 def unavailable(frame: Program) -> str | None:
-    """Return why there is no page at all, with what to do; None where there is to be one."""
+    """Return why there is no page at all, with what to do; None if there is one."""
     if not frame.config.web.enabled:
         return "the page is off: enabled = false in [web] of etc/akjob.toml"
     missing = [name for name in NEEDED if find_spec(name) is None]

@@ -1,4 +1,4 @@
-"""uvicorn as akjob-web runs it: asleep while nobody asks, closed to slow clients, gone within a second."""
+"""uvicorn as akjob-web runs it: asleep without requests, closed to slow clients, gone within a second."""
 
 import asyncio
 import socket

@@ -58,7 +58,7 @@ class NewToken(Struct, frozen=True, kw_only=True):
 
 
 class AuditRow(Struct, frozen=True, kw_only=True):
-    """One write that somebody asked for: what, of which job or run, why, and the status that was answered."""
+    """One write that was asked for: what, of which job or run, why, and the status that was answered."""
 
     seq: int = 0
     at: str

@@ -132,7 +132,7 @@ def test_notebook(folder: Path) -> None:
     ]
     (folder / "nb.ipynb").write_text(json.dumps({"cells": cells}))
     assert called(packed(folder, "nb.ipynb:report")) == 21
-    with pytest.raises(AkjobError, match="is no notebook of format 4"):
+    with pytest.raises(AkjobError, match="is not a notebook of format 4"):
         notebook_source("{}", "x.ipynb")
 
 

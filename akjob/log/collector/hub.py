@@ -63,7 +63,7 @@ class Upkeep(Protocol):
 
 
 class Connection:
-    """One sender: what it sent and is no whole line yet (``tail``), and what it is still to be told (``out``)."""
+    """One sender: the beginning of a line that it sent (``tail``), and answers not sent to it yet (``out``)."""
 
     __slots__ = ("greeted", "key", "mask", "out", "run", "seq", "sock", "tail", "waits_for")
 
@@ -103,7 +103,7 @@ class Syncer:
     def _work(self) -> None:
         while (fds := self._rounds.get()) is not None:
             for fd in fds:
-                # An error here is one that the file system reports to whoever writes next, too.
+                # The file system reports an error found here to the next writer, too.
                 with contextlib.suppress(OSError):
                     os.fdatasync(fd)
                 os.close(fd)
@@ -262,7 +262,7 @@ class Hub:
                 continue
 
     def _finish(self) -> None:
-        """Everything that was received is written and acknowledged by now; what is no whole line yet comes again."""
+        """Everything that was received is written and acknowledged by now; an incomplete line is sent again."""
         self._listener.close()
         for connection in list(self._connections):
             self._close(connection)
@@ -385,7 +385,7 @@ class Hub:
         return head + newline if newline and connection.mask & selectors.EVENT_WRITE else b""
 
     def _tell(self, connection: Connection) -> None:
-        """Send what the sender is to be told; what it does not take yet, later."""
+        """Send the answers; what the sender does not take yet, later."""
         try:
             sent = connection.sock.send(connection.out)
         except BlockingIOError:
@@ -402,7 +402,7 @@ class Hub:
     # -- lines out ----------------------------------------------------------------------------------------------------
 
     def _write(self, data: memoryview | bytes, key: bytes | None) -> bool:
-        """Write whole lines. While the disk takes none, wait here: nobody is read or acknowledged, the senders spool.
+        """Write whole lines. While the disk takes none, wait here: no sender is read or acknowledged, and they spool.
 
         False: the collector was told to stop before the disk had room; the lines are not written.
         """
@@ -509,7 +509,7 @@ class Hub:
             self._bad_spool(run, error)
 
     def _bad_spool(self, run: str, error: Exception) -> None:
-        """Put a spool that cannot be read aside, so that a person can look at it and nobody waits for it."""
+        """Put a spool that cannot be read aside, so that a person can look at it and no sender waits for it."""
         path = os.path.join(self._runs, run, "spool")
         with contextlib.suppress(OSError):
             os.rename(path, path + ".bad")
@@ -551,7 +551,7 @@ class Hub:
 
 
 def report(text: str) -> None:
-    """Say something on standard error, which supervisord keeps in a file of its own."""
+    """Print a line on standard error, which supervisord keeps in a file of its own."""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"akjob-collector: {text}\n")
         sys.stderr.flush()

@@ -142,7 +142,7 @@ class Upkeep:
                 self.hub.note(fields.pop("level"), fields.pop("event"), **fields)
 
     def stop(self) -> None:
-        """End the child; what it was at is begun again next time."""
+        """End the child; its work begins again next time."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()

@@ -44,7 +44,7 @@ class Sink(Protocol):
     trouble: str
     """What went wrong that cost no line, for standard error; empty again once it is said."""
     waiting: bool
-    """Return whether :meth:`append` waits for somebody else just now."""
+    """Return whether :meth:`append` waits for another program just now."""
 
     def open(self, now_us: int) -> None:
         """Get ready."""
@@ -68,7 +68,7 @@ class Sink(Protocol):
         """Return descriptors to call fdatasync on and to close."""
 
     def close(self) -> None:
-        """Write what the index still lacks, let go."""
+        """Write the rest of the index, and close."""
 
 
 class FileSink:
@@ -289,7 +289,7 @@ class StdoutSink:
         return ""
 
     def look(self, now_us: int) -> None:
-        """See :class:`Sink`. Whoever reads standard output rotates."""
+        """See :class:`Sink`. The reader of standard output rotates."""
 
     def look_at_us(self) -> int | None:
         """See :class:`Sink`."""

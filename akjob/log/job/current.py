@@ -47,7 +47,7 @@ class CurrentRun:
             return [os.fsdecode(path) for path in file.read().split(b"\0")[:-1]]
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Say how far the run is: an event ``run.progress`` with ``done``, ``total`` and ``message``."""
+        """Report how far the run is: an event ``run.progress`` with ``done``, ``total`` and ``message``."""
         fields: dict[str, object] = {"done": done}
         if total is not None:
             fields["total"] = total
@@ -109,7 +109,7 @@ _run: CurrentRun | None = None
 
 
 def set_names(names: Mapping[str, str]) -> None:
-    """Say which run this process belongs to, by its ``AKJOB_*``; akjob does that before the job's code is loaded."""
+    """Set which run this process belongs to, by its ``AKJOB_*``; akjob does that before the job's code is loaded."""
     global _names, _run  # one process, one run
     _names, _run = names, None
 

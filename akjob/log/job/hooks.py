@@ -44,7 +44,7 @@ def install() -> None:
 
 
 def begin(fd: int, names: Mapping[str, str]) -> None:
-    """Say where messages go. ``fd`` leads to the shim, which adds source, job, run and seq to each of them.
+    """Set where messages go. ``fd`` leads to the shim, which adds source, job, run and seq to each of them.
 
     ``names`` are the run's ``AKJOB_*``.
     """
@@ -53,7 +53,7 @@ def begin(fd: int, names: Mapping[str, str]) -> None:
 
 
 def uncaught(error: BaseException) -> None:
-    """Write the exception that ended the job's code; for whoever catches it in the place of Python."""
+    """Write the exception that ended the job's code; for a caller that catches it instead of Python."""
     fields = channel.with_failure({"exc_info": error})
     channel.write("error", _UNCAUGHT, None, fields)
 

@@ -18,7 +18,7 @@ def describe(error: BaseException) -> dict[str, object]:
     """Return ``type``, ``message``, ``frames``; if there are any ``notes``, ``cause`` or ``context``, ``exceptions``.
 
     A frame has ``file``, ``line``, ``function`` and ``source``: the line of code, with Python's marks below it. One
-    that came again and again has ``repeated``. ``text`` is there where Python says more than type and message, as for
+    that came again and again has ``repeated``. ``text`` is there if Python reports more than type and message, as for
     a SyntaxError.
     """
     import traceback  # noqa: PLC0415 - a job that fails may take these milliseconds, others need not

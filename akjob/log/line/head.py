@@ -1,4 +1,4 @@
-"""How every line of the log stream begins, whoever writes it.
+"""How every line of the log stream begins, from every writer.
 
 Part of the zygote: it imports next to nothing.
 """

@@ -1,4 +1,4 @@
-"""The sending end of the log stream: keeps every line until the collector says that it is on disk.
+"""The sending end of the log stream: keeps every line until the collector has acknowledged it.
 
 Used by the shims and by akjobd. It never blocks: its owner waits for :meth:`Sender.fileno` in its own selector and
 calls :meth:`Sender.step`. Part of the zygote, so it imports next to nothing.
@@ -139,7 +139,7 @@ class Sender:
 
     @property
     def _alone(self) -> bool:
-        """Return whether a careful sender has lines and nobody to send them to."""
+        """Return whether a careful sender has lines and no collector to send them to."""
         return self.careful and self._socket is None and bool(self._queue)
 
     def silent(self, now: float) -> bool:
@@ -298,7 +298,7 @@ class Sender:
             self._spool_end += len(data)
 
     def _load(self) -> None:
-        """Take the next piece of the spool file into memory, once there is room and somebody to send it to."""
+        """Take the next piece of the spool file into memory, once there is room and a collector to send it to."""
         if self._spool_fd is None or self._socket is None:
             return
         while self._spool_read < self._spool_end and self._held < _CHUNK:

@@ -14,11 +14,11 @@ _STAMP = 42
 
 
 def wrap(message: bytes, prefix: bytes) -> bytes | None:
-    """Return a message as a finished line with its newline, or None if it is none.
+    """Return a message as a finished line with its newline, or None if it is not one.
 
     ``prefix`` is ``"source":"job","job":"…","run":"…","seq":N``; it stands behind the timestamp. A message is one
     JSON object on one line, valid UTF-8, with texts as ``timestamp`` (as the log writes them), ``level`` (one of the
-    five) and ``event``, and without the keys of the prefix. What is no message the caller logs as output.
+    five) and ``event``, and without the keys of the prefix. The caller logs anything else as output.
     """
     if not message.startswith(b'{"timestamp":"') or message[_STAMP : _STAMP + 1] != b"," or b"\n" in message:
         return None

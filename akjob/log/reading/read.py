@@ -143,7 +143,7 @@ class _Filter:
         return found
 
     def first_time(self, line: Line, text: bytes) -> bool:
-        """Return whether a line is no copy of one that this, or :meth:`pick`, has seen."""
+        """Return True unless a line is a copy of one that this, or :meth:`pick`, has seen."""
         return self._seen.first_time(line, text)
 
     def pick(self, chunk: bytes) -> Iterator[Line]:
@@ -173,7 +173,7 @@ class _Filter:
 
 
 class _Seen:
-    """Tells copies apart: by (run, seq), and lines without a number by their bytes among the last few thousand."""
+    """Recognizes copies: by (run, seq), and lines without a number by their bytes among the last few thousand."""
 
     def __init__(self) -> None:
         self._runs: dict[str, _Numbers] = {}
@@ -293,7 +293,7 @@ def _packed(log_dir: str, path: str, fd: int, wanted: _Filter, *, backwards: boo
     table = archive.read_table(files.blocks_path(log_dir, mark)) if mark is not None else None
     if (
         table is None or table.offsets[-1] != os.fstat(fd).st_size
-    ):  # compressed by somebody else: from the beginning to the end
+    ):  # compressed by another program: from the beginning to the end
         with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile), gzip.open(path) as unpacked:
             chunks = _whole_lines(iter(lambda: unpacked.read(_WINDOW), b""))
             yield from reversed(list(chunks)) if backwards else chunks
@@ -308,7 +308,7 @@ def _packed(log_dir: str, path: str, fd: int, wanted: _Filter, *, backwards: boo
 
 
 def _extents(log_dir: str, mark: str | None, wanted: _Filter, size: int) -> list[Extent]:
-    """Return where to look: what the index tells, and all that the index does not know yet."""
+    """Return where to look: the extents of the index, and all that is not indexed yet."""
     found: list[Extent] = []
     covered = 0
     if mark is not None and (wanted.run is not None or wanted.job is not None):

@@ -1,4 +1,4 @@
-"""Pings: a service such as Healthchecks or Cronitor hears of each start and each end of a job's runs."""
+"""Pings: a service such as Healthchecks or Cronitor gets each start and each end of a job's runs."""
 
 import uuid
 from collections.abc import Mapping

@@ -122,7 +122,7 @@ async def pause_job(call: Call) -> Response:
     wanted = decode(call.request, body, PauseRequest)
     reason = reason_of(wanted.reason)
     if reason is None:
-        raise ProblemError("bad-body", "the reason is empty", "Say why, for those who wonder.")
+        raise ProblemError("bad-body", "the reason is empty", "Give a reason for those who see the pause.")
     until_us = None if wanted.until is None else _future(wanted.until, call.now_us)
     found_job(await call.sight(), wanted.job)
     action = Action(name="job.pause", target=wanted.job, reason=reason)
@@ -165,5 +165,5 @@ def _future(text: str, now_us: int) -> int:
 def reason_of(text: str | None) -> str | None:
     """Return a reason; None for none. Raises ProblemError for a long one."""
     if text is not None and len(text) > _LONGEST_REASON:
-        raise ProblemError("bad-body", f"the reason has over {_LONGEST_REASON} characters", "Say it in fewer words.")
+        raise ProblemError("bad-body", f"the reason has over {_LONGEST_REASON} characters", "Write a shorter reason.")
     return (text or "").strip() or None

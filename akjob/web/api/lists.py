@@ -65,7 +65,7 @@ def ndjson(items: Iterable[Any]) -> bytes:
 
 
 def wants_ndjson(call: Call) -> bool:
-    """Return True if a list is to be streamed, one item a line."""
+    """Return True if the answer is a stream, one item per line."""
     accepted = call.request.headers.get("accept", "").lower()
     return any(part.partition(";")[0].strip() == NDJSON for part in accepted.split(","))
 

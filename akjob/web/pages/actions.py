@@ -132,7 +132,7 @@ async def pause(call: Call, form: Form) -> str:
     """Pause a job, for a reason."""
     name, reason = form.get("job", ""), reason_of(form.get("reason"))
     if reason is None:
-        raise ProblemError("bad-body", "the reason is empty", "Say why, for those who wonder.")
+        raise ProblemError("bad-body", "the reason is empty", "Give a reason for those who see the pause.")
     found_job(await call.sight(), name)
     until_us = _until(form.get("until", "").strip(), call.now_us)
     until = None if until_us is None else to_text(until_us)

@@ -56,7 +56,7 @@ def strip(slots: Sequence[StripSlot], length: int) -> Markup:
 
 
 def label(slots: Sequence[StripSlot]) -> str:
-    """Return what a strip says to somebody who does not see it."""
+    """Return a strip in words, for those who do not see it."""
     if not slots:
         return "no slots yet"
     counts = Counter(slot.state for slot in slots)

@@ -285,7 +285,7 @@ def test_status_format() -> None:
 
 @pytest.mark.parametrize("revision", ["nope", "--output=x", ""])
 def test_no_revision(paths: Paths, revision: str) -> None:
-    """What is no revision is refused as wrong usage."""
+    """What is not a revision is refused as wrong usage."""
     with pytest.raises(AkjobError) as caught:
         commit_of(str(paths.root), revision)
     assert caught.value.exit_code == 2

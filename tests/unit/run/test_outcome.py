@@ -106,8 +106,8 @@ def test_a_step_that_was_refused_fails_the_run_whatever_its_code() -> None:
     ("state", "status", "reason"),
     [
         ("timed_out", TERMINATED, "over"),
-        ("timed_out", KILLED, "over; it did not end by itself and was killed"),
-        ("cancelled", KILLED, "over; it did not end by itself and was killed"),
+        ("timed_out", KILLED, "over; it did not end in time and was killed"),
+        ("cancelled", KILLED, "over; it did not end in time and was killed"),
         ("cancelled", exited(0), "over"),
         ("recalled", KILLED, "over"),
     ],

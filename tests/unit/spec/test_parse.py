@@ -393,7 +393,7 @@ def test_each_key_of_run(text: str, policy: RunPolicy) -> None:
         ('where = "evry"', 'did you mean "every"?'),
         ('where = "node:"', "node:NAME"),
         ('path = "$PATH:/opt/bin"', 'write ["/opt/bin"]; they are put in front of PATH'),
-        ('path = ["/a:/b"]', "write each folder by itself"),
+        ('path = ["/a:/b"]', "write each folder as a string of its own"),
         ('path = ["$HOME/bin"]', "nothing is expanded in it"),
         ("env_file = []", "fill it, or remove the key"),
         ("env_file = [{ optional = true }]", "needs `file`"),
