@@ -52,7 +52,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """What is known of a job beside its definition.
+    """What is known of a job besides its definition.
 
     ``watermark_us`` is the last slot accounted for; ``next_us`` the slot after it if that is known already (else None);
     ``started`` how many scheduled slots were started; a start before ``paused_until_us`` is paused (None: not paused).

@@ -72,7 +72,7 @@ class FolderWatch:
             self._inotify = Inotify([folder])
 
     def fileno(self) -> int:
-        """Return the descriptor to wait for beside other things; -1 where nothing can be waited for."""
+        """Return the descriptor to wait for among other things; -1 where nothing can be waited for."""
         return -1 if self._inotify is None else self._inotify.fileno()
 
     def wait(self, seconds: float | None) -> None:

@@ -1,6 +1,6 @@
 """The frame of every program of a root: its arguments, its lock, its private socket, and how it ends.
 
-A program is a function that builds what it needs and returns the function that works until it is told to stop::
+A program is a function that builds what it needs and returns the function that works until it is asked to stop::
 
     def main() -> NoReturn:
         program.run("akjob-web", build)
@@ -95,7 +95,7 @@ class Program(Struct, frozen=True):
 
 
 Build = Callable[[Program], Callable[[], None]]
-"""Builds what a program needs; returns the function that works until the program is told to stop."""
+"""Builds what a program needs; returns the function that works until the program is asked to stop."""
 
 
 def run(name: str, build: Build) -> NoReturn:

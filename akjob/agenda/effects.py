@@ -30,7 +30,7 @@ _NOTHING = Detail()
 
 
 class EffectsBuilder:
-    """Collects effects. However often a row changes in a turn, it is written once, as it stands at the end."""
+    """Collects effects. However often a row changes in a turn, it is written once, as it is at the end."""
 
     def __init__(self) -> None:
         self._effects = Effects()

@@ -190,7 +190,7 @@ class Run(Struct, kw_only=True, eq=False):
 
     @property
     def rank(self) -> tuple[bool, int, int]:
-        """Where it stands in a queue: backfills come last, and of two the older slot first."""
+        """Where it is in a queue: backfills come last, and of two the older slot first."""
         return self.backfill is not None, self.row.slot_us, self.seq
 
     @property

@@ -240,7 +240,7 @@ def _root_option(*, hidden: bool) -> click.Option:
 
 
 def _take_root_too(command: click.Command) -> None:
-    """Let ``--root`` stand behind the command's name, too: people type it there."""
+    """Accept ``--root`` after the command's name, too: people type it there."""
     if not any("--root" in parameter.opts for parameter in command.params):
         command.params.append(_root_option(hidden=True))
     if isinstance(command, click.Group):

@@ -31,7 +31,7 @@ def now_us() -> int:
 
 
 def given_root() -> str | None:
-    """Return what ``--root`` says, wherever it stands on the command line."""
+    """Return what ``--root`` says, wherever it is on the command line."""
     root: str | None = click.get_current_context().find_root().meta.get("akjob.root")
     return root
 

@@ -245,7 +245,7 @@ def systemd(timers: tuple[str, ...], output: Path | None, timezone: str | None, 
     """Write a job file for each systemd timer with its service.
 
     TIMER is a .timer file, a folder of them, or the name of one in systemd's folders; of a template, that of an
-    instance. The service is looked for beside it, then in systemd's folders. Drop-ins (NAME.timer.d/*.conf) are read,
+    instance. The service is looked for next to it, then in systemd's folders. Drop-ins (NAME.timer.d/*.conf) are read,
     too, from all of systemd's folders where the timer is in one of them.
     """
     zone = timezone or machine_zone()

@@ -46,7 +46,7 @@ class _Shown:
         self._run = run
         self.goes_on = True
         self.failed: OSError | None = None
-        self._in_line = False  # the terminal's cursor stands behind an unfinished line
+        self._in_line = False  # the terminal's cursor is behind an unfinished line
 
     def show(self, line: local.Line) -> None:
         """Print a line where it belongs. Output that cannot be written ends the run."""

@@ -1,4 +1,4 @@
-"""``akjob notify``: who is told what, what was sent, and what would have been."""
+"""``akjob notify``: which messages are sent, were sent, and would have been sent."""
 
 import socket
 from collections.abc import Sequence

@@ -186,7 +186,7 @@ class _Printer:
         self._tint = self._colour and colours()  # on one terminal the two streams would look the same
         self._bar: Progress | None = None
         self._unended: dict[str, list[str]] = {}  # by stream: what waits for its line's end, while there is a bar
-        self._in_line = False  # the terminal's cursor stands behind an unfinished line
+        self._in_line = False  # the terminal's cursor is behind an unfinished line
 
     def __enter__(self) -> Self:
         return self
@@ -279,7 +279,7 @@ class _Printer:
 
 
 def _amount(done: Any, total: Any) -> tuple[float | None, str]:
-    """Return how much of the whole is done, None where that is not known, and what to write beside the bar.
+    """Return how much of the whole is done, None where that is not known, and what to write next to the bar.
 
     A job may report anything: values that are not numbers, infinite, negative, or a million digits long.
     """

@@ -123,7 +123,7 @@ def _exchanged(_dill: Any, detect: Any, by_value: frozenset[str]) -> Iterator[No
         return getattr(obj, "__module__", None) not in by_value and locate(obj, *rest)
 
     def class_dict(cls: type, members: dict[str, Any], *rest: Any) -> Any:
-        members.pop("__firstlineno__", None)  # where it stands, since Python 3.13
+        members.pop("__firstlineno__", None)  # where it is, since Python 3.13
         members.pop("__slotnames__", None)  # copyreg's notes, there once an object of the class was packed
         if "__static_attributes__" in members:
             members["__static_attributes__"] = tuple(sorted(members["__static_attributes__"]))

@@ -1,6 +1,6 @@
 """Dill files: packing a callable or an object, and the record that says what it was made from.
 
-A record stands beside its file (``send.dill.json``): hash and size, the Python and dill it was made by, what is inside,
+A record is next to its file (``send.dill.json``): hash and size, the Python and dill it was made by, what is inside,
 what it imports and which distributions that came from, and the source it was made from, so that it can be made again.
 """
 
@@ -37,7 +37,7 @@ class Packed(Struct, frozen=True):
     changed: bool
 
     def table(self) -> dict[str, str]:
-        """Return the ``dill`` table of a job file beside it."""
+        """Return the ``dill`` table of a job file next to it."""
         return {"file": self.file.name, "sha256": self.record["sha256"], "python": self.record["python"]}
 
     def toml(self, kwargs: Mapping[str, Any] | None = None) -> str:
@@ -266,7 +266,7 @@ def _written(output: Path, content: bytes, about: Mapping[str, Any], source: Sou
         "made_from": {name: getattr(source, name) for name in source.__struct_fields__},
     }
     record["made_from"]["folder"] = (
-        ""  # the same in every checkout: a script's imports are looked for beside its dill file
+        ""  # the same in every checkout: a script's imports are looked for next to its dill file
     )
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
     changed = _replaced(output, content)

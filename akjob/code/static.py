@@ -230,7 +230,7 @@ def _method(members: Mapping[str, ast.AST | None], name: str) -> Parameters | No
 
 
 def check_dill(folder: str, dill: DillFile, python: str | None) -> list[Finding]:
-    """Return what is wrong with a dill file beside its job file; ``python`` is the run's, or None when not known."""
+    """Return what is wrong with a dill file next to its job file; ``python`` is the run's, or None when not known."""
     path = os.path.join(folder, dill.file)
     try:
         content = Path(path).read_bytes()

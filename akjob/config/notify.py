@@ -1,4 +1,4 @@
-"""``[channels]`` and ``[heartbeat]``: where messages go, and who is told that akjobd is alive."""
+"""``[channels]`` and ``[heartbeat]``: where messages go, and which service learns that akjobd is alive."""
 
 from collections.abc import Mapping
 from datetime import time
@@ -40,7 +40,7 @@ class Quiet(Struct, frozen=True, kw_only=True):
 class Channel(Struct, frozen=True, kw_only=True):
     """One of ``[channels]``: exactly one of ``smtp``, ``webhook``, ``command`` and ``apprise`` is set.
 
-    ``sender`` and ``to`` are a mail channel's; ``fallback`` is the channel that is told too while this one takes
+    ``sender`` and ``to`` are a mail channel's; ``fallback`` is the channel that gets them too while this one takes
     nothing; ``max_an_hour`` messages are sent in an hour, what is over is in the next one.
     """
 

@@ -1,4 +1,4 @@
-"""A value that stands in a file of its own, so that neither git nor the ledger ever holds it."""
+"""A value that is in a file of its own, so that neither git nor the ledger ever holds it."""
 
 from pathlib import Path
 

@@ -68,7 +68,7 @@ class Client:
             self._rest = b""
 
     def fileno(self) -> int:
-        """Return the descriptor, to wait for an answer beside other things. Connects."""
+        """Return the descriptor, to wait for an answer among other things. Connects."""
         return self.connect().fileno()
 
     def send(self, request: Request[Any]) -> None:

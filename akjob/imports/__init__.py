@@ -123,7 +123,7 @@ class Draft:
                     yield table, key, entry
 
     def drop(self, table: str, key: str) -> None:
-        """Forget a key: it stands elsewhere."""
+        """Forget a key: it is elsewhere."""
         del self._tables[table][key]
 
     def render(self) -> str:
@@ -184,7 +184,7 @@ class Draft:
 def finish_all(
     drafts: Iterable[tuple[str, Draft]], notes: Iterable[Note] = (), *, source: str = "", share: bool = False
 ) -> Import:
-    """Return the jobs of finished drafts, each given with its name; with ``share`` what all have stands in defaults.
+    """Return the jobs of finished drafts, each given with its name; with ``share`` what all have is in defaults.
 
     A draft of which no job can be made leaves its notes.
     """
@@ -201,7 +201,7 @@ def finish_all(
 
 
 def joined(parts: Sequence[Import], *, source: str, share: bool) -> Import:
-    """Return several imports as one, with names that differ; with ``share`` what all have stands in defaults."""
+    """Return several imports as one, with names that differ; with ``share`` what all have is in defaults."""
     drafts = [copy.deepcopy(draft) for part in parts for draft in part.drafts]
     defaults = _shared(drafts, source) if share else ""
     names = Names()
@@ -298,7 +298,7 @@ def short_hash(text: str) -> str:
 
 
 def distinct(wanted: Sequence[tuple[str, str]], known: Mapping[str, str]) -> list[str]:
-    """Return a name for each (name, source): those that would be equal are told apart by a hash of their source.
+    """Return a name for each (name, source): equal ones get a hash of their source.
 
     ``known`` has the names that sources got before, so that a source keeps its name when others come and go.
     """

@@ -21,7 +21,7 @@ _DEEPEST = 200
 
 
 class _UnknownError(ValueError):
-    """What stands in the source can only be known by running it."""
+    """What is in the source can only be known by running it."""
 
 
 def read_celery(text: str, *, file: str, zone: str | None = None) -> Import:
@@ -216,7 +216,7 @@ class _Reading:
             if named and named[0]:
                 draft.put("", "kwargs", {str(key): value for key, value in named[0].items()})
         for suffix in (one for one in more if isinstance(one, str) and one.strip()):
-            draft.note(f"what stands behind the command is not translated: {suffix}; the output is in `akjob logs`")
+            draft.note(f"what follows the command is not translated: {suffix}; the output is in `akjob logs`")
         draft.put("schedule", "timezone", self.zone)
         draft.put("schedule", "cron", expression)
         draft.put("run", "setup", ["django:setup"])

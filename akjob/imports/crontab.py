@@ -32,9 +32,7 @@ _HEADING = re.compile(
     r"[#\s]*(?:m|min|minute|mm)\s+(?:h|hour|hh)\s+(?:dom|day|dd|mday|d)\b.*|\*(?:\s+\*){4}.*command.*)",
     re.IGNORECASE,
 )
-_INPUT = re.compile(
-    r"((?:\\.|[^\\%])*\\?)(?:%(.*))?", re.DOTALL
-)  # the command, and what stands behind its first bare %
+_INPUT = re.compile(r"((?:\\.|[^\\%])*\\?)(?:%(.*))?", re.DOTALL)  # the command, and what is behind its first bare %
 _ONE_WITH_STEP = re.compile(r"(?<![^,])0*(\w+)-0*\1/0*[1-9]\d*(?![^,])", re.IGNORECASE)
 _RANDOM = re.compile(r"(\d*)~(\d*)(.*)")
 
@@ -158,7 +156,7 @@ class _Reader:
         self.drafts.append((name_of(command), line.strip(), draft))
 
     def _draft(self, number: int, line: str, command: str) -> Draft:
-        """Begin the file of an entry, with what stands above it."""
+        """Begin the file of an entry, with what is above it."""
         draft = Draft(self.file, number)
         draft.head = [f"Imported from {self.file}:", f"  {line.strip()}", *self.comments, *self.kept]
         description = " ".join(self.comments)
@@ -322,7 +320,7 @@ def owner_of(path: str) -> str | None:
 
 
 def is_system(path: str, text: str, users: frozenset[str], programs: frozenset[str] = frozenset()) -> bool:
-    """Guess whether a user stands before each command: by what the entries' first words are, else by the path.
+    """Guess whether a user is before each command: by what the entries' first words are, else by the path.
 
     ``users`` are this machine's; ``programs`` those whose name is a program's as well (``mail``, ``man``): these alone
     prove nothing. A word that could be a user of another machine counts when a path follows it.

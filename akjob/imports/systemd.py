@@ -39,7 +39,7 @@ def parse_unit(text: str) -> tuple[Setting, ...]:
     section, begun, start = "", "", 0
     for number, line in enumerate([*text.split("\n"), ""], 1):  # the last one ends what a backslash at the end began
         if begun and line.lstrip().startswith(("#", ";")):
-            continue  # comments may stand inside of a continued line
+            continue  # comments may be inside of a continued line
         whole = begun + line.strip() if begun else line.strip()
         start = start if begun else number
         if (len(whole) - len(whole.rstrip("\\"))) % 2:  # an escaped backslash continues nothing
@@ -496,7 +496,7 @@ class _Translation:
             self.draft.put("run", "env_file", files[0] if len(files) == 1 else files)
 
     def _env_file(self, setting: Setting) -> object:
-        """Return the file; one that a ``-`` stands before need not exist."""
+        """Return the file; one with a ``-`` before it need not exist."""
         name = self._expand(setting, setting.value)
         return {"file": name[1:], "optional": True} if name.startswith("-") else name
 
@@ -614,7 +614,7 @@ def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the m
     for draft.file, unit_settings in zip((timer_file, service_file), settings, strict=True):
         _relations(translation, [s for s in unit_settings if s.section == "Unit"], has_timer)
     draft.file = service_file
-    # StartLimit… stands in [Unit]
+    # StartLimit… is in [Unit]
     limits = [Setting("Service", s.key, s.value, s.line) for s in settings[1] if s.key.startswith("StartLimit")]
     translation.service(_Unit([*settings[1], *limits], ("Service",)))
     draft.line, draft.file = 1, timer_file

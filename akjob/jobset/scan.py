@@ -114,7 +114,7 @@ def is_racy(seen: Signature, now_us: int) -> bool:
 
 
 def is_leftover(path: str) -> bool:
-    """Return True for a file that a merge or sync tool, or a file manager, left beside the job file that it copies."""
+    """Return True for a file that a merge or sync tool, or a file manager, left next to the job file that it copies."""
     return _LEFTOVER.search(path) is not None
 
 

@@ -31,7 +31,7 @@ def only_run(prefix: str, found: Sequence[RunColumns]) -> RunColumns:
 
 
 def run_key(row: RunColumns) -> RunKey:
-    """Return where a row stands in a list."""
+    """Return where a row is in a list."""
     return RunKey(row["id"], row["slot"], row["attempt"])
 
 

@@ -22,7 +22,7 @@ RULES = (
     ("a run is over but has no end", f"{_RUNS} {_ENDED} AND ended_at IS NULL"),
     ("a run is not over but has an end", f"{_RUNS} NOT ({_ENDED}) AND ended_at IS NOT NULL"),
     ("a run ended before it started", "SELECT id FROM runs WHERE ended_at < started_at"),
-    ("a row stands for less than one slot", 'SELECT id FROM runs WHERE "count" < 1 OR slot_last < slot'),
+    ("a row counts less than one slot", 'SELECT id FROM runs WHERE "count" < 1 OR slot_last < slot'),
     (
         "a slot has two rows for one attempt",
         "SELECT min(id) FROM runs GROUP BY job, slot, attempt HAVING count(*) > 1",

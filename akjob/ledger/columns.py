@@ -77,7 +77,7 @@ class SlotColumns(Struct, frozen=True):
 
 
 class RunKey(NamedTuple):
-    """Where a row stands in a list: of one job by slot and attempt, of all by id."""
+    """Where a row is in a list: of one job by slot and attempt, of all by id."""
 
     id: str
     slot: str

@@ -25,7 +25,7 @@ _FLAGS = ("git_dirty", "refused_dirty", "behind", "manual")  # numbers in SQLite
 
 
 def copy(source: SqlStore, target: SqlStore, progress: Callable[[str, int], None]) -> int:
-    """Copy all rows; return how many. ``progress`` is told each table and its number of rows.
+    """Copy all rows; return how many. ``progress`` is called with each table and its number of rows.
 
     Raises AkjobError, with nothing written, where the target has rows already.
     """

@@ -201,7 +201,7 @@ class SqlReader(ABC):
 def history_tail(state: str | None, *, of_job: bool) -> str:
     """Return what follows ``FROM runs`` for the newest rows: of one job or of all, in one state (see STATES) or in any.
 
-    SQLite takes a partial index only where its condition stands in the query, word by word.
+    SQLite takes a partial index only where its condition is in the query, word by word.
     """
     conditions = ["job = ?"] if of_job else []
     if state is not None:

@@ -91,7 +91,7 @@ class SqliteStore(SqlStore):
         return [row[0] for row in self._read("PRAGMA integrity_check") if row[0] != "ok"]
 
     def is_in_place(self) -> bool:
-        """Return False if the database or one of the files beside it was removed or replaced."""
+        """Return False if the database or one of the files next to it was removed or replaced."""
         beside = (Path(f"{self._path}{end}").exists() for end in ("-wal", "-shm"))
         return identity(self._path) == self._identity and all(beside)
 
@@ -109,7 +109,7 @@ class SqliteStore(SqlStore):
         self._defined.clear()
 
     def _copy_back(self) -> None:
-        """Put a copy of what the connection sees where the ledger belongs. Closing it removes what is beside there."""
+        """Put a copy of what the connection sees where the ledger belongs. Closing it removes what is next to it."""
         draft = Path(f"{self._path}.restored")
         draft.unlink(missing_ok=True)
         os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -5,7 +5,7 @@ the lowest priority. Everything is made under another name and renamed, so it ma
 again.
 
 The archive is a gzip file like any other (``zcat`` reads it), made of members of BLOCK bytes each; where they begin
-stands in a block table beside the index, so that a part is read without what stands before it.
+is in a block table next to the index, so that a part is read without what is before it.
 """
 
 import contextlib

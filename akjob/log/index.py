@@ -1,10 +1,10 @@
-"""Where the lines of each run stand: one text file beside each file of the log.
+"""Where the lines of each run are: one text file next to each file of the log.
 
 ``OFFSET LENGTH RUN JOB`` says that between these bytes of the log stand lines of that run, possibly with others
 between them (gaps of up to GAP bytes are bridged, so that many runs at once don't make the index as long as the log).
 ``-`` stands for no run, or no job. ``=OFFSET`` says that everything before that offset of the log is in the index.
 
-The log is the truth, the index follows it: it is written a segment at a time, after the log; what stands behind
+The log is the truth, the index follows it: it is written a segment at a time, after the log; what is behind
 its last ``=OFFSET`` line is found by reading that part of the log. A lost index costs time, never lines.
 """
 
@@ -21,7 +21,7 @@ SEGMENT = 4 << 20
 """Bytes of the log after which the index is written: what a reader must look through at most."""
 
 GAP = 32 << 10
-"""Lines of a run that are so near to each other stand in one extent."""
+"""Lines of a run that are so near to each other are in one extent."""
 
 _RUN = re.compile(rb'"run":"([^"\\\s]+)"')
 _JOB = re.compile(rb'"job":"([^"\\\s]+)"')
@@ -40,7 +40,7 @@ def key_of(run: str | None, job: str | None) -> bytes:
 
 
 def key_of_line(line: bytes) -> bytes:
-    """Return the end of the index line of one log line, by what stands in it.
+    """Return the end of the index line of one log line, by what is in it.
 
     A quote inside a JSON string is escaped, so these patterns are found as keys only.
     """
@@ -61,7 +61,7 @@ class IndexWriter:
         self._broken = False
 
     def _recover(self) -> int:
-        """Cut off what stands behind the last checkpoint; return the size that is left."""
+        """Cut off what is behind the last checkpoint; return the size that is left."""
         content = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
         self.covered, good = _checkpoint(content)
         os.ftruncate(self._fd, good)
@@ -85,7 +85,7 @@ class IndexWriter:
             self.add_lines(offset, chunk)
 
     def add_lines(self, offset: int, chunk: bytes) -> None:
-        """Note whole lines, by what stands in them."""
+        """Note whole lines, by what is in them."""
         for line in chunk[:-1].split(b"\n"):
             self.add(key_of_line(line), offset, len(line) + 1)
             offset += len(line) + 1
@@ -135,7 +135,7 @@ class IndexWriter:
 
 
 def lookup(path: str, *, run: str | None = None, job: str | None = None) -> tuple[list[Extent], int]:
-    """Return where a run's, or a job's, lines stand, in order, and up to which offset the log is indexed.
+    """Return where a run's, or a job's, lines are, in order, and up to which offset the log is indexed.
 
     ``([], 0)`` when there is no index.
     """

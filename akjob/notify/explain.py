@@ -1,4 +1,4 @@
-"""Who would be told what, and why: today's settings put into words."""
+"""Which messages would be sent, and why: today's settings put into words."""
 
 from msgspec import Struct
 

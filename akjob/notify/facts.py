@@ -62,7 +62,7 @@ class Facts:
         return self._specs[job]
 
     def notify(self, job: str) -> Notify:
-        """Return who is told what about a job: of one that never was good, what the settings say."""
+        """Return the ``[notify]`` of a job; for one that never was valid, that of the settings."""
         spec = self.spec(job)
         return self._default if spec is None else spec.notify
 

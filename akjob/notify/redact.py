@@ -10,11 +10,11 @@ from akjob.notify.transports import DeliveryError, secret
 
 MASK = "***"
 _SHORTEST = 3
-"""A shorter value stands in too many words, and is worth nothing as a secret."""
+"""A shorter value is in too many words, and is worth nothing as a secret."""
 
 
 class Redactor:
-    """Replaces each of the values that it was given, wherever it stands."""
+    """Replaces each of the values that it was given, wherever it is."""
 
     def __init__(self, values: Iterable[str]) -> None:
         lines = {line for value in values for line in (value, *value.splitlines()) if len(line) >= _SHORTEST}

@@ -82,7 +82,7 @@ def _own_group(proc: str) -> Path | None:
 
 
 def _enabled(group: Path, base: Path, name: str) -> bool:
-    """Let a controller count in the runs' groups. The kernel refuses while processes stand in a group above."""
+    """Let a controller count in the runs' groups. The kernel refuses while processes are in a group above."""
     for place in (group, base):
         with contextlib.suppress(OSError):
             (place / "cgroup.subtree_control").write_text(f"+{name}", encoding="ascii")

@@ -291,7 +291,7 @@ def read_env_file(path: str) -> dict[str, str]:
     """Read ``KEY=value`` lines by the rules of systemd.exec(5), EnvironmentFile=.
 
     Empty lines, lines that begin with ``#`` or ``;`` and those without a ``=`` are passed over, a backslash at a line's
-    end continues it, values may stand in single or double quotes. Raises RefusedError; a message never holds a value.
+    end continues it, values may be in single or double quotes. Raises RefusedError; a message never holds a value.
     """
     try:
         with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""What a run's folder says to the programs that read it, and how its shim is told to end the run."""
+"""What a run's folder says to the programs that read it, and how its shim is asked to end the run."""
 
 import os
 import signal

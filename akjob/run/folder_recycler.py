@@ -29,7 +29,7 @@ class FolderRecycler:
     """The folders that are not needed any more.
 
     ``give`` has work done off the loop, as a worker does, for a disk may take its time for each file; ``failed`` is
-    told when that breaks; ``spool_asked`` is called when the collector was asked to read in a spool, after which the
+    called when that breaks; ``spool_asked`` is called when the collector was asked to read in a spool, after which the
     folder can go.
     """
 

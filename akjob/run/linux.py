@@ -66,7 +66,7 @@ _title_area: tuple[_Address, int] | None = None
 
 
 def keep_title_area() -> None:
-    """Remember where this process's command line stands in memory; forks inherit the place."""
+    """Remember where this process's command line is in memory; forks inherit the place."""
     global _title_area  # noqa: PLW0603 - known once, in the zygote
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()

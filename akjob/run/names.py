@@ -1,4 +1,4 @@
-"""What a run is told of itself in its environment: the ``AKJOB_*`` variables."""
+"""What a run's environment has about the run: the ``AKJOB_*`` variables."""
 
 from __future__ import annotations
 

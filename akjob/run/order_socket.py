@@ -3,7 +3,7 @@
 The first reader has the order: the zygote, which forks a shim for it, or a shim that is done with its run. So in a
 burst a shim looks after one run after another, and most of what a fork costs is paid once;
 :class:`AdmissionLimit` keeps their number to what the processors have a use for. What is said back is one
-packet: ``forked RUN PID CALL LEFT`` with a pidfd of the shim beside it, or ``failed RUN why``.
+packet: ``forked RUN PID CALL LEFT`` with a pidfd of the shim, or ``failed RUN why``.
 
 Part of the zygote: it imports next to nothing.
 """
@@ -63,7 +63,7 @@ class AdmissionLimit:
     """How many shims are busy: forked, not ended, and not yet waiting for a job that goes on.
 
     Without a bound a burst would be hundreds of processes that wait for a processor, each with its memory, and akjobd
-    among them. A shim writes its pid here once its job has run for a moment; one that is killed is told by its pidfd.
+    among them. A shim writes its pid here once its job has run for a moment; a killed one is noticed by its pidfd.
     """
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ _ENDED_BY_AKJOB = ("timed_out", "cancelled")
 class Outcome:
     """What is known of how a run went, gathered while it lives; :meth:`end` makes ``end.json`` of it.
 
-    ``decided`` and ``reason`` are set when the run has to end for a reason that is not its own: it was told to, or its
+    ``decided`` and ``reason`` are set when the run has to end for a reason that is not its own: it was asked to, or its
     time was over. ``error`` and ``result`` are what the job's side reported, ``refused`` a step before its code that
     could not be done. ``leftovers`` names the processes that it left behind, ``dropped`` counts bytes of its output.
     """
@@ -88,7 +88,7 @@ class Outcome:
         else:
             if state == "failed" and not parts[0]:
                 parts[0] = self.error or why(code, signum, oom_kills)
-            parts.append(left_behind(self.leftovers))  # a run that was told to end left nothing behind unasked
+            parts.append(left_behind(self.leftovers))  # a run that was asked to end left nothing behind unasked
         if self.dropped:
             parts.append(f"{self.dropped} bytes of output beyond output_limit were not kept")
         return "; ".join([part for part in parts if part])

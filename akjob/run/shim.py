@@ -1,6 +1,6 @@
 """The process that looks after a run: it forks the job, holds its pipes, its time limit and its exit status.
 
-It needs neither akjobd nor the collector to be alive. What it knows stands in the run's folder; what it reports
+It needs neither akjobd nor the collector to be alive. What it knows is in the run's folder; what it reports
 (``var/run/shims.sock``, the log stream) is sent as soon as the other side is there.
 
 Its life is a table. Each phase is what the shim is waiting for:
@@ -8,9 +8,9 @@ Its life is a table. Each phase is what the shim is waiting for:
 | phase | event | next phase |
 |---|---|---|
 | ``gated``: the slot, or the job's report that it has passed the gate | passed | ``running`` |
-| | told to end | ``stopping`` |
+| | asked to end | ``stopping`` |
 | | the job ended | ``clearing`` |
-| ``running``: the job's end | told to end, or its time is over | ``stopping`` |
+| ``running``: the job's end | asked to end, or its time is over | ``stopping`` |
 | | the job ended | ``clearing`` |
 | ``stopping``: the same; SIGKILL comes after ``kill_after`` | the job ended | ``clearing`` |
 | ``clearing``: that nothing the job left lives, and its pipes are empty | cleared | ``over`` |
@@ -185,7 +185,7 @@ class Shim:
         self._finish()
 
     def next_order(self) -> Order | None:
-        """Return another order if one waits and nothing at all is left of this run; akjobd is told who has it."""
+        """Return another order if one waits and nothing at all is left of this run; it is reported to akjobd."""
         if self.leaves or not (self.log.sender.idle and self.childless):
             return None
         self.log.sender.close()
@@ -311,7 +311,7 @@ class Shim:
         self._say_started()
 
     def _check_limits(self, now: float) -> None:
-        """End the run when it was told to end or its time is over; SIGKILL when it was told long enough ago."""
+        """End the run when it was asked to end or its time is over; SIGKILL when that is long enough ago."""
         if self.process.wakeup.told_to_stop:
             self.process.wakeup.clear_stop()
             self._told_to_stop(now)

@@ -45,7 +45,7 @@ _ANSWER_US = 10_000_000
 
 
 class ShimHandle(Struct):
-    """One run: ``pidfd`` of its shim (-1: not known), what the shim was told last, whether its end is known.
+    """One run: ``pidfd`` of its shim (-1: not known), the last word to the shim, whether its end is known.
 
     ``token`` is the number of the order that was sent (-1: a former akjobd's), ``answered`` whether it is known what
     became of it, ``decided_us`` when it was decided (0: its code is imported ahead, which takes time). ``gone``:
@@ -379,7 +379,7 @@ class ShimManager:
         self.happened.append(Started(handle.run, pid, handle.shim_pid, started_us, self._host))
 
     def _take_end(self, handle: ShimHandle, told: End | Recalled | None = None) -> bool:
-        """Take the end that the shim has told or left in the folder. Return True if the run's end is known."""
+        """Take the end that the shim has reported or left in the folder. Return True if the run's end is known."""
         if handle.ended:
             return True
         end = told or folder_reader.read_end(self._folder(handle.run))

@@ -3,7 +3,7 @@
 It is started as ``python -I -S -X utf8 … zygote`` with a socket on descriptor 3, has one thread, and has loaded what a
 shim and a job need and nothing else: what it has imported decides what every fork costs.
 
-What goes over the socket stands in :mod:`akjob.run.order_socket`; the zygote forks a shim for each order that no shim
+What goes over the socket is in :mod:`akjob.run.order_socket`; the zygote forks a shim for each order that no shim
 took.
 """
 

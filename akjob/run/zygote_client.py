@@ -1,6 +1,6 @@
 """akjobd's end of the zygote: it is started, sent orders, and answers which shim has taken each.
 
-What goes over the socket, and who else reads from it, stands in :mod:`akjob.run.order_socket`.
+What goes over the socket, and who else reads from it, is in :mod:`akjob.run.order_socket`.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ class _Loading:
     def _place(self, table: Mapping[str, Any], path: tuple[str, ...]) -> tuple[str, str]:
         country, subdivision = (self._text(table, path, key) for key in ("country", "subdivision"))
         if subdivision and not country:
-            self._out.missing_key(path, "country", 'write country = "DE" beside it')
+            self._out.missing_key(path, "country", 'add country = "DE"')
         if not country:
             return "", ""
         try:

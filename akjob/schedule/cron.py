@@ -29,7 +29,7 @@ _DIGITS = 9
 
 
 class CronError(ValueError):
-    """What is wrong with a cron expression, and what could stand there. ``hint``: what to write, if that is known."""
+    """What is wrong with a cron expression, and what could be there. ``hint``: what to write, if that is known."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -173,7 +173,7 @@ def _values(field: _Field, text: str) -> _Values:
     if field is _WEEKDAY and "#" in text:
         day, _, nth = text.partition("#")
         if nth not in {"1", "2", "3", "4", "5"}:
-            raise CronError(f"bad {field.name} {text!r} in the cron expression: after # stands 1 to 5")
+            raise CronError(f"bad {field.name} {text!r} in the cron expression: write 1 to 5 after #")
         return _Values(frozenset(), nth=frozenset({(int(nth), _number(field, day))}))
     if "/" in text:
         return _stepped(field, text)
@@ -225,6 +225,4 @@ def _number(field: _Field, text: str) -> int:
         return int(text)
     names = f" or {next(iter(field.names))} to {list(field.names)[-1]}" if field.names else ""
     what = repr(text) if text else "an empty value"
-    raise CronError(
-        f"bad {field.name} {what} in the cron expression: {field.low} to {field.high}{names} can stand there"
-    )
+    raise CronError(f"bad {field.name} {what} in the cron expression: {field.low} to {field.high}{names} are possible")

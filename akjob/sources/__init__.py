@@ -1,4 +1,4 @@
-"""What makes jobs due besides the calendar. Each kind is one class in a file of this room, and stands in KINDS once."""
+"""What makes jobs due besides the calendar. Each kind is one class in a file of this room, and is in KINDS once."""
 
 from akjob.sources.after import AfterEnd
 from akjob.sources.change import FilesChange

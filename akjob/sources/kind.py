@@ -26,7 +26,7 @@ class Loaded(Struct, frozen=True, kw_only=True):
 
 
 class Kind:
-    """One kind of occurrence. What a kind does not have to do with is left as it stands here."""
+    """One kind of occurrence. What does not concern a kind stays as it is here."""
 
     name = ""
     """The trigger's key in ``[schedule]``. The key of each of its occurrences begins with it."""

@@ -1,6 +1,6 @@
 """The resolved definition as TOML text: equal definitions have equal text, whatever the order of their keys.
 
-Keys stand in the order of the tables of keys, those of free tables (``kwargs``, ``env``) in that of the alphabet, each
+Keys are in the order of the tables of keys, those of free tables (``kwargs``, ``env``) in that of the alphabet, each
 value on one line. Only what is given is written, in the file or by its defaults; built-in defaults are not.
 """
 

@@ -1,4 +1,4 @@
-"""Keys of other schedulers: who writes one is told what it is called here, before any nearness of names is measured.
+"""Keys of other schedulers: the message names akjob's own, before any similar name is looked for.
 
 Names are compared without case, ``_`` and ``-``: ``concurrencyPolicy``, ``concurrency_policy``.
 """

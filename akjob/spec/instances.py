@@ -23,7 +23,7 @@ _NAME_HINT = "letters, digits, `.`, `_` and `-`, the first one a letter or a dig
 
 
 class Instance(Struct, frozen=True):
-    """One instance: where it stands in the file, its own table, and the merged one.
+    """One instance: where it is in the file, its own table, and the merged one.
 
     With ``faults`` it is refused, and nothing else is known of it.
     """

@@ -20,7 +20,7 @@ class DottedCallable(Struct, frozen=True, gc=False, omit_defaults=True, tag="cal
 
 
 class DillFile(Struct, frozen=True, gc=False, omit_defaults=True, tag="dill"):
-    """A dill file beside the TOML file: ``file`` as written, relative to the TOML file's folder."""
+    """A dill file next to the TOML file: ``file`` as written, relative to the TOML file's folder."""
 
     file: str
     sha256: str
@@ -106,11 +106,11 @@ class RunPolicy(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True)
 
 
 TOLD = frozenset({"failed", "recovered", "missed", "late", "long", "broken"})
-"""What is told of a job whose ``[notify]`` does not say."""
+"""The kinds of messages about a job without ``on`` in its ``[notify]``."""
 
 
 class Ping(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
-    """A service that is told of each start and end of a job's runs; ``url`` may stand in a file."""
+    """A service that gets each start and end of a job's runs; ``url`` may be in a file."""
 
     url: str | SecretFile
     style: Literal["healthchecks", "cronitor", "url"] = "healthchecks"
@@ -120,7 +120,7 @@ class Notify(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """Everything of ``[notify]``.
 
     ``long_after_us`` None means ``"auto"``: three times the 95th percentile of the job's last runs, at least five
-    minutes, from ten runs on. ``repeat_us`` None means ``"none"``: an open trouble is told once.
+    minutes, from ten runs on. ``repeat_us`` None means ``"none"``: one message for each trouble.
     """
 
     channels: tuple[str, ...] = ()
@@ -133,7 +133,7 @@ class Notify(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     ping: Ping | None = None
 
     def wants(self, kind: str) -> bool:
-        """Return True if a message of this kind is asked for; ``failed`` covers what is not named beside it."""
+        """Return True if a message of this kind is asked for; ``failed`` covers what is not named next to it."""
         if kind in {"timed_out", "lost"} and not self.on & {"timed_out", "lost"}:
             return "failed" in self.on
         return kind in self.on

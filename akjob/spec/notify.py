@@ -1,4 +1,4 @@
-"""The keys of ``[notify]``: who is told what becomes of a job."""
+"""The keys of ``[notify]``: which messages about a job are sent, and where."""
 
 from typing import Any
 from urllib.parse import urlsplit

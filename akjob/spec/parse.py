@@ -143,7 +143,7 @@ def parse_jobs(  # noqa: PLR0913 - as there
     """Read a job file, as :func:`parse_job` does: one job, or one ``name@INSTANCE`` for each of its instances.
 
     With ``check_us``, or ``now_us``, the expectations of the file are checked, for the years from that instant's on. A
-    file of which no instance can be told is one refused job of its own name.
+    file whose instances cannot be determined is one refused job of its own name.
     """
     base = _base(defaults, config or _CONFIG)
     asked = _Asked(base, now_us, resolve, check_us=now_us if check_us is None else check_us)
@@ -270,7 +270,7 @@ def parse_rest(
 
 
 def _without(table: Mapping[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
-    """Return a table without what stands at these paths; an item of an array takes the array along."""
+    """Return a table without what is at these paths; an item of an array takes the array along."""
     left = dict(table)
     for head in {path[0] for path in paths}:
         below = [path[1:] for path in paths if path[0] == head]
@@ -342,7 +342,7 @@ def _read_schedule(
     zone = "UTC"
     named = schedule.get("timezone")
     if type(named) is str and is_zone(named):
-        zone = named  # wherever it stands in the table, the other keys are read in it
+        zone = named  # wherever it is in the table, the other keys are read in it
     out.zone = zone
     found = fields(schedule, ("schedule",), out, SCHEDULE)
     found_limits = fields(limits, ("limits",), out, LIMITS)
@@ -446,7 +446,7 @@ def _check_code(table: Mapping[str, Any], out: Reading) -> None:
             inside = table.get(section)
             lost = next((key for key in CODE if type(inside) is dict and key in inside), None)
             if lost:
-                return  # the key stands in a wrong table, which is said already
+                return  # the key is in a wrong table, which is said already
         out.bad((), "no-code", "nothing to run: one of `callable`, `dill` and `command` is needed", hint)
         return
     shown = " and ".join(f"`{key}`" for key in given)

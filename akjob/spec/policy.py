@@ -17,7 +17,7 @@ _SECOND_US = 1_000_000
 _VARIABLE_IN = re.compile(r"\$[A-Z_][A-Z0-9_]*\b|\$\{[A-Za-z_]")
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# akjob sets these itself, so a job that set them would be told two truths.
+# akjob sets these itself, so a job that set them would see two values.
 _OURS = frozenset(
     f"AKJOB_{name}"
     for name in (

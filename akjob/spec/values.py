@@ -268,7 +268,7 @@ def _sorted(found: list[Any]) -> tuple[Any, ...] | None:
 
 
 def once(values: list[Any], path: Path, out: Reading) -> None:
-    """Warn of each value that stands in its array a second time."""
+    """Warn of each value that is in its array a second time."""
     for index, value in enumerate(values):
         if value in values[:index]:
             message = f"{shown(value)} is in `{dotted(path)}` more than once"
@@ -632,7 +632,7 @@ def python_version(value: Any, path: Path, out: Reading) -> str | None:
 
 
 def beside(value: Any, path: Path, out: Reading) -> str | None:
-    """Read the name of a file that stands beside the job's file."""
+    """Read the name of a file that is next to the job's file."""
     name = text(value, path, out)
     if name is None:
         return None

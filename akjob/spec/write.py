@@ -19,7 +19,7 @@ _WIDTH = 100
 def to_toml(table: Mapping[str, Any], *, schema: str | None = None) -> str:
     """Write a job's table: description, what to run, its arguments, then ``[schedule]``, ``[limits]``, ``[run]``.
 
-    Keys stand in the documented order, whatever the order of the dict. ``schema`` is the path for a ``#:schema`` line.
+    Keys are in the documented order, whatever the order of the dict. ``schema`` is the path for a ``#:schema`` line.
     """
     lines = [f"#:schema {schema}\n"] if schema else []
     lines += [_line(name, table[name]) for name in TOP if name in table and name not in SECTIONS]
@@ -42,7 +42,7 @@ def _line(name: str, value: Any) -> str:
 
 
 def _fits_literal(text: str) -> bool:
-    """Return True if a text of several lines can stand between ``'''`` as it is."""
+    """Return True if a text of several lines can be between ``'''`` as it is."""
     plain = all(sign in {"\n", "\t"} or sign.isprintable() for sign in text)
     return plain and "'''" not in text and not text.endswith("'")
 
@@ -182,7 +182,7 @@ def _apply(table: Any, changes: Mapping[str, Any]) -> None:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Replace a file in one step, or make it: a temporary file beside it, synced, then renamed over it.
+    """Replace a file in one step, or make it: a temporary file next to it, synced, then renamed over it.
 
     Readers see the old text or the new, also after a power cut. Mode and, where allowed, owner of an existing file are
     kept; a symlink stays one. Raises AkjobError when the folder cannot be written.

@@ -62,7 +62,7 @@ class JobItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
-        """Return where the item stands in reports."""
+        """Return where the item is in reports."""
         return self.path, 0, f"akjob: {self.parent.name if self.parent is not None else self.name}"
 
 

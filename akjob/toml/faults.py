@@ -112,7 +112,7 @@ def _problem(file: str, fault: Fault, positions: Positions) -> Problem:
 
 
 def dotted(path: Path) -> str:
-    """Write a path as ``schedule.weekly[0].days``; keys that are not bare stand in quotes."""
+    """Write a path as ``schedule.weekly[0].days``; keys that are not bare are in quotes."""
     text = ""
     for part in path:
         if isinstance(part, int):

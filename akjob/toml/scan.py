@@ -1,4 +1,4 @@
-"""Where each key and each value of a TOML 1.0 text stands.
+"""Where each key and each value of a TOML 1.0 text is.
 
 ``tomllib`` gives no positions, so this scanner walks the text again, without making values. It is used only when there
 is something to say about a file. On a valid text its paths are exactly those of what ``tomllib`` returns; on
@@ -74,7 +74,7 @@ class Positions:
         return self.text.count("\n", 0, offset) + 1, offset - self.text.rfind("\n", 0, offset)
 
     def of_key(self, path: Path) -> tuple[int, int]:
-        """Return where the key stands; of an element of an array its value; of what is not there its parent."""
+        """Return where the key is; of an element of an array its value; of what is not there its parent."""
         if path in self.keys:
             return self.place(self.keys[path])
         return self.of_value(path)
@@ -133,7 +133,7 @@ class _Scanner:
             shown = rest.group().strip() if rest else ""
             raise ScanError(
                 self.at + len(self.text[self.at :]) - len(self.text[self.at :].lstrip(" \t")),
-                f"`{shown or self._peek()}` stands after the end of the value",
+                f"`{shown or self._peek()}` is after the end of the value",
                 "one key and value a line; put strings in quotes",
             )
         self.at = match.end()
@@ -163,7 +163,7 @@ class _Scanner:
         if path in self.headers or path in self.dotted or (path in self.found.values and not array):
             first, _ = self.found.of_value(path)
             shown = ".".join(name for name, _ in parts)
-            raise ScanError(start, f"table [{shown}] stands here a second time, after line {first}", "join the two")
+            raise ScanError(start, f"table [{shown}] is defined here a second time, after line {first}", "join the two")
         self.headers.add(path)
         self.found.values[path] = (start, self.at)
         if array:
@@ -186,9 +186,7 @@ class _Scanner:
             path = (*path, part)
             if number == len(parts) and path in self.found.keys:
                 first, _ = self.found.of_key(path)
-                raise ScanError(
-                    offset, f"key `{part}` stands here a second time, after line {first}", "keep one of them"
-                )
+                raise ScanError(offset, f"key `{part}` is here a second time, after line {first}", "keep one of them")
             self.found.keys.setdefault(path, offset)
             if number < len(parts):
                 self.dotted.add(path)

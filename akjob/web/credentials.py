@@ -20,7 +20,7 @@ _LONGEST_NAME = 200
 def identify(request: Request, store: WebStore, web: WebConfig, cookie: str, now_us: int) -> Principal | None:
     """Return who asks; None if that is not known. Raises ProblemError for a proxy's user without a role.
 
-    A token that is not good is not made good by a cookie beside it.
+    A token that is not good is not made good by a cookie next to it.
     """
     kind, _, secret = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":

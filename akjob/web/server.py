@@ -75,7 +75,7 @@ class PageServer(Server):
         self._asked.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End within a second: streams are told to end, other answers have a moment, what is left is cut."""
+        """End within a second: streams are asked to end, other answers have a moment, what is left is cut."""
         for server in self.servers:
             server.close()
         for sock in sockets or []:

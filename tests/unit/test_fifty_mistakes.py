@@ -113,7 +113,7 @@ MISTAKES = [
     Mistake("a date for a date-time", DUE + f"at = {MARK}2027-01-31\n", "write 2027-01-31T00:00:00"),
     Mistake("a duration in words", DUE + f'every = {MARK}"5 minutes"\n', 'write "5m"'),
     Mistake("a bare number for a duration", DUE + f"every = {MARK}90\n", 'write "90s"'),
-    Mistake("a cron field out of range", DUE + f'cron = {MARK}"61 9 * * *"\n', "0 to 59 can stand there"),
+    Mistake("a cron field out of range", DUE + f'cron = {MARK}"61 9 * * *"\n', "0 to 59 are possible"),
     Mistake("a cron expression of four fields", DUE + f'cron = {MARK}"30 9 * *"\n', "5 fields"),
     Mistake("@reboot", DUE + f'cron = {MARK}"@reboot"\n', "write on_boot = true"),
     Mistake("both day fields of cron", DUE + f'cron = {MARK}"0 9 13 * fri"\n', "use [limits]", {}, "warning"),

@@ -163,7 +163,7 @@ class Hub:
         """Note a signal; the loop acts on it. The one wait that it cannot leave by itself is left by an exception."""
         self._signals.add(number)
         if self._sink.waiting and number in _ENDING:
-            raise InterruptedError(errno.EINTR, "told to stop while standard output took nothing")
+            raise InterruptedError(errno.EINTR, "asked to stop while standard output took nothing")
 
     def catch_signals(self) -> None:
         """SIGTERM and SIGINT end the loop, SIGHUP reopens the file, SIGCHLD looks after the upkeep's child."""
@@ -404,7 +404,7 @@ class Hub:
     def _write(self, data: memoryview | bytes, key: bytes | None) -> bool:
         """Write whole lines. While the disk takes none, wait here: no sender is read or acknowledged, and they spool.
 
-        False: the collector was told to stop before the disk had room; the lines are not written.
+        False: the collector was asked to stop before the disk had room; the lines are not written.
         """
         try:
             self._sink.append(data, key, self._now_us)

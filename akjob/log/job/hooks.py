@@ -110,7 +110,7 @@ def _after_loading(loader: object, set_up: Callable[[ModuleType], None]) -> None
 
 
 class _UsualLevel(int):
-    """The root logger's level until the job sets one: INFO, told by its type from an INFO that the job set."""
+    """The root logger's level until the job sets one: INFO, of a type of its own, so not an INFO that the job set."""
 
 
 def _set_up_logging(module: Any) -> None:

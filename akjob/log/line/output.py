@@ -17,7 +17,7 @@ PIECE = 64 * 1024
 """Bytes of the longest piece of a line; what is longer comes in pieces."""
 
 _CLEAN = bytes([10, *(c for c in range(32, 127) if c not in b'"\\')])
-"""The bytes that stand in a JSON string as they are, and the newline."""
+"""The bytes that are in a JSON string as they are, and the newline."""
 
 
 class Stream:

@@ -147,7 +147,7 @@ class Sender:
         return not self.idle and self._heard_at is not None and now - self._heard_at >= SILENCE_S
 
     def save(self, now: float) -> None:
-        """Make sure that every unacknowledged line stands in the spool file. Raises OSError when it cannot."""
+        """Make sure that every unacknowledged line is in the spool file. Raises OSError when it cannot."""
         if self.idle or self.spool is None:
             return
         if self._spool_fd is None:

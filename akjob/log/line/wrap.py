@@ -16,7 +16,7 @@ _STAMP = 42
 def wrap(message: bytes, prefix: bytes) -> bytes | None:
     """Return a message as a finished line with its newline, or None if it is not one.
 
-    ``prefix`` is ``"source":"job","job":"…","run":"…","seq":N``; it stands behind the timestamp. A message is one
+    ``prefix`` is ``"source":"job","job":"…","run":"…","seq":N``; it is behind the timestamp. A message is one
     JSON object on one line, valid UTF-8, with texts as ``timestamp`` (as the log writes them), ``level`` (one of the
     five) and ``event``, and without the keys of the prefix. The caller logs anything else as output.
     """

@@ -1,6 +1,6 @@
 """Reading the log stream back: one run, one job or all, over rotated and archived files, each line once.
 
-Lines of a run stand in the files in the order of their numbers, copies aside: a sender begins again with the first
+Lines of a run are in the files in the order of their numbers, copies aside: a sender begins again with the first
 number that was not acknowledged, so a new line never comes before one with a smaller number. So nothing has to be
 sorted, and a copy is a line whose number was there before.
 """
@@ -56,9 +56,9 @@ def lines(paths: Paths, **wanted: Unpack[Wanted]) -> Iterator[Line]:
 
 
 def last(paths: Paths, count: int, **wanted: Unpack[Wanted]) -> list[Line]:
-    """Return the last ``count`` of what :func:`lines` yields, without reading what stands before them.
+    """Return the last ``count`` of what :func:`lines` yields, without reading what is before them.
 
-    A copy counts as the line itself where that stands before all these.
+    A copy counts as the line itself where that is before all these.
     """
     return _newest(str(paths.log_dir), _Filter(**wanted), count, None)
 

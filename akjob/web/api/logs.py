@@ -84,7 +84,7 @@ def pattern_of(text: str | None) -> Callable[[Line], bool]:
 
 
 def _unbounded(pattern: Any) -> int:
-    """Return how many repeats in a pattern are long, those that stand in another one counting for many."""
+    """Return how many repeats in a pattern are long, those that are in another one counting for many."""
     total = 0
     for operation, argument in pattern:
         if operation in {ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT}:

@@ -125,7 +125,7 @@ class Span(Struct, frozen=True, kw_only=True):
     width: int = 960
 
     def x(self, at_us: int) -> float:
-        """Return where an instant stands, within the drawing."""
+        """Return where an instant is, within the drawing."""
         place = (at_us - self.start_us) / (self.end_us - self.start_us) * self.width
         return round(max(0.0, min(float(self.width), place)), 1)
 

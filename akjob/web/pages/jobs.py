@@ -81,7 +81,7 @@ class SlotRow(Struct, frozen=True, kw_only=True):
 
 
 class JobHead(Struct, frozen=True, kw_only=True):
-    """What stands at the top of a job's page."""
+    """What is at the top of a job's page."""
 
     name: str
     shown_state: str

@@ -36,7 +36,7 @@ _STATIC = {"akjob.css": "text/css", "akjob.js": "text/javascript"}
 
 
 class Frame(Struct, frozen=True, kw_only=True):
-    """What stands around every page."""
+    """What is around every page."""
 
     host: str
     root: str

@@ -1,4 +1,4 @@
-"""The line of a file that is wrong, with what stands around it and a caret below it."""
+"""The line of a file that is wrong, with what is around it and a caret below it."""
 
 import os
 

@@ -123,7 +123,7 @@ def test_a_ledger_that_is_in_order(root: Root) -> None:
         ("UPDATE runs SET ended_at = NULL WHERE id = '03'", "a run is over but has no end"),
         ("UPDATE runs SET ended_at = slot WHERE id = '02'", "a run is not over but has an end"),
         ("UPDATE runs SET ended_at = '1970' WHERE id = '01'", "a run ended before it started"),
-        ("UPDATE runs SET count = 0 WHERE id = '03'", "a row stands for less than one slot"),
+        ("UPDATE runs SET count = 0 WHERE id = '03'", "a row counts less than one slot"),
         ("DELETE FROM runs WHERE id = '02'", "something waits for a run that is over or not there"),
         ("DELETE FROM jobs WHERE job = 'a'", "a run has a job that is not in the table of jobs"),
         ("DELETE FROM transitions WHERE seq = 2", "the numbers of the transitions have a gap"),

@@ -146,7 +146,7 @@ def test_what_is_right_or_unsure_is_silent(root: Path, target: str, args: list[A
         ("reports.sales:Plain.went", [], {}, "class Plain ({root}/reports/sales.py:31) has no went"),
         ("reports.sales:SETTINGS", [], {}, "not-callable: reports.sales:SETTINGS is a dict, which cannot be called"),
         ("reports.sales:TEXT", [], {}, "is 'text', which cannot be called"),
-        ("reports.broken:x", [], {}, "broken.py:1:5: invalid syntax (mend its syntax)"),
+        ("reports.broken:x", [], {}, "broken.py:1:5: invalid syntax (fix its syntax)"),
         (
             "reports.sales:send",
             [],

@@ -273,7 +273,7 @@ def test_configuration_of_the_revision(paths: Paths) -> None:
 
 def test_no_such_revision(paths: Paths) -> None:
     """What is not a revision is wrong usage."""
-    with pytest.raises(AkjobError, match="no revision"):
+    with pytest.raises(AkjobError, match="not a revision"):
         at_revision(paths, "nope")
 
 
