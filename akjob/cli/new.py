@@ -8,6 +8,7 @@ from akjob.cli.common import examples, find_paths
 from akjob.errors import AkjobError, UsageError
 from akjob.jobset.scan import name_problem
 from akjob.query.names import name_of_file
+from akjob.schedule.events import EVENTS
 from akjob.spec.canonical import value_text
 
 _SKELETON = """\
@@ -115,8 +116,7 @@ _EXAMPLES = {
     "schedule.monthly": '{ days = [1, -1, "first mon"], at = 06:00:00 }',
     "schedule.cron": '"*/5 8-18 * * mon-fri"',
     "schedule.workdays": '"holidays"',
-    "schedule.on_start": "true",
-    "schedule.on_boot": '"2m"',
+    **{f"schedule.{event.name}": event.example for event in EVENTS.values()},
     "schedule.after": '{ jobs = ["extract"], on = ["succeeded"], within = "6h" }',
     "schedule.on_change": '{ paths = ["inbox/*.csv"], settle = "2s" }',
     "schedule.jitter": '"5m"',

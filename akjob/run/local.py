@@ -139,7 +139,7 @@ def _unable(why: str) -> AkjobError:
 class LocalRun:
     """A run that was started by :func:`start`. Takes the shim's lines, as the collector would.
 
-    ``ended_by`` is the signal other than Ctrl-C that ended the run, 0 without one. ``asked``: akjob was asked to end it.
+    ``ended_by`` is the signal other than Ctrl-C that ended the run, 0 without one. ``asked``: akjob ended it.
     """
 
     def __init__(self, listener: socket.socket, shim: Spawned, where: str, signals: int) -> None:

@@ -145,7 +145,8 @@ class OnChange(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
 class Schedule(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """Everything of ``[schedule]`` and the limits on instants of ``[limits]``: the union of the triggers.
 
-    ``on_start_us`` and ``on_boot_us`` are how long after akjobd's start and the machine's boot; None means not at all.
+    ``delays`` has the names of those :data:`akjob.schedule.events.EVENTS` that make the job due, in their order, each
+    with how long after it, microseconds.
     """
 
     zone: str = "UTC"
@@ -156,10 +157,13 @@ class Schedule(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     weekly: tuple[Weekly, ...] = ()
     monthly: tuple[Monthly, ...] = ()
     cron: tuple[Cron, ...] = ()
-    on_start_us: int | None = None
-    on_boot_us: int | None = None
+    delays: tuple[tuple[str, int], ...] = ()
     after: After | None = None
     on_change: OnChange | None = None
     workdays: DaySet | None = None
     jitter_us: int = 0
     limits: Limits = Limits()
+
+    def delay_us(self, event: str) -> int | None:
+        """Return how long after an event the job is due; None: it is not due by it."""
+        return next((delay_us for name, delay_us in self.delays if name == event), None)

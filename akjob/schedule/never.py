@@ -21,8 +21,6 @@ Finding = tuple[Place, str, Severity]
 
 _REMEMBERED = {
     "again_after_us": "again_after",
-    "on_start_us": "on_start",
-    "on_boot_us": "on_boot",
     "after": "after",
     "on_change": "on_change",
 }
@@ -110,7 +108,8 @@ def _triggers(plan: Plan, now_us: int) -> Iterator[tuple[Place, bool, bool, Part
 
 def _remembered(schedule: Schedule) -> Iterator[str]:
     """Yield the keys of the triggers that need more than the calendar."""
-    return (name for field, name in _REMEMBERED.items() if getattr(schedule, field) is not None)
+    yield from (name for name, _ in schedule.delays)
+    yield from (name for field, name in _REMEMBERED.items() if getattr(schedule, field) is not None)
 
 
 def _count(plan: Plan) -> int:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from akjob.instants import SECOND, to_datetime
 from akjob.schedule.cycles import uses_workdays
 from akjob.schedule.daysets import until_year
+from akjob.schedule.events import EVENTS
 from akjob.schedule.model import (
     ENDED,
     WORKDAY,
@@ -44,12 +45,9 @@ def describe(schedule: Schedule, now_us: int) -> list[str]:
     lines = [_trigger(part, schedule.zone) for _, part in schedule_parts(schedule)]
     if schedule.again_after_us is not None:
         lines.append(f"again {_duration(schedule.again_after_us)} after the last run ended")
-    if schedule.on_start_us is not None:
-        delay_us = schedule.on_start_us
-        lines.append(f"{_duration(delay_us)} after each start of akjobd" if delay_us else "each time akjobd starts")
-    if schedule.on_boot_us is not None:
-        delay_us = schedule.on_boot_us
-        lines.append(f"once {f'{_duration(delay_us)} ' if delay_us else ''}after each boot of the machine")
+    for name, delay_us in schedule.delays:
+        event = EVENTS[name]
+        lines.append(event.later.format(_duration(delay_us)) if delay_us else event.words)
     if schedule.after is not None:
         lines.append(_after(schedule.after))
     if schedule.on_change is not None:

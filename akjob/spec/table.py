@@ -102,10 +102,7 @@ def _schedule(schedule: Schedule) -> dict[str, Any]:  # noqa: C901, PLR0912 - fl
         table["cron"] = _one_or_list([one.expression for one in schedule.cron])
     if schedule.workdays is not None:
         table["workdays"] = schedule.workdays.name
-    if schedule.on_start_us is not None:
-        table["on_start"] = _flag_or_delay(schedule.on_start_us)
-    if schedule.on_boot_us is not None:
-        table["on_boot"] = _flag_or_delay(schedule.on_boot_us)
+    table |= {event: _flag_or_delay(delay_us) for event, delay_us in schedule.delays}
     if schedule.after is not None:
         table["after"] = _after(schedule.after)
     if schedule.on_change is not None:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from akjob.instants import from_datetime
 from akjob.schedule.cron import ALIASES, check_cron, cron_both_days, uneven_step
 from akjob.schedule.cycles import uses_workdays
+from akjob.schedule.events import EVENTS
 from akjob.schedule.model import (
     ENDED,
     FINAL_STATES,
@@ -41,7 +42,9 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a local time, in whichever zone
 _EVERY_DAY = (0, 1, 2, 3, 4, 5, 6)
 
 TRIGGERS = (
-    *("at", "every", "again_after", "daily", "weekly", "monthly", "cron", "on_start", "on_boot", "after", "on_change"),
+    *("at", "every", "again_after", "daily", "weekly", "monthly", "cron"),
+    *EVENTS,
+    *("after", "on_change"),
 )
 
 # -- readers
@@ -622,22 +625,7 @@ SCHEDULE = keys(
         "The calendar of etc/akjob.toml whose days are not workdays, besides Saturday and Sunday.",
         _CALENDAR,
     ),
-    Key(
-        "on_start",
-        _flag_or_delay,
-        "on_start_us",
-        "Each time akjobd starts, never on reload; or this long after it.",
-        _DELAY_SCHEMA,
-        False,
-    ),
-    Key(
-        "on_boot",
-        _flag_or_delay,
-        "on_boot_us",
-        "Once after each boot of the machine; or this long after it.",
-        _DELAY_SCHEMA,
-        False,
-    ),
+    *(Key(event.name, _flag_or_delay, event.name, event.doc, _DELAY_SCHEMA, False) for event in EVENTS.values()),
     Key(
         "after",
         _after,
@@ -742,6 +730,8 @@ def make_schedule(found: dict[str, Any], limits: dict[str, Any], name: str) -> S
             made["daily"] = Weekly(_EVERY_DAY, value, name)
         elif field == "monthly":
             made["monthly"] = tuple(_with_holidays(one, found.get("workdays")) for one in value)
+        elif field in EVENTS:
+            made["delays"] = tuple((event, found[event]) for event in EVENTS if found.get(event) is not None)
         elif field != "anchor":
             made[field] = value
     dates = limits.pop("dates", None) or {}

@@ -69,7 +69,7 @@ TABLE: dict[str, tuple[Schedule, list[tuple[tuple[str | int, ...], str, str]]]] 
         [(("schedule",), "the job can never be due: again_after: the limits allow no instant at all", "error")],
     ),
     "on_start keeps a job alive": (
-        Schedule(on_start_us=0, daily=daily("00:00"), limits=MORNING),
+        Schedule(delays=(("on_start", 0),), daily=daily("00:00"), limits=MORNING),
         [(("schedule", "daily"), "this can never fire: limits.hours never allows it", "warning")],
     ),
     "after keeps a job alive": (
@@ -121,7 +121,7 @@ TABLE: dict[str, tuple[Schedule, list[tuple[tuple[str | int, ...], str, str]]]] 
         [(("limits", "dates"), "all of it lies in the past (the last is 2025-12-31)", "info")],
     ),
     "dates in the past, for on_start alone": (
-        Schedule(on_start_us=0, limits=Limits(zone=BERLIN, last=date(2025, 12, 31))),
+        Schedule(delays=(("on_start", 0),), limits=Limits(zone=BERLIN, last=date(2025, 12, 31))),
         [(("limits", "dates"), "all of it lies in the past (the last is 2025-12-31)", "info")],
     ),
     "dates in the past that the trigger never met": (

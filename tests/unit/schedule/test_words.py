@@ -89,7 +89,7 @@ TABLE: dict[str, tuple[Schedule, list[str]]] = {
         ["every day at 12:00 Europe/Berlin", "never on a day of freeze", "only on a day of freeze"],
     ),
     "delays": (
-        Schedule(on_start_us=90 * MINUTE, on_boot_us=2 * MINUTE),
+        Schedule(delays=(("on_start", 90 * MINUTE), ("on_boot", 2 * MINUTE))),
         ["1 hour 30 minutes after each start of akjobd", "once 2 minutes after each boot of the machine"],
     ),
     "after one": (Schedule(after=After(jobs=("a",))), ["after a has succeeded"]),
@@ -182,7 +182,9 @@ TABLE: dict[str, tuple[Schedule, list[str]]] = {
     ),
     "cron": (cron("0 9 * * 1-5"), ["at 09:00 on Monday through Friday Europe/Berlin (cron 0 9 * * 1-5)"]),
     "elapsed time and starts": (
-        Schedule(zone=BERLIN, every=every(5400, EPOCH), again_after_us=90 * MINUTE, on_start_us=0, on_boot_us=0),
+        Schedule(
+            zone=BERLIN, every=every(5400, EPOCH), again_after_us=90 * MINUTE, delays=(("on_start", 0), ("on_boot", 0))
+        ),
         [
             "every 1 hour 30 minutes",
             "again 1 hour 30 minutes after the last run ended",

@@ -249,9 +249,9 @@ UTC_ = "UTC"
                 )
             ),
         ),
-        ('on_start = "90s"\non_boot = "2m"', Schedule(on_start_us=90_000_000, on_boot_us=120_000_000)),
+        ('on_start = "90s"\non_boot = "2m"', Schedule(delays=(("on_start", 90_000_000), ("on_boot", 120_000_000)))),
         ("on_start = false\non_boot = false", Schedule()),
-        ('on_start = true\non_boot = true\njitter = "0s"', Schedule(on_start_us=0, on_boot_us=0)),
+        ('on_start = true\non_boot = true\njitter = "0s"', Schedule(delays=(("on_start", 0), ("on_boot", 0)))),
         (
             'daily = 01:00:00\njitter = "250ms"',
             Schedule(daily=Weekly((0, 1, 2, 3, 4, 5, 6), (3_600,), UTC_), jitter_us=250_000),

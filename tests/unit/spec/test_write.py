@@ -20,6 +20,7 @@ from akjob.instants import from_datetime
 from akjob.schedule.calendars import Calendars
 from akjob.schedule.cycles import uses_workdays
 from akjob.schedule.daysets import pack
+from akjob.schedule.events import EVENTS
 from akjob.schedule.model import (
     FINAL_STATES,
     WORKDAY,
@@ -126,8 +127,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         weekly=tuple(draw(st.lists(weekly, max_size=2, unique=True))),
         monthly=tuple(draw(st.lists(monthly, max_size=2, unique=True))),
         cron=tuple(draw(st.lists(crons, max_size=2, unique=True))),
-        on_start_us=draw(st.none() | st.just(0) | DURATIONS),
-        on_boot_us=draw(st.none() | st.just(0) | DURATIONS),
+        delays=tuple((event, draw(st.just(0) | DURATIONS)) for event in EVENTS if draw(st.booleans())),
         after=draw(st.none() | AFTER),
         on_change=draw(st.none() | ON_CHANGE),
         workdays=workdays,
