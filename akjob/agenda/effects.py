@@ -51,7 +51,7 @@ class EffectsBuilder:
 
     @property
     def urgent(self) -> bool:
-        """True if a run waits for what is to be done: a start, a stop, a recall."""
+        """True if a run waits for one of the effects: a start, a stop, a recall."""
         return bool(self._effects.starts or self._effects.stops or self._effects.recalls or self._effects.far_stops)
 
     def claim(self, row: RunRow) -> None:
