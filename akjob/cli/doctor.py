@@ -11,7 +11,7 @@ from akjob.cli.text import paint
 from akjob.config import Paths, load_config
 from akjob.control.requests import GetStatus
 from akjob.control.status import Status
-from akjob.doctor import Finding, Subject, examine
+from akjob.doctor import Diagnosis, Subject, examine
 from akjob.errors import AkjobError
 from akjob.program import own_uid
 from akjob.query.text import plural
@@ -55,7 +55,7 @@ def _status(paths: Paths) -> Status | None:
         return None
 
 
-def _lines(found: Sequence[Finding]) -> list[str]:
+def _lines(found: Sequence[Diagnosis]) -> list[str]:
     lines = []
     width = max(len(one.check) for one in found)
     for one in found:

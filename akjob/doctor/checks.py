@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 
 from akjob.doctor import machine, programs, root
-from akjob.doctor.finding import Finding, Subject
+from akjob.doctor.diagnosis import Diagnosis, Subject
 
-CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[Subject], Iterator[Diagnosis]], ...] = (
     root.path,
     root.files,
     root.settings,
@@ -25,11 +25,11 @@ CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
 )
 
 
-def examine(subject: Subject) -> Iterator[Finding]:
+def examine(subject: Subject) -> Iterator[Diagnosis]:
     """Make all checks, one after another. One that breaks down is a finding itself, and the others are made."""
     for check in CHECKS:
         try:
             yield from check(subject)
         except Exception as error:  # noqa: BLE001 - on a crippled machine anything may fail
             name = check.__name__.replace("_", " ")
-            yield Finding(name, "wrong", f"cannot be checked: {type(error).__name__}: {error}")
+            yield Diagnosis(name, "wrong", f"cannot be checked: {type(error).__name__}: {error}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from akjob.config import excess_of_supervisor_socket
 from akjob.config.secrets import SecretFile
-from akjob.doctor.finding import Finding, State, Subject
+from akjob.doctor.diagnosis import Diagnosis, State, Subject
 from akjob.jobset.trust import trust_problem, unknown_owners, who
 from akjob.query.text import plural
 
@@ -18,82 +18,82 @@ _FULL = 100 * _MIB
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "afs"}
 
 
-def path(subject: Subject) -> Iterator[Finding]:
+def path(subject: Subject) -> Iterator[Diagnosis]:
     """Look whether the path of the root leaves room for the names of sockets."""
     over = excess_of_supervisor_socket(subject.paths)
     root = subject.paths.root
     if over > 0:
         message = f"{root} is {plural(over, 'byte')} too long for supervisord's socket in var/run/"
-        yield Finding("path", "wrong", message, "Move the root to a shorter path.")
+        yield Diagnosis("path", "wrong", message, "Move the root to a shorter path.")
     elif "%" in str(root) or '"' in str(root):
         message = f'{root} has a % or a " in it, which supervisord.conf cannot hold'
-        yield Finding("path", "wrong", message, "Move the root to a path without them.")
+        yield Diagnosis("path", "wrong", message, "Move the root to a path without them.")
     else:
-        yield Finding("path", "fine", str(root))
+        yield Diagnosis("path", "fine", str(root))
 
 
-def files(subject: Subject) -> Iterator[Finding]:
+def files(subject: Subject) -> Iterator[Diagnosis]:
     """Look for what a root consists of."""
     paths = subject.paths
     missing = [one for one in (paths.etc / "supervisord.conf", paths.jobs_d, paths.var) if not one.exists()]
     for one in missing:
         message = f"{one.relative_to(paths.root)} is missing"
-        yield Finding("files", "wrong", message, f"`akjob init {paths.root}` writes what is missing.")
+        yield Diagnosis("files", "wrong", message, f"`akjob init {paths.root}` writes what is missing.")
     if not missing:
-        yield Finding("files", "fine", "jobs.d/, etc/supervisord.conf and var/ are there")
+        yield Diagnosis("files", "fine", "jobs.d/, etc/supervisord.conf and var/ are there")
 
 
-def settings(subject: Subject) -> Iterator[Finding]:
+def settings(subject: Subject) -> Iterator[Diagnosis]:
     """Say what is wrong with ``etc/akjob.toml``."""
     for problem in subject.problems:
-        yield Finding("settings", "wrong" if problem.severity == "error" else "warning", str(problem), problem.hint)
+        yield Diagnosis("settings", "wrong" if problem.severity == "error" else "warning", str(problem), problem.hint)
     for owner in unknown_owners(subject.config.trust):
         message = f'[trust] owners has "{owner}", whom this machine does not know'
-        yield Finding("settings", "warning", message, "Make the user, or take the name out of etc/akjob.toml.")
+        yield Diagnosis("settings", "warning", message, "Make the user, or take the name out of etc/akjob.toml.")
     if not subject.problems:
         there = subject.paths.config_file.exists()
-        yield Finding(
+        yield Diagnosis(
             "settings", "fine", "etc/akjob.toml is valid" if there else "defaults: there is no etc/akjob.toml"
         )
 
 
-def rights(subject: Subject) -> Iterator[Finding]:
+def rights(subject: Subject) -> Iterator[Diagnosis]:
     """Look whether the programs may write ``var/``, and whether others may write what runs."""
     found = [*_foreign_in_var(subject), *_writable_by_others(subject), *_secrets(subject)]
     yield from found
     if not found:
-        yield Finding("rights", "fine", f"var/ and what runs belong to {_name(subject.uid)} or to trusted users")
+        yield Diagnosis("rights", "fine", f"var/ and what runs belong to {_name(subject.uid)} or to trusted users")
 
 
-def _foreign_in_var(subject: Subject) -> Iterator[Finding]:
+def _foreign_in_var(subject: Subject) -> Iterator[Diagnosis]:
     """Yield what a command that was once called as another user has left below ``var/``."""
     var = subject.paths.var
     foreign = [place for place in _below(var) if _owner(place) not in (subject.uid, None)]
     if foreign:
         named = ", ".join(str(place.relative_to(subject.paths.root)) for place in foreign[:_SHOWN])
         message = f"{plural(len(foreign), 'file')} below var/ are not {_name(subject.uid)}'s: {named}"
-        yield Finding("rights", "wrong", message, f"chown -R {_name(subject.uid)} {var}")
+        yield Diagnosis("rights", "wrong", message, f"chown -R {_name(subject.uid)} {var}")
     if os.geteuid() == subject.uid and var.is_dir() and not os.access(var, os.W_OK | os.X_OK):
-        yield Finding("rights", "wrong", f"{var} cannot be written", f"chmod u+rwx {var}")
+        yield Diagnosis("rights", "wrong", f"{var} cannot be written", f"chmod u+rwx {var}")
     if var.is_dir() and stat.S_IMODE(var.stat().st_mode) & 0o007:
         message = f"{var} is open to every user of this machine; log and ledger hold what jobs print"
-        yield Finding("rights", "warning", message, f"chmod 700 {var}")
+        yield Diagnosis("rights", "warning", message, f"chmod 700 {var}")
 
 
-def _writable_by_others(subject: Subject) -> Iterator[Finding]:
+def _writable_by_others(subject: Subject) -> Iterator[Diagnosis]:
     trusted = who(subject.config.trust, own_uid=subject.uid)
     root = subject.paths.root
     places = [root, subject.paths.etc, subject.paths.jobs_d, *_below(subject.paths.etc), *_below(subject.paths.jobs_d)]
     problems = [problem for place in places if (problem := trust_problem(str(place), trusted)) is not None]
     for problem in problems[:_SHOWN]:
         state: State = "wrong" if problem.severity == "error" else "warning"
-        yield Finding("rights", state, f"{problem.file}: {problem.message}", problem.hint)
+        yield Diagnosis("rights", state, f"{problem.file}: {problem.message}", problem.hint)
     if len(problems) > _SHOWN:
         message = f"{plural(len(problems) - _SHOWN, 'file')} more that others may write"
-        yield Finding("rights", "wrong", message, "`akjob validate` names them all.")
+        yield Diagnosis("rights", "wrong", message, "`akjob validate` names them all.")
 
 
-def _secrets(subject: Subject) -> Iterator[Finding]:
+def _secrets(subject: Subject) -> Iterator[Diagnosis]:
     config = subject.config
     wanted = [secret for channel in config.channels.values() for secret in channel.secrets().values()]
     wanted += [] if config.heartbeat is None else [config.heartbeat.url]
@@ -106,35 +106,35 @@ def _secrets(subject: Subject) -> Iterator[Finding]:
             mode = file.stat().st_mode
         except OSError as error:
             hint = f"Make it readable for {_name(subject.uid)}, or change etc/akjob.toml."
-            yield Finding("rights", "wrong", f"the secret {file}: {error.strerror}", hint)
+            yield Diagnosis("rights", "wrong", f"the secret {file}: {error.strerror}", hint)
             continue
         if mode & 0o004:
             message = f"the secret {file} can be read by every user of this machine"
-            yield Finding("rights", "warning", message, f"chmod 600 {file}")
+            yield Diagnosis("rights", "warning", message, f"chmod 600 {file}")
 
 
-def disk(subject: Subject) -> Iterator[Finding]:
+def disk(subject: Subject) -> Iterator[Diagnosis]:
     """Look at the file system below ``var/``: local, and with room."""
     place = _existing(subject.paths.var)
     kind = _file_system(place, subject.proc)
     if kind in _NETWORK:
         message = f"{place} is on a network file system ({kind}), where SQLite's locks cannot be relied on"
-        yield Finding("disk", "wrong", message, "Put var/ on a local disk; a symlink is fine.")
+        yield Diagnosis("disk", "wrong", message, "Put var/ on a local disk; a symlink is fine.")
     room = os.statvfs(place)
     free = room.f_bavail * room.f_frsize
     if room.f_flag & os.ST_RDONLY:
-        yield Finding("disk", "wrong", f"{place} is mounted read-only", "Mount it writable.")
+        yield Diagnosis("disk", "wrong", f"{place} is mounted read-only", "Mount it writable.")
     elif free < _FULL:
         message = f"{free // _MIB} MiB are free below {place}"
-        yield Finding("disk", "wrong", message, "Make room: no run starts while the ledger cannot be written.")
+        yield Diagnosis("disk", "wrong", message, "Make room: no run starts while the ledger cannot be written.")
     elif room.f_files and room.f_favail * 100 < room.f_files:
         message = f"less than 1 % of the inodes are free below {place}"
-        yield Finding("disk", "wrong", message, "Remove small files; each run needs a folder of its own.")
+        yield Diagnosis("disk", "wrong", message, "Remove small files; each run needs a folder of its own.")
     elif subject.config.log.to == "file" and free < subject.config.log.max_total // 4:
         message = f"{free // _MIB} MiB are free; the log may take {subject.config.log.max_total // _MIB} MiB"
-        yield Finding("disk", "warning", message, "Make room, or lower max_total of [log] in etc/akjob.toml.")
+        yield Diagnosis("disk", "warning", message, "Make room, or lower max_total of [log] in etc/akjob.toml.")
     elif kind not in _NETWORK:
-        yield Finding("disk", "fine", f"{free // _MIB} MiB free on {kind or 'a local file system'}")
+        yield Diagnosis("disk", "fine", f"{free // _MIB} MiB free on {kind or 'a local file system'}")
 
 
 def _file_system(place: Path, proc: str) -> str:

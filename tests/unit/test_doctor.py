@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from akjob.config import Config, load_config
 from akjob.config.web import Address, WebConfig
 from akjob.control.status import JobCounts, LoadedRevision, ProgramState, Status
-from akjob.doctor import CHECKS, Finding, Subject, checks, examine, machine, programs
+from akjob.doctor import CHECKS, Diagnosis, Subject, checks, examine, machine, programs
 from akjob.doctor import root as of_root
 from tests.unit.cli.root import NOW_US, Root
 
@@ -61,7 +61,7 @@ def running(**values: object) -> Status:
     return Status(**facts)  # type: ignore[arg-type]
 
 
-def states(found: Iterator[Finding]) -> list[tuple[str, str]]:
+def states(found: Iterator[Diagnosis]) -> list[tuple[str, str]]:
     """Return check and state of each finding."""
     return [(one.check, one.state) for one in found]
 
@@ -242,7 +242,7 @@ def test_jobs_and_their_pythons(root: Root) -> None:
 def test_a_check_that_breaks_down_stops_no_other(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a finding; the checks behind it are made."""
 
-    def breaks(_subject: Subject) -> Iterator[Finding]:
+    def breaks(_subject: Subject) -> Iterator[Diagnosis]:
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr(checks, "CHECKS", (breaks, machine.kernel))

@@ -12,7 +12,7 @@ from akjob.errors import Problem
 State = Literal["fine", "warning", "wrong"]
 
 
-class Finding(Struct, frozen=True):
+class Diagnosis(Struct, frozen=True):
     """What one check found: ``message`` is what there is, ``hint`` what to do about it, empty where it is fine."""
 
     check: str
