@@ -260,7 +260,7 @@ class _Folder:
         findings += self._surroundings.of_channels(self._config)
         for index, entry in enumerate(self._config.pythonpath):
             if not os.path.isdir(os.path.join(self._root, entry)):
-                message, hint = f"the folder {entry} does not exist", "make it, or take it away"
+                message, hint = f"the folder {entry} does not exist", "make it, or remove it"
                 findings.append(Finding(("pythonpath", index), "warning", "path-missing", message, hint))
         if findings:
             positions = _positions(self._config.text)

@@ -154,7 +154,7 @@ MISTAKES = [
     Mistake("a folder that is not there", HOW + f'cwd = {MARK}"nowhere"\n', "mkdir nowhere"),
     Mistake("an env_file that is not there", HOW + f'env_file = {MARK}"etc/none.env"\n', "relative to the root"),
     Mistake("a user that is not there", HOW + f'user = {MARK}"nobdy"\n', "make it where the jobs run", {}, "warning"),
-    Mistake("a secret that is not there", HOW + f'env = {{ A = {{ file = {MARK}"x/y" }} }}\n', "change env.A"),
+    Mistake("a secret that is not there", HOW + f'env = {{ A = {{ file = {MARK}"x/y" }} }}\n', "change run.env.A"),
     # elsewhere
     Mistake(
         "code to run in _defaults.toml",
