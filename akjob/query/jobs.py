@@ -168,6 +168,16 @@ class JobView(Struct, frozen=True, kw_only=True):
         return "done" if self.done else "ready"
 
     @property
+    def shown_state(self) -> str:
+        """The one word for the job: what needs a person first, then what runs, then what became of it last."""
+        if (state := self.state) != "ready":
+            return state
+        if self.running:
+            return "running"
+        last = None if self.row is None else self.row["last_state"]
+        return state if last is None else str(last)
+
+    @property
     def last(self) -> tuple[str, int] | None:
         """The last outcome and when it ended."""
         if self.row is None or self.row["last_state"] is None:

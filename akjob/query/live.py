@@ -10,6 +10,7 @@ from akjob.ledger import Transition, open_reader
 from akjob.processes import lock_holder
 from akjob.program import lock_file
 from akjob.query.jobs import Folder, Snapshot, claimed_slots
+from akjob.query.shown import ShownStates, shown_states, updated
 from akjob.query.sight import Sight
 from akjob.query.visibility import Principal
 
@@ -29,25 +30,34 @@ class Live:
         self._folder = Folder(paths, config)
         self._lock = Lock()
         self._snapshot: Snapshot | None = None
+        self._shown = ShownStates(words={}, until_us=None)
         self._seq = 0
         self._looked_us = 0
 
     def sight(self, principal: Principal, now_us: int) -> Sight:
         """Return what a principal may know now."""
-        return Sight(principal, self.snapshot(now_us), self._reader, self._config)
+        with self._lock:
+            snapshot = self._current(now_us)
+            return Sight(principal, snapshot, self._shown.words, self._reader, self._config)
 
     def snapshot(self, now_us: int) -> Snapshot:
         """Return all jobs as they are now."""
         with self._lock:
-            kept = self._snapshot
-            news = [] if kept is None else self._reader.transitions(self._seq, _MOST)
-            if kept is None or self._is_stale(news, now_us):
-                return self._look(now_us)
-            if news:
-                self._seq = news[-1].seq
-                kept = self._updated(kept, {one.job for one in news if one.job is not None})
-            self._snapshot = replace(kept, now_us=now_us)
-            return self._snapshot
+            return self._current(now_us)
+
+    def _current(self, now_us: int) -> Snapshot:
+        kept = self._snapshot
+        news = [] if kept is None else self._reader.transitions(self._seq, _MOST)
+        if kept is None or self._is_stale(news, now_us):
+            return self._look(now_us)
+        changed: set[str] = set()
+        if news:
+            self._seq = news[-1].seq
+            changed = {one.job for one in news if one.job is not None}
+            kept = self._updated(kept, changed)
+        self._snapshot = replace(kept, now_us=now_us)
+        self._shown = updated(self._shown, self._snapshot, changed)
+        return self._snapshot
 
     def _is_stale(self, news: list[Transition], now_us: int) -> bool:
         age_us = now_us - self._looked_us
@@ -60,6 +70,7 @@ class Live:
         self._seq = self._reader.last_seq()
         self._looked_us = now_us
         self._snapshot = self._folder.snapshot(now_us, self._reader)
+        self._shown = shown_states(self._snapshot)
         return self._snapshot
 
     def _updated(self, kept: Snapshot, jobs: set[str]) -> Snapshot:

@@ -1,7 +1,9 @@
 """What one principal may know: every question of a page or of the API goes through here, and none around it."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import islice
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
@@ -17,6 +19,7 @@ from akjob.query.slots import slots_of
 from akjob.query.strips import LENGTH, StripSlot, strip
 from akjob.query.visibility import Principal, visible
 from akjob.query.why import Why
+from akjob.spec.model import JobSpec
 
 _ROWS_READ = 20_000  # so many rows a page of runs looks at, at most, for a principal who may see few of them
 _STRIP_ROWS = (LENGTH + 2, 8 * LENGTH)  # a slot that was retried has several
@@ -24,22 +27,67 @@ _NEAR = 200
 
 
 class JobFilter(Struct, frozen=True, kw_only=True):
-    """Which jobs are wanted: a part of the name, all of the tags, a state of the job or of its last run."""
+    """Which jobs are wanted: parts of the name, all of the tags, the owner, a state of the job or of its last run.
+
+    ``shown`` are words of which a job has one as :attr:`JobView.shown_state`. ``next_within_us`` is how soon it starts
+    next, ``ended_within_us`` and ``ended_before_us`` how long ago its last run ended.
+    """
 
     part: str | None = None
     tags: tuple[str, ...] = ()
     state: str | None = None
+    shown: frozenset[str] | None = None
+    owner: str | None = None
+    next_within_us: int | None = None
+    ended_within_us: int | None = None
+    ended_before_us: int | None = None
+
+    def may_fit(self, name: str, shown: str) -> bool:
+        """Return False if the name and the word for a job tell already that it is not wanted: that costs least."""
+        if self.part is not None and not all(word in name.lower() for word in self.part.lower().split()):
+            return False
+        return self.shown is None or shown in self.shown
 
     def fits(self, job: JobView) -> bool:
-        """Return True if a job is wanted; its name is looked at first, for that costs least."""
-        if self.part is not None and self.part.lower() not in job.name.lower():
+        """Return True if a job that may fit is wanted."""
+        return self._fits_spec(job.spec) and self._fits_state(job) and self._fits_times(job)
+
+    def _fits_spec(self, spec: JobSpec | None) -> bool:
+        if self.tags and not (spec is not None and set(self.tags) <= set(spec.tags)):
             return False
-        if self.tags and not (job.spec is not None and set(self.tags) <= set(job.spec.tags)):
-            return False
+        return self.owner is None or (spec is not None and self.owner.lower() in (spec.owner or "").lower())
+
+    def _fits_state(self, job: JobView) -> bool:
         if self.state is None:
             return True
         last = None if job.last is None else job.last[0]
         return self.state in {job.state, last} or (self.state == "running" and bool(job.running))
+
+    def _fits_times(self, job: JobView) -> bool:
+        if self.next_within_us is not None:
+            start_us = job.next_start_us
+            if start_us is None or start_us - job.now_us > self.next_within_us:
+                return False
+        if self.ended_within_us is None and self.ended_before_us is None:
+            return True
+        if job.last is None:
+            return False
+        age_us = job.now_us - job.last[1]
+        soon_enough = self.ended_within_us is None or age_us <= self.ended_within_us
+        return soon_enough and (self.ended_before_us is None or age_us >= self.ended_before_us)
+
+    @property
+    def looks_closer(self) -> bool:
+        """True if :meth:`may_fit` does not decide alone."""
+        return self != JobFilter(part=self.part, shown=self.shown)
+
+
+class Tally(Struct, frozen=True, kw_only=True):
+    """How many jobs have which :attr:`JobView.shown_state`, have something running, and are broken."""
+
+    states: Counter[str]
+    running: int
+    broken: int
 
 
 class RunList(Struct, frozen=True):
@@ -52,9 +100,13 @@ class RunList(Struct, frozen=True):
 class Sight:
     """The jobs and the runs that a principal may know of, at one instant."""
 
-    def __init__(self, principal: Principal, snapshot: Snapshot, reader: Reader, config: Config) -> None:
+    def __init__(
+        self, principal: Principal, snapshot: Snapshot, shown: Mapping[str, str], reader: Reader, config: Config
+    ) -> None:
+        """Look at a snapshot; ``shown`` has the :attr:`JobView.shown_state` of each of its jobs, sorted by name."""
         self._principal = principal
         self._snapshot = snapshot
+        self._shown = shown
         self._reader = reader
         self._config = config
 
@@ -71,17 +123,37 @@ class Sight:
 
     def names(self) -> list[str]:
         """Return the jobs' names, sorted."""
-        return [name for name in self._snapshot.names() if self.sees(name)]
+        return list(self._states())
+
+    def tally(self) -> Tally:
+        """Return how many jobs are in which state."""
+        states = self._states()
+        return Tally(
+            states=Counter(states.values()),
+            running=sum(name in states for name in self._snapshot.running),
+            broken=sum(name in states for name in self._snapshot.jobset.broken),
+        )
+
+    def find(self, wanted: JobFilter) -> Iterator[str]:
+        """Yield the names of the jobs that are wanted, sorted; a job is looked at only where its word does not tell."""
+        closer = wanted.looks_closer
+        for name, shown in self._states().items():
+            if wanted.may_fit(name, shown) and not (closer and not wanted.fits(self._snapshot.job(name))):
+                yield name
 
     def jobs(self, wanted: JobFilter, after: str | None = None, limit: int | None = None) -> list[JobView]:
         """Return the jobs that are wanted, sorted by name, those after a name where one is given, or the first few."""
-        found: list[JobView] = []
-        for name in self.names():
-            if len(found) == limit:
-                break
-            if (after is None or name > after) and wanted.fits(view := self._snapshot.job(name)):
-                found.append(view)
-        return found
+        names = (name for name in self.find(wanted) if after is None or name > after)
+        return self.views(islice(names, limit))
+
+    def views(self, names: Iterable[str]) -> list[JobView]:
+        """Return jobs that :meth:`find` has named."""
+        return [self._snapshot.job(name) for name in names]
+
+    def _states(self) -> Mapping[str, str]:
+        if self._principal.jobs is None:
+            return self._shown
+        return {name: shown for name, shown in self._shown.items() if self.sees(name)}
 
     def job(self, name: str) -> JobView | None:
         """Return one job; None for one that is not there, or not for this principal."""

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median_high
 from typing import Any
 
@@ -15,36 +15,22 @@ from akjob.instants import SECOND, from_text
 from akjob.ledger import RunFilter
 from akjob.query.jobs import JobView, Pause
 from akjob.query.runs import Run, explain, took_us
-from akjob.query.sight import JobFilter, Sight
+from akjob.query.sight import Sight
 from akjob.query.text import span
 from akjob.schedule import describe
 from akjob.web.api.jobs import found_job
-from akjob.web.api.lists import text_of
 from akjob.web.pages.drawing import strip
 from akjob.web.pages.rendering import render
+from akjob.web.pages.searching import STATES, WORDS, Search, search_of
 from akjob.web.pages.source import excerpt
-from akjob.web.pages.summary import FAILED, shown_state, summarize
+from akjob.web.pages.summary import FAILED, summarize
 from akjob.web.site import Call
 
 ON_A_PAGE = 50
-_STATES = (
-    "failed",
-    "running",
-    "broken",
-    "missed",
-    "paused",
-    "skipped",
-    "cancelled",
-    "succeeded",
-    "ready",
-    "disabled",
-    "done",
-)
 _ROWS = 50
 _COMING = 5
 _SLOTS = 30
 _SLOTS_OF_ONE = 120
-_MOST_PAGES = 10_000
 
 
 class JobRow(Struct, frozen=True, kw_only=True):
@@ -103,34 +89,6 @@ class Durations(Struct, frozen=True, kw_only=True):
     p95_over_gap: bool
 
 
-class Search(Struct, frozen=True, kw_only=True):
-    """What the list is narrowed to, as the URL has it."""
-
-    q: str
-    state: str
-    sort: str
-    page: int
-
-    def wanted(self) -> JobFilter:
-        """Return the filter of the read model; ``tag:x`` is a word for a tag."""
-        words = self.q.split()
-        tags = tuple(word.removeprefix("tag:") for word in words if word.startswith("tag:"))
-        names = " ".join(word for word in words if not word.startswith("tag:"))
-        return JobFilter(part=names or None, tags=tags)
-
-
-def search_of(call: Call) -> Search:
-    """Return what the URL asks for. Raises ProblemError for what is too long."""
-    page = text_of(call, "page") or "1"
-    number = int(page) if page.isascii() and page.isdigit() and len(page) <= len(str(_MOST_PAGES)) else 1
-    return Search(
-        q=text_of(call, "q") or "",
-        state=text_of(call, "state") or "",
-        sort=text_of(call, "sort") or "",
-        page=max(1, number),
-    )
-
-
 async def show_jobs(call: Call) -> Response:
     """Show the jobs that fit, fifty a page."""
     search, sight = search_of(call), await call.sight()
@@ -140,17 +98,17 @@ async def show_jobs(call: Call) -> Response:
 
 def _jobs(sight: Sight, search: Search) -> dict[str, Any]:
     summary = summarize(sight)
-    views = [view for view in sight.jobs(search.wanted()) if _fits(view, search.state)]
-    _sort(views, search.sort)
-    shown = views[(search.page - 1) * ON_A_PAGE : search.page * ON_A_PAGE]
+    names = _sorted(sight, list(sight.find(search.wanted)), search.sort)
+    shown = sight.views(names[(search.page - 1) * ON_A_PAGE : search.page * ON_A_PAGE])
     strips = sight.strips([view.name for view in shown])
-    chips = [(state, _counted(summary.states, state)) for state in _STATES if _counted(summary.states, state)]
+    chips = [(state, _counted(summary.states, state)) for state in STATES if _counted(summary.states, state)]
     return {
         "summary": summary,
         "total": summary.total,
-        "found": len(views),
+        "found": len(names),
         "rows": [_row(view, strip(strips.get(view.name, ()), _SLOTS)) for view in shown],
         "chips": chips,
+        "search_words": WORDS,
         "q": search.q,
         "chosen": search.state,
         "sort": search.sort,
@@ -162,26 +120,37 @@ def _counted(states: dict[str, int], state: str) -> int:
     return sum(states.get(one, 0) for one in FAILED) if state == "failed" else states.get(state, 0)
 
 
-def _fits(view: JobView, state: str) -> bool:
-    if not state:
-        return True
-    shown = shown_state(view)
-    return shown in FAILED if state == "failed" else shown == state
+def _sorted(sight: Sight, names: list[str], by: str) -> list[str]:
+    """Return names in another order than by name, as far as ``by`` is one."""
+    if by not in _KEYS:
+        return names
+    return [view.name for view in sorted(sight.views(names), key=_KEYS[by])]
 
 
-def _sort(views: list[JobView], by: str) -> None:
-    if by == "next":
-        later = 1 << 62
-        views.sort(key=lambda view: later if view.next_start_us is None else view.next_start_us)
-    elif by == "last":
-        views.sort(key=lambda view: 0 if view.last is None else -view.last[1])
+def _worst_first(view: JobView) -> int:
+    return STATES.index("failed" if view.shown_state in FAILED else view.shown_state)
+
+
+def _soonest_first(view: JobView) -> int:
+    return (1 << 62) if view.next_start_us is None else view.next_start_us
+
+
+def _newest_first(view: JobView) -> int:
+    return 0 if view.last is None else -view.last[1]
+
+
+_KEYS: Mapping[str, Callable[[JobView], int]] = {
+    "state": _worst_first,
+    "next": _soonest_first,
+    "last": _newest_first,
+}
 
 
 def _row(view: JobView, drawn: Markup) -> JobRow:
     spec = view.spec
     return JobRow(
         name=view.name,
-        shown_state=shown_state(view),
+        shown_state=view.shown_state,
         tags=() if spec is None else spec.tags,
         strip=drawn,
         schedule="" if spec is None else "; ".join(describe(spec.schedule, view.now_us)),
@@ -229,7 +198,7 @@ def _head(view: JobView) -> JobHead:
     spec = view.spec
     return JobHead(
         name=view.name,
-        shown_state=shown_state(view),
+        shown_state=view.shown_state,
         description="" if spec is None else spec.description,
         file=view.file,
         zone="UTC" if spec is None else spec.schedule.zone,

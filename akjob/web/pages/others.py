@@ -28,7 +28,7 @@ from akjob.web.api.lists import choice_of, text_of
 from akjob.web.api.times import instant_of
 from akjob.web.pages.rendering import render
 from akjob.web.pages.source import excerpt
-from akjob.web.pages.summary import FAILED, Summary, shown_state, summarize
+from akjob.web.pages.summary import FAILED, Summary, summarize
 from akjob.web.problems import ProblemError
 from akjob.web.site import Call
 
@@ -220,7 +220,7 @@ async def show_tv(call: Call) -> Response:
     def ask() -> dict[str, Any]:
         summary = summarize(sight)
         failed = sum(summary.states.get(state, 0) for state in FAILED)
-        failing = [view for view in sight.jobs(JobFilter()) if shown_state(view) in FAILED]
+        failing = sight.jobs(JobFilter(shown=FAILED))
         tiles = [
             ("jobs", summary.total, "ready"),
             ("running", summary.running, "running"),

@@ -1,11 +1,8 @@
-"""What needs attention: one look over all jobs that the reader may know of."""
-
-from collections import Counter
+"""What needs attention among all jobs that the reader may know of."""
 
 from msgspec import Struct
 
-from akjob.query.jobs import JobView
-from akjob.query.sight import JobFilter, Sight
+from akjob.query.sight import Sight
 from akjob.query.text import plural
 
 FAILED = frozenset({"failed", "timed_out", "lost"})
@@ -32,13 +29,8 @@ NOTHING = Summary(total=0, broken=0, running=0, states={}, attention=())
 
 def summarize(sight: Sight) -> Summary:
     """Return what there is to say of all jobs together."""
-    counts: Counter[str] = Counter()
-    broken = running = total = 0
-    for view in sight.jobs(JobFilter()):
-        total += 1
-        counts[shown_state(view)] += 1
-        broken += view.broken is not None
-        running += bool(view.running)
+    tally = sight.tally()
+    counts, broken = tally.states, tally.broken
     failed = sum(counts[state] for state in FAILED)
     attention = []
     if failed:
@@ -47,13 +39,6 @@ def summarize(sight: Sight) -> Summary:
         attention.append((f"{plural(broken, 'job')} with a broken file", "/broken"))
     if counts["missed"]:
         attention.append((f"{plural(counts['missed'], 'job')} missed a slot", "/?state=missed"))
-    return Summary(total=total, broken=broken, running=running, states=dict(counts), attention=tuple(attention))
-
-
-def shown_state(view: JobView) -> str:
-    """Return the one word for a job: what needs a person first, then what runs, then what became of it last."""
-    if view.state in {"broken", "disabled", "paused", "done"}:
-        return view.state
-    if view.running:
-        return "running"
-    return "ready" if view.last is None else view.last[0]
+    return Summary(
+        total=counts.total(), broken=broken, running=tally.running, states=dict(counts), attention=tuple(attention)
+    )

@@ -12,8 +12,9 @@ from akjob.query.sight import Sight
 from akjob.query.text import span as words_of
 from akjob.web.api.lists import choice_of
 from akjob.web.pages.drawing import WORDS, Lane, Mark, Span, lane, ticks
-from akjob.web.pages.jobs import ON_A_PAGE, Search, search_of
+from akjob.web.pages.jobs import ON_A_PAGE
 from akjob.web.pages.rendering import render
+from akjob.web.pages.searching import Search, search_of
 from akjob.web.pages.summary import summarize
 from akjob.web.site import Call
 
@@ -44,8 +45,8 @@ def _timeline(call: Call, sight: Sight, search: Search, chosen: str) -> dict[str
     length_us, step_us = _SPANS[chosen]
     start_us = call.now_us - round(length_us * _PAST)
     drawn = Span(start_us=start_us, end_us=start_us + length_us, now_us=call.now_us)
-    views = sight.jobs(search.wanted())
-    shown = views[(search.page - 1) * ON_A_PAGE : search.page * ON_A_PAGE]
+    names = list(sight.find(search.wanted))
+    shown = sight.views(names[(search.page - 1) * ON_A_PAGE : search.page * ON_A_PAGE])
     lanes = [lane_of(sight, view, drawn) for view in shown]
     table = [(one.job, run.start_us, run.state) for one in lanes for run in one.runs]
     return {
@@ -57,7 +58,7 @@ def _timeline(call: Call, sight: Sight, search: Search, chosen: str) -> dict[str
         "chosen": chosen,
         "q": search.q,
         "page": search.page,
-        "more": len(views) > search.page * ON_A_PAGE,
+        "more": len(names) > search.page * ON_A_PAGE,
     }
 
 

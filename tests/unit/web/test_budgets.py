@@ -10,6 +10,7 @@ import pytest
 
 from akjob.instants import MINUTE, SECOND, to_text
 from akjob.ledger import RunRow, Writes, sqlite_reader
+from akjob.query.jobs import Snapshot
 from tests.unit.cli.root import NOW_US, Root
 from tests.unit.web.serving import Served, served
 
@@ -118,6 +119,24 @@ def test_the_cost_does_not_grow_with_the_ledger(
             found[rows] = cost(site, ASKED[what].format(run=run_id(rows - 3)), monkeypatch)
     assert found[MANY].statements == found[FEW].statements <= STATEMENTS.get(what, 12)
     assert found[MANY].steps <= found[FEW].steps * GROWTH + 20
+
+
+VIEWS = {"/": 50, "/?q=state:succeeded": 50, "/?q=job-01": 10, "/jobs/job-007": 1, "/runs": 0, "/broken": 0}
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_a_page_looks_only_at_the_jobs_that_it_shows(
+    roots: dict[int, Root], path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts and attention are kept: a page of fifty jobs costs fifty looks, however many jobs there are."""
+    looks: list[str] = []
+    look = Snapshot.job
+    with served(roots[FEW]) as site:
+        client = site.token("admin")
+        assert client.get("/api/v1/jobs?limit=1").status_code == 200
+        monkeypatch.setattr(Snapshot, "job", lambda snapshot, name: looks.append(name) or look(snapshot, name))
+        assert client.get(path).status_code == 200
+    assert len(looks) <= VIEWS[path]
 
 
 def test_a_list_of_jobs_is_small(roots: dict[int, Root]) -> None:
