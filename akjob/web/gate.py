@@ -18,6 +18,7 @@ from akjob.query.visibility import Principal
 from akjob.web.credentials import cookie_name, identify
 from akjob.web.hosts import Hosts, is_from_here
 from akjob.web.login import login_page
+from akjob.web.packing import pack
 from akjob.web.problems import ProblemError, of_akjob_error
 from akjob.web.routes import Match, Route, RouteTable
 from akjob.web.site import Call, Site
@@ -56,6 +57,7 @@ class Gate:
             hint = "The reason is in var/log/akjob-web.out. Please report it."
             response = ProblemError("internal", "akjob-web failed to answer this", hint).response()
         _harden(response, nonce, now_us)
+        pack(request, response)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request, nonce: str, now_us: int) -> Response:
