@@ -129,7 +129,7 @@ def _harden(response: Response, nonce: str, now_us: int) -> None:
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; connect-src 'self'; "
         f"img-src 'self' data:; style-src 'self' 'nonce-{nonce}'; script-src 'self' 'nonce-{nonce}'; "
-        "require-trusted-types-for 'script'; trusted-types akjob htmx hx-csp default"
+        "worker-src 'self'; require-trusted-types-for 'script'; trusted-types akjob"
     )
     headers = {
         "content-security-policy": policy,

@@ -3,11 +3,15 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page
 
+from akjob.web.program import now_us
+from akjob.web.store import WebStore
 from tests.support import until
 from tests.web.conftest import XSS, Site
 
@@ -210,3 +214,39 @@ def test_a_phone_shows_cards_and_does_not_scroll_sideways(site: Site) -> None:
         page.goto(site.url + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
     page.context.close()
+
+
+def run(site: Site, job: str) -> str:
+    """Run a job over the API; return the run."""
+    with WebStore.open(site.place.paths.web_db) as store:
+        token = store.create_token(f"t-{token_hex(4)}", "operate", None, None, now_us()).token
+    answer = httpx.post(f"{site.url}/api/v1/runs", json={"job": job}, headers={"Authorization": f"Bearer {token}"})
+    return str(answer.json()["id"])
+
+
+def test_a_page_follows_while_things_change_all_the_time(site: Site) -> None:
+    """Events that come one after the other do not put the refresh off, and the focus stays where it is."""
+    page = site.page()
+    page.goto(f"{site.url}/?q=tick")
+    page.locator("#live", has_text="live").wait_for()
+    row = page.locator("tbody tr", has_text="tick")
+    row.get_by_role("link", name="tick").focus()
+    before = row.locator("td a").first.get_attribute("href")
+    until(lambda: run(site, "tick") and row.locator("td a").first.get_attribute("href") != before)
+    assert page.evaluate("document.activeElement.textContent") == "tick"
+    page.context.close()
+
+
+def test_many_tabs_share_one_stream(site: Site) -> None:
+    """A browser opens six connections to a host at the most: eight tabs are live all the same."""
+    first = site.page()
+    tabs = [first, *(first.context.new_page() for _ in range(7))]
+    for tab in tabs:
+        tab.goto(f"{site.url}/runs")
+    for tab in tabs:
+        tab.locator("#live", has_text="live").wait_for()
+    newest = run(site, "tick")
+    for tab in tabs:
+        tab.bring_to_front()
+        tab.locator(f'a[href="/runs/{newest}"]').wait_for()
+    first.context.close()

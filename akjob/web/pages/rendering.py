@@ -32,7 +32,7 @@ _ICON = Markup(
     "%3Ccircle cx='8' cy='8' r='7' fill='{colour}'/%3E"
     "%3Ctext x='8' y='12' font-size='11' text-anchor='middle' fill='white'%3E{glyph}%3C/text%3E%3C/svg%3E"
 )
-_STATIC = {"akjob.css": "text/css", "akjob.js": "text/javascript"}
+_STATIC = {"akjob.css": "text/css", "akjob.js": "text/javascript", "akjob-events.js": "text/javascript"}
 
 
 class Frame(Struct, frozen=True, kw_only=True):
@@ -45,6 +45,7 @@ class Frame(Struct, frozen=True, kw_only=True):
     pages: tuple[tuple[str, str], ...]
     css: str
     js: str
+    events: str
     icon: str
     broken: int
     trouble: int
@@ -126,6 +127,7 @@ def _frame(call: Call, summary: Summary) -> Frame:
         pages=_PAGES,
         css=static_url("akjob.css"),
         js=static_url("akjob.js"),
+        events=static_url("akjob-events.js"),
         icon=_icon("bad" if summary.trouble else "fine"),
         broken=summary.broken,
         trouble=summary.trouble,

@@ -1,5 +1,5 @@
 // Pages are complete without this; it makes them live, ticks their times and takes keys.
-const policy = window.trustedTypes?.createPolicy("akjob", { createHTML: (html) => html });
+const policy = window.trustedTypes?.createPolicy("akjob", { createHTML: (html) => html, createScriptURL: (url) => url });
 const html = document.documentElement;
 const $ = (what, from = document) => from.querySelector(what);
 const all = (what, from = document) => [...from.querySelectorAll(what)];
@@ -24,52 +24,106 @@ function tick() {
 
 // Live: one stream of names of what changed; the page fetches itself again, and keeps focus, scroll and open parts.
 const mark = $("#live");
-let paused = false, waiting = false, source = null, failures = 0, lastNews = Date.now();
+let paused = false, waiting = false, lastNews = Date.now(), rest = 250;
 const say = (text) => { if (mark) mark.textContent = text; };
-const announce = (text) => { const region = $("#announce"); if (region) region.textContent = text; };
+let announced = 0;
+const announce = (text) => {
+  const region = $("#announce");
+  if (region && Date.now() - announced > 5000) { announced = Date.now(); region.textContent = text; }
+};
 async function refresh() {
   if (paused || waiting || document.hidden) return;
-  if (document.activeElement?.closest("form[data-edit]") || getSelection()?.toString()) return;
+  if (document.activeElement?.closest("form[data-edit]") || getSelection()?.toString()) return soon(2000);
   waiting = true;
+  const begun = Date.now();
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+    if (answer.status === 401) return location.reload();
     if (!answer.ok) return;
-    const text = await answer.text();
-    const next = new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, "text/html");
+    const next = parsed(await answer.text());
     for (const id of ["attention", "content"]) swap($(`#${id}`), $(`#${id}`, next));
+    for (const link of all("header nav a")) link.textContent = $(`header nav a[href="${link.getAttribute("href")}"]`, next)?.textContent ?? link.textContent;
     document.title = next.title;
+    $("link[rel=icon]").href = $("link[rel=icon]", next).href;
     lastNews = Date.now();
+    if (live) say("live");
     tick();
-  } finally { waiting = false; }
+  } catch { say("akjob-web does not answer"); } finally { waiting = false; rest = Math.max(250, 4 * (Date.now() - begun)); }
 }
+const parsed = (text) => new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, "text/html");
 function swap(old, fresh) {
-  if (!old || !fresh || old.innerHTML === fresh.innerHTML) return;
-  const open = all("details[open][id]", old).map((one) => one.id);
-  const focus = document.activeElement?.id, log = $(".log", old), kept = log && log.scrollTop, end = log && log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
-  old.replaceChildren(...fresh.childNodes);
-  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-  if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
-  const after = $(".log", old);
-  if (after) after.scrollTop = end ? after.scrollHeight : kept;
+  if (!old || !fresh) return;
+  const log = $(".log", old), follows = log && log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
+  morph(old, fresh);
+  if (follows) log.scrollTop = log.scrollHeight;
 }
-let due = 0;
-const soon = () => { clearTimeout(due); due = setTimeout(refresh, 250); };
-function connect() {
-  if (html.dataset.live === undefined || source) return;
-  source = new EventSource("/api/v1/events");
-  source.onopen = () => { failures = 0; say("live"); soon(); }; // what changed since the page was made has no event
-  source.addEventListener("change", (event) => { soon(); const { jobs } = JSON.parse(event.data); if (jobs?.length) announce(`${jobs.length} jobs changed`); });
-  source.onerror = () => {
-    source.close(); source = null; failures += 1;
-    const wait = failures < 5 ? Math.min(2 ** failures, 15) + Math.random() : 10;
+// Only what differs is changed: focus, selection, scrolling, open parts and what is typed stay as they are.
+function morph(old, fresh) {
+  if (old.nodeType === 3 && old.data !== fresh.data) old.data = fresh.data;
+  if (old.nodeType !== 1) return;
+  const kept = (name) => name === "open" && old.localName === "details";
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !kept(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value && !kept(name)) old.setAttribute(name, value);
+  const byId = new Map([...old.children].filter((one) => one.id).map((one) => [one.id, one]));
+  let at = old.firstChild;
+  for (const node of [...fresh.childNodes]) {
+    while (at?.id && !node.id && !$(`#${CSS.escape(at.id)}`, fresh)) { const gone = at; at = at.nextSibling; gone.remove(); }
+    const same = node.id ? byId.get(node.id) : at && !at.id && at.nodeName === node.nodeName ? at : null;
+    if (!same) { old.insertBefore(node, at); continue; }
+    if (same === at) at = at.nextSibling; else old.insertBefore(same, at);
+    morph(same, node);
+  }
+  while (at) { const gone = at; at = at.nextSibling; gone.remove(); }
+}
+// A refresh comes within the rest after the last one: a server that is slow, or has many tabs, is asked less.
+let due = 0, dueAt = 0;
+function soon(wait = rest) {
+  const at = Date.now() + wait;
+  if (due && dueAt <= at) return;
+  clearTimeout(due); dueAt = at;
+  due = setTimeout(() => { due = 0; refresh(); }, wait);
+}
+const shows = (job) => { const path = `/jobs/${encodeURI(job)}`; return location.pathname === path || $(`main a[href="${CSS.escape(path)}"]`); };
+let live = false, stream = null;
+function heard({ open, change, wait, failures }) {
+  if (open) { live = true; say(paused ? "paused (space)" : "live"); soon(); } // what changed since the page was made has no event
+  if (change) {
+    const seen = location.pathname === "/runs" || change.jobs?.some(shows);
+    soon(seen || !change.jobs?.length ? rest : 5000);
+    if (seen) announce(`${change.jobs.length} ${change.jobs.length === 1 ? "job" : "jobs"} changed`);
+  }
+  if (wait) {
+    live = false;
     say(failures < 5 ? `reconnecting in ${Math.round(wait)} s` : "polling every 10 s");
-    setTimeout(() => { if (failures >= 5) refresh(); connect(); }, wait * 1000);
+    if (failures >= 5) refresh();
+  }
+}
+function connect() {
+  if (html.dataset.live === undefined || stream) return;
+  if (!self.SharedWorker) return direct();
+  const worker = new SharedWorker(policy ? policy.createScriptURL(html.dataset.live) : html.dataset.live, { type: "module" });
+  worker.port.onmessage = ({ data }) => heard(data);
+  worker.port.postMessage("join");
+  stream = { close: () => worker.port.postMessage("leave") };
+}
+function direct(failures = 0) {
+  const source = stream = new EventSource("/api/v1/events");
+  source.onopen = () => { failures = 0; heard({ open: true }); };
+  source.addEventListener("change", (event) => heard({ change: JSON.parse(event.data) }));
+  source.onerror = () => {
+    source.close(); stream = null; failures += 1;
+    const wait = failures < 5 ? Math.min(2 ** failures, 15) + Math.random() : 10;
+    heard({ wait, failures });
+    setTimeout(() => stream ?? direct(failures), wait * 1000);
   };
 }
+const leave = () => { stream?.close(); stream = null; };
+addEventListener("pagehide", leave);
+addEventListener("pageshow", connect);
 let hidden = 0;
 document.addEventListener("visibilitychange", () => {
   clearTimeout(hidden);
-  if (document.hidden) hidden = setTimeout(() => { source?.close(); source = null; }, 60000);
+  if (document.hidden) hidden = setTimeout(leave, 60000);
   else { connect(); refresh(); }
 });
 
@@ -119,7 +173,7 @@ all("[data-copy]").forEach((button) => button.addEventListener("click", () => {
 }));
 setTheme(localStorage.getItem("akjob.theme") || "");
 tick(); setInterval(tick, 1000);
-setInterval(() => { if (source && !paused && Date.now() - lastNews > 12000) say(`live · ${Math.round((Date.now() - lastNews) / 1000)} s ago`); }, 5000);
+setInterval(() => { if (live && !paused && Date.now() - lastNews > 12000) say(`live · ${Math.round((Date.now() - lastNews) / 1000)} s ago`); }, 5000);
 connect();
 const log = $(".log");
 if (log && !location.hash) log.scrollTop = log.scrollHeight;

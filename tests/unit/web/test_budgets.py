@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from akjob.instants import MINUTE, SECOND, to_text
@@ -146,6 +147,28 @@ def test_a_list_of_jobs_is_small(roots: dict[int, Root]) -> None:
         assert len(answer.json()["items"]) == 50
         assert len(answer.json()["items"][0]["strip"]) == 30
         assert len(answer.content) < 50 * 4_500
+
+
+WIRE = {"/": 20, "/jobs/job-007": 20, "/runs": 20, "/timeline": 60, "/system": 20, "/broken": 20, "/tv": 20}
+STATIC_WIRE = {"akjob.css": 8, "akjob.js": 30, "akjob-events.js": 2}
+
+
+def on_the_wire(client: httpx.Client, path: str) -> int:
+    """Return how many bytes the body of an answer has as a browser gets it."""
+    with client.stream("GET", path, headers={"Accept-Encoding": "gzip"}) as answer:
+        assert answer.status_code == 200
+        return sum(map(len, answer.iter_raw()))
+
+
+def test_pages_are_small_on_the_wire(roots: dict[int, Root]) -> None:
+    """Each page by its budget in KiB; all that a first visit loads within 60."""
+    with served(roots[FEW]) as site:
+        client = site.token("admin")
+        found = {path: on_the_wire(client, path) for path in WIRE}
+        static = {name: on_the_wire(client, f"/static/{name}") for name in STATIC_WIRE}
+    assert {path: size for path, size in found.items() if size > WIRE[path] * 1024} == {}
+    assert {name: size for name, size in static.items() if size > STATIC_WIRE[name] * 1024} == {}
+    assert found["/"] + sum(static.values()) <= 60 * 1024
 
 
 def test_the_jobs_are_read_once(roots: dict[int, Root], monkeypatch: pytest.MonkeyPatch) -> None:
