@@ -8,7 +8,7 @@ from akjob.config import Config
 from akjob.instants import SECOND
 from akjob.ledger import Transition, Writes
 from akjob.query import live as live_module
-from akjob.query.jobs import Snapshot
+from akjob.query.jobs import JobView, Snapshot
 from akjob.query.live import Live
 from akjob.query.sight import JobFilter
 from akjob.query.visibility import Principal
@@ -63,7 +63,12 @@ def test_a_transition_changes_the_words_of_its_job_alone(root: Root, monkeypatch
     assert words(live, NOW_US)["ready"] == 1
     looks: list[str] = []
     look = Snapshot.job
-    monkeypatch.setattr(Snapshot, "job", lambda snapshot, name: looks.append(name) or look(snapshot, name))
+
+    def noted(snapshot: Snapshot, name: str) -> JobView:
+        looks.append(name)
+        return look(snapshot, name)
+
+    monkeypatch.setattr(Snapshot, "job", noted)
     row = root.run("01m9", "new", 0, state="running")
     root.ledger(Writes(transitions=[Transition(at_us=NOW_US, kind="run", to_state="running", job="new", run=row.id)]))
     assert words(live, NOW_US + 1) == {"paused": 1, "failed": 1, "broken": 1, "running": 1}

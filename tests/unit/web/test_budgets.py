@@ -11,7 +11,7 @@ import pytest
 
 from akjob.instants import MINUTE, SECOND, to_text
 from akjob.ledger import RunRow, Writes, sqlite_reader
-from akjob.query.jobs import Snapshot
+from akjob.query.jobs import JobView, Snapshot
 from tests.unit.cli.root import NOW_US, Root
 from tests.unit.web.serving import Served, served
 
@@ -132,10 +132,15 @@ def test_a_page_looks_only_at_the_jobs_that_it_shows(
     """Counts and attention are kept: a page of fifty jobs costs fifty looks, however many jobs there are."""
     looks: list[str] = []
     look = Snapshot.job
+
+    def noted(snapshot: Snapshot, name: str) -> JobView:
+        looks.append(name)
+        return look(snapshot, name)
+
     with served(roots[FEW]) as site:
         client = site.token("admin")
         assert client.get("/api/v1/jobs?limit=1").status_code == 200
-        monkeypatch.setattr(Snapshot, "job", lambda snapshot, name: looks.append(name) or look(snapshot, name))
+        monkeypatch.setattr(Snapshot, "job", noted)
         assert client.get(path).status_code == 200
     assert len(looks) <= VIEWS[path]
 

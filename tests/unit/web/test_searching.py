@@ -32,7 +32,7 @@ def test_words_narrow_the_list(typed: str, wanted: JobFilter) -> None:
 
 def test_a_chosen_state_is_a_condition_besides() -> None:
     """Both have to fit."""
-    assert filter_of("state:failed", "lost").shown == {"lost"}
+    assert filter_of("state:failed", "lost").shown == frozenset({"lost"})
     assert filter_of("state:paused", "failed").shown == frozenset()
 
 
