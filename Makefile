@@ -24,7 +24,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up down test dev check format lint types validate examples schema site lock sbom bench screenshots faults wheel clean
+.PHONY: help up down test dev check format lint types validate examples schema docs site lock sbom bench screenshots faults wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -65,6 +65,9 @@ examples: $(INSTALLED)
 schema: $(INSTALLED) ## write the JSON Schema of the job file anew
 	$(BIN)/akjob schema > etc/job.schema.json
 	cp etc/job.schema.json akjob/data/job.schema.json
+
+docs: $(INSTALLED_DEV) ## write the generated pages of docs/reference anew
+	$(BIN)/python -m tests.docs.pages
 
 site: $(INSTALLED_DEV) ## build docs/ into build/site, to be read without a network
 	$(BIN)/zensical build --strict

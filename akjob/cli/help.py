@@ -9,11 +9,12 @@ import click
 from akjob.cli.common import colours, examples, json_option, say, say_json
 from akjob.cli.text import paint
 from akjob.errors import UsageError
-from akjob.query.reference import Entry, entries
+from akjob.query.reference import KINDS, Entry, entries
 from akjob.query.text import plural
 
 _COLUMNS = 100
-_LABEL = 10
+_BY_LAST_PART = ("key", "setting")
+_LABEL = 12
 
 
 @click.command(
@@ -36,9 +37,10 @@ _LABEL = 10
 )
 @json_option
 def command(name: str | None, *, folder: Path | None, as_json: bool) -> None:
-    """Show what a key of a job file, a problem code or an event of the log means; without KEY the list of all.
+    """Show what a key of a job file means, a setting, a problem code, an event; without KEY the list of all.
 
-    KEY is run.overlap or overlap.
+    Also the metrics, the variables of a run, the columns of the ledger and the problems of the API. KEY is run.overlap
+    or overlap.
     """
     if folder is not None:
         click.echo(f"{plural(_write_manual(folder), 'page')} in {folder}")
@@ -72,14 +74,14 @@ def _found(known: Sequence[Entry], name: str) -> list[Entry]:
     """Return the entries that a name means: itself, or the keys whose last part it is. Raises UsageError."""
     wanted = name.strip("[]")
     found = [entry for entry in known if entry.name == wanted]
-    found += [entry for entry in known if entry.kind == "key" and entry.name.rpartition(".")[2] == wanted != entry.name]
+    found += [entry for entry in known if entry.kind in _BY_LAST_PART and entry.name.endswith(f".{wanted}")]
     if found:
         return found
     from difflib import get_close_matches
 
     near = get_close_matches(wanted, [entry.name for entry in known], n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else "`akjob help` lists all."
-    raise UsageError(f"there is no key, problem code or event {name!r}", hint=hint)
+    raise UsageError(f"there is no key, setting, problem code, event, metric or column {name!r}", hint=hint)
 
 
 def _entry(entry: Entry) -> list[str]:
@@ -87,13 +89,19 @@ def _entry(entry: Entry) -> list[str]:
     lines += textwrap.wrap(entry.summary, _COLUMNS, initial_indent="  ", subsequent_indent="  ")
     for label, text in entry.facts:
         head = f"  {label:<{_LABEL}}"
-        lines += textwrap.wrap(text, _COLUMNS, initial_indent=head, subsequent_indent=" " * len(head))
+        indent = " " * len(head)
+        if "\n" in text:
+            lines += [
+                f"{head if not number else indent}{line}".rstrip() for number, line in enumerate(text.split("\n"))
+            ]
+        else:
+            lines += textwrap.wrap(text, _COLUMNS, initial_indent=head, subsequent_indent=indent)
     return lines
 
 
 def _list(known: Sequence[Entry]) -> list[str]:
     lines: list[str] = []
-    for kind, title in (("key", "KEYS"), ("problem", "PROBLEM CODES"), ("event", "EVENTS")):
+    for kind, title in KINDS.items():
         of_kind = [entry for entry in known if entry.kind == kind]
         width = max(len(entry.name) for entry in of_kind)
         lines += [*([""] if lines else []), paint(title, "bold", on=colours())]

@@ -89,7 +89,7 @@ def full_text(schema: str, code: str) -> str:
     lines = [f"#:schema {schema}", "# Every key, with its meaning. `akjob help KEY` shows more.", "", code, ""]
     for entry in entries():
         above, _, name = entry.name.rpartition(".")
-        if entry.kind != "key" or name in CODE or name in _OWN_TABLES:
+        if entry.kind != "key" or above not in {"", *SECTIONS} or name in CODE or name in _OWN_TABLES:
             continue
         if name in SECTIONS and not above:
             lines += [f"[{name}]  # {entry.summary}", ""]
@@ -167,7 +167,7 @@ _EXAMPLES = {
     "notify.lines": "30",
     "notify.ping": '"https://hc.example.org/UUID"',
 }
-_OWN_TABLES = ("expect",)
+_OWN_TABLES = ("expect", "instances")
 _TABLES = (
     "# What the author means by the schedule; `akjob validate` and akjobd check it.",
     "# [[expect]]",

@@ -1,7 +1,7 @@
 """Where everything is, and what ``etc/akjob.toml`` says."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from akjob.config import cluster, notify, web
 from akjob.config.cluster import ClusterConfig, read_cluster, read_pools
 from akjob.config.notify import Channel, Heartbeat, read_channels, read_heartbeat
 from akjob.config.readers import (
@@ -373,3 +374,15 @@ _TOP: Mapping[str, tuple[str, Reader]] = {
     "calendars": ("calendars", lambda value, _path, _out: value),
     "run": ("run_defaults", _table),
 }
+TABLES: Mapping[str, Iterable[str]] = {
+    "": _TOP,
+    **cluster.TABLES,
+    "log": _LOG,
+    "ledger": _LEDGER,
+    "trust": _TRUST,
+    **web.TABLES,
+    **notify.TABLES,
+    "calendars": ("NAME",),
+    "calendars.NAME": ("dates", "file", "country", "subdivision"),
+}
+"""The keys of each table, for the reference; NAME stands for a name that the user gives."""

@@ -100,3 +100,4 @@ _CLUSTER: Mapping[str, tuple[str, Reader]] = {
     "lease": ("lease_us", _lease),
     "rollout_grace": ("rollout_grace_us", _grace),
 }
+TABLES = {"pools": ("NAME",), "cluster": _CLUSTER}

@@ -163,7 +163,7 @@ def _webhook(value: Any, path: tuple[str, ...], out: Faults) -> Webhook | None:
 
 
 def _apprise(value: Any, path: tuple[str, ...], out: Faults) -> Secret | None:
-    found = read_table_keys(value, path, out, {"url": ("url", read_secret)})
+    found = read_table_keys(value, path, out, _APPRISE)
     if type(value) is dict and "url" not in value:
         out.missing_key(path, "url", "add url = { file = … }")
     url: Secret | None = found.get("url")
@@ -254,6 +254,7 @@ def _every(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
 
 _SMTP: Mapping[str, tuple[str, Reader]] = {"url": ("url", read_secret), "password": ("password", read_secret)}
 _WEBHOOK: Mapping[str, tuple[str, Reader]] = {"url": ("url", read_secret), "secret": ("secret", read_secret)}
+_APPRISE: Mapping[str, tuple[str, Reader]] = {"url": ("url", read_secret)}
 _QUIET: Mapping[str, tuple[str, Reader]] = {
     "from": ("from_", _time),
     "until": ("until", _time),
@@ -271,3 +272,12 @@ _CHANNEL: Mapping[str, tuple[str, Reader]] = {
     "max_an_hour": ("max_an_hour", read_count),
 }
 _HEARTBEAT: Mapping[str, tuple[str, Reader]] = {"url": ("url", _web_address), "every": ("every_us", _every)}
+TABLES = {
+    "channels": ("NAME",),
+    "channels.NAME": _CHANNEL,
+    "channels.NAME.smtp": _SMTP,
+    "channels.NAME.webhook": _WEBHOOK,
+    "channels.NAME.apprise": _APPRISE,
+    "channels.NAME.quiet": _QUIET,
+    "heartbeat": _HEARTBEAT,
+}

@@ -167,3 +167,4 @@ _WEB: Mapping[str, tuple[str, Reader]] = {
     "proxy": ("proxy", _proxy),
     "roles": ("roles", _roles),
 }
+TABLES = {"web": _WEB, "web.proxy": _PROXY, "web.roles": ("NAME",)}

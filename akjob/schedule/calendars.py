@@ -19,7 +19,7 @@ from akjob.toml.faults import Faults, dotted, kind_of
 from akjob.toml.near import did_you_mean
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_KEYS = ("dates", "file", "country", "subdivision")
+KEYS = ("dates", "file", "country", "subdivision")
 _LARGEST = 16 * 2**20
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTALL = "pip install 'akjob[calendars]' where akjobd runs"
@@ -102,8 +102,8 @@ class _Loading:
             self._out.wrong_type(path, "a table", table, f"write [{dotted(path)}] on a line of its own")
             return None
         for key in table:
-            if key not in _KEYS:
-                self._out.unknown_key((*path, key), _KEYS)
+            if key not in KEYS:
+                self._out.unknown_key((*path, key), KEYS)
         if not set(table) & {"dates", "file", "country"}:
             self._out.bad(path, "missing-key", f"`{dotted(path)}` names no days", _EXAMPLE)
         days = [*self._dates(table, path), *self._of_file(table, path)]

@@ -1,6 +1,6 @@
 """All codes of Problems, of every part of akjob: stable names to search for, with what they mean and what to do.
 
-``docs/reference/problems.md`` is this table as a page: ``python -m akjob.spec.codes > docs/reference/problems.md``.
+``docs/reference/problems.md`` is this table as a page: ``make docs``.
 """
 
 from typing import NamedTuple
@@ -498,9 +498,3 @@ def page() -> str:
             kinds = [entry.severity.capitalize(), *(f"{severity} {when}" for severity, when in entry.milder)]
             parts.append(f"\n### {code}\n\n*{'; '.join(kinds)}.* {entry.summary} {entry.advice}\n")
     return "".join(parts)
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(page())

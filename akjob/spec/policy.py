@@ -18,7 +18,7 @@ _VARIABLE_IN = re.compile(r"\$[A-Z_][A-Z0-9_]*\b|\$\{[A-Za-z_]")
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # akjob sets these itself, so a job that set them would see two values.
-_OURS = frozenset(
+RESERVED = frozenset(
     f"AKJOB_{name}"
     for name in (
         *("JOB", "RUN", "SLOT", "ATTEMPT", "ROOT", "TRIGGER", "SLOT_LOCAL", "PREVIOUS_SLOT", "INSTANCE"),
@@ -133,7 +133,7 @@ def _env(value: Any, path: Path, out: Reading) -> dict[str, str | SecretFile] | 
             meant = re.sub(r"[^A-Za-z0-9_]", "_", name)
             hint = f"write {meant}" if _VARIABLE.fullmatch(meant) else "letters, digits and _, no digit first"
             out.bad((*path, name), "bad-env", f"`{name}` cannot be the name of a variable", hint, at_key=True)
-        elif name in _OURS:
+        elif name in RESERVED:
             out.bad((*path, name), "reserved-env", f"`{name}` is set by akjob itself", "remove it", at_key=True)
         elif name.startswith("SUPERVISOR_"):
             message = f"`{name}` tells a program that supervisord runs it, which a job is not"

@@ -24,7 +24,7 @@ def test_help_shows_an_entry(root: Root) -> None:
 def test_help_lists_everything(root: Root) -> None:
     """A line each, of at most a hundred columns; as JSON an object each."""
     lines = root.akjob("help").stdout.splitlines()
-    assert {"KEYS", "PROBLEM CODES", "EVENTS"} <= set(lines)
+    assert {"KEYS OF A JOB FILE", "PROBLEM CODES", "EVENTS"} <= set(lines)
     assert max(map(len, lines)) <= 100
     assert list(root.json("help")[0]) == ["name", "kind", "summary", "facts"]
 

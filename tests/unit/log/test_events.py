@@ -12,6 +12,7 @@ from akjob.log.line import encode
 from akjob.log.line.failure import describe
 from akjob.log.line.wrap import wrap
 from tests.unit.log.lines import START_US, line
+from akjob.query.reference import entries
 from tests.unit.log.schema import DOCS, SCHEMA, fields_of, problems
 
 EVENTS: list[str] = SCHEMA["allOf"][0]["else"]["properties"]["event"]["enum"]
@@ -39,8 +40,8 @@ def test_every_event_and_field_is_described(event: str) -> None:
 
 def test_no_event_is_described_that_the_schema_lacks() -> None:
     """The tables name no event that the schema does not know."""
-    named = re.findall(r"`((?:daemon|jobs|job|run|ledger|zygote|collector)\.[a-z_]+)`", documented())
-    assert set(named) <= {*EVENTS, "run.progress"}
+    named = {entry.name for entry in entries() if entry.kind == "event"}
+    assert named == {*EVENTS, "run.progress"}
 
 
 def test_lines_of_a_run() -> None:

@@ -3,22 +3,11 @@
 import pytest
 
 from akjob.query.reference import Entry, entries, type_words
-from akjob.spec.codes import CODES
-from akjob.spec.job import SECTIONS, TOP
 
 
 def of(kind: str) -> dict[str, Entry]:
     """Return the entries of one kind by name."""
     return {entry.name: entry for entry in entries() if entry.kind == kind}
-
-
-def test_every_key_code_and_event_has_an_entry() -> None:
-    """With a first sentence and at least one fact."""
-    keys = {*TOP, *(f"{section}.{name}" for section, members in SECTIONS.items() for name in members)}
-    assert set(of("key")) == keys
-    assert set(of("problem")) == set(CODES)
-    assert {"run.finished", "run.missed", "job.broken", "daemon.started"} <= set(of("event"))
-    assert all(one.summary and one.facts for one in entries())
 
 
 def test_a_key_says_type_default_and_where() -> None:

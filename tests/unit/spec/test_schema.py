@@ -12,7 +12,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from akjob.spec import json_schema, parse_job
-from akjob.spec.codes import CODES, page
+from akjob.spec.codes import CODES
 from akjob.spec.expect import COUNT, EXPECT
 from akjob.spec.job import DILL, SECTIONS, TOP
 from akjob.spec.keys import Keys  # noqa: TC001 - no cycle, no cost
@@ -153,11 +153,6 @@ def test_bad_files_do_not_fit_the_schema(path: Path) -> None:
 
 
 # -- the registry of problems
-
-
-def test_the_page_is_in_step_with_the_registry() -> None:
-    """``python -m akjob.spec.codes > docs/reference/problems.md`` was run after the last change."""
-    assert (ROOT / "docs" / "reference" / "problems.md").read_text(encoding="utf-8") == page()
 
 
 def literals(tree: ast.AST) -> Iterator[tuple[str, int]]:

@@ -1,0 +1,104 @@
+"""The keys of a job file, from the schema that the parser's tables make."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from akjob.query.reference.entry import Entry, facts_of, texts
+from akjob.spec.canonical import value_text
+from akjob.spec.job import CODE, SECTIONS
+from akjob.spec.schema import json_schema
+from akjob.spec.when import DURATION, SIZE, TRIGGERS
+
+Schema = Mapping[str, Any]
+_SETTINGS = {"run", "notify"}
+_OWN = {*CODE, "args", "kwargs", "expect", "instances"}
+
+
+def key_entries() -> Iterator[Entry]:
+    """Yield the keys at the top, those of each table, and those of the tables within these."""
+    written = texts("keys")
+    for name, schema in json_schema()["properties"].items():
+        yield from _entries(name, schema, written["top"].get(name, {}), written["top"]["*"])
+        for inner, inner_schema in schema.get("properties", {}).items() if name in SECTIONS else ():
+            section = written[name]
+            yield from _entries(f"{name}.{inner}", inner_schema, section[inner], section.get("*", {}))
+
+
+def _entries(name: str, schema: Schema, written: Schema, of_all: Schema) -> Iterator[Entry]:
+    """Yield a key, and the keys of the tables that may be its value."""
+    shared = {} if name in {*SECTIONS, "instances"} else of_all
+    yield _entry(name, schema, {**shared, **written})
+    if name not in SECTIONS:
+        for path, inner in dict(_inner(name, schema)).items():  # a table and an array of it have the same keys
+            yield _entry(path, inner, {})
+
+
+def _inner(name: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
+    for one in (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        for key, inner in one.get("properties", {}).items():
+            yield f"{name}.{key}", inner
+            yield from _inner(f"{name}.{key}", inner)
+        if isinstance(one.get("items"), Mapping):
+            yield from _inner(name, one["items"])
+        if isinstance(one.get("additionalProperties"), Mapping):
+            yield from _inner(f"{name}.NAME", one["additionalProperties"])
+
+
+def _entry(name: str, schema: Schema, written: Schema) -> Entry:
+    facts = [("type", type_words(schema))]
+    if schema.get("default") is not None:
+        facts.append(("default", value_text(schema["default"])))
+    facts += [("example", value_text(one)) for one in schema.get("examples", ())]
+    facts.append(("where", _where(name)))
+    return Entry(name=name, kind="key", summary=schema["description"], facts=(*facts, *facts_of(written)))
+
+
+def _where(name: str) -> str:
+    section, _, rest = name.partition(".")
+    key, _, inner = rest.partition(".")
+    if inner:
+        return f"the table of {section}.{key}"
+    if section == "expect":
+        return "[[expect]] tables of a job file"
+    if section not in SECTIONS:
+        if rest:
+            return f"the table of {section}"
+        return "the top of a job file" + ("" if section in _OWN else ", or of _defaults.toml")
+    if not rest:
+        return "a job file, _defaults.toml" + (", etc/akjob.toml" if section in _SETTINGS else "")
+    if key in TRIGGERS or key == "runs":
+        return f"[{section}] in a job file; not in _defaults.toml"
+    settings = ", or in etc/akjob.toml" if section in _SETTINGS else ""
+    as_timezone = ", or `timezone` in etc/akjob.toml" if name == "schedule.timezone" else ""
+    return f"[{section}] in a job file or _defaults.toml{settings}{as_timezone}"
+
+
+def type_words(schema: Schema) -> str:
+    """Return what a JSON Schema accepts, in words: ``string or array of strings``."""
+    if "anyOf" in schema or "oneOf" in schema:
+        words = [type_words(one) for one in schema.get("anyOf", schema.get("oneOf", ()))]
+        words = [word for word in words if word != "value"] or [str(schema.get("type", "value"))]
+        return " or ".join(dict.fromkeys(words))
+    if "enum" in schema:
+        return " or ".join(value_text(one) for one in schema["enum"])
+    if "const" in schema:
+        return value_text(schema["const"])
+    kind = str(schema.get("type", "value"))
+    if schema.get("pattern") in _PATTERNS:
+        return _PATTERNS[schema["pattern"]]
+    if kind == "array":
+        return f"array of {type_words(schema['items'])}" if isinstance(schema.get("items"), Mapping) else "array"
+    if kind == "object":
+        properties = schema.get("properties", {})
+        return f"table {{ {', '.join(properties)} }}" if properties else "table"
+    return _FORMATS.get(str(schema.get("format", "")), kind)
+
+
+_PATTERNS = {DURATION["pattern"]: "duration", SIZE["pattern"]: "size"}
+_FORMATS = {
+    "date": "date",
+    "partial-time": "time",
+    "date-time": "date-time",
+    "partial-date-time": "date-time",
+    "uri": "URL",
+}
