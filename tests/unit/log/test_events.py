@@ -11,8 +11,8 @@ from akjob.log.collector.sink import event_line
 from akjob.log.line import encode
 from akjob.log.line.failure import describe
 from akjob.log.line.wrap import wrap
-from tests.unit.log.lines import START_US, line
 from akjob.query.reference import entries
+from tests.unit.log.lines import START_US, line
 from tests.unit.log.schema import DOCS, SCHEMA, fields_of, problems
 
 EVENTS: list[str] = SCHEMA["allOf"][0]["else"]["properties"]["event"]["enum"]
