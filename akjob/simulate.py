@@ -5,7 +5,7 @@ ends are made up. The same jobs, instants and outcomes give the same rows.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Literal
 
@@ -16,8 +16,10 @@ from akjob.instants import SECOND
 from akjob.jobset.garbage import without_collections
 from akjob.jobset.model import Change, Changed, JobSet
 from akjob.ledger import MemoryStore, RunColumns
+from akjob.ledger.model import JobRow
 from akjob.run.ids import RunIds
-from akjob.run.outcome import still_running
+from akjob.run.order import stop_at_text, stop_at_us
+from akjob.run.outcome import exited, still_running, still_running_at
 from akjob.spec.model import JobSpec
 
 DURATION_US = SECOND
@@ -42,10 +44,11 @@ class Simulation:
     """Jobs, and a clock that jumps from one event to the next.
 
     ``takes`` says how long a run takes, from its job and its slot; None stands for :data:`DURATION_US`. A run that
-    takes longer than its timeout is ended by it.
+    takes longer than its timeout, or until its ``stop_at``, is ended by it. akjobd starts at ``start_us``; with
+    ``known``, what the ledger has of each job, it is up already.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a simulation is about
         self,
         jobs: Iterable[JobSpec],
         start_us: int,
@@ -53,6 +56,7 @@ class Simulation:
         max_running: int | None = None,
         pools: Mapping[str, int] = MappingProxyType({}),
         takes: Callable[[str, int], int | None] | None = None,
+        known: Iterable[JobRow] | None = None,
     ) -> None:
         self.now_us = start_us
         self.store = MemoryStore()
@@ -69,7 +73,8 @@ class Simulation:
         self._gathered = 0
         self._over: list[tuple[str, End]] = []  # ended while akjobd was down
         self._agenda: Agenda | None = None
-        self._at(start_us, self._boot)
+        self.store.jobs.update((row.job, row) for row in known or ())
+        self._at(start_us, self._boot if known is None else self._be_up)
         self._step()
 
     # ------------------------------------------------------------------ what is to happen
@@ -164,19 +169,19 @@ class Simulation:
             raise RuntimeError("akjobd is down at this time of the simulation")
         return self._agenda
 
+    def _be_up(self) -> bool:
+        """Let akjobd be up, with every job loaded: nothing starts for its start."""
+        agenda = self._agenda = self._new_agenda()
+        agenda.restore(self.store.jobs_state(), (), self.now_us)
+        agenda.load(Change(jobset=JobSet(jobs={}, broken={}, loaded_us=self.now_us)), self.now_us)
+        self._load(added=self.jobs)
+        return True
+
     def _boot(self) -> bool:
         """Start akjobd: it takes over what the ledger has, then what ended meanwhile."""
         if self._agenda is not None:
             return False
-        self._agenda = agenda = Agenda(
-            host=_HOST,
-            max_running=self._max_running,
-            pools=self._pools,
-            new_run_id=self._new_run_id,
-            started_us=self.now_us,
-            last_attempt=self.store.last_attempt,
-            outcomes=self.store.outcomes,
-        )
+        self._agenda = agenda = self._new_agenda()
         rows = self.store.jobs_state()
         ordered = {*self._runs, *(run for run, _ in self._over)}
         agenda.restore(rows, self.store.open_runs(), self.now_us, ordered, self.store.occurrences())
@@ -197,6 +202,17 @@ class Simulation:
         for run, end in over:
             agenda.ended(run, end, self.now_us)
         return True
+
+    def _new_agenda(self) -> Agenda:
+        return Agenda(
+            host=_HOST,
+            max_running=self._max_running,
+            pools=self._pools,
+            new_run_id=self._new_run_id,
+            started_us=self.now_us,
+            last_attempt=self.store.last_attempt,
+            outcomes=self.store.outcomes,
+        )
 
     def _crash(self) -> bool:
         self._flush()
@@ -267,10 +283,21 @@ class Simulation:
         if planned is None:
             planned = self._takes(start.job, start.slot_us)
         duration_us = DURATION_US if planned is None else planned
-        timeout_us = start.spec.run.timeout_us
-        if timeout_us is not None and duration_us > timeout_us:
-            return timeout_us, "timed_out", still_running(timeout_us)
-        return duration_us, "succeeded" if self._exit_code(start) == 0 else "failed", None
+        code = self._exit_code(start)
+        own: tuple[int, State, str | None] = (
+            duration_us,
+            "failed" if code else "succeeded",
+            exited(code) if code else None,
+        )
+        return min([own, *self._ends(start.spec)], key=lambda one: one[0])
+
+    def _ends(self, spec: JobSpec) -> Iterator[tuple[int, State, str | None]]:
+        """Yield what ends a run of a job that starts now: after how long, and with which reason."""
+        if spec.run.timeout_us is not None:
+            yield spec.run.timeout_us, "timed_out", still_running(spec.run.timeout_us)
+        stop_us = stop_at_us(spec, self.now_us)
+        if stop_us is not None:
+            yield stop_us - self.now_us, "timed_out", still_running_at(stop_at_text(spec))
 
     def _exit_code(self, start: Start) -> int:
         found = self._failures.get((start.job, start.slot_us))

@@ -10,7 +10,7 @@ from akjob.errors import UsageError
 from akjob.ledger import open_reader
 from akjob.query.jobs import Snapshot, load
 from akjob.query.names import unknown_job
-from akjob.query.plan import DEFAULT_US, SAMPLES, check_range
+from akjob.query.plan import DEFAULT_US, SAMPLES, check_order
 from akjob.query.runs import from_row
 from akjob.query.simulation import Scenario, simulate
 from akjob.schedule import get_zone
@@ -43,10 +43,11 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
     *,
     as_json: bool,
 ) -> None:
-    """Show what would become of every slot of the jobs, at most 90 days of them: akjobd's own decisions, ahead of time.
+    """Show what would become of every slot of the jobs: akjobd's own decisions, ahead of time.
 
     Nothing is run, and akjobd is not needed. A run takes the median of its job's last runs unless --takes says
-    how long. The same call gives the same rows. Times are as for `akjob plan`.
+    how long. The same call gives the same rows. A job that is due by files or by akjobd's start is not due here,
+    but after --down. Times are as for `akjob plan`.
     """
     paths = find_paths()
     config = settings(paths)
@@ -55,7 +56,7 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
     zone = get_zone(config.timezone)
     from_us = now if since is None else moment(since, "--from", now, zone, past=False)
     until_us = from_us + DEFAULT_US if until is None else moment(until, "--until", from_us, zone, past=False)
-    check_range(from_us, until_us)
+    check_order(from_us, until_us)
     scenario = Scenario(
         from_us=from_us,
         until_us=until_us,

@@ -101,10 +101,15 @@ def expected_us(durations: Sequence[float]) -> int | None:
 
 def check_range(from_us: int, until_us: int) -> None:
     """Raise UsageError for a range that is empty or longer than 90 days."""
-    if until_us <= from_us:
-        raise UsageError("--until is not after --from", hint="Give a time after it, or a duration such as 7d.")
+    check_order(from_us, until_us)
     if until_us - from_us > LONGEST_US:
         raise UsageError("a plan covers at most 90 days", hint="Give a nearer --until.")
+
+
+def check_order(from_us: int, until_us: int) -> None:
+    """Raise UsageError for a range that is empty."""
+    if until_us <= from_us:
+        raise UsageError("--until is not after --from", hint="Give a time after it, or a duration such as 7d.")
 
 
 def starts(jobs: Iterable[Planned], from_us: int, until_us: int) -> Iterator[Start]:

@@ -5,13 +5,13 @@ from random import Random
 from statistics import median
 
 from msgspec import Struct
-from msgspec.structs import replace
 
+from akjob.agenda.jobs import new_row
 from akjob.config import Config
 from akjob.instants import SECOND, from_text
 from akjob.ledger import RunColumns
+from akjob.ledger.model import JobRow
 from akjob.query.jobs import Snapshot
-from akjob.query.slots import runs_left
 from akjob.simulate import Simulation
 from akjob.spec.model import JobSpec
 
@@ -35,18 +35,18 @@ def simulate(
 ) -> list[RunColumns]:
     """Return the rows, in the order of slots. ``durations`` are those of the last runs of each job, in seconds.
 
-    Pauses that hold now go on, ``runs`` counts what was started so far. The same arguments give the same rows.
+    akjobd is up at the beginning, and has of each job what the ledger has now: pauses go on, ``runs`` and
+    ``again_after`` count on. Nothing runs at the beginning. The same arguments give the same rows.
     """
+    begin_us = scenario.from_us - 1  # a job is due after the instant at which it is loaded
     simulation = Simulation(
-        [_with_runs_left(snapshot, spec) for spec in snapshot.jobset.jobs.values()],
-        scenario.from_us - 1,  # a job is due after the instant at which it is loaded
+        snapshot.jobset.jobs.values(),
+        begin_us,
         max_running=config.max_running,
+        pools=config.pools,
         takes=lambda job, slot_us: _takes(job, slot_us, durations.get(job, ()), scenario),
+        known=[_known(snapshot, spec, begin_us) for spec in snapshot.jobset.jobs.values()],
     )
-    for name in snapshot.jobset.jobs:
-        pause = snapshot.job(name).pause
-        if pause is not None:
-            simulation.pause(name, pause.until_us, pause.reason, pause.by)
     for down in scenario.downs:
         simulation.down(*down)
     for job, slot_us in scenario.failures:
@@ -55,11 +55,21 @@ def simulate(
     return [row for row in simulation.rows() if scenario.from_us <= from_text(row["slot"]) < scenario.until_us]
 
 
-def _with_runs_left(snapshot: Snapshot, spec: JobSpec) -> JobSpec:
-    left = runs_left(spec, snapshot.rows.get(spec.name))
-    if left == 0:
-        return replace(spec, enabled=False)
-    return replace(spec, runs=left)
+def _known(snapshot: Snapshot, spec: JobSpec, begin_us: int) -> JobRow:
+    """Return what akjobd has of a job at the beginning: what the ledger has now, every slot before accounted for."""
+    row = new_row(spec, begin_us, begin_us)
+    kept = snapshot.rows.get(spec.name)
+    if kept is None:
+        return row
+    row.runs_started = kept["runs_started"]
+    row.first_loaded_us = min(begin_us, from_text(kept["first_loaded_at"]))
+    if kept["again_from"] is not None:
+        row.again_from_us = min(begin_us, from_text(kept["again_from"]))
+    pause = snapshot.job(spec.name).pause
+    if pause is not None:
+        row.paused_at_us, row.paused_until_us = pause.since_us, pause.until_us
+        row.pause_reason, row.paused_by = pause.reason, pause.by
+    return row
 
 
 def _takes(job: str, slot_us: int, samples: Sequence[float], scenario: Scenario) -> int | None:

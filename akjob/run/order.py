@@ -176,8 +176,8 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "cgroup": "" if groups is None else groups.of(run),
         "limits": _group_limits(policy.resources, groups),
         "timeout_us": policy.timeout_us,
-        "stop_at_us": _stop_at_us(spec, max(start_us, now_us)),
-        "stop_at": "" if policy.stop_at is None else _clock(policy.stop_at),
+        "stop_at_us": stop_at_us(spec, max(start_us, now_us)),
+        "stop_at": stop_at_text(spec),
         "stop_signal": policy.stop_signal,
         "kill_after_us": policy.kill_after_us,
         "success_codes": list(policy.success_codes),
@@ -205,18 +205,20 @@ def _ionice(text: str | None) -> int | None:
     return _IO_CLASSES[name] << _IO_CLASS_SHIFT | int(level or 0)
 
 
-def _stop_at_us(spec: JobSpec, after_us: int) -> int | None:
-    """Return the first instant after the start at which it is ``stop_at`` in the job's zone."""
+def stop_at_us(spec: JobSpec, start_us: int) -> int | None:
+    """Return the first instant after a run's start at which it is ``stop_at`` in the job's zone; None without one."""
     if spec.run.stop_at is None:
         return None
     return (
-        next_local_time(integer_zone(spec.schedule.zone), spec.run.stop_at, after_us // instants.SECOND)
+        next_local_time(integer_zone(spec.schedule.zone), spec.run.stop_at, start_us // instants.SECOND)
         * instants.SECOND
     )
 
 
-def _clock(second_of_day: int) -> str:
-    return str(time(second_of_day // 3600, second_of_day // 60 % 60, second_of_day % 60))
+def stop_at_text(spec: JobSpec) -> str:
+    """Return a job's ``stop_at`` as people write it; empty without one."""
+    second = spec.run.stop_at
+    return "" if second is None else str(time(second // 3600, second // 60 % 60, second % 60))
 
 
 def _below(root: str, path: str | None) -> str:

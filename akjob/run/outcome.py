@@ -104,7 +104,7 @@ def exit_of(status: int | None) -> tuple[int | None, int | None]:
 def why(code: int | None, signum: int | None, oom_kills: int | None) -> str:
     """Return why a run has failed of which nothing but its exit is known."""
     if signum is None:
-        return f"exit code {code}"
+        return exited(code)
     if signum == _signal.SIGKILL:
         return "killed by SIGKILL" + _by_whom(oom_kills)
     if signum == _signal.SIGXCPU:
@@ -124,6 +124,11 @@ def left_behind(leftovers: Sequence[str]) -> str:
         return ""
     named = ", ".join(leftovers[:_MOST_NAMED]) + (", ..." if len(leftovers) > _MOST_NAMED else "")
     return f"left {len(leftovers)} process{'es' if len(leftovers) > 1 else ''} behind, ended: {named}"
+
+
+def exited(code: int) -> str:
+    """Return the reason of a run whose exit code says that it failed."""
+    return f"exit code {code}"
 
 
 def still_running(timeout_us: int) -> str:

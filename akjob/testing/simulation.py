@@ -30,7 +30,10 @@ class Simulation:
         self._config = Config()
         specs = self._specs(jobs, start)
         self._simulated = simulate.Simulation(
-            specs, instant_of(start, self._zone), max_running=self._config.max_running
+            specs,
+            instant_of(start, self._zone),
+            max_running=self._config.max_running,
+            pools=self._config.pools,
         )
 
     def run(self, until: Time) -> "Simulation":

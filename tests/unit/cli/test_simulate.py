@@ -65,6 +65,38 @@ def test_pauses_and_counts_of_today_go_on(root: Root) -> None:
     assert told(root, "--until", "5h") == [("12", "skipped"), ("13", "succeeded"), ("14", "succeeded")]
 
 
+def test_akjobd_is_up_at_the_beginning(root: Root) -> None:
+    """Its start makes nothing due, unless it was down; ``again_after`` counts from the last end in the ledger."""
+    for trigger in ("on_start = true", 'on_start = "5m"'):
+        root.job("tick", f'command = "x"\n[schedule]\n{trigger}\n')
+        assert told(root, "--until", "1h") == []
+    down = "2026-03-28T12:30:00Z..2026-03-28T13:10:00Z"
+    assert told(root, "--until", "2h", "--down", down) == [("13", "succeeded")]
+    spec = root.job("tick", 'command = "x"\n[schedule]\nagain_after = "2h"\n')
+    assert spec is not None
+    root.loaded(spec, again_from_us=NOW_US - HOUR_US + HOUR_US // 60)
+    (row,) = root.json("simulate", "--until", "2h")
+    assert row["slot"] == "2026-03-28T13:01:00.000000Z"
+
+
+def test_pools_hold_and_stop_at_ends_runs(root: Root) -> None:
+    """As the settings and the job say: one after another, and none later than that."""
+    root.paths.config_file.parent.mkdir()
+    root.paths.config_file.write_text("[pools]\ndb = 1\n")
+    for name in "ab":
+        root.job(name, HOURLY + '[run]\npool = "db"\nstop_at = 12:30:00\n')
+    rows = root.json("simulate", "--until", "1h", "--takes", "a=20m", "--takes", "b=20m")
+    assert [(row["job"], row["started_at"][11:16], row["ended_at"][11:16], row["state"]) for row in rows] == [
+        ("a", "12:00", "12:20", "succeeded"), ("b", "12:20", "12:30", "timed_out"),
+    ]  # fmt: skip
+    assert rows[1]["reason"] == "still running at 12:30:00, its stop_at"
+
+
+def test_a_year(jobs: Root) -> None:
+    """A simulation may be longer than a plan."""
+    assert len(told(jobs, "--until", "365d")) == 365 * 24
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -73,7 +105,7 @@ def test_pauses_and_counts_of_today_go_on(root: Root) -> None:
         ["--fail", "nope"],
         ["--takes", "tick"],
         ["--takes", "nope=3m"],
-        ["--until", "91d"],
+        ["--until", "2026-03-27T12:00:00Z"],
     ],
 )
 def test_what_cannot_be_pretended(jobs: Root, arguments: list[str]) -> None:
