@@ -20,7 +20,7 @@ from akjob.log.reading.read import lines
 from tests.support import until
 
 PROGRAMS = {"akjobd": "akjob.akjobd.daemon", "akjob-collector": "akjob.log.collector.program"}
-OTHERS = {"akjob-web": "akjob.web.program"}
+OTHERS = {"akjob-web": "akjob.web.program", "akjob-notify": "akjob.notify.program"}
 
 
 class Place:

@@ -126,7 +126,7 @@ def left_behind(leftovers: Sequence[str]) -> str:
     return f"left {len(leftovers)} process{'es' if len(leftovers) > 1 else ''} behind, ended: {named}"
 
 
-def exited(code: int) -> str:
+def exited(code: int | None) -> str:
     """Return the reason of a run whose exit code says that it failed."""
     return f"exit code {code}"
 

@@ -64,7 +64,7 @@ def is_shim(pid: int) -> bool:
 
 def find(place: Place, victim: str) -> int:
     """Return the pid of a victim, 0 when there is none just now."""
-    if victim in ("akjobd", "akjob-collector"):
+    if victim not in ("zygote", "shim"):
         return place.pid(victim)
     if victim == "zygote":
         akjobd = place.pid("akjobd")

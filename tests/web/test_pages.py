@@ -19,7 +19,7 @@ pytestmark = pytest.mark.process
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 PAGES = ("/", "/jobs/reports/nightly", "/jobs/broken", "/jobs/greet", "/runs", "/timeline", "/plan", "/why?job=tick",
-         "/broken", "/messages", "/system", "/tv", "/?state=failed", "/?q=nothing-fits")  # fmt: skip
+         "/backfills", "/broken", "/messages", "/system", "/tv", "/?state=failed", "/?q=nothing-fits")  # fmt: skip
 MOST_BYTES = 100 * 1024
 
 
@@ -95,6 +95,33 @@ def test_a_run_is_started_paused_and_resumed_without_javascript(site: Site) -> N
     audit = page.get_by_role("region", name="Audit").inner_text()
     assert "job.pause" in audit
     assert "the database moves" in audit
+    page.context.close()
+
+
+def test_a_backfill_is_seen_before_it_begins_and_can_be_stopped(site: Site) -> None:
+    """Without JavaScript: the slots, then the button; a form that is sent twice begins one; a wrong time is said."""
+    site.place.define(hourly='command = "sleep 60"\n[schedule]\nevery = "1h"\n[run]\nkill_after = "1s"\n')
+    page = site.page(javascript=False)
+    page.goto(f"{site.url}/backfills?job=hourly&from=yesterday&until=0s")
+    assert "'yesterday' is neither a time nor a duration" in page.locator("main").inner_text()
+    page.goto(f"{site.url}/backfills?job=hourly")
+    page.fill("#from", "2026-03-01T00:00")
+    page.fill("#until", "2026-03-01T05:00")
+    page.get_by_role("button", name="Show the slots").click()
+    assert page.locator("h2").first.inner_text() == "5 slots of hourly"
+    assert "2026-03-01 04:00:00 UTC" in page.locator("main").inner_text()
+    names = ("key", "job", "from", "until", "only", "parallel", "order")
+    sent: dict[str, str | float | bool] = {
+        name: page.locator(f"form[action='/do/backfill'] [name={name}]").input_value() for name in names
+    }
+    page.get_by_role("button", name="Begin the backfill").click()
+    again = page.request.post(f"{site.url}/do/backfill", form=sent, headers={"origin": site.url})
+    assert again.ok
+    page.goto(f"{site.url}/backfills")
+    assert page.get_by_role("region", name="Backfills").locator("tbody tr").count() == 1
+    page.get_by_role("button", name="Stop").click()
+    assert page.get_by_role("region", name="Backfills").locator("tbody td").nth(7).inner_text() == "stopped"
+    site.place.ask("stop", target="hourly")
     page.context.close()
 
 

@@ -19,7 +19,7 @@ from akjob.web.idempotency import once
 from akjob.web.problems import ProblemError
 from akjob.web.site import Call
 
-_MOST_PARALLEL = 1000
+MOST_PARALLEL = 1000
 
 
 class BackfillRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"begin": "from"}):
@@ -95,9 +95,9 @@ def _instant(name: str, text: str) -> str:
 
 
 def _parallel(number: int) -> int:
-    if 1 <= number <= _MOST_PARALLEL:
+    if 1 <= number <= MOST_PARALLEL:
         return number
-    raise ProblemError("bad-body", f"parallel: {number} is not from 1 to {_MOST_PARALLEL}", "Give a smaller number.")
+    raise ProblemError("bad-body", f"parallel: {number} is not from 1 to {MOST_PARALLEL}", "Give a smaller number.")
 
 
 def _begun(answer: BackfillBegun) -> Begun:

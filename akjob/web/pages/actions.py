@@ -80,23 +80,38 @@ async def run_now(call: Call, form: Form) -> str:
         }
     )
 
-    async def work() -> Response:
+    async def work() -> str:
         run = (await ask(call, RunJob(job=name, args=args, by=call.principal.name, reason=reason))).run
-        return RedirectResponse(f"/runs/{run}", HTTPStatus.SEE_OTHER)
+        return f"/runs/{run}"
+
+    action = Action(name="run.start", target=name, reason=reason)
+    return await once_a_form(call, form, action, (args, reason), work, _job_page(name))
+
+
+async def once_a_form(  # noqa: PLR0913, PLR0917 - what a form is about
+    call: Call, form: Form, action: Action, asked: object, work: Callable[[], Awaitable[str]], meanwhile: str
+) -> str:
+    """Do something once however often its form is sent, whose key is the page's own; return the page it leads to.
+
+    ``asked`` is what the form asks for. While it is being done, the same form leads to the page ``meanwhile``.
+    """
+
+    async def redirect() -> Response:
+        return RedirectResponse(await work(), HTTPStatus.SEE_OTHER)
 
     async def start() -> Response:
-        return await act(call, Action(name="run.start", target=name, reason=reason), work)
+        return await act(call, action, redirect)
 
     key = form.get("key")
     if not key:
         return (await start()).headers["location"]
-    digest = hashlib.sha256(msgspec.json.encode((key, name, args, reason)))
+    digest = hashlib.sha256(msgspec.json.encode((key, action.name, action.target, asked)))
     try:  # the key is of all that is asked for: other arguments from the same page are another request
         done = await once_under(call, f"form:{digest.hexdigest()}", digest.digest(), start)
     except ProblemError as error:
         if error.problem.code != "in-doubt":
             raise
-        return _job_page(name)  # a second click came while the first is being done
+        return meanwhile  # a second click came while the first is being done
     return done.headers["location"]
 
 

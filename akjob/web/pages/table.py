@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from akjob.web.pages import actions, jobs, others, runs, timeline
+from akjob.web.pages import actions, backfills, jobs, others, runs, timeline
 from akjob.web.pages.rendering import static_files
 from akjob.web.problems import ProblemError
 from akjob.web.routes import Route
@@ -25,6 +25,7 @@ ROUTES = (
     Route(method="GET", path="/runs/{id}", handler=runs.show_run, needs="read"),
     Route(method="GET", path="/timeline", handler=timeline.show_timeline, needs="read"),
     Route(method="GET", path="/plan", handler=others.show_plan, needs="read"),
+    Route(method="GET", path="/backfills", handler=backfills.show_backfills, needs="read"),
     Route(method="GET", path="/why", handler=others.show_why, needs="read"),
     Route(method="GET", path="/broken", handler=others.show_broken, needs="read"),
     Route(method="GET", path="/messages", handler=others.show_messages, needs="read"),
@@ -35,6 +36,8 @@ ROUTES = (
     Route(method="POST", path="/do/stop", handler=actions.action(actions.stop), needs="operate"),
     Route(method="POST", path="/do/pause", handler=actions.action(actions.pause), needs="operate"),
     Route(method="POST", path="/do/resume", handler=actions.action(actions.resume), needs="operate"),
+    Route(method="POST", path="/do/backfill", handler=actions.action(backfills.begin), needs="operate"),
+    Route(method="POST", path="/do/stop-backfill", handler=actions.action(backfills.stop), needs="operate"),
     Route(method="POST", path="/do/acknowledge", handler=actions.action(actions.acknowledge), needs="operate"),
     Route(method="POST", path="/do/test-channel", handler=actions.action(actions.test_channel), needs="admin"),
 )
