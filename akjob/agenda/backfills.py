@@ -131,7 +131,6 @@ class Backfills:
             first_attempt=row.attempt,
             backfill=backfill.id,
         )
-        self._waiting.keep_wait(run)
         self._waiting.enter(job, run, now_us)
 
     def _change(self, backfill: Backfill, **changes: Any) -> None:

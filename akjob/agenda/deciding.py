@@ -177,7 +177,6 @@ class Deciding:
         if done(spec, job.row.runs_started):
             self._book.effects.job_moved(row.job, "done", now_us)
         self._book.effects.job(job.row.job)
-        self._waiting.keep_wait(run)
         self._waiting.enter(job, run, now_us)
 
     def _delete_if_done(self, job: Job, spec: JobSpec) -> None:

@@ -130,7 +130,6 @@ class Outcomes:
             first_attempt=run.first_attempt,
             backfill=run.backfill,
         )
-        self._waiting.keep_wait(following)
         self._waiting.enter(job, following, now_us)
         self._book.effects.say_of(
             "run.retrying", again, attempts=spec.run.retry.attempts, not_before=to_text(at_us), previous=row.id

@@ -44,7 +44,6 @@ class Requests:
             manual=True,
             kwargs=kwargs or None,
         )
-        self._waiting.keep_wait(run)
         self._waiting.enter(job, run, now_us)
         return row.id
 

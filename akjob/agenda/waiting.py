@@ -82,7 +82,8 @@ class Waiting:
     # ------------------------------------------------------------------ what a run waits for
 
     def enter(self, job: Job, run: Run, now_us: int) -> None:
-        """Take in a new run, which is claimed with that."""
+        """Take in a new run, which is claimed with that, and what it needs beyond its row."""
+        self.keep_wait(run)
         self._book.add(job, run)
         self.offer(run, now_us)
 
