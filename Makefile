@@ -66,7 +66,7 @@ schema: $(INSTALLED) ## write the JSON Schema of the job file anew
 	$(BIN)/akjob schema > etc/job.schema.json
 	cp etc/job.schema.json akjob/data/job.schema.json
 
-docs: $(INSTALLED_DEV) ## write the generated pages of docs/reference anew
+docs: $(INSTALLED_DEV) ## write what is generated of docs/ anew
 	$(BIN)/python -m tests.docs.pages
 
 site: $(INSTALLED_DEV) ## build docs/ into build/site, to be read without a network

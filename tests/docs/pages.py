@@ -1,4 +1,7 @@
-"""The pages of docs/reference/ that are made from the program: ``make docs`` writes them, a test compares them."""
+"""What of docs/ is made from the program: the reference, and the list of all pages.
+
+``make docs`` writes it, a test compares it.
+"""
 
 import importlib
 import inspect
@@ -25,7 +28,14 @@ from akjob.web.problems import STATUS
 from akjob.web.routes import Route
 from tests.docs.blocks import ROOT
 
-FOLDER = ROOT / "docs" / "reference"
+DOCS = ROOT / "docs"
+FOLDER = DOCS / "reference"
+CHAPTERS = {
+    "start": ("Start", "Ten minutes from the installation to a job that failed at night and told somebody."),
+    "how-to": ("How to", "One question a page."),
+    "reference": ("Reference", "Everything there is; `akjob help KEY` prints the same."),
+    "explain": ("Explain", "Why it is as it is, what it promises, what it costs."),
+}
 _EXIT_CODES = (
     ("0", "fine; warnings too"),
     ("1", "problems found; of `akjob run` a run that failed without an exit code of its own"),
@@ -37,7 +47,7 @@ _EXIT_CODES = (
 
 @cache
 def made() -> dict[str, str]:
-    """Return the text of each page by its name."""
+    """Return the text of each page by its path below docs/."""
     makers: dict[str, Callable[[], Iterable[str]]] = {
         "job-file.md": _job_file,
         "settings.md": _settings,
@@ -47,8 +57,28 @@ def made() -> dict[str, str]:
         "ledger.md": _ledger,
         "python.md": _python,
     }
-    pages = {name: "\n".join(make()).rstrip() + "\n" for name, make in makers.items()}
-    return pages | {"problems.md": codes.page()}
+    pages = {f"reference/{name}": "\n".join(make()).rstrip() + "\n" for name, make in makers.items()}
+    return pages | {"reference/problems.md": codes.page(), "README.md": _contents()}
+
+
+def _contents() -> str:
+    """Return the front page with the list of all pages in it."""
+    text = (DOCS / "README.md").read_text(encoding="utf-8")
+    head, _, rest = text.partition("<!-- pages -->\n")
+    _, _, tail = rest.partition("<!-- /pages -->\n")
+    lines = []
+    for folder, (title, about) in CHAPTERS.items():
+        lines += [f"## {title}", "", about, ""]
+        pages = sorted((DOCS / folder).glob("*.md"), key=lambda page: (page.name != "README.md", page.name))
+        lines += [f"- [{_title(page)}]({folder}/{page.name})" for page in pages]
+        lines += ["- [Architecture: the map of the code](architecture.md)"] if folder == "explain" else []
+        lines.append("")
+    listed = "\n".join(lines)
+    return f"{head}<!-- pages -->\n\n{listed}\n<!-- /pages -->\n{tail}"
+
+
+def _title(page: Path) -> str:
+    return page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
 
 
 def _of(kind: str) -> list[Entry]:
@@ -372,11 +402,11 @@ def _plain(text: str) -> str:
 
 def main() -> None:
     """Write the pages that differ; ``--check`` only says which these are."""
-    wrong = [name for name, text in made().items() if not _is(FOLDER / name, text)]
+    wrong = [name for name, text in made().items() if not _is(DOCS / name, text)]
     for name in wrong:
-        sys.stdout.write(f"{'differs' if '--check' in sys.argv else 'wrote'} docs/reference/{name}\n")
+        sys.stdout.write(f"{'differs' if '--check' in sys.argv else 'wrote'} docs/{name}\n")
         if "--check" not in sys.argv:
-            (FOLDER / name).write_text(made()[name], encoding="utf-8")
+            (DOCS / name).write_text(made()[name], encoding="utf-8")
     if wrong and "--check" in sys.argv:
         raise SystemExit(1)
 

@@ -35,7 +35,7 @@ from akjob.spec.when import AFTER, DATES, HOURS, MONTHLY, ON_CHANGE, WEEKLY
 from akjob.web.api.table import ROUTES
 from akjob.web.problems import STATUS
 from tests.docs.blocks import ROOT
-from tests.docs.pages import FOLDER, made
+from tests.docs.pages import CHAPTERS, DOCS, FOLDER, made
 
 PACKAGE = ROOT / "akjob"
 # every table of the parser, and where a job file has it
@@ -70,7 +70,15 @@ def of(kind: str) -> dict[str, Entry]:
 @pytest.mark.parametrize("name", list(made()))
 def test_what_is_committed_is_what_is_made(name: str) -> None:
     """Mend with ``make docs``."""
-    assert (FOLDER / name).read_text(encoding="utf-8") == made()[name]
+    assert (DOCS / name).read_text(encoding="utf-8") == made()[name]
+
+
+def test_every_page_is_listed() -> None:
+    """On the front page, by its title; there is no folder besides those of the chapters."""
+    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")} - {"README.md"}
+    text = (DOCS / "README.md").read_text(encoding="utf-8")
+    assert {page for page in pages if f"]({page})" not in text} == set()
+    assert {page.partition("/")[0] for page in pages} <= {*CHAPTERS, "architecture.md"}
 
 
 def test_no_entry_is_there_twice() -> None:
