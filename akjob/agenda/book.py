@@ -10,7 +10,7 @@ from akjob.agenda.jobs import Job, counts_on
 from akjob.agenda.life import Run
 from akjob.due import EARLY_US
 from akjob.ledger.model import Detail, Occurrence, RunRow, State, Trigger
-from akjob.sources.after import Ended
+from akjob.sources.after import UpstreamEnd
 from akjob.spec.model import JobSpec
 
 _ATTEMPTS_KEPT = 10_000
@@ -46,7 +46,7 @@ class Book:
         self.draining = False
         self.early_us = EARLY_US
         self.downstreams: Mapping[str, tuple[str, ...]] = {}
-        self.ends: deque[Ended] = deque()
+        self.ends: deque[UpstreamEnd] = deque()
         self.backfilled: deque[tuple[str, State]] = deque()
         self._host = host
         self._new_run_id = new_run_id
@@ -143,7 +143,7 @@ class Book:
         if row.job in self.downstreams:
             first_us, last_us, count = slots or (row.slot_us, row.slot_us, 1)
             self.ends.append(
-                Ended(
+                UpstreamEnd(
                     job=row.job,
                     run=row.id,
                     state=row.state,

@@ -8,7 +8,7 @@ from akjob.agenda.deciding import Deciding
 from akjob.agenda.jobs import Job
 from akjob.due import Verdict, done
 from akjob.instants import SECOND
-from akjob.sources.after import Answer, Ended, answer, circles
+from akjob.sources.after import EndMeaning, UpstreamEnd, answer, circles
 from akjob.spec.model import JobSpec
 
 
@@ -78,7 +78,7 @@ class Chains:
             and job.when.plan.limits.allows(at_us // SECOND)
         )
 
-    def _meet(self, job: Job, spec: JobSpec, ended: Ended) -> None:
+    def _meet(self, job: Job, spec: JobSpec, ended: UpstreamEnd) -> None:
         after = spec.schedule.after
         if after is None:
             return
@@ -93,7 +93,7 @@ class Chains:
         elif found.what == "misfit":
             self._skip(job, spec, ended, found)
 
-    def _skip(self, job: Job, spec: JobSpec, ended: Ended, found: Answer) -> None:
+    def _skip(self, job: Job, spec: JobSpec, ended: UpstreamEnd, found: EndMeaning) -> None:
         """Write a row for the slot that the end would have made, had it been another one."""
         verdict = Verdict(
             action="skipped",

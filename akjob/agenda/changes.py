@@ -5,7 +5,7 @@ from akjob.agenda.jobs import Job
 from akjob.agenda.requests import Requests
 from akjob.instants import SECOND
 from akjob.ledger.model import SeenFiles
-from akjob.sources.change import Found
+from akjob.sources.change import FilesChanged
 
 OWN_IN_A_ROW = 5
 _NOTICED_LATER_US = SECOND  # a change in a run's last moment is noticed after it
@@ -18,7 +18,7 @@ class Changes:
         self._book = book
         self._requests = requests
 
-    def found(self, found: Found, now_us: int) -> None:
+    def found(self, found: FilesChanged, now_us: int) -> None:
         """Take in what was found; without files it is only what a new job has seen first."""
         job = self._book.jobs.get(found.job)
         if job is None or job.spec is None or job.spec.schedule.on_change is None:

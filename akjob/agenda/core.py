@@ -32,7 +32,7 @@ from akjob.jobset.model import Change
 from akjob.ledger.model import Backfill, Blocked, JobRow, News, Occurrence, OpenRun, Wait
 from akjob.run.end import End
 from akjob.sources.after import PART
-from akjob.sources.change import Found
+from akjob.sources.change import FilesChanged
 
 _WATERMARK_AHEAD_US = HOUR  # a lead is shorter, as a rule
 _DUE_A_TURN = 16  # so many starts are one commit; a burst of more goes on in the next turn, and others get a word in
@@ -174,7 +174,7 @@ class Agenda:
             self._book.effects.daemon_moved("started", now_us)
             self._warn_of_watermarks(now_us)
 
-    def files_changed(self, found: Found, now_us: int) -> None:
+    def files_changed(self, found: FilesChanged, now_us: int) -> None:
         """Take in that files of a job with ``on_change`` changed."""
         self._changes.found(found, now_us)
 

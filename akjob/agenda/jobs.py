@@ -10,7 +10,7 @@ from akjob.agenda.life import Run, Running
 from akjob.due import AT_MOST_ALL, Timing, timing
 from akjob.errors import AkjobError
 from akjob.instants import DAY
-from akjob.jobset.model import LastGood, Refused
+from akjob.jobset.model import LastGood, RefusedVersion
 from akjob.ledger.model import JobRow, Occurrence, RunRow
 from akjob.schedule import next_slot
 from akjob.spec.model import Command, JobSpec, Retry
@@ -80,7 +80,7 @@ def last_good(rows: Iterable[JobRow]) -> dict[str, LastGood]:
             file=row.file,
             definition=row.definition if row.removed_us is None else "",
             loaded_us=row.last_loaded_us,
-            refused=None if row.refused is None else Refused(content=row.refused, since_us=row.refused_us or 0),
+            refused=None if row.refused is None else RefusedVersion(content=row.refused, since_us=row.refused_us or 0),
         )
         for row in rows
         if row.removed_us is None or row.refused is not None

@@ -24,7 +24,7 @@ from akjob.akjobd.holdings import Holdings
 from akjob.akjobd.loop import Clock, Loop, SystemClock
 from akjob.akjobd.membership import Membership, node_name
 from akjob.akjobd.requests import Requests
-from akjob.akjobd.scanning import Found, Scanner, Scanning
+from akjob.akjobd.scanning import Scanner, Scanning, ScanResult
 from akjob.akjobd.status import StatusOf
 from akjob.akjobd.sweeping import Sweeping
 from akjob.akjobd.worker import Worker
@@ -212,7 +212,7 @@ class Daemon:
 
     # -- the job set --------------------------------------------------------------------------------------------------
 
-    def _found(self, found: Found) -> None:
+    def _found(self, found: ScanResult) -> None:
         """Take over what a scan found."""
         now_us, change = self._loop.clock.now_us(), found.change
         self._holdings.restore()

@@ -20,7 +20,7 @@ AGAIN_S = 30.0
 _AGAIN_US = int(AGAIN_S * 1e6)
 
 
-class Found(Struct, frozen=True):
+class ScanResult(Struct, frozen=True):
     """What a scan came to: what changed, what is wrong with watching, and the settings if they are others."""
 
     change: Change
@@ -55,7 +55,7 @@ class Scanner:
         self._settings_seen = _signatures(self._settings_files)
         self._links: frozenset[str] = frozenset()
 
-    def scan(self, *, full: bool) -> Found:
+    def scan(self, *, full: bool) -> ScanResult:
         """Scan what the watcher named, or everything."""
         settings = self._settings()
         hints = self._watcher.take().paths
@@ -66,9 +66,9 @@ class Scanner:
             hints = None
         change = self._loader.load(self._clock.now_us(), hints)
         self._links = self._loader.links
-        return Found(change, problems, self._links, settings)
+        return ScanResult(change, problems, self._links, settings)
 
-    def scan_again(self) -> Found | None:
+    def scan_again(self) -> ScanResult | None:
         """Scan everything without an event; return None, and wake no thread, when nothing has changed."""
         before = self._links
         found = self.scan(full=True)
@@ -103,7 +103,7 @@ class Scanning:
     """
 
     def __init__(
-        self, loop: Loop, paths: Paths, found: Callable[[Found], None], failed: Callable[[Exception], None]
+        self, loop: Loop, paths: Paths, found: Callable[[ScanResult], None], failed: Callable[[Exception], None]
     ) -> None:
         self.jobset: JobSet | None = None
         self.left_open = False
@@ -166,7 +166,7 @@ class Scanning:
         self._debouncer.reset()
         self._worker.give(lambda: scanner.scan(full=everything), self._scanned, self._failed_to_scan)
 
-    def _scanned(self, found: Found) -> None:
+    def _scanned(self, found: ScanResult) -> None:
         self._is_scanning = False
         self._take(found)
 
@@ -176,7 +176,7 @@ class Scanning:
             self.soon()
         self._failed(error)
 
-    def _take(self, found: Found) -> None:
+    def _take(self, found: ScanResult) -> None:
         again_us = found.change.scan_again_us
         self.left_open = again_us is not None
         if again_us is not None:

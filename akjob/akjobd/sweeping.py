@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from akjob.akjobd.loop import Loop
 from akjob.daemon_log import Say
-from akjob.run.engine import Trouble
+from akjob.run.engine import EngineProblem
 from akjob.run.shims import ShimManager
 
 _SWEEP_US = 30_000_000
@@ -19,7 +19,7 @@ class Sweeping:
         self._shims = shims
         self._is_open = is_open
         self._say = say
-        self._said = Trouble()
+        self._said = EngineProblem()
         self._timer = loop.timer("sweep", self.sweep, _SWEEP_US)
         loop.each_turn("trouble", self._say_trouble)
 
@@ -45,4 +45,4 @@ class Sweeping:
             self._say("error", trouble.event, message=trouble.message)
             self._said = trouble
         elif self._shims.is_settled(now_us):
-            self._said = Trouble()
+            self._said = EngineProblem()

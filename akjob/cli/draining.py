@@ -69,7 +69,7 @@ def draining(paths: Paths, signals: Signals, *, kill: bool) -> Iterator[bool]:
     akjobd refuses.
     """
     with ExitStack() as asking:  # akjobd starts runs again when the last of these connections closes
-        shown = Waiting(killing=kill)
+        shown = DrainWait(killing=kill)
         try:
             drained = _drain(paths, signals, asking, shown)
         finally:
@@ -77,7 +77,7 @@ def draining(paths: Paths, signals: Signals, *, kill: bool) -> Iterator[bool]:
         yield drained
 
 
-def _drain(paths: Paths, signals: Signals, asking: ExitStack, shown: "Waiting") -> bool:
+def _drain(paths: Paths, signals: Signals, asking: ExitStack, shown: "DrainWait") -> bool:
     pressed = signals.interrupts
     try:
         drained, lister = (asking.enter_context(Client(paths)) for _ in range(2))
@@ -108,7 +108,7 @@ def _drain(paths: Paths, signals: Signals, asking: ExitStack, shown: "Waiting") 
     return True
 
 
-class Waiting:
+class DrainWait:
     """The list of the runs that are waited for: one line that changes on a terminal, else a line when it changes."""
 
     def __init__(self, *, killing: bool) -> None:

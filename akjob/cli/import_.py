@@ -17,7 +17,7 @@ from akjob.cli import complain
 from akjob.cli.common import examples, find_paths
 from akjob.config import DEFAULTS
 from akjob.errors import AkjobError, UsageError, escape_control
-from akjob.imports import Import, Note, joined, slug
+from akjob.imports import Import, ImportNote, joined, slug
 from akjob.query.text import plural
 from akjob.schedule.zones import integer_zone
 
@@ -289,7 +289,7 @@ def _read_timer(path: Path, timer: str, zone: str) -> Import:
             has_timer=lambda other: _unit_file(f"{other}.timer", [path.parent, *_SYSTEM]) is not None,
         )  # fmt: skip
     except ValueError as error:
-        return Import((), (Note(str(path), 1, str(error)),))
+        return Import((), (ImportNote(str(path), 1, str(error)),))
 
 
 def _timers(wanted: Iterable[str]) -> Iterator[str]:
@@ -413,7 +413,7 @@ def _tell(made: Import, batch: Batch, folder: Path, known: Mapping[str, str]) ->
         click.echo(f"the original is still active: {ends}", err=True)
 
 
-def _once(notes: Sequence[Note]) -> Iterator[tuple[Note, int]]:
+def _once(notes: Sequence[ImportNote]) -> Iterator[tuple[ImportNote, int]]:
     """Yield each note once, at its first place, with the number of further places."""
     counts = Counter(note.message for note in notes)
     for note in notes:

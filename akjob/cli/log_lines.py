@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from akjob.instants import SECOND
-from akjob.query.runs import Outcome, explain
+from akjob.query.runs import ReportedEnd, explain
 from akjob.query.text import span
 
 _KEPT = ("timestamp", "level", "job", "source")
@@ -27,7 +27,7 @@ def _started(line: Mapping[str, Any]) -> str:
 
 
 def _finished(line: Mapping[str, Any]) -> str:
-    end = msgspec.convert(line, Outcome)
+    end = msgspec.convert(line, ReportedEnd)
     took = "" if end.duration_s is None else f" in {span(round(end.duration_s * SECOND))}"
     why = explain(end)
     return f"run {line.get('run')} {end.state}{took}" + (f": {why}" if why else "")

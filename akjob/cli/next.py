@@ -32,7 +32,7 @@ from akjob.spec import ParseResult
 from akjob.validate import parse_file
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class NextSlots(Struct, frozen=True, kw_only=True):
     """The slots of one argument, in the job's ``zone``; ``note`` says why they may not start."""
 
     job: str
@@ -94,20 +94,20 @@ class _Asker:
             self._snapshot = load(paths, settings(paths), self._now)
         return self._snapshot
 
-    def named(self, name: str) -> list[Answer]:
+    def named(self, name: str) -> list[NextSlots]:
         """Answer for a FILE or a JOB: a file's name is a job's, too, where there is a job of exactly this name."""
         if is_file(name) and not _is_job(name):
             return self.file(name)
         instances = [job for job in self._loaded().jobs() if job.name.startswith(f"{name_of_file(name)}@")]
         return [self._answer(job) for job in instances] or [self.job(name)]
 
-    def job(self, name: str) -> Answer:
+    def job(self, name: str) -> NextSlots:
         job = self._loaded().find(name)
         if job.spec is None:
             complain(f"{job.name} is broken: {job.file}", "`akjob validate` says why.")
         return self._answer(job)
 
-    def all_jobs(self) -> list[Answer]:
+    def all_jobs(self) -> list[NextSlots]:
         """Answer for all jobs; a mistake that several of them have is said once."""
         jobs = self._loaded().jobs()
         broken = [job.refusal for job in jobs if job.spec is None and job.refusal is not None]
@@ -117,24 +117,24 @@ class _Asker:
             click.echo(f"{plural(len(broken), 'job')} broken: `akjob validate` says why.", err=True)
         return [self._answer(job) for job in jobs]
 
-    def _answer(self, job: JobView) -> Answer:
+    def _answer(self, job: JobView) -> NextSlots:
         spec = job.spec
         if spec is None:
-            return Answer(job=job.name, slots=[], note="broken", broken=True)
+            return NextSlots(job=job.name, slots=[], note="broken", broken=True)
         note = "disabled" if not spec.enabled else "paused" if job.pause is not None else ""
         slots = job.next_slots(self._after_us, self._count)
-        return Answer(job=job.name, slots=slots, zone=spec.schedule.zone, note=note)
+        return NextSlots(job=job.name, slots=slots, zone=spec.schedule.zone, note=note)
 
-    def file(self, name: str) -> list[Answer]:
+    def file(self, name: str) -> list[NextSlots]:
         return [self._of_file(result) for result in read_file(Path(name))]
 
-    def _of_file(self, result: ParseResult) -> Answer:
+    def _of_file(self, result: ParseResult) -> NextSlots:
         spec = result.spec
         if spec is None:
-            return Answer(job=result.name, slots=[], note="broken", broken=True)
+            return NextSlots(job=result.name, slots=[], note="broken", broken=True)
         slots = slots_of(spec, None, self._after_us, self._count)
         note = "" if spec.enabled else "disabled"
-        return Answer(job=result.name, slots=slots, zone=spec.schedule.zone, note=note)
+        return NextSlots(job=result.name, slots=slots, zone=spec.schedule.zone, note=note)
 
 
 def is_file(name: str) -> bool:
@@ -168,7 +168,7 @@ def local(slot_us: int, zone: str) -> str:
     return to_datetime(slot_us).astimezone(get_zone(zone)).isoformat()
 
 
-def _block(answer: Answer, now: int) -> list[str]:
+def _block(answer: NextSlots, now: int) -> list[str]:
     """Write one job: its name, and a line for each slot."""
     head = escape_control(answer.job) + (f"  ({answer.note})" if answer.note else "")
     if not answer.slots:
@@ -181,7 +181,7 @@ def _block(answer: Answer, now: int) -> list[str]:
     return [head, *table(("", "", ""), rows, colour=False)[1:]]
 
 
-def _overview(answers: list[Answer], now: int) -> list[str]:
+def _overview(answers: list[NextSlots], now: int) -> list[str]:
     """Write all jobs, the first to be due first."""
     due = sorted((answer for answer in answers if answer.slots), key=lambda answer: (answer.slots[0], answer.job))
     rows = [

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from akjob.cli.draining import Signals, Waiting
+from akjob.cli.draining import DrainWait, Signals
 from akjob.config import Paths
 from akjob.control.status import RunningRun
 from akjob.query.orphans import runs
@@ -14,7 +14,7 @@ _RETRY_S = 0.2
 
 def end(paths: Paths, signals: Signals, reason: str) -> list[RunningRun]:
     """End them, show which, and wait until they have ended or SIGTERM or SIGHUP comes; return those that go on."""
-    shown = Waiting(killing=True)
+    shown = DrainWait(killing=True)
     asked: set[str] = set()
     try:
         while (left := runs(paths)) and not signals.ends:

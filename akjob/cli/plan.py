@@ -22,7 +22,7 @@ from akjob.query.plan import (
     SAMPLES,
     HourPlan,
     Planned,
-    Start,
+    PlannedStart,
     advise,
     check_range,
     expected_us,
@@ -131,7 +131,7 @@ def _chosen(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def _slots(found: Sequence[Start], zone: tzinfo) -> list[str]:
+def _slots(found: Sequence[PlannedStart], zone: tzinfo) -> list[str]:
     """Write the slots, the first of them where there are many."""
     rows = [
         (
@@ -179,7 +179,7 @@ def _sums(hours_of_day: Sequence[HourPlan]) -> str:
     return f"{sum(hour.slots for hour in hours_of_day):>5}  {max(hour.peak for hour in hours_of_day):>4}"
 
 
-def _advice(found: Sequence[Start], plans: Sequence[Planned], from_us: int, until_us: int) -> list[str]:
+def _advice(found: Sequence[PlannedStart], plans: Sequence[Planned], from_us: int, until_us: int) -> list[str]:
     jobs = {plan.spec.name: plan.spec for plan in plans}
     advice = advise(found, jobs, from_us, until_us)
     return ["", *(f"{one.kind:<8} {one.message}" for one in advice)] if advice else []

@@ -25,7 +25,7 @@ from akjob.log.reading import read
 from akjob.log.reading.render import is_output, render
 from akjob.query.jobs import load
 from akjob.query.names import user_name
-from akjob.query.runs import Outcome, exit_code, explain
+from akjob.query.runs import ReportedEnd, exit_code, explain
 from akjob.query.text import span
 from akjob.toml.read import read_value
 from akjob.toml.wire import to_json
@@ -127,7 +127,7 @@ class _End:
         self._client: Client | None = client
         self._run = run
         self._ended_at = 0.0
-        self.answer: Outcome | None = None
+        self.answer: ReportedEnd | None = None
 
     def overdue(self) -> bool:
         """Return True if it ended so long ago that no more lines will come."""
@@ -136,7 +136,7 @@ class _End:
             return False
         return monotonic() - self._ended_at > _LAST_LINES_S
 
-    def wait(self, logged: Outcome | None) -> Outcome:
+    def wait(self, logged: ReportedEnd | None) -> ReportedEnd:
         """Return how it ended, as akjobd reports it; where akjobd is gone, as the log or the ledger has it."""
         while self.answer is None:
             if logged is not None and self._client is None:
@@ -161,18 +161,18 @@ class _End:
             select.select([], [], [], patience_s)
 
     def _take(self, answer: Mapping[str, Any]) -> None:
-        self.answer = msgspec.convert(answer, Outcome)
+        self.answer = msgspec.convert(answer, ReportedEnd)
         self._ended_at = monotonic()
 
 
-def _follow(paths: Paths, client: Client, run: str, printer: "_Printer") -> Outcome:
+def _follow(paths: Paths, client: Client, run: str, printer: "_Printer") -> ReportedEnd:
     """Print the run's lines until its last one; return how it ended."""
     end = _End(paths, client, run, "Its output is followed here all the same.")
-    last: Outcome | None = None
+    last: ReportedEnd | None = None
     for line in read.follow(paths, run=run, stop=end.overdue):
         printer.line(line)
         if line.get("event") == "run.finished" and line.get("source") != "job":
-            last = msgspec.convert(line, Outcome)
+            last = msgspec.convert(line, ReportedEnd)
             break
     ended = end.wait(last)
     return ended if last is None else replace(ended, duration_s=last.duration_s)
@@ -295,7 +295,7 @@ def _amount(done: Any, total: Any) -> tuple[float | None, str]:
     return part, f"{part * 100:>3.0f} %"
 
 
-def _say_end(end: Outcome) -> int:
+def _say_end(end: ReportedEnd) -> int:
     """Print how the run ended to standard error; return the exit code."""
     code = exit_code(end)
     parts = [paint(end.state, STATE_COLOURS.get(end.state), on=colours(sys.stderr))]

@@ -143,7 +143,7 @@ class Name:
         return f"{self.module}.{self.name}" if self.name else self.module
 
 
-class Call:
+class PickleCall:
     """What a call would give."""
 
     def __init__(self, function: Any, args: Any) -> None:
@@ -156,15 +156,15 @@ class Call:
     __repr__ = __str__  # within a tuple too, and the same at every run
 
 
-class Mark:
+class PickleMark:
     """The mark on the stack."""
 
 
-MARK = Mark()
+MARK = PickleMark()
 
 
 def _is_made_by(value: Any, *names: str) -> bool:
-    return isinstance(value, Call) and isinstance(value.function, Name) and value.function.name in names
+    return isinstance(value, PickleCall) and isinstance(value.function, Name) and value.function.name in names
 
 
 def _shown(value: Any) -> str:
@@ -172,11 +172,11 @@ def _shown(value: Any) -> str:
         return "a function packed in this file"
     if _is_made_by(value, "_create_type"):
         return "a class packed in this file"
-    text = str(value) if isinstance(value, (Name, Call)) else repr(value)
+    text = str(value) if isinstance(value, (Name, PickleCall)) else repr(value)
     return text if len(text) <= TEXT else text[:TEXT] + "…"
 
 
-class Reader:
+class PickleReader:
     """Follows a pickle's instructions. ``names``, ``calls`` and ``codes`` are what it met, in order.
 
     ``bytecode`` says that its code objects are of the Python that reads them.
@@ -386,7 +386,7 @@ class Reader:
                 self._note(
                     f"runs {', '.join(special) or '__new__'} of {_shown(cls)}", UNKNOWN if own else DANGEROUS, args
                 )
-        self.stack.append(Call(cls, args))
+        self.stack.append(PickleCall(cls, args))
 
     def _call(self, function: Any, args: Any) -> None:
         if isinstance(function, Name):
@@ -400,7 +400,7 @@ class Reader:
             self._note(f"calls {_shown(function)}", UNKNOWN if own else DANGEROUS, args)
         elif function.args == ("CodeType",):
             self._code(args)
-        self.stack.append(Call(function, args))
+        self.stack.append(PickleCall(function, args))
 
     def _judge(self, function: Name, args: Any) -> None:
         """Write down a call of something that has a name, unless it only builds a value."""
@@ -509,7 +509,7 @@ def describe(value: Any) -> str:
     """Return in a few words what the file gives when it is loaded."""
     if isinstance(value, Name):
         return f"{value}, by its name"
-    if isinstance(value, Call):
+    if isinstance(value, PickleCall):
         name = value.function.name if isinstance(value.function, Name) else ""
         args = value.args if isinstance(value.args, (tuple, list)) else ()
         if name == "_create_function":
@@ -517,7 +517,7 @@ def describe(value: Any) -> str:
             return f"the function {own}, whole"
         if name == "_create_type":
             return f"the class {args[1] if len(args) > 1 else '?'}, whole"
-        if isinstance(value.function, Call):
+        if isinstance(value.function, PickleCall):
             inner = value.function
             own = inner.args[1] if isinstance(inner.args, (tuple, list)) and len(inner.args) > 1 else "?"
             return f"an object of the class {own}, whole"
@@ -530,7 +530,7 @@ def examine(content: bytes, python: str = "") -> dict[str, Any]:
 
     ``python`` is the version it is said to be packed by (``"3.11"``): of another one's code, imports are not told.
     """
-    reader = Reader(bytecode=python in ("", f"{sys.version_info[0]}.{sys.version_info[1]}"))
+    reader = PickleReader(bytecode=python in ("", f"{sys.version_info[0]}.{sys.version_info[1]}"))
     gives, error = "", ""
     try:
         gives = describe(reader.read(content))

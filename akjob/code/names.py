@@ -34,7 +34,7 @@ _MAGIC = (
 _PATHS = re.compile(rb"\bsys\b.*\bpath\b|\baddsitedir\b")
 
 
-class Missing(Exception):  # noqa: N818 - a result, not a failure
+class NameMissingError(Exception):
     """A name that is certainly not there: what to say, and what was perhaps meant."""
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -43,11 +43,11 @@ class Missing(Exception):  # noqa: N818 - a result, not a failure
         self.hint = hint
 
 
-class NoModule(Missing):
+class ModuleMissingError(NameMissingError):
     """A module that is not where it was looked for; it may be elsewhere."""
 
 
-class Unsure(Exception):  # noqa: N818 - as above
+class UndecidedError(Exception):
     """Only running the code would tell."""
 
 
@@ -68,7 +68,7 @@ class Module(Struct, frozen=True):
 
 
 # What was found meanwhile; None unless it is being remembered.
-_seen: dict[tuple[str, tuple[str, ...]], Module | Missing | Unsure] | None = None
+_seen: dict[tuple[str, tuple[str, ...]], Module | NameMissingError | UndecidedError] | None = None
 _read: dict[str, "Namespace"] = {}
 
 
@@ -85,7 +85,7 @@ def remembering() -> Iterator[None]:
 
 
 def find_module(name: str, path: Sequence[str]) -> Module:
-    """Find a module on the path without importing it or its parents. Raises Missing and Unsure."""
+    """Find a module on the path without importing it or its parents. Raises NameMissingError and UndecidedError."""
     if _seen is None:
         return _find_module(name, path)
     key = (name, tuple(path))
@@ -93,7 +93,7 @@ def find_module(name: str, path: Sequence[str]) -> Module:
     if known is None:
         try:
             known = _find_module(name, path)
-        except (Missing, Unsure) as none:
+        except (NameMissingError, UndecidedError) as none:
             known = none
         _seen[key] = known
     if isinstance(known, Module):
@@ -109,14 +109,16 @@ def _find_module(name: str, path: Sequence[str]) -> Module:
         full = ".".join(parts[:size])
         if folders is None:
             _unless_magic(module)
-            raise NoModule(f"{full} cannot be there: {module.name if module else ''} is a module and no package")
+            raise ModuleMissingError(
+                f"{full} cannot be there: {module.name if module else ''} is a module and no package"
+            )
         found = _look(full, folders, top=size == 1)
         if found is None:
             _unless_magic(module)
             where = ", ".join(folders) or "no folder"
             near = get_close_matches(parts[size - 1], _modules_in(folders), 1)
             hint = f"did you mean {'.'.join([*parts[: size - 1], near[0]])}?" if near else ""
-            raise NoModule(f"there is no module {full}; looked in {where}", hint)
+            raise ModuleMissingError(f"there is no module {full}; looked in {where}", hint)
         if isinstance(found, ModuleSpec):
             inner = found.submodule_search_locations
             folders = None if inner is None else tuple(inner)
@@ -126,7 +128,7 @@ def _find_module(name: str, path: Sequence[str]) -> Module:
             folders = found
             module = Module(full, None, folders, tuple(path), only_folders=True)
     if module is None:
-        raise Unsure
+        raise UndecidedError
     return module
 
 
@@ -151,7 +153,7 @@ def _look(name: str, folders: Sequence[str], *, top: bool) -> ModuleSpec | tuple
             if spec is not None:
                 return spec
     except Exception as error:
-        raise Unsure from error
+        raise UndecidedError from error
     return tuple(portions) or None
 
 
@@ -160,7 +162,7 @@ def _unless_magic(module: Module | None) -> None:
     if module is None or module.only_folders:
         return
     if module.file is None or namespace(module.file).magic:
-        raise Unsure
+        raise UndecidedError
 
 
 def _modules_in(folders: Sequence[str]) -> list[str]:
@@ -268,7 +270,7 @@ def _bound_within(statement: ast.stmt) -> Iterator[tuple[str, ast.AST | None]]:
 # What a target is
 
 
-class Found(Struct, frozen=True):
+class FoundName(Struct, frozen=True):
     """What a target leads to: a function, a class or a value in the source, with the class it was found in."""
 
     node: ast.AST
@@ -285,65 +287,65 @@ class Found(Struct, frozen=True):
         return ""
 
 
-def find(target: str, path: Sequence[str]) -> Found:
-    """Find what ``pkg.module:name.attr`` or ``pkg.module.name`` names. Raises Missing and Unsure."""
+def find(target: str, path: Sequence[str]) -> FoundName:
+    """Find what ``pkg.module:name.attr`` or ``pkg.module.name`` names. Raises NameMissingError and UndecidedError."""
     name, colon, attributes = target.partition(":")
     if colon:
         return _member(find_module(name, path), attributes.split("."))
     parts = target.split(".")
-    first: Missing | None = None
+    first: NameMissingError | None = None
     for size in range(len(parts) - 1, 0, -1):
         try:
             module = find_module(".".join(parts[:size]), path)
-        except Missing as missing:
+        except NameMissingError as missing:
             first = missing
             continue
         try:
             return _member(module, parts[size:])
-        except Missing as missing:
+        except NameMissingError as missing:
             if size < len(parts) - 1 and module.folders is not None:
                 near = get_close_matches(parts[size], _modules_in(module.folders), 1)
                 hint = missing.hint or (f"did you mean {module.name}.{near[0]}?" if near else "")
-                raise Missing(missing.message, hint) from None
+                raise NameMissingError(missing.message, hint) from None
             raise
-    raise first or Unsure
+    raise first or UndecidedError
 
 
 def may_move_path(target: str, path: Sequence[str]) -> bool:
     """Return whether calling a target may change where modules are looked for; not for one that is not there itself."""
     try:
         found = find(target, path)
-    except Missing:
+    except NameMissingError:
         return False
-    except (Unsure, RecursionError):
+    except (UndecidedError, RecursionError):
         return True
     return found.module.file is None or namespace(found.module.file).moves_path
 
 
-def _member(module: Module, names: Sequence[str], depth: int = 0) -> Found:
+def _member(module: Module, names: Sequence[str], depth: int = 0) -> FoundName:
     if module.file is None or depth > DEPTH:
-        raise Unsure
+        raise UndecidedError
     space = namespace(module.file)
     if space.fault:
-        raise Missing(f"module {module.name} cannot be imported: {space.fault}", "fix its syntax")
+        raise NameMissingError(f"module {module.name} cannot be imported: {space.fault}", "fix its syntax")
     name, rest = names[0], names[1:]
     if name not in space.bindings:
         _from_stars(module, space, name)
         if space.magic or (name.startswith("__") and name.endswith("__")) or name in _modules_in(module.folders or ()):
-            raise Unsure
+            raise UndecidedError
         near = get_close_matches(name, list(space.bindings), 1)
         hint = f"did you mean {near[0]}?" if near else ""
-        raise Missing(f"module {module.name} ({module.file}) has no {name}", hint)
+        raise NameMissingError(f"module {module.name} ({module.file}) has no {name}", hint)
     node = space.bindings[name]
     if isinstance(node, ast.ImportFrom):
         return _imported(module, node, name, rest, depth)
     if isinstance(node, ast.alias):
         if not rest:
-            raise Unsure
+            raise UndecidedError
         return _unsure_if_missing(node.name, rest, module, depth)
     if node is None:
-        raise Unsure
-    return _attribute(Found(node, module), rest)
+        raise UndecidedError
+    return _attribute(FoundName(node, module), rest)
 
 
 def _from_stars(module: Module, space: Namespace, name: str) -> None:
@@ -351,13 +353,13 @@ def _from_stars(module: Module, space: Namespace, name: str) -> None:
     for star in space.stars:
         try:
             other = find_module(_absolute(module, star), module.path)
-        except Missing as missing:
-            raise Unsure from missing
+        except NameMissingError as missing:
+            raise UndecidedError from missing
         if other.file is None:
-            raise Unsure
+            raise UndecidedError
         inner = namespace(other.file)
         if inner.magic or inner.stars or name in inner.bindings:
-            raise Unsure
+            raise UndecidedError
 
 
 def _absolute(module: Module, node: ast.ImportFrom) -> str:
@@ -366,41 +368,41 @@ def _absolute(module: Module, node: ast.ImportFrom) -> str:
     package = module.name if module.folders is not None else module.name.rpartition(".")[0]
     parts = package.split(".")
     if node.level > len(parts):
-        raise Unsure
+        raise UndecidedError
     return ".".join([*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])])
 
 
-def _imported(module: Module, node: ast.ImportFrom, name: str, rest: Sequence[str], depth: int) -> Found:
+def _imported(module: Module, node: ast.ImportFrom, name: str, rest: Sequence[str], depth: int) -> FoundName:
     original = next(alias.name for alias in node.names if (alias.asname or alias.name) == name)
     return _unsure_if_missing(_absolute(module, node), [original, *rest], module, depth)
 
 
-def _unsure_if_missing(name: str, names: Sequence[str], module: Module, depth: int) -> Found:
+def _unsure_if_missing(name: str, names: Sequence[str], module: Module, depth: int) -> FoundName:
     """Follow an import. One that fails may be caught, or made good by code that is not looked at."""
     try:
         return _member(find_module(name, module.path), names, depth + 1)
-    except Missing as missing:
-        raise Unsure from missing
+    except NameMissingError as missing:
+        raise UndecidedError from missing
 
 
-def _attribute(found: Found, names: Sequence[str]) -> Found:
+def _attribute(found: FoundName, names: Sequence[str]) -> FoundName:
     for name in names:
         cls = found.node
         if not isinstance(cls, ast.ClassDef):
-            raise Unsure
+            raise UndecidedError
         members: dict[str, ast.AST | None] = {}
         for key, node in bound(cls.body):
             members[key] = None if key in members else node
         if name not in members:
             if not plain(cls) or hasattr(type, name) or "__getattr__" in members:
-                raise Unsure
+                raise UndecidedError
             near = get_close_matches(name, list(members), 1)
             hint = f"did you mean {near[0]}?" if near else ""
-            raise Missing(f"class {cls.name} ({found.module.file}:{cls.lineno}) has no {name}", hint)
+            raise NameMissingError(f"class {cls.name} ({found.module.file}:{cls.lineno}) has no {name}", hint)
         inner = members[name]
         if inner is None:
-            raise Unsure
-        found = Found(inner, found.module, cls)
+            raise UndecidedError
+        found = FoundName(inner, found.module, cls)
     return found
 
 

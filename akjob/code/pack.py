@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from akjob.code.calls import JobCallable
 from akjob.code.dump import dumps, facts
-from akjob.code.names import Missing, Unsure, find, find_module
+from akjob.code.names import NameMissingError, UndecidedError, find, find_module
 from akjob.code.pickles import examine_bytes
 from akjob.errors import AkjobError, UsageError
 from akjob.spec import to_toml
@@ -146,9 +146,9 @@ def _source(target: str, path: Sequence[str], *, by_value: bool, stdin: str) -> 
         return Source("reference", target, name, place, "", "", "", None)
     try:
         found = find(target, path).module if not colon else find_module(place, path)
-    except Missing as missing:
+    except NameMissingError as missing:
         raise AkjobError(f"{target}: {missing.message}", hint=missing.hint) from None
-    except Unsure:
+    except UndecidedError:
         raise AkjobError(f"{target}: its source is not found", hint="write it as module:name") from None
     if found.file is None:
         raise AkjobError(f"{target}: {found.name} has no Python source", hint="leave out --by-value") from None

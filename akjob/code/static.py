@@ -17,10 +17,10 @@ from msgspec import Struct
 
 from akjob.code.arguments import Parameters, misfit
 from akjob.code.names import (
-    Found,
-    Missing,
-    NoModule,
-    Unsure,
+    FoundName,
+    ModuleMissingError,
+    NameMissingError,
+    UndecidedError,
     bound,
     find,
     find_module,
@@ -111,14 +111,14 @@ def check_callable(  # noqa: PLR0913 - two of them have defaults that nearly alw
     try:
         found = find(target, path)
         wrong = _judge(found, args, kwargs, more_arguments)
-    except NoModule as missing:
+    except ModuleMissingError as missing:
         if not moved:
             return [Finding(key, "error", "callable-not-found", missing.message, missing.hint)]
         hint = f"{moved} is called before and may change where modules are looked for: only a run can tell"
         return [Finding(key, "info", "callable-not-found", missing.message, hint)]
-    except Missing as missing:
+    except NameMissingError as missing:
         return [Finding(key, "error", "callable-not-found", missing.message, missing.hint)]
-    except (Unsure, RecursionError):
+    except (UndecidedError, RecursionError):
         return [_module_finding(target, key)] if _is_module(target, path) else []
     if wrong is None:
         return []
@@ -139,7 +139,7 @@ def _is_module(target: str, path: Sequence[str]) -> bool:
             return False
         above = find_module(package, path).file
         return above is None or name not in Path(above).read_text(encoding="utf-8", errors="replace")
-    except (Missing, Unsure, OSError):
+    except (NameMissingError, UndecidedError, OSError):
         return False
 
 
@@ -151,8 +151,8 @@ def _module_finding(target: str, key: Key) -> Finding:
 # Whether it can be called so
 
 
-def _judge(found: Found, args: Sequence[Any], kwargs: Mapping[str, Any], more: bool) -> tuple[str, str, str] | None:
-    """Return (code, what is wrong, the argument meant) or None. Raises Unsure."""
+def _judge(found: FoundName, args: Sequence[Any], kwargs: Mapping[str, Any], more: bool) -> tuple[str, str, str] | None:
+    """Return (code, what is wrong, the argument meant) or None. Raises UndecidedError."""
     node = found.node
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return _as_problem(misfit(_parameters(found), len(args), list(kwargs), more=more))
@@ -165,40 +165,40 @@ def _judge(found: Found, args: Sequence[Any], kwargs: Mapping[str, Any], more: b
         return "not-callable", f"is {node.value!r}, which cannot be called", ""
     if type(node) in kinds:
         return "not-callable", f"is {kinds[type(node)]}, which cannot be called", ""
-    raise Unsure
+    raise UndecidedError
 
 
 def _as_problem(wrong: tuple[str, str] | None) -> tuple[str, str, str] | None:
     return None if wrong is None else ("arguments", wrong[0], wrong[1])
 
 
-def _parameters(found: Found) -> Parameters:
-    """Return the parameters as the caller sees them. Raises Unsure behind a decorator that is not known."""
+def _parameters(found: FoundName) -> Parameters:
+    """Return the parameters as the caller sees them. Raises UndecidedError behind a decorator that is not known."""
     node = found.node
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        raise Unsure
+        raise UndecidedError
     names = [decorator.id if isinstance(decorator, ast.Name) else "?" for decorator in node.decorator_list]
     parameters = Parameters.of(node.args)
     if found.owner is None:
         if names:
-            raise Unsure
+            raise UndecidedError
         return parameters
     if names == ["classmethod"]:
         return parameters.bound()
     if names not in ([], ["staticmethod"]):
-        raise Unsure
+        raise UndecidedError
     return parameters
 
 
 def _judge_class(
-    found: Found, args: Sequence[Any], kwargs: Mapping[str, Any], more: bool
+    found: FoundName, args: Sequence[Any], kwargs: Mapping[str, Any], more: bool
 ) -> tuple[str, str, str] | None:
     cls = found.node
     if not isinstance(cls, ast.ClassDef) or not plain(cls):
-        raise Unsure
+        raise UndecidedError
     members = dict(bound(cls.body))
     if "__new__" in members or "__getattr__" in members:
-        raise Unsure
+        raise UndecidedError
     init = _method(members, "__init__") or Parameters()
     run = _method(members, "run")
     count, names = len(args), list(kwargs)
@@ -221,7 +221,7 @@ def _method(members: Mapping[str, ast.AST | None], name: str) -> Parameters | No
         return None
     node = members[name]
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.decorator_list:
-        raise Unsure
+        raise UndecidedError
     return Parameters.of(node.args).bound()
 
 

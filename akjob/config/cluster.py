@@ -10,7 +10,7 @@ from msgspec import Struct
 from akjob.config.notify import read_secret
 from akjob.config.readers import Reader, read_count, read_duration, read_string, read_strings, read_table_keys
 from akjob.config.secrets import Secret
-from akjob.toml.faults import Faults, dotted
+from akjob.toml.faults import PathProblems, dotted
 
 _SECOND_US = 1_000_000
 _SHORTEST_LEASE_US = 4 * _SECOND_US  # it is renewed four times
@@ -32,7 +32,7 @@ class ClusterConfig(Struct, frozen=True, kw_only=True):
     rollout_grace_us: int = 60 * _SECOND_US
 
 
-def read_pools(value: Any, path: tuple[str, ...], out: Faults) -> dict[str, int] | None:
+def read_pools(value: Any, path: tuple[str, ...], out: PathProblems) -> dict[str, int] | None:
     """Return the size of each pool that is right; note what is wrong with the others."""
     if type(value) is not dict:
         out.wrong_type(path, "a table", value, f"write [{dotted(path)}] on a line of its own, and NAME = 3 below it")
@@ -48,7 +48,7 @@ def read_pools(value: Any, path: tuple[str, ...], out: Faults) -> dict[str, int]
     return found
 
 
-def read_cluster(value: Any, path: tuple[str, ...], out: Faults) -> ClusterConfig | None:
+def read_cluster(value: Any, path: tuple[str, ...], out: PathProblems) -> ClusterConfig | None:
     """Return the table if it is right; note what is not."""
     errors = out.errors
     found = read_table_keys(value, path, out, _CLUSTER)
@@ -57,7 +57,7 @@ def read_cluster(value: Any, path: tuple[str, ...], out: Faults) -> ClusterConfi
     return ClusterConfig(**found) if errors == out.errors else None
 
 
-def _url(value: Any, path: tuple[str, ...], out: Faults) -> Secret | None:
+def _url(value: Any, path: tuple[str, ...], out: PathProblems) -> Secret | None:
     url = read_secret(value, path, out)
     if not isinstance(url, str):
         return url
@@ -75,7 +75,7 @@ def _url(value: Any, path: tuple[str, ...], out: Faults) -> Secret | None:
     return url
 
 
-def _node(value: Any, path: tuple[str, ...], out: Faults) -> str | None:
+def _node(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
     text = read_string(value, path, out)
     if text is None or _NODE.fullmatch(text):
         return text
@@ -84,11 +84,11 @@ def _node(value: Any, path: tuple[str, ...], out: Faults) -> str | None:
     return None
 
 
-def _lease(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
+def _lease(value: Any, path: tuple[str, ...], out: PathProblems) -> int | None:
     return read_duration(value, path, out, _SHORTEST_LEASE_US)
 
 
-def _grace(value: Any, path: tuple[str, ...], out: Faults) -> int | None:
+def _grace(value: Any, path: tuple[str, ...], out: PathProblems) -> int | None:
     return read_duration(value, path, out, 0)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from akjob.config.readers import Reader, read_flag, read_string, read_strings, read_table_keys
-from akjob.toml.faults import Faults, dotted
+from akjob.toml.faults import PathProblems, dotted
 
 Role = Literal["read", "operate", "admin"]
 
@@ -50,7 +50,7 @@ class WebConfig(Struct, frozen=True, kw_only=True):
     roles: Mapping[str, Role] = {}
 
 
-def read_web(value: Any, path: tuple[str, ...], out: Faults) -> WebConfig:
+def read_web(value: Any, path: tuple[str, ...], out: PathProblems) -> WebConfig:
     """Return what is right in the table; note the rest."""
     return WebConfig(**read_table_keys(value, path, out, _WEB))
 
@@ -70,7 +70,7 @@ def parse_address(text: str) -> Address | None:
     return Address(host=host, port=int(port))
 
 
-def _listen(value: Any, path: tuple[str, ...], out: Faults) -> tuple[Address, ...] | None:
+def _listen(value: Any, path: tuple[str, ...], out: PathProblems) -> tuple[Address, ...] | None:
     texts = (value,) if type(value) is str else read_strings(value, path, out)
     if texts is None:
         return None
@@ -83,7 +83,7 @@ def _listen(value: Any, path: tuple[str, ...], out: Faults) -> tuple[Address, ..
     return None
 
 
-def _public_url(value: Any, path: tuple[str, ...], out: Faults) -> str | None:
+def _public_url(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
     text = read_string(value, path, out)
     if text is None:
         return None
@@ -104,7 +104,7 @@ def _is_origin(text: str) -> bool:
     return url.scheme in {"http", "https"} and bool(url.hostname) and plain
 
 
-def _sources(value: Any, path: tuple[str, ...], out: Faults) -> tuple[str, ...] | None:
+def _sources(value: Any, path: tuple[str, ...], out: PathProblems) -> tuple[str, ...] | None:
     texts = read_strings(value, path, out)
     wrong = next((text for text in texts or () if not _is_source(text)), None)
     if wrong is None:
@@ -123,7 +123,7 @@ def _is_source(text: str) -> bool:
     return True
 
 
-def _header(value: Any, path: tuple[str, ...], out: Faults) -> str | None:
+def _header(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
     text = read_string(value, path, out)
     if text is None or (text.isascii() and text.replace("-", "").isalnum()):
         return text
@@ -131,12 +131,12 @@ def _header(value: Any, path: tuple[str, ...], out: Faults) -> str | None:
     return None
 
 
-def _proxy(value: Any, path: tuple[str, ...], out: Faults) -> ProxyConfig | None:
+def _proxy(value: Any, path: tuple[str, ...], out: PathProblems) -> ProxyConfig | None:
     found = read_table_keys(value, path, out, _PROXY)
     return ProxyConfig(**found) if found else None
 
 
-def _roles(value: Any, path: tuple[str, ...], out: Faults) -> dict[str, Role] | None:
+def _roles(value: Any, path: tuple[str, ...], out: PathProblems) -> dict[str, Role] | None:
     if type(value) is not dict:
         out.wrong_type(path, "a table", value, f"write [{dotted(path)}] on a line of its own")
         return None

@@ -56,7 +56,7 @@ class Addition(Struct, frozen=True):
     after: tuple[str, ...]
 
 
-class Refusal(Struct, frozen=True):
+class RefusedJob(Struct, frozen=True):
     """A job that akjobd would refuse, and why.
 
     ``keeps`` says that the definition before would go on, ``before`` that it was refused before, for the same reasons.
@@ -78,7 +78,7 @@ class Difference(Struct, frozen=True, kw_only=True):
     removed: tuple[str, ...]
     renamed: tuple[Rename, ...]
     changed: tuple[JobChange, ...]
-    refused: tuple[Refusal, ...]
+    refused: tuple[RefusedJob, ...]
     problems: tuple[Problem, ...]
 
     @property
@@ -107,7 +107,7 @@ def compare(old: Side, new: Side, now_us: int) -> Difference:
     pairs = [(name, name) for name in old.jobs.keys() & new.jobs.keys()] + [(one.old, one.new) for one in renamed]
     changed = (_job_change(old.jobs[was], new.jobs[name], now_us) for was, name in sorted(pairs, key=itemgetter(1)))
     refused = [
-        Refusal(name, name in old.jobs, problems, old.refused.get(name) == problems)
+        RefusedJob(name, name in old.jobs, problems, old.refused.get(name) == problems)
         for name, problems in sorted(new.refused.items())
     ]
     errors = (one for one in new.problems if one.severity == "error" and one not in old.problems)

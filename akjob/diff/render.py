@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from akjob.diff.compare import Difference, JobChange, Refusal
+from akjob.diff.compare import Difference, JobChange, RefusedJob
 from akjob.diff.slots import SlotChange, Slots
 from akjob.errors import Problem, escape_control
 from akjob.instants import to_datetime, to_text
@@ -90,15 +90,15 @@ def _changed_text(change: JobChange) -> Iterator[str]:
         yield from _columns(change)
 
 
-def _by_problems(refused: tuple[Refusal, ...]) -> Iterator[tuple[Refusal, list[str]]]:
+def _by_problems(refused: tuple[RefusedJob, ...]) -> Iterator[tuple[RefusedJob, list[str]]]:
     """Yield what is refused for the same reasons once, with its jobs: a mistake in defaults may cost many."""
-    found: dict[tuple[bool, bool, tuple[Problem, ...]], tuple[Refusal, list[str]]] = {}
+    found: dict[tuple[bool, bool, tuple[Problem, ...]], tuple[RefusedJob, list[str]]] = {}
     for refusal in refused:
         found.setdefault((refusal.keeps, refusal.before, refusal.problems), (refusal, []))[1].append(refusal.job)
     yield from found.values()
 
 
-def _fate(refusal: Refusal, jobs: list[str]) -> str:
+def _fate(refusal: RefusedJob, jobs: list[str]) -> str:
     if refusal.before:
         return " (as before)"
     if not refusal.keeps:

@@ -12,7 +12,7 @@ from akjob.errors import Problem
 from akjob.jobset import git, judge, scan
 from akjob.jobset.defaults import DefaultsChain, unreadable_defaults
 from akjob.jobset.names import defaults_in, job_name
-from akjob.jobset.tree import Tree, Unseen
+from akjob.jobset.tree import Tree, UnseenPathError
 from akjob.spec import Defaults, JobSpec, config_problems, parse_defaults
 from akjob.toml.read import read_table
 
@@ -42,7 +42,7 @@ def at_revision(paths: Paths, revision: str, now_us: int | None = None) -> Side:
     unseen = dict(look.unseen)
     try:
         config, problems = _config(tree)
-    except Unseen as error:
+    except UnseenPathError as error:
         config, problems = load_config(paths.config_file)
         message = f"{error.why}: the configuration is taken as it is now"
         problem = Problem(file=git.CONFIG, severity="warning", code="not-in-commit", message=message, hint=error.hint)
@@ -64,7 +64,7 @@ def of_work_tree(paths: Paths, now_us: int | None = None) -> Side:
             files[name], _ = scan.read(f"{folder}/{name}")
         except FileNotFoundError:
             continue
-        except scan.Unreadable as error:
+        except scan.UnreadableFileError as error:
             files[name] = error.problem(f"jobs.d/{scan.printable(name)}")
     for name, why in listing.unreadable.items():
         is_file = scan.is_job_path(name) or posixpath.basename(name) == DEFAULTS

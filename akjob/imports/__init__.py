@@ -35,7 +35,7 @@ def is_utf8(text: str) -> bool:
     return _SURROGATE.search(text) is None
 
 
-class Note(Struct, frozen=True):
+class ImportNote(Struct, frozen=True):
     """What a person should know about one line of the source: ``line`` counts from 1."""
 
     file: str
@@ -63,7 +63,7 @@ class Import(Struct, frozen=True):
     """
 
     jobs: tuple[Imported, ...]
-    notes: tuple[Note, ...]
+    notes: tuple[ImportNote, ...]
     defaults: str = ""
     ends: tuple[str, ...] = ()
     drafts: tuple["Draft", ...] = ()
@@ -87,7 +87,7 @@ class Draft:
         self.line = line
         self.head: list[str] = []
         self.tail: list[str] = []
-        self.notes: list[Note] = []
+        self.notes: list[ImportNote] = []
         self._tables: dict[str, dict[str, _Entry]] = {"": {}, "schedule": {}, "limits": {}, "run": {}}
 
     def put(self, table: str, key: str, value: Any, comment: str = "") -> None:
@@ -96,7 +96,7 @@ class Draft:
 
     def note(self, message: str, line: int | None = None) -> None:
         """Report something, and keep it as a comment in the file."""
-        self.notes.append(Note(self.file, self.line if line is None else line, message))
+        self.notes.append(ImportNote(self.file, self.line if line is None else line, message))
 
     def has(self, table: str, key: str) -> bool:
         """Return True if a key is set."""
@@ -182,7 +182,7 @@ class Draft:
 
 
 def finish_all(
-    drafts: Iterable[tuple[str, Draft]], notes: Iterable[Note] = (), *, source: str = "", share: bool = False
+    drafts: Iterable[tuple[str, Draft]], notes: Iterable[ImportNote] = (), *, source: str = "", share: bool = False
 ) -> Import:
     """Return the jobs of finished drafts, each given with its name; with ``share`` what all have is in defaults.
 
@@ -204,7 +204,7 @@ def joined(parts: Sequence[Import], *, source: str, share: bool) -> Import:
     """Return several imports as one, with names that differ; with ``share`` what all have is in defaults."""
     drafts = [copy.deepcopy(draft) for part in parts for draft in part.drafts]
     defaults = _shared(drafts, source) if share else ""
-    names = Names()
+    names = ImportNames()
     jobs = tuple(
         Imported(names.take(job.name), draft.render(), job.line)
         for job, draft in zip((job for part in parts for job in part.jobs), drafts, strict=True)
@@ -304,7 +304,7 @@ def distinct(wanted: Sequence[tuple[str, str]], known: Mapping[str, str]) -> lis
     """
     counts = Counter(name.lower() for name, _ in wanted)
     old = {source: known[source] for _, source in wanted if source in known}
-    names = Names(old.values())
+    names = ImportNames(old.values())
     found = []
     for name, source in wanted:
         kept = old.pop(source, None)
@@ -313,7 +313,7 @@ def distinct(wanted: Sequence[tuple[str, str]], known: Mapping[str, str]) -> lis
     return found
 
 
-class Names:
+class ImportNames:
     """Hands out names that differ, also where case does not count: ``backup``, ``backup-2``."""
 
     def __init__(self, used: Iterable[str] = ()) -> None:

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime, time
 
-from akjob.imports import Draft, Import, Note, distinct, escaped, finish_all, is_utf8, slug
+from akjob.imports import Draft, Import, ImportNote, distinct, escaped, finish_all, is_utf8, slug
 
 _ENV = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.*)")
 _ENTRY = re.compile(r"\s*(@\w+|\d+)\s+(\d+)\s+(\S+)\s+(\S.*)")
@@ -33,7 +33,7 @@ class _Reader:
         self.hours: tuple[int, int] | None = None
         self.random_delay = 0
         self.kept: list[str] = []
-        self.notes: list[Note] = []
+        self.notes: list[ImportNote] = []
         self.drafts: list[tuple[str, str, Draft]] = []
 
     def line(self, number: int, line: str) -> None:
@@ -51,7 +51,7 @@ class _Reader:
             self._keep(number, text, "this line is neither a variable nor an entry")
 
     def _keep(self, number: int, text: str, why: str) -> None:
-        self.notes.append(Note(self.file, number, f"{why}; it is kept as a comment: {text}"))
+        self.notes.append(ImportNote(self.file, number, f"{why}; it is kept as a comment: {text}"))
         self.kept.append(f"line {number}, not translated: {text}")
 
     def _variable(self, number: int, name: str, value: str) -> None:

@@ -33,7 +33,7 @@ _DAY_LIST = re.compile(r"[A-Za-z]{3,9}(?:(?:\.\.|-|,)[A-Za-z]{3,9})*,?")
 _YEARS = (1970, 2199)
 
 
-class Calendar(Struct, frozen=True, kw_only=True):
+class OnCalendar(Struct, frozen=True, kw_only=True):
     """What one expression means. Empty tuples mean "any"; ``days`` are negative when counted from the month's end."""
 
     weekdays: tuple[int, ...] = ()
@@ -46,7 +46,7 @@ class Calendar(Struct, frozen=True, kw_only=True):
     zone: str | None = None
 
 
-class Trigger(Struct, frozen=True, kw_only=True):
+class OnCalendarTrigger(Struct, frozen=True, kw_only=True):
     """A key of ``[schedule]`` with its value, and the keys of ``[limits]`` that it takes to say the same."""
 
     key: str
@@ -54,7 +54,7 @@ class Trigger(Struct, frozen=True, kw_only=True):
     limits: dict[str, object] = {}
 
 
-def parse_calendar(text: str) -> Calendar:
+def parse_calendar(text: str) -> OnCalendar:
     """Read an ``OnCalendar=`` value. Raises ValueError with what is not understood."""
     words = text.split()
     if not words:
@@ -81,7 +81,7 @@ def parse_calendar(text: str) -> Calendar:
     if words:
         raise ValueError(f"{' '.join(words)!r} is not understood")
     hour, minute, second = [*clock.split(":"), "00"][:3]
-    return Calendar(
+    return OnCalendar(
         weekdays=weekdays,
         years=years,
         months=months,
@@ -149,7 +149,7 @@ def _days(text: str, *, from_end: bool) -> tuple[int, ...]:
     return tuple(sorted(-day for day in _numbers(text, 1, 31)))
 
 
-def trigger_of(calendar: Calendar, *, alone: bool) -> Trigger:
+def trigger_of(calendar: OnCalendar, *, alone: bool) -> OnCalendarTrigger:
     """Return a calendar expression as a trigger.
 
     ``alone``: the job has no other trigger, so that limits may be used. Raises ValueError where akjob has no words.
@@ -160,16 +160,16 @@ def trigger_of(calendar: Calendar, *, alone: bool) -> Trigger:
     if calendar.days and (calendar.weekdays or min(calendar.days) < 0):
         return _monthly(calendar, times, alone=alone)
     if times is None or calendar.months:
-        return Trigger(key="cron", value=_cron(calendar))
+        return OnCalendarTrigger(key="cron", value=_cron(calendar))
     at = times[0] if len(times) == 1 else times
     if calendar.days:
-        return Trigger(key="monthly", value={"days": list(calendar.days), "at": at})
+        return OnCalendarTrigger(key="monthly", value={"days": list(calendar.days), "at": at})
     if calendar.weekdays:
-        return Trigger(key="weekly", value={"days": [DAYS[day] for day in calendar.weekdays], "at": at})
-    return Trigger(key="daily", value=at)
+        return OnCalendarTrigger(key="weekly", value={"days": [DAYS[day] for day in calendar.weekdays], "at": at})
+    return OnCalendarTrigger(key="daily", value=at)
 
 
-def _times(calendar: Calendar) -> list[time] | None:
+def _times(calendar: OnCalendar) -> list[time] | None:
     """List the times of day; None when they are too many to list."""
     if not (calendar.hours and calendar.minutes and calendar.seconds):
         return None
@@ -179,7 +179,7 @@ def _times(calendar: Calendar) -> list[time] | None:
     return [time(*parts) for parts in clock]
 
 
-def _monthly(calendar: Calendar, times: list[time] | None, *, alone: bool) -> Trigger:
+def _monthly(calendar: OnCalendar, times: list[time] | None, *, alone: bool) -> OnCalendarTrigger:
     """Days from the month's end, and days that must be a certain day of the week as well."""
     limits: dict[str, object] = {}
     if times is None:
@@ -198,7 +198,7 @@ def _monthly(calendar: Calendar, times: list[time] | None, *, alone: bool) -> Tr
             raise ValueError("months and such days of the month must both match, which one trigger cannot say")
         limits["months"] = list(calendar.months)
     at = times[0] if len(times) == 1 else times
-    return Trigger(key="monthly", value={"days": days, "at": at}, limits=limits)
+    return OnCalendarTrigger(key="monthly", value={"days": days, "at": at}, limits=limits)
 
 
 def _nth(days: tuple[int, ...]) -> str | None:
@@ -211,30 +211,30 @@ def _nth(days: tuple[int, ...]) -> str | None:
     return None
 
 
-def _with_years(calendar: Calendar, *, alone: bool) -> Trigger:
+def _with_years(calendar: OnCalendar, *, alone: bool) -> OnCalendarTrigger:
     """Single dates become ``at``, whole years a limit."""
     times = _times(calendar)
     if calendar.months and calendar.days and min(calendar.days) > 0 and not calendar.weekdays and times is not None:
         dates = itertools.product(calendar.years, calendar.months, calendar.days)
         moments = [datetime.combine(date(*day), at) for day in dates if _exists(*day) for at in times]
         if len(moments) <= 366:  # noqa: PLR2004 - a year of days; a longer list is not readable
-            return Trigger(key="at", value=moments[0] if len(moments) == 1 else moments)
+            return OnCalendarTrigger(key="at", value=moments[0] if len(moments) == 1 else moments)
     first, last = calendar.years[0], calendar.years[-1]
     if not alone or len(calendar.years) != last - first + 1:
         raise ValueError("these years cannot be said by one trigger")
-    plain = Calendar(**{**{name: getattr(calendar, name) for name in Calendar.__struct_fields__}, "years": ()})
+    plain = OnCalendar(**{**{name: getattr(calendar, name) for name in OnCalendar.__struct_fields__}, "years": ()})
     inner = trigger_of(plain, alone=True)
     limit = {"first": date(first, 1, 1)}
     if last < _YEARS[1]:
         limit["last"] = date(last, 12, 31)
-    return Trigger(key=inner.key, value=inner.value, limits={**inner.limits, "dates": limit})
+    return OnCalendarTrigger(key=inner.key, value=inner.value, limits={**inner.limits, "dates": limit})
 
 
 def _exists(year: int, month: int, day: int) -> bool:
     return day <= monthrange(year, month)[1]
 
 
-def _cron(calendar: Calendar) -> str:
+def _cron(calendar: OnCalendar) -> str:
     """Write five fields, or six when the seconds are not just 0."""
     fields = [
         _field(calendar.minutes, 0, 59),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from akjob.imports import Draft, Import, Note, distinct, finish_all, slug
+from akjob.imports import Draft, Import, ImportNote, distinct, finish_all, slug
 from akjob.imports.documents import seconds
 
 _SCHEDULES = frozenset({"beat_schedule", "CELERY_BEAT_SCHEDULE", "CELERYBEAT_SCHEDULE"})
@@ -31,7 +31,7 @@ def read_celery(text: str, *, file: str, zone: str | None = None) -> Import:
         settings = {name: node for name, node in _assigned(tree) if name in _SETTINGS}
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
-        return Import((), (Note(file, line, f"it is not Python: {error}"),))
+        return Import((), (ImportNote(file, line, f"it is not Python: {error}"),))
     reading = _Reading(file, zone or _constant(settings, _ZONES, str) or "UTC", _constant(settings, _LIMITS, int))
     drafts: list[tuple[str, str, Draft]] = []
     for name, node in settings.items():
@@ -40,7 +40,7 @@ def read_celery(text: str, *, file: str, zone: str | None = None) -> Import:
         elif name in _CRONJOBS:
             drafts += reading.cronjobs(node)
     if not drafts and not reading.notes:
-        reading.notes.append(Note(file, 1, "there is neither a beat_schedule nor CRONJOBS in it"))
+        reading.notes.append(ImportNote(file, 1, "there is neither a beat_schedule nor CRONJOBS in it"))
     names = distinct([(name, source) for name, source, _ in drafts], {})
     made = finish_all([(name, draft) for name, (_, _, draft) in zip(names, drafts, strict=True)], reading.notes)
     ends = {"stop `celery beat`"} if settings.keys() & _SCHEDULES else set()
@@ -75,18 +75,20 @@ class _Reading:
         self.file = file
         self.zone = zone
         self.limit = limit
-        self.notes: list[Note] = []
+        self.notes: list[ImportNote] = []
 
     def beat(self, node: ast.expr) -> Iterator[tuple[str, str, Draft]]:
         """Yield a draft for each entry of a ``beat_schedule``."""
         if not isinstance(node, ast.Dict):
             self.notes.append(
-                Note(self.file, node.lineno, "the schedule is not written out here: it is not translated")
+                ImportNote(self.file, node.lineno, "the schedule is not written out here: it is not translated")
             )
             return
         for key, value in zip(node.keys, node.values, strict=True):
             if not isinstance(key, ast.Constant) or not isinstance(key.value, str) or not isinstance(value, ast.Dict):
-                self.notes.append(Note(self.file, value.lineno, "an entry that is not written out is not translated"))
+                self.notes.append(
+                    ImportNote(self.file, value.lineno, "an entry that is not written out is not translated")
+                )
                 continue
             draft = Draft(self.file, key.lineno)
             draft.head = [f"Imported from {self.file}, entry {key.value}"]
@@ -193,14 +195,18 @@ class _Reading:
     def cronjobs(self, node: ast.expr) -> Iterator[tuple[str, str, Draft]]:
         """Yield a draft for each entry of ``CRONJOBS``: expression, callable, then arguments and a shell's suffix."""
         if not isinstance(node, (ast.List, ast.Tuple)):
-            self.notes.append(Note(self.file, node.lineno, "CRONJOBS is not written out here: it is not translated"))
+            self.notes.append(
+                ImportNote(self.file, node.lineno, "CRONJOBS is not written out here: it is not translated")
+            )
             return
         for item in node.elts:
             draft = Draft(self.file, item.lineno)
             parts = item.elts if isinstance(item, (ast.List, ast.Tuple)) else []
             values = [self._literal(draft, part, "a part of it") for part in parts]
             if len(values) < 2 or not all(isinstance(one, str) for one in values[:2]):  # noqa: PLR2004 - when, what
-                self.notes.append(Note(self.file, item.lineno, "an entry that is not written out is not translated"))
+                self.notes.append(
+                    ImportNote(self.file, item.lineno, "an entry that is not written out is not translated")
+                )
                 continue
             yield self._cronjob(draft, values)
 

@@ -13,7 +13,7 @@ from datetime import date
 
 from msgspec import Struct
 
-from akjob.imports import Draft, Import, Note, distinct, escaped, finish_all, is_utf8, slug
+from akjob.imports import Draft, Import, ImportNote, distinct, escaped, finish_all, is_utf8, slug
 from akjob.schedule.cron import check_cron
 
 # user name -> home folder, or None when it is not known here; None asks for the crontab's owner
@@ -68,7 +68,7 @@ class _Reader:
         self.comments: list[str] = []
         self.kept: list[str] = []
         self.drafts: list[tuple[str, str, Draft]] = []
-        self.notes: list[Note] = []
+        self.notes: list[ImportNote] = []
         self.seconds_first = False
         self.broken_off = False
 
@@ -93,7 +93,7 @@ class _Reader:
             self._keep(number, text, "this line is neither a variable nor an entry")
 
     def _keep(self, number: int, text: str, why: str) -> None:
-        self.notes.append(Note(self.file, number, f"{why}; it is kept as a comment: {text}"))
+        self.notes.append(ImportNote(self.file, number, f"{why}; it is kept as a comment: {text}"))
         self.kept += [*self.comments, f"line {number}, not translated: {text}"]
         self.comments = []
 
@@ -102,7 +102,7 @@ class _Reader:
         if _DISABLED.fullmatch(inner):
             self.kept += self.comments  # they are about this entry, not about the next one
             self.comments = []
-            self.notes.append(Note(self.file, number, f"a disabled entry is kept as a comment: {inner}"))
+            self.notes.append(ImportNote(self.file, number, f"a disabled entry is kept as a comment: {inner}"))
             self.kept.append(f"line {number}, disabled: {inner}")
         elif _HEADING.fullmatch(inner):
             self.kept += [*self.comments, inner]
@@ -120,7 +120,7 @@ class _Reader:
         elif name in _MAIL:
             self.environment.mail[name] = value
             why = "akjob sends no mail; the output is in `akjob logs`"
-            self.notes.append(Note(self.file, number, f"{name}={value} is kept as a comment: {why}"))
+            self.notes.append(ImportNote(self.file, number, f"{name}={value} is kept as a comment: {why}"))
         elif name in ("LOGNAME", "USER"):
             self._keep(number, f"{name}={value}", "cron does not let a crontab set that variable")
         else:
@@ -128,7 +128,7 @@ class _Reader:
             if name == "TZ":
                 zone = self.environment.zone
                 why = f"TZ is the command's environment only, as under cron; the schedule stays in {zone}"
-                self.notes.append(Note(self.file, number, why))
+                self.notes.append(ImportNote(self.file, number, why))
 
     def _entry(self, number: int, line: str, match: re.Match[str]) -> None:
         when, rest = match["when"], match["rest"].rstrip("\n")

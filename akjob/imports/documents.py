@@ -23,7 +23,7 @@ class NotYamlError(ValueError):
         self.line = line
 
 
-def documents(text: str) -> Iterator[tuple[Part, "Nodes"]]:
+def documents(text: str) -> Iterator[tuple[Part, "YamlNodes"]]:
     """Yield each document with the nodes that it was made of. Raises NotYamlError."""
     import yaml  # noqa: PLC0415 - only these imports need it
 
@@ -32,7 +32,7 @@ def documents(text: str) -> Iterator[tuple[Part, "Nodes"]]:
         while loader.check_node():
             node: Any = loader.get_node()
             value = loader.construct_document(node)
-            yield Part(value, node.start_mark.line + 1), Nodes(node)
+            yield Part(value, node.start_mark.line + 1), YamlNodes(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error)
@@ -41,7 +41,7 @@ def documents(text: str) -> Iterator[tuple[Part, "Nodes"]]:
         raise NotYamlError(f"it cannot be read: {type(error).__name__}", 1) from None
 
 
-class Nodes:
+class YamlNodes:
     """The nodes of a document, for the lines of its parts."""
 
     def __init__(self, root: Any) -> None:

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from akjob.imports import Draft, Import, Note, distinct, finish_all, slug
+from akjob.imports import Draft, Import, ImportNote, distinct, finish_all, slug
 from akjob.imports.documents import NotYamlError, documents, rows, seconds, table
 
 _OVERLAP = {"Allow": "allow", "Forbid": "skip", "Replace": "replace"}
@@ -34,7 +34,7 @@ def read_cronjobs(text: str, *, file: str, zone: str, image: bool = True) -> Imp
     the container's image, else the container's command itself.
     """
     drafts: list[tuple[str, str, Draft]] = []
-    notes: list[Note] = []
+    notes: list[ImportNote] = []
     ends: list[str] = []
     try:
         for part, nodes in documents(text):
@@ -43,7 +43,7 @@ def read_cronjobs(text: str, *, file: str, zone: str, image: bool = True) -> Imp
                 drafts.append(translation.draft_of_all())
                 ends += translation.ends
     except NotYamlError as error:
-        notes.append(Note(file, error.line, str(error)))
+        notes.append(ImportNote(file, error.line, str(error)))
     names = distinct([(name, source) for name, source, _ in drafts], {})
     made = finish_all([(name, draft) for name, (_, _, draft) in zip(names, drafts, strict=True)], notes)
     return Import(made.jobs, made.notes, made.defaults, tuple(ends), made.drafts)

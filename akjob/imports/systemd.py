@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from akjob.imports import Draft, Import, Note, finish_all, is_utf8, slug
-from akjob.imports.calendar import DAYS, Trigger, parse_calendar, trigger_of
+from akjob.imports import Draft, Import, ImportNote, finish_all, is_utf8, slug
+from akjob.imports.calendar import DAYS, OnCalendarTrigger, parse_calendar, trigger_of
 from akjob.imports.words import (
     commands,
     for_shell,
@@ -533,12 +533,12 @@ class _Step(Struct, frozen=True):
     splits: bool  # whether the shell is to split a variable up
 
 
-def _in_zone(trigger: Trigger, zone: str) -> Trigger:
+def _in_zone(trigger: OnCalendarTrigger, zone: str) -> OnCalendarTrigger:
     """Return the trigger with a zone of its own. Raises ValueError unless it is a table: nothing else can have one."""
     if trigger.key == "daily":
-        return Trigger(key="weekly", value={"days": list(DAYS), "at": trigger.value, "timezone": zone})
+        return OnCalendarTrigger(key="weekly", value={"days": list(DAYS), "at": trigger.value, "timezone": zone})
     if isinstance(trigger.value, dict) and not trigger.limits:
-        return Trigger(key=trigger.key, value={**trigger.value, "timezone": zone})
+        return OnCalendarTrigger(key=trigger.key, value={**trigger.value, "timezone": zone})
     raise ValueError("its time zone differs from that of the expressions above")
 
 
@@ -592,13 +592,17 @@ def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the m
     draft.head = [f"Imported from {timer_file} and {service_file}"]
     job = slug(name.replace("@", "-"))
     if name.endswith("@"):
-        return Import((), (Note(timer_file, 1, f"it is a template: name an instance of it, such as {name}NAME.timer"),))
+        return Import(
+            (), (ImportNote(timer_file, 1, f"it is a template: name an instance of it, such as {name}NAME.timer"),)
+        )
     if service is None:
-        return Import((), (Note(timer_file, 1, f"its service {service_file} was not found: put it next to the timer"),))
+        return Import(
+            (), (ImportNote(timer_file, 1, f"its service {service_file} was not found: put it next to the timer"),)
+        )
     settings = [parse_unit(timer), parse_unit(service)]
     for i, file in enumerate((timer_file, service_file)):
         draft.notes += [
-            Note(file, s.line, f"{s.key}={s.value} is left out: systemd passes over a line that is not UTF-8")
+            ImportNote(file, s.line, f"{s.key}={s.value} is left out: systemd passes over a line that is not UTF-8")
             for s in settings[i]
             if not is_utf8(s.value)
         ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from akjob.imports import Draft, Import, Note, distinct, finish_all, slug
+from akjob.imports import Draft, Import, ImportNote, distinct, finish_all, slug
 from akjob.imports.documents import NotYamlError, documents, rows, seconds, table
 
 _OVERLAP = {"Allow": "allow", "Forbid": "skip", "Replace": "replace"}
@@ -22,13 +22,13 @@ _REPORTING = ("onFailure", "onPermanentFailure", "onSuccess")
 
 def read_yacron(text: str, *, file: str, zone: str) -> Import:
     """Translate the jobs of a yacron file; ``zone`` is the machine's, for jobs with ``utc: false``."""
-    notes: list[Note] = []
+    notes: list[ImportNote] = []
     drafts: list[tuple[str, str, Draft]] = []
     try:
         for part, nodes in documents(text):
             whole = table(part.value)
             left_out = [key for key in ("include", "web", "logging") if whole.get(key)]
-            notes += [Note(file, nodes.line(key), f"{key} is not translated") for key in left_out]
+            notes += [ImportNote(file, nodes.line(key), f"{key} is not translated") for key in left_out]
             for index, job in enumerate(rows(whole.get("jobs"))):
                 draft = Draft(file, nodes.line("jobs", index))
                 merged = _merged(table(whole.get("defaults")), table(job))
@@ -37,7 +37,7 @@ def read_yacron(text: str, *, file: str, zone: str) -> Import:
                 _Translation(draft, merged, zone).all()
                 drafts.append((slug(name), name, draft))
     except NotYamlError as error:
-        notes.append(Note(file, error.line, str(error)))
+        notes.append(ImportNote(file, error.line, str(error)))
     names = distinct([(name, source) for name, source, _ in drafts], {})
     return finish_all([(name, draft) for name, (_, _, draft) in zip(names, drafts, strict=True)], notes)
 

@@ -10,7 +10,7 @@ from akjob.jobset.model import BrokenJob, Change, Changed, JobSet
 from akjob.spec.model import JobSpec
 
 
-class Seen(Struct, frozen=True, gc=False):
+class SeenJob(Struct, frozen=True, gc=False):
     """A job at one instant.
 
     ``code`` identifies the content of its dill file, None where that is not known. ``there`` is False for a job whose
@@ -23,10 +23,10 @@ class Seen(Struct, frozen=True, gc=False):
     there: bool = True
 
 
-NOTHING = Seen(there=False)
+NOTHING = SeenJob(there=False)
 
 
-def change_of(jobset: JobSet, before: Mapping[str, Seen], after: Mapping[str, Seen], now_us: int) -> Change:
+def change_of(jobset: JobSet, before: Mapping[str, SeenJob], after: Mapping[str, SeenJob], now_us: int) -> Change:
     """Return what changed, and the job set after it; ``before`` and ``after`` have the jobs that a scan touched."""
     added, changed, removed, repaired = [], [], [], []
     broken: list[BrokenJob] = []
@@ -58,7 +58,7 @@ def change_of(jobset: JobSet, before: Mapping[str, Seen], after: Mapping[str, Se
     )
 
 
-def _difference(job: str, before: Seen, after: Seen) -> list[Changed]:
+def _difference(job: str, before: SeenJob, after: SeenJob) -> list[Changed]:
     """Return what an edit means for a job: nothing for a comment, or another order of its keys."""
     old, new = before.spec, after.spec
     if old is new or old is None or new is None:

@@ -127,7 +127,7 @@ class Contexts:
         mistrust = () if refusal is None else (refusal,)
         try:
             data, signature = scan.read(place)
-        except (FileNotFoundError, scan.Unreadable) as error:
+        except (FileNotFoundError, scan.UnreadableFileError) as error:
             value = unreadable_defaults(shown, read_problem(shown, error))
             return _DefaultsFile(None, repr(error).encode(), True, value, mistrust)
         self.files_read += 1
@@ -148,9 +148,9 @@ class Contexts:
                     yield problem
 
 
-def read_problem(shown: str, error: FileNotFoundError | scan.Unreadable) -> Problem:
+def read_problem(shown: str, error: FileNotFoundError | scan.UnreadableFileError) -> Problem:
     """Return the problem of a file that could not be read."""
-    if isinstance(error, scan.Unreadable):
+    if isinstance(error, scan.UnreadableFileError):
         return error.problem(shown)
     return Problem(file=shown, code="unreadable", message="the file has just been removed")
 

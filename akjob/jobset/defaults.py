@@ -40,7 +40,7 @@ def read_defaults(folder: Path, shown: str) -> Defaults | None:
         data, _ = scan.read(str(folder / DEFAULTS))
     except FileNotFoundError:
         return None
-    except scan.Unreadable as error:
+    except scan.UnreadableFileError as error:
         if error.code == "not-a-file":
             return None  # the scan of the folder warns of it, and akjobd passes it over
         return unreadable_defaults(shown, error.problem(shown))

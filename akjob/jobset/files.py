@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct, field
 
 from akjob.errors import Problem
-from akjob.jobset.changes import Seen
+from akjob.jobset.changes import SeenJob
 from akjob.jobset.contexts import Context
-from akjob.jobset.judge import Verdict
+from akjob.jobset.judge import FileVerdict
 from akjob.jobset.last_good import StoredJobs, lost_problem, restored
-from akjob.jobset.model import BrokenJob, LastGood, Refused
+from akjob.jobset.model import BrokenJob, LastGood, RefusedVersion
 from akjob.jobset.names import JobsFolder, job_name
 from akjob.jobset.scan import Signature
 from akjob.jobset.trust import Access
@@ -30,11 +30,11 @@ class JobState(Struct, gc=False):
     warnings: tuple[Problem, ...] = ()
     code: bytes | None = None
     stored: LastGood | None = None
-    refused: Refused | None = None
+    refused: RefusedVersion | None = None
 
-    def seen(self) -> Seen:
+    def seen(self) -> SeenJob:
         """Return the job as it is now."""
-        return Seen(self.spec, self.broken, self.code)
+        return SeenJob(self.spec, self.broken, self.code)
 
 
 class JobFile(Struct, gc=False):
@@ -53,7 +53,7 @@ class Pass(Struct):
     """What one scan has touched so far. ``before`` has the jobs as they were, with the paths of their files."""
 
     now_us: int
-    before: dict[str, tuple[str, Seen]] = field(default_factory=dict)
+    before: dict[str, tuple[str, SeenJob]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     visited: set[str] = field(default_factory=set)
     again_us: list[int] = field(default_factory=list)
@@ -106,7 +106,7 @@ class JobFiles:
             state.spec, state.stored = restored(state.name, state.stored), None
         _touch(path, state, scan)
 
-    def apply(self, file: JobFile, verdicts: Sequence[Verdict], codes: Iterable[bytes | None], scan: Pass) -> None:
+    def apply(self, file: JobFile, verdicts: Sequence[FileVerdict], codes: Iterable[bytes | None], scan: Pass) -> None:
         """Take over what a file's jobs were judged to be; ``codes`` identify their dill files' contents."""
         known = {state.name: state for state in file.jobs}
         jobs = []
@@ -149,7 +149,7 @@ class JobFiles:
             return
         old = spec if stored.definition == spec.definition else restored(state.name, stored)
         _, before = scan.before[state.name]
-        scan.before[state.name] = path, Seen(old, before.broken, code)
+        scan.before[state.name] = path, SeenJob(old, before.broken, code)
         if old is None:
             scan.problems.append(lost_problem(state.name, self._folder.show(path)))
 
@@ -178,7 +178,7 @@ class JobFiles:
         )
         if state.refused is not None and state.refused.content == digest:
             _, before = scan.before[state.name]  # it was reported before the restart
-            scan.before[state.name] = path, Seen(before.spec, state.broken, before.code)
+            scan.before[state.name] = path, SeenJob(before.spec, state.broken, before.code)
         state.refused = None
 
     def _keep_stored(self, path: str, state: JobState, scan: Pass) -> None:
@@ -190,16 +190,16 @@ class JobFiles:
         if state.spec is None and stored.definition:
             scan.problems.append(lost_problem(state.name, self._folder.show(path)))
 
-    def after(self, scan: Pass) -> dict[str, Seen]:
+    def after(self, scan: Pass) -> dict[str, SeenJob]:
         """Return the touched jobs as they are now; those that are gone are not among them."""
-        now: dict[str, Seen] = {}
+        now: dict[str, SeenJob] = {}
         for name, (path, _) in scan.before.items():
             file = self._files.get(path)
             state = next((one for one in file.jobs if one.name == name), None) if file is not None else None
             if state is not None:
                 now[name] = state.seen()
             elif file is not None and name == job_name(path):
-                now[name] = Seen()  # the file was wrong as a whole, and gives instances now
+                now[name] = SeenJob()  # the file was wrong as a whole, and gives instances now
         return now
 
 

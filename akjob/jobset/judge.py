@@ -16,7 +16,7 @@ from akjob.spec import Defaults, parse_jobs
 from akjob.spec.model import JobSpec
 
 
-class Verdict(Struct, frozen=True):
+class FileVerdict(Struct, frozen=True):
     """One job that a file gives: its definition, None when it is refused, and what is wrong."""
 
     name: str
@@ -31,16 +31,16 @@ class Verdict(Struct, frozen=True):
 
 def parsed(  # noqa: PLR0913, PLR0917 - a file, and all that its meaning depends on
     path: str, shown: str, data: bytes, chain: Sequence[Defaults], config: Config, now_us: int | None
-) -> tuple[Verdict, ...]:
+) -> tuple[FileVerdict, ...]:
     """Return the jobs of a file, by what its text says. ``chain`` has its defaults, the outermost first.
 
     What it expects of its schedule is checked for the years from ``now_us`` on.
     """
     results = parse_jobs(job_name(path), shown, data, defaults=chain, config=config, check_us=now_us)
-    return tuple(Verdict(one.name, one.spec, one.problems) for one in results)
+    return tuple(FileVerdict(one.name, one.spec, one.problems) for one in results)
 
 
-def for_known(verdicts: tuple[Verdict, ...], path: str, known: Sequence[str]) -> tuple[Verdict, ...]:
+def for_known(verdicts: tuple[FileVerdict, ...], path: str, known: Sequence[str]) -> tuple[FileVerdict, ...]:
     """Return the verdicts for the jobs that a file gave before, where it now is wrong as a whole.
 
     The instances of such a file are not known: those that there were go on with their last good versions.
@@ -51,9 +51,9 @@ def for_known(verdicts: tuple[Verdict, ...], path: str, known: Sequence[str]) ->
     return verdicts
 
 
-def refused(names: Sequence[str], problems: tuple[Problem, ...]) -> tuple[Verdict, ...]:
+def refused(names: Sequence[str], problems: tuple[Problem, ...]) -> tuple[FileVerdict, ...]:
     """Return all jobs of a file refused for the same problems."""
-    return tuple(Verdict(name, None, problems) for name in names)
+    return tuple(FileVerdict(name, None, problems) for name in names)
 
 
 def refusals(folder: JobsFolder, path: str, signature: Signature, context: Context, trusted: Who) -> Iterator[Problem]:

@@ -25,7 +25,7 @@ from akjob.jobset.emptied import EmptiedFolder
 from akjob.jobset.files import JobFile, JobFiles, Pass
 from akjob.jobset.garbage import without_collections
 from akjob.jobset.hints import files_meant, folder_problems
-from akjob.jobset.judge import Verdict
+from akjob.jobset.judge import FileVerdict
 from akjob.jobset.model import Change, JobSet, LastGood
 from akjob.jobset.names import JobsFolder, folder_of
 from akjob.jobset.notices import Notices
@@ -207,7 +207,7 @@ class Loader:
         this.visited.add(path)
         file.signature, file.digest, file.context = signature, record.digest, context
         file.parts = self._parts_stamp(path)
-        self._files.apply(file, (Verdict(spec.name, spec, ()),), (None,), this)
+        self._files.apply(file, (FileVerdict(spec.name, spec, ()),), (None,), this)
         return True
 
     def _is_trusted(self, access: Access, this: Pass) -> bool:
@@ -308,7 +308,7 @@ class Loader:
         except FileNotFoundError:
             self._drop(path, this)
             return
-        except scan.Unreadable as error:
+        except scan.UnreadableFileError as error:
             file.signature, file.racy = None, True
             self._unsettled.add(path)
             self._files.refuse(file, read_problem(self._folder.show(path), error), repr(error).encode(), this)
@@ -352,13 +352,13 @@ class Loader:
         codes = [None if verdict.spec is None else self._dills.digest(verdict.spec) for verdict in verdicts]
         self._files.apply(file, verdicts, codes, this)
 
-    def _parsed(self, file: JobFile, data: bytes, context: Context, this: Pass) -> tuple[Verdict, ...]:
+    def _parsed(self, file: JobFile, data: bytes, context: Context, this: Pass) -> tuple[FileVerdict, ...]:
         known = self._cache.records.get(file.path)
         if known is not None and known.digest == file.digest and known.stamp == context.stamp:
-            return (Verdict(known.spec.name, known.spec, ()),)
+            return (FileVerdict(known.spec.name, known.spec, ()),)
         return judge.parsed(file.path, self._folder.show(file.path), data, context.chain, self._config, this.now_us)
 
-    def _with_parts(self, file: JobFile, verdicts: tuple[Verdict, ...], this: Pass) -> tuple[Verdict, ...]:
+    def _with_parts(self, file: JobFile, verdicts: tuple[FileVerdict, ...], this: Pass) -> tuple[FileVerdict, ...]:
         """Follow what the jobs are made of, and add who could write to that.
 
         A job that is refused keeps what its last good version is made of.
@@ -420,7 +420,7 @@ class Loader:
         return replace(change, problems=problems, scan_again_us=again_us, files_read=this.files_read)
 
 
-def _with(before: tuple[Problem, ...], verdict: Verdict, after: tuple[Problem, ...] = ()) -> Verdict:
+def _with(before: tuple[Problem, ...], verdict: FileVerdict, after: tuple[Problem, ...] = ()) -> FileVerdict:
     """Add problems to a verdict."""
     return replace(verdict, problems=(*before, *verdict.problems, *after)) if before or after else verdict
 

@@ -57,7 +57,7 @@ class JobSet(Struct, frozen=True, kw_only=True):
         return Counts(loaded=len(self.jobs), enabled=enabled, broken=len(self.broken))
 
 
-class Refused(Struct, frozen=True, kw_only=True):
+class RefusedVersion(Struct, frozen=True, kw_only=True):
     """What was refused before a restart: ``content`` as in :class:`BrokenJob`, and since when."""
 
     content: str
@@ -73,7 +73,7 @@ class LastGood(Struct, frozen=True, kw_only=True):
     file: str
     definition: str
     loaded_us: int
-    refused: Refused | None = None
+    refused: RefusedVersion | None = None
 
 
 class Changed(Struct, frozen=True, kw_only=True):

@@ -75,7 +75,7 @@ def _record(path: str, folder: JobsFolder, contexts: Contexts, config: Config, n
     """Yield what a file of one good job parsed to."""
     try:
         data, signature = scan.read(folder.path(path))
-    except (FileNotFoundError, scan.Unreadable):
+    except (FileNotFoundError, scan.UnreadableFileError):
         return
     context = contexts.of(path)
     verdicts = judge.parsed(path, folder.show(path), data, context.chain, config, now_us)

@@ -88,7 +88,7 @@ class Listing(Struct, frozen=True, kw_only=True):
     names: Mapping[str, Names] = {}
 
 
-class Unreadable(Exception):  # noqa: N818 - it says what the file is
+class UnreadableFileError(Exception):
     """A file that is there and cannot be read: ``code``, ``message`` and ``hint`` are those of a Problem."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
@@ -392,7 +392,7 @@ def read(path: str) -> tuple[bytes, Signature]:
     """Read a regular file of at most 1 MiB. Return its bytes and its signature as of the reading.
 
     Never waits on a pipe or a device that took the file's place. Raises FileNotFoundError when it is gone, else
-    :class:`Unreadable`.
+    :class:`UnreadableFileError`.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -404,7 +404,7 @@ def read(path: str) -> tuple[bytes, Signature]:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             code, message = "not-a-file", "this is not a regular file; it is not read"
-            raise Unreadable(code, message)
+            raise UnreadableFileError(code, message)
         if found.st_size > MAX_SIZE:
             raise _too_large(found.st_size)
         data = _read_all(descriptor, found.st_size)
@@ -432,16 +432,16 @@ def _read_all(descriptor: int, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _too_large(size: int) -> Unreadable:
-    return Unreadable(
+def _too_large(size: int) -> UnreadableFileError:
+    return UnreadableFileError(
         "too-large",
         f"the file has {size:,} bytes; a job file has at most {MAX_SIZE:,}",
         "keep data in a file of its own and give the job its path",
     )
 
 
-def _unreadable(error: OSError) -> Unreadable:
+def _unreadable(error: OSError) -> UnreadableFileError:
     hint = (
         "let akjobd's user read it: chmod u+r, or chown" if error.errno == errno.EACCES else "look at the file system"
     )
-    return Unreadable("unreadable", f"the file cannot be read: {_reason(error)}", hint)
+    return UnreadableFileError("unreadable", f"the file cannot be read: {_reason(error)}", hint)

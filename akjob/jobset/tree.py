@@ -29,7 +29,7 @@ class Look(Struct, frozen=True):
     unseen: Mapping[str, Problem]
 
 
-class Unseen(Exception):  # noqa: N818 - it says what a path is
+class UnseenPathError(Exception):
     """A path whose content is not in the commit: why, and what to do."""
 
     def __init__(self, why: str, hint: str) -> None:
@@ -63,7 +63,7 @@ class Tree:
         self._take("", self._top, commit)
 
     def read(self, path: str) -> bytes | None:
-        """Return a file's content, None when there is no such file. Raises Unseen."""
+        """Return a file's content, None when there is no such file. Raises UnseenPathError."""
         entry = self._entries.get(self._resolve(self._prefix + path) or "")
         if entry is None or entry.mode in {_FOLDER, _SUBMODULE}:
             return None
@@ -75,7 +75,7 @@ class Tree:
         unseen: dict[str, Problem] = {}
         try:
             real = self._resolve(self._prefix + below)
-        except Unseen as error:
+        except UnseenPathError as error:
             return Look({}, {"": error.problem(below)})
         if real is not None and self._entries[real].mode == _FOLDER:
             above = {real, *_folders_above(real)}
@@ -95,7 +95,7 @@ class Tree:
             counts = name == DEFAULTS or scan.is_job_path(own)
             try:
                 target = self._resolve(f"{real}/{name}" if real else name)
-            except Unseen as error:
+            except UnseenPathError as error:
                 if counts or not os.path.isfile(os.path.join(self._top, real, name)):
                     yield own, error.problem(f"{shown}/{scan.printable(own)}")
                 continue
@@ -123,14 +123,14 @@ class Tree:
         return read
 
     def _resolve(self, path: str) -> str | None:
-        """Return the path that a path leads to, with no link in it; None when it leads to nothing. Raises Unseen."""
+        """Return where a path leads to, without links; None when it leads to nothing. Raises UnseenPathError."""
         rest = path.split("/")[::-1]
         at, followed = "", 0
         while rest:
             part = rest.pop()
             if part == "..":
                 if not at:
-                    raise Unseen("it leads out of the repository", "keep what is there in the repository")
+                    raise UnseenPathError("it leads out of the repository", "keep what is there in the repository")
                 at = posixpath.dirname(at)
             if part in {"", ".", ".."}:
                 continue
@@ -157,11 +157,11 @@ class Tree:
         folder = os.path.join(self._top, at)
         hint = "git submodule update --init --recursive"
         if not os.path.lexists(os.path.join(folder, ".git")):
-            raise Unseen("its submodule is not checked out", hint)
+            raise UnseenPathError("its submodule is not checked out", hint)
         try:
             self._take(at, folder, entry.oid)
         except AkjobError as error:
-            raise Unseen(
+            raise UnseenPathError(
                 f"the submodule that is checked out does not have its commit {entry.oid[:10]}", hint
             ) from error
         self._entries[at] = _Entry(_FOLDER, entry.oid, folder)

@@ -8,7 +8,7 @@ Kind = Literal[
     "failed", "timed_out", "lost", "recovered", "missed", "skipped", "cancelled", "succeeded", "late", "long", "broken",
     "repaired", "down", "test",
 ]  # fmt: skip
-Trouble = Literal["failure", "missed", "late", "long", "broken"]
+IncidentKind = Literal["failure", "missed", "late", "long", "broken"]
 
 FAILURES = frozenset({"failed", "timed_out", "lost"})
 
@@ -40,7 +40,7 @@ class Incident(Struct, kw_only=True):
 
     number: int
     job: str
-    trouble: Trouble
+    trouble: IncidentKind
     kind: Kind
     opened_us: int
     told_us: int

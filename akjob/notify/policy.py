@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from akjob.instants import MINUTE, SECOND
 from akjob.ledger.model import Transition
-from akjob.notify.model import FAILURES, Absence, Incident, JobState, Kind, Note, Remembered, Trouble
+from akjob.notify.model import FAILURES, Absence, Incident, IncidentKind, JobState, Kind, Note, Remembered
 from akjob.spec.model import Notify
 
 LONG_AT_LEAST_US = 5 * MINUTE
@@ -324,7 +324,7 @@ class Policy:
 
     # -- incidents -----------------------------------------------------------------------------------------------------
 
-    def _open(self, job: str, trouble: Trouble, kind: Kind, change: Transition) -> None:
+    def _open(self, job: str, trouble: IncidentKind, kind: Kind, change: Transition) -> None:
         if not self._rules(job).channels:
             return
         state = self._change(job)

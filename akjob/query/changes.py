@@ -8,7 +8,7 @@ from difflib import unified_diff
 from msgspec import Struct
 
 from akjob.code import static
-from akjob.code.names import Missing, Unsure, find
+from akjob.code.names import NameMissingError, UndecidedError, find
 from akjob.config import Config, Paths
 from akjob.errors import AkjobError
 from akjob.jobset import git
@@ -143,7 +143,7 @@ def _module(paths: Paths, config: Config, spec: JobSpec) -> str:
     cwd = os.path.join(root, spec.run.cwd) if spec.run.cwd else root
     try:
         file = find(spec.code.target, static.search_path(root, cwd, config.pythonpath)).module.file
-    except (Missing, Unsure):
+    except (NameMissingError, UndecidedError):
         return ""
     relative = os.path.relpath(os.path.join(root, file), root) if file else os.pardir
     return "" if relative.startswith(os.pardir) else relative

@@ -11,7 +11,7 @@ from akjob.config import Config, Paths
 from akjob.control.status import BrokenFile
 from akjob.instants import from_text, to_text
 from akjob.jobset.loader import Loader
-from akjob.jobset.model import BrokenJob, JobSet, LastGood, Refused
+from akjob.jobset.model import BrokenJob, JobSet, LastGood, RefusedVersion
 from akjob.jobset.names import file_of
 from akjob.ledger import Reader, open_reader
 from akjob.program import own_uid
@@ -319,7 +319,7 @@ def _origins(
 
 def _last_good(row: Mapping[str, Any]) -> LastGood:
     since = row["refused_since"]
-    refused = None if since is None else Refused(content=row["refused"], since_us=from_text(since))
+    refused = None if since is None else RefusedVersion(content=row["refused"], since_us=from_text(since))
     loaded_us = from_text(row["last_loaded_at"])
     definition = row["definition"] if row["removed_at"] is None else ""
     return LastGood(file=row["file"], definition=definition, loaded_us=loaded_us, refused=refused)

@@ -47,7 +47,7 @@ class ComingSlot(Struct, frozen=True, kw_only=True):
     expected_s: float | None
 
 
-class Start(Struct, frozen=True, kw_only=True, order=True):
+class PlannedStart(Struct, frozen=True, kw_only=True, order=True):
     """The same in microseconds, in the order of slots."""
 
     slot_us: int
@@ -112,12 +112,12 @@ def check_order(from_us: int, until_us: int) -> None:
         raise UsageError("--until is not after --from", hint="Give a time after it, or a duration such as 7d.")
 
 
-def starts(jobs: Iterable[Planned], from_us: int, until_us: int) -> Iterator[Start]:
+def starts(jobs: Iterable[Planned], from_us: int, until_us: int) -> Iterator[PlannedStart]:
     """Yield every slot in [from, until) of the jobs that are enabled, in order."""
     return merge(*(_starts_of(job, from_us, until_us) for job in jobs if job.spec.enabled))
 
 
-def _starts_of(job: Planned, from_us: int, until_us: int) -> Iterator[Start]:
+def _starts_of(job: Planned, from_us: int, until_us: int) -> Iterator[PlannedStart]:
     """Yield the slots of one job. ``again_after`` counts as if each run took what is expected, or no time."""
     spec, plan = job.spec, compile_schedule(job.spec.schedule)
     jitter, took = jitter_us(spec.schedule, spec.name), job.expected_us or 0
@@ -127,7 +127,7 @@ def _starts_of(job: Planned, from_us: int, until_us: int) -> Iterator[Start]:
         slot = next_slot(plan, after, Memory(loaded_us=end, last_end_us=end))
         if slot is None or slot >= until_us:
             return
-        yield Start(slot_us=slot, job=spec.name, starts_us=slot + jitter, expected_us=job.expected_us)
+        yield PlannedStart(slot_us=slot, job=spec.name, starts_us=slot + jitter, expected_us=job.expected_us)
         left = None if left is None else left - 1
         after, end = slot, slot + jitter + took
 
@@ -140,7 +140,7 @@ def _last_end_us(job: Planned, from_us: int) -> int:
     return job.last_end_us + max(0, (from_us - 1 - job.last_end_us) // again_us) * again_us
 
 
-def hours(found: Iterable[Start], from_us: int, until_us: int, zone: tzinfo) -> list[HourPlan]:
+def hours(found: Iterable[PlannedStart], from_us: int, until_us: int, zone: tzinfo) -> list[HourPlan]:
     """Return every hour of the range as the clock of ``zone`` has it, also the empty ones."""
     begins = list(_hours_between(from_us, until_us, zone))
     counts: Counter[int] = Counter()
@@ -154,7 +154,7 @@ def hours(found: Iterable[Start], from_us: int, until_us: int, zone: tzinfo) -> 
     return [HourPlan(hour=to_text(at), slots=counts[at], peak=peaks[at], jobs=len(jobs[at])) for at in begins]
 
 
-def _with_load(found: Iterable[Start]) -> Iterator[tuple[Start, int]]:
+def _with_load(found: Iterable[PlannedStart]) -> Iterator[tuple[PlannedStart, int]]:
     """Yield each start, by its own time, and how many runs are expected to be under way then, itself included."""
     ends: list[int] = []
     for start in sorted(found, key=lambda one: one.starts_us):
@@ -177,14 +177,14 @@ def _hours_between(from_us: int, until_us: int, zone: tzinfo) -> Iterator[int]:
         hour = _hour_of(hour + HOUR, zone)
 
 
-def advise(found: Iterable[Start], jobs: Mapping[str, JobSpec], from_us: int, until_us: int) -> list[Advice]:
+def advise(found: Iterable[PlannedStart], jobs: Mapping[str, JobSpec], from_us: int, until_us: int) -> list[Advice]:
     """Return what is worth a change: many starts at once, runs that will overlap, nights in which the clock changes."""
     starts_found = list(found)
     advice = [*_crowds(starts_found), *_overlaps(starts_found, jobs), *_clock_changes(jobs, from_us, until_us)]
     return advice[:_MOST_ADVICE]
 
 
-def _crowds(found: list[Start]) -> Iterator[Advice]:
+def _crowds(found: list[PlannedStart]) -> Iterator[Advice]:
     """Yield the instants at which many jobs start in the same second, the greatest crowd first."""
     crowds: dict[int, set[str]] = defaultdict(set)
     for start in found:
@@ -202,9 +202,9 @@ def _crowds(found: list[Start]) -> Iterator[Advice]:
             yield Advice(kind="crowd", message=message)
 
 
-def _overlaps(found: list[Start], jobs: Mapping[str, JobSpec]) -> Iterator[Advice]:
+def _overlaps(found: list[PlannedStart], jobs: Mapping[str, JobSpec]) -> Iterator[Advice]:
     """Yield the jobs of which a slot comes before the run of the slot before is expected to end."""
-    of_job: dict[str, list[Start]] = defaultdict(list)
+    of_job: dict[str, list[PlannedStart]] = defaultdict(list)
     for start in found:
         of_job[start.job].append(start)
     for name, own in sorted(of_job.items()):

@@ -47,7 +47,7 @@ class Run(Struct, frozen=True, kw_only=True):
     node: str | None
 
 
-class Ended(Protocol):
+class EndOfRun(Protocol):
     """How a run ended, as far as it is known: a row of the ledger, an answer of akjobd, or a line of the log."""
 
     @property
@@ -71,7 +71,7 @@ class Ended(Protocol):
         """The number of the signal that ended it, if one did."""
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class ReportedEnd(Struct, frozen=True, kw_only=True):
     """How a run ended, as akjobd answers or ``run.finished`` logs it."""
 
     state: str
@@ -100,7 +100,7 @@ def took_us(run: Run, now_us: int) -> int | None:
     return max(0, end_us - from_text(run.started_at))
 
 
-def explain(end: Ended) -> str:
+def explain(end: EndOfRun) -> str:
     """Return in one line why a run ended as it did: the reason, the error, the exit code and the signal, each once."""
     said = end.reason or ""
     parts = [said] if said else []
@@ -113,7 +113,7 @@ def explain(end: Ended) -> str:
     return " ".join("; ".join(parts).split())
 
 
-def exit_code(end: Ended) -> int:
+def exit_code(end: EndOfRun) -> int:
     """Return what ``akjob run`` exits with: 0 when it succeeded, its non-zero exit code, 128 + signal, or 1."""
     if end.state == "succeeded":
         return 0

@@ -51,7 +51,7 @@ class NeverStarted(Struct, frozen=True):
 Happening = Started | Ended | Lost | NeverStarted
 
 
-class Trouble(Struct, frozen=True):
+class EngineProblem(Struct, frozen=True):
     """What troubles the runs as a whole, an event and its message; no event: nothing."""
 
     event: str = ""

@@ -13,7 +13,7 @@ from akjob.run.end import End, Recalled
 from akjob.run.outcome import RECALLED
 
 
-class Note(Struct, frozen=True):
+class ShimNote(Struct, frozen=True):
     """What a shim noted in its lock file: the job's pid, when it began (0: not yet), the signal that it listens to."""
 
     pid: int = 0
@@ -26,7 +26,7 @@ class _Head(Struct, frozen=True):
     state: str
 
 
-def read_note(where: str) -> Note:
+def read_note(where: str) -> ShimNote:
     """Return what the shim noted, as :func:`folder.note` describes it.
 
     It may hold the run's end already, which has no name yet: the disk had no room for that.
@@ -35,10 +35,10 @@ def read_note(where: str) -> Note:
         text = Path(where, folder.LOCK).read_bytes()
         if text.startswith(b"{"):
             end = decode_end(text, os.path.basename(where))
-            return Note(end.pid or 0, end.started_us or 0) if isinstance(end, End) else Note()
-        return Note(*map(int, text[: folder.NOTE].split()))
+            return ShimNote(end.pid or 0, end.started_us or 0) if isinstance(end, End) else ShimNote()
+        return ShimNote(*map(int, text[: folder.NOTE].split()))
     except (OSError, ValueError, TypeError):
-        return Note()
+        return ShimNote()
 
 
 def read_end(where: str) -> End | Recalled | None:

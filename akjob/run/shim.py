@@ -33,7 +33,7 @@ from akjob.run import child, failpoint, folder, linux, order_socket, outcome, py
 from akjob.run.gate import Gate
 from akjob.run.outcome import RECALLED, Outcome
 from akjob.run.pipes import Pipes
-from akjob.run.tree import Tree, kill
+from akjob.run.tree import ProcessTree, kill
 from akjob.run.wakeup import Wakeup
 
 TYPE_CHECKING = False
@@ -108,7 +108,7 @@ class Process:
         self.control = control
         self.admission = admission
         self.wakeup = Wakeup()
-        self.notices = talk.Notices(control, address)
+        self.notices = talk.ShimNotices(control, address)
         self.settles_at = self._busy_until = 0.0
 
     def leave(self) -> None:
@@ -151,7 +151,7 @@ class Shim:
         self.run: str = order["run"]
         self.folder: str = order["folder"]
         self.log = talk.RunLog(order)
-        self.tree = Tree(order["cgroup"])
+        self.tree = ProcessTree(order["cgroup"])
         self.pipes = Pipes(self.log.names, self.log.sender, order["output_limit"], self._say_limit)
         self.gate = Gate(order["start_us"], imports_ahead=order["import_ahead"])
         self.outcome = Outcome()
@@ -216,7 +216,7 @@ class Shim:
         if warning:
             self.order["warnings"].append(warning)
         out_end, err_end = self.pipes.make()
-        self.channel = talk.Channel()
+        self.channel = talk.JobChannel()
         gated = self.gate.is_ahead(time.time_ns() // 1000)
         self.pid = self._fork(out_end, err_end, gated=gated)
         self.channel.job_end.close()

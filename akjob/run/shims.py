@@ -27,7 +27,7 @@ from akjob.processes import identity
 from akjob.run import cgroup, folder, folder_reader, leftovers, order
 from akjob.run.early import Early
 from akjob.run.end import Recalled
-from akjob.run.engine import Ended, Happening, Lost, NeverStarted, Started, Trouble
+from akjob.run.engine import Ended, EngineProblem, Happening, Lost, NeverStarted, Started
 from akjob.run.ids import is_run_id
 from akjob.run.outcome import RECALLED
 from akjob.run.zygote_client import Spawned, Zygote, ZygoteClient
@@ -92,7 +92,7 @@ class ShimManager:
         self._shims: dict[str, ShimHandle] = {}
         self._again: dict[tuple[str, str], Callable[[], None]] = {}
         self._again_at_us: int | None = None
-        self._trouble = Trouble()
+        self._trouble = EngineProblem()
         self.early = Early()
         self.happened: list[Happening] = []
         self.groups: Groups | None = None
@@ -119,11 +119,11 @@ class ShimManager:
             for act in waiting.values():
                 act()
 
-    def take_trouble(self) -> Trouble:
+    def take_trouble(self) -> EngineProblem:
         """Return what troubles the runs since the last call."""
-        trouble, self._trouble = self._trouble, Trouble()
+        trouble, self._trouble = self._trouble, EngineProblem()
         if self.zygote.trouble:
-            trouble, self.zygote.trouble = Trouble("zygote.ended", self.zygote.trouble), ""
+            trouble, self.zygote.trouble = EngineProblem("zygote.ended", self.zygote.trouble), ""
         return trouble
 
     def is_settled(self, now_us: int) -> bool:
@@ -444,7 +444,7 @@ class ShimManager:
         self._again[what, handle.run] = act
         self._again_at_us = self._now_us() + _AGAIN_US
         if trouble:
-            self._trouble = Trouble("runs.unwritable", trouble)
+            self._trouble = EngineProblem("runs.unwritable", trouble)
 
     def _is_over(self, run: str, is_open: Callable[[str], bool]) -> bool:
         return run not in self._shims and not is_open(run)

@@ -23,7 +23,7 @@ _MESSAGE = 1 << 18
 _LONGEST_END = 1 << 14
 
 
-class Notices:
+class ShimNotices:
     """Reports to akjobd: on the socket of its zygote, and when that akjobd is gone on the one that its successor has.
 
     None need be there: akjobd reads the folders when it starts.
@@ -99,7 +99,7 @@ class RunLog:
         self.sender.put(line, line.count(b"\n"), time.monotonic())
 
 
-class Channel:
+class JobChannel:
     """The socket to the job's side of akjob; a message is one packet, by its first byte one of those in ``python``."""
 
     def __init__(self) -> None:

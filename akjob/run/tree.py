@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from akjob.run.order import GroupLimits
 
 
-class Tree:
+class ProcessTree:
     """Everything below this process. ``group`` is the path of the run's control group; empty: it has none."""
 
     def __init__(self, group: str) -> None:

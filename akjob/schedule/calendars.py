@@ -15,7 +15,7 @@ from msgspec import Struct
 from akjob.errors import Problem
 from akjob.schedule.daysets import FIRST_YEAR, LAST_YEAR, pack, public_holidays
 from akjob.schedule.model import DaySet, Schedule
-from akjob.toml.faults import Faults, dotted, kind_of
+from akjob.toml.faults import PathProblems, dotted, kind_of
 from akjob.toml.near import did_you_mean
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -56,7 +56,7 @@ def calendars_of(schedule: Schedule) -> set[DaySet]:
     return found | {schedule.workdays} if schedule.workdays is not None else found
 
 
-def load_calendars(tables: Any, root: Path | None, out: Faults) -> Calendars:
+def load_calendars(tables: Any, root: Path | None, out: PathProblems) -> Calendars:
     """Return the calendars of the table ``[calendars]``; note what is wrong in it in ``out``.
 
     Reads the files that it names, below ``root`` or absolute, and nothing else; none if ``root`` is None.
@@ -73,7 +73,7 @@ def load_calendars(tables: Any, root: Path | None, out: Faults) -> Calendars:
 class _Loading:
     """One reading of all calendars."""
 
-    def __init__(self, root: Path | None, out: Faults) -> None:
+    def __init__(self, root: Path | None, out: PathProblems) -> None:
         self._root = root
         self._out = out
         self.known: dict[str, DaySet] = {}

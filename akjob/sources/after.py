@@ -20,7 +20,7 @@ PART = "after-part:"
 """What the key of a part begins with; the upstream job's name follows, so that a later end replaces an earlier one."""
 
 
-class Ended(Struct, frozen=True, kw_only=True):
+class UpstreamEnd(Struct, frozen=True, kw_only=True):
     """The end of a slot's last attempt, or of ``count`` slots up to ``slot_last_us`` that were skipped or missed."""
 
     job: str
@@ -32,7 +32,7 @@ class Ended(Struct, frozen=True, kw_only=True):
     count: int = 1
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class EndMeaning(Struct, frozen=True, kw_only=True):
     """What an end means for a job that runs after it.
 
     ``nothing``; ``keep`` the part in ``occurrence``; the job is ``due`` by ``occurrence``; or it would have been, but
@@ -59,17 +59,17 @@ class AfterEnd(Kind):
         return any(job in after.jobs for job in upstream_runs(occurrence.cause))
 
 
-def answer(name: str, after: After, parts: Mapping[str, Occurrence], ended: Ended) -> Answer:
+def answer(name: str, after: After, parts: Mapping[str, Occurrence], ended: UpstreamEnd) -> EndMeaning:
     """Return what the end of one of the jobs in ``after`` means; ``parts`` are the fitting ends so far, by job."""
     fits = ended.state in after.on
     others = [job for job in after.jobs if job != ended.job] if after.mode == "all" else []
     kept = [parts[job] for job in others if job in parts]
     complete = len(kept) == len(others) and all(_is_fresh(part, after, ended) for part in kept)
     if not complete:
-        return Answer(what="keep", occurrence=_part(name, ended)) if fits else Answer(what="nothing")
+        return EndMeaning(what="keep", occurrence=_part(name, ended)) if fits else EndMeaning(what="nothing")
     used = (*kept, *([parts[ended.job]] if after.mode == "all" and ended.job in parts else ()))
     ends = [*kept, _part(name, ended)] if fits else [_part(name, ended)]
-    return Answer(what="due" if fits else "misfit", occurrence=_together(name, after, ends, ended), used=used)
+    return EndMeaning(what="due" if fits else "misfit", occurrence=_together(name, after, ends, ended), used=used)
 
 
 def upstream_runs(cause: str | None) -> dict[str, str]:
@@ -94,11 +94,11 @@ def circles(upstreams: Mapping[str, Collection[str]]) -> list[tuple[str, ...]]:
             return found
 
 
-def _is_fresh(part: Occurrence, after: After, ended: Ended) -> bool:
+def _is_fresh(part: Occurrence, after: After, ended: UpstreamEnd) -> bool:
     return after.within_us is None or ended.at_us - part.at_us <= after.within_us
 
 
-def _part(name: str, ended: Ended) -> Occurrence:
+def _part(name: str, ended: UpstreamEnd) -> Occurrence:
     return Occurrence(
         job=name,
         key=PART + ended.job,
@@ -109,7 +109,7 @@ def _part(name: str, ended: Ended) -> Occurrence:
     )
 
 
-def _together(name: str, after: After, ends: list[Occurrence], ended: Ended) -> Occurrence:
+def _together(name: str, after: After, ends: list[Occurrence], ended: UpstreamEnd) -> Occurrence:
     """Return the one occurrence that several ends come to; its slot is the latest of theirs."""
     runs = {job: run for end in ends for job, run in upstream_runs(end.cause).items()}
     return Occurrence(

@@ -36,7 +36,7 @@ class FilesChange(Kind):
         return spec.schedule.on_change is not None
 
 
-class Found(Struct, frozen=True, kw_only=True):
+class FilesChanged(Struct, frozen=True, kw_only=True):
     """A slot of a job: the files that changed, since when, and what it has seen with it (None: the file is gone)."""
 
     job: str
@@ -74,11 +74,11 @@ class FileWatch:
         self._first_us: int | None = None
         self._last_us = 0
 
-    def note(self, now_us: int, found: Snapshot) -> Found | None:
+    def note(self, now_us: int, found: Snapshot) -> FilesChanged | None:
         """Take in what is there now; return the slot that this comes to, or what was there at first."""
         if self._seen is None:
             self._seen, self._found = dict(found), found
-            return Found(job=self.job, at_us=now_us, first_us=now_us, files=(), seen=dict(found))
+            return FilesChanged(job=self.job, at_us=now_us, first_us=now_us, files=(), seen=dict(found))
         changed = self._changed(found)
         if not changed:
             self._first_us = None
@@ -105,12 +105,12 @@ class FileWatch:
         }
         return changed | {path: None for path in seen if path not in found}
 
-    def _slot(self, changed: Mapping[str, Signature | None], at_us: int) -> Found | None:
+    def _slot(self, changed: Mapping[str, Signature | None], at_us: int) -> FilesChanged | None:
         """Return the slot; removed files make none unless the job asks for it."""
         first_us = self._first_us or at_us
         self._seen, self._first_us = dict(self._found), None
         files = tuple(sorted(path for path, one in changed.items() if one is not None or self.change.deleted))
-        return Found(job=self.job, at_us=at_us, first_us=first_us, files=files, seen=changed)
+        return FilesChanged(job=self.job, at_us=at_us, first_us=first_us, files=files, seen=changed)
 
 
 def scan(root: str, change: OnChange) -> Snapshot:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from akjob.schedule.model import OnChange
-from akjob.sources.change import LOOK_AGAIN_US, FileWatch, Found, Snapshot, folders, scan
+from akjob.sources.change import LOOK_AGAIN_US, FilesChanged, FileWatch, Snapshot, folders, scan
 from akjob.watching import FolderHints
 
 _GAP_US = 50_000  # between two looks: a storm of events is a few looks
@@ -25,7 +25,7 @@ class ChangeLooker:
         self._wakeup = threading.Event()
         self._lock = threading.Lock()
         self._watches: dict[str, FileWatch] = {}
-        self._found: deque[Found] = deque()
+        self._found: deque[FilesChanged] = deque()
         self._hints = FolderHints(self._wakeup.set)
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -50,7 +50,7 @@ class ChangeLooker:
         old.change = change
         return old
 
-    def take(self) -> list[Found]:
+    def take(self) -> list[FilesChanged]:
         """Return what was found since the last time."""
         found = []
         while self._found:

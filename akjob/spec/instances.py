@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from akjob.spec.job import CODE, SECTIONS
-from akjob.toml.faults import Fault, Faults
+from akjob.toml.faults import PathProblem, PathProblems
 from akjob.toml.scan import Path
 
 INSTANCES = "instances"
@@ -32,16 +32,16 @@ class Instance(Struct, frozen=True):
     place: Path
     own: Mapping[str, Any] = {}
     table: Mapping[str, Any] = {}
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[PathProblem, ...] = ()
 
-    def origin(self, fault: Fault) -> Fault:
+    def origin(self, fault: PathProblem) -> PathProblem:
         """Return a fault of the merged table at the place in the file that it is from."""
         if not fault.path or _is_in(self.own, fault.path):
             return fault._replace(path=(*self.place, *fault.path))
         return fault
 
 
-def instances_of(table: Mapping[str, Any], out: Faults) -> tuple[Instance, ...]:
+def instances_of(table: Mapping[str, Any], out: PathProblems) -> tuple[Instance, ...]:
     """Return the instances of a file that has some; none if what is wrong is about all of them."""
     value = table[INSTANCES]
     common = {key: one for key, one in table.items() if key != INSTANCES}
@@ -61,7 +61,7 @@ def instances_of(table: Mapping[str, Any], out: Faults) -> tuple[Instance, ...]:
 def _named(value: list[Any], common: Mapping[str, Any]) -> Iterator[Instance]:
     """Yield the instances of an array of names."""
     for index, name in enumerate(value):
-        place, out = (INSTANCES, index), Faults()
+        place, out = (INSTANCES, index), PathProblems()
         if type(name) is not str:
             out.wrong_type(place, "a string", name, f'write "{name}"')
         elif name in value[:index]:
@@ -75,7 +75,7 @@ def _named(value: list[Any], common: Mapping[str, Any]) -> Iterator[Instance]:
 def _tables(value: Mapping[str, Any], common: Mapping[str, Any]) -> Iterator[Instance]:
     """Yield the instances of a table of tables."""
     for name, own in value.items():
-        place, out = (INSTANCES, name), Faults()
+        place, out = (INSTANCES, name), PathProblems()
         _check_name(name, place, out)
         if type(own) is not dict:
             out.wrong_type(place, "a table", own, f"write [instances.{name}] on a line of its own")
@@ -88,7 +88,7 @@ def _tables(value: Mapping[str, Any], common: Mapping[str, Any]) -> Iterator[Ins
             yield Instance(name, place, own, merged(common, own))
 
 
-def _check_name(name: str, place: Path, out: Faults) -> None:
+def _check_name(name: str, place: Path, out: PathProblems) -> None:
     if not _NAME.fullmatch(name):
         message = f'"{name}" cannot be the name of an instance'
         out.bad(place, "bad-name", message, _NAME_HINT, at_key=type(place[-1]) is str)

@@ -13,7 +13,7 @@ from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from akjob.schedule.model import DaySet
-from akjob.toml.faults import Faults, dotted
+from akjob.toml.faults import PathProblems, dotted
 from akjob.toml.near import did_you_mean
 from akjob.toml.scan import Path
 from akjob.units import format_duration, parse_duration, parse_size
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from akjob.schedule.calendars import Calendars
 
 
-class Reading(Faults):
+class Reading(PathProblems):
     """The faults of one file so far, and the zone of its local times."""
 
     def __init__(self, zone: str = "UTC") -> None:

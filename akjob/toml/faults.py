@@ -13,7 +13,7 @@ from akjob.toml.scan import Path, Positions, ScanError, locate
 _LONGEST = 400  # characters of a message: a value that is longer is not shown whole
 
 
-class Fault(NamedTuple):
+class PathProblem(NamedTuple):
     """One thing that is wrong: about the key itself (``at_key``) or about its value."""
 
     path: Path
@@ -24,11 +24,11 @@ class Fault(NamedTuple):
     at_key: bool
 
 
-class Faults:
+class PathProblems:
     """The faults of one file. ``bad`` takes any; the others say what is common in one way."""
 
     def __init__(self) -> None:
-        self.found: list[Fault] = []
+        self.found: list[PathProblem] = []
         self.errors = 0
 
     def bad(  # noqa: PLR0913 - the first three always, the others by exception
@@ -44,7 +44,7 @@ class Faults:
         """Note one fault about the value at ``path``, or with ``at_key`` about its key."""
         if len(message) > _LONGEST:
             message, hint = f"{message[:_LONGEST]}…", hint[:_LONGEST]
-        self.found.append(Fault(path, code, message, hint, severity, at_key))
+        self.found.append(PathProblem(path, code, message, hint, severity, at_key))
         if severity == "error":
             self.errors += 1
 
@@ -81,7 +81,7 @@ class Placing:
         self._text = text
         self._positions: Positions | None = None
 
-    def problems(self, faults: Sequence[Fault]) -> tuple[Problem, ...]:
+    def problems(self, faults: Sequence[PathProblem]) -> tuple[Problem, ...]:
         """Return the faults as Problems, in the order of the text."""
         if not faults:
             return ()
@@ -97,7 +97,7 @@ class Placing:
             return Positions(self._text)
 
 
-def _problem(file: str, fault: Fault, positions: Positions) -> Problem:
+def _problem(file: str, fault: PathProblem, positions: Positions) -> Problem:
     line, column = positions.of_key(fault.path) if fault.at_key else positions.of_value(fault.path)
     return Problem(
         file=file,

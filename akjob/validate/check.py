@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from akjob.code.names import Missing, Unsure, find_module
+from akjob.code.names import NameMissingError, UndecidedError, find_module
 from akjob.code.static import Finding, check, remembering, search_path
 from akjob.config import DEFAULTS, Paths, load_config
 from akjob.errors import Problem, UsageError
@@ -346,7 +346,7 @@ class _Folder:
         except FileNotFoundError:
             message = "the symlink leads to nothing" if os.path.islink(place) else "the file has just been removed"
             return Problem(file=self.file(path), code="unreadable", message=message)
-        except scan.Unreadable as error:
+        except scan.UnreadableFileError as error:
             return error.problem(self.file(path))
 
     def file(self, path: str) -> str:
@@ -435,7 +435,7 @@ class _Folder:
             try:
                 found = find_module(module, search_path(self._root, cwd, self._config.pythonpath))
                 self._modules[key] = (found.file,) if found.file is not None else found.folders or ()
-            except (Missing, Unsure):
+            except (NameMissingError, UndecidedError):
                 self._modules[key] = ()
         return self._modules[key]
 
@@ -444,7 +444,7 @@ def _table(file: str, place: str) -> tuple[dict[str, object], str]:
     """Read a file's table and its text once more: only what is wrong comes here."""
     try:
         data, _ = scan.read(place)
-    except (FileNotFoundError, scan.Unreadable):
+    except (FileNotFoundError, scan.UnreadableFileError):
         return {}, ""
     table, text, _ = read_table(file, data)
     return table, text

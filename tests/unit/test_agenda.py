@@ -15,7 +15,7 @@ from akjob.due import EARLY_US, GRACE_US
 from akjob.errors import AkjobError
 from akjob.instants import MINUTE, SECOND, to_text
 from akjob.jobset.git import Revision
-from akjob.jobset.model import BrokenJob, Change, JobSet, Refused
+from akjob.jobset.model import BrokenJob, Change, JobSet, RefusedVersion
 from akjob.ledger import JobRow, Writes
 from akjob.schedule import next_slot
 from akjob.spec import load_definition
@@ -1489,7 +1489,7 @@ def test_what_never_was_good_is_noted_too(tmp_path: Path) -> None:
     refuse(world, broken_job("never"), broken_job("gone"))
     good = last_good(world.ledger.jobs_state())
     assert {name for name, one in good.items() if not one.definition} == {"never", "gone"}
-    assert good["never"].refused == Refused(content="sha", since_us=5)
+    assert good["never"].refused == RefusedVersion(content="sha", since_us=5)
     world.crash()
     world.specs["never"] = job("never", HOURLY)
     world.boot()

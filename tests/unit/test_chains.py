@@ -12,7 +12,7 @@ import pytest
 from akjob.instants import HOUR, MINUTE, SECOND
 from akjob.schedule.model import After
 from akjob.simulate import Simulation
-from akjob.sources.after import Ended, answer, circles
+from akjob.sources.after import UpstreamEnd, answer, circles
 from tests.unit.world import World, close_all, job, us
 
 HOURLY = '[schedule]\ncron = "0 * * * *"\n'
@@ -196,7 +196,7 @@ State = Literal["succeeded", "failed", "skipped"]
 @pytest.mark.parametrize(("state", "what"), [("succeeded", "due"), ("failed", "misfit"), ("skipped", "misfit")])
 def test_what_one_end_means(state: State, what: str) -> None:
     """With one job there is nothing to wait for."""
-    ended = Ended(job="a", run="r", state=state, slot_us=1, slot_last_us=1, at_us=2)
+    ended = UpstreamEnd(job="a", run="r", state=state, slot_us=1, slot_last_us=1, at_us=2)
     found = answer("b", After(jobs=("a",)), {}, ended)
     assert found.what == what
     assert found.occurrence is not None

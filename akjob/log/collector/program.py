@@ -31,7 +31,7 @@ def build(frame: Program) -> Callable[[], None]:
     raise_open_files()
     zone = get_zone(settings.timezone)
     sink: Sink = StdoutSink()
-    keeper = Upkeep(str(paths.log_dir), settings.log.keep_days, settings.log.max_total, zone)
+    keeper = LogUpkeep(str(paths.log_dir), settings.log.keep_days, settings.log.max_total, zone)
     if settings.log.to == "file":
         sink = FileSink(str(paths.log_dir), zone, settings.log.max_size)
     else:
@@ -49,7 +49,7 @@ def build(frame: Program) -> Callable[[], None]:
     return lambda: work(paths, hub, keeper, settings.log.to)
 
 
-def work(paths: Paths, hub: Hub, keeper: "Upkeep", to: str) -> None:
+def work(paths: Paths, hub: Hub, keeper: "LogUpkeep", to: str) -> None:
     """Take lines until SIGTERM."""
     hub.note("info", "collector.started", pid=os.getpid(), to=to)
     keeper.start()
@@ -84,7 +84,7 @@ def open_sink(sink: Sink) -> None:
             return
 
 
-class Upkeep:
+class LogUpkeep:
     """Compression and retention, in a child process of low priority, one at a time."""
 
     def __init__(self, log_dir: str, keep_days: int, max_total: int, zone: tzinfo) -> None:

@@ -33,7 +33,7 @@ from akjob.control.requests import (
 from akjob.errors import AkjobError
 from akjob.program import listen
 from akjob.query.names import user_name
-from akjob.query.runs import Outcome, exit_code
+from akjob.query.runs import ReportedEnd, exit_code
 from tests.unit.cli.root import Root, output
 
 DONE = Done()
@@ -213,7 +213,7 @@ def test_run_exits_as_the_run_did(root: Root, end: dict[str, Any], code: int, sa
     result = play(root, end=end, lines=[finished("r1", 1)])
     assert result.exit_code == code
     assert said in result.stderr
-    assert exit_code(msgspec.convert(end, Outcome)) == code
+    assert exit_code(msgspec.convert(end, ReportedEnd)) == code
 
 
 def test_the_summary_is_a_line_of_its_own(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:

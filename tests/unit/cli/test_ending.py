@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from akjob.cli import supervision
-from akjob.cli.draining import Signals, Waiting, describe, draining
+from akjob.cli.draining import DrainWait, Signals, describe, draining
 from akjob.config import Paths
 from akjob.control.requests import Drain
 from akjob.control.server import accept
@@ -54,7 +54,7 @@ def test_a_run_that_has_not_started_has_no_age() -> None:
 
 def test_on_a_pipe_a_line_is_printed_when_the_list_changes(capsys: pytest.CaptureFixture[str]) -> None:
     """Looking again each second must not fill a log."""
-    shown = Waiting(killing=False)
+    shown = DrainWait(killing=False)
     for runs in (RUNS, RUNS, RUNS[:1], [], RUNS[:1]):
         shown.show(runs)
     shown.killing = True

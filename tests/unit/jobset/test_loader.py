@@ -13,7 +13,7 @@ from akjob import spec
 from akjob.config import Config
 from akjob.instants import SECOND
 from akjob.jobset.loader import Loader
-from akjob.jobset.model import Change, LastGood, Refused
+from akjob.jobset.model import Change, LastGood, RefusedVersion
 from akjob.spec import parse
 from akjob.spec.model import Command
 from tests.unit.jobset.root import BAD, GOOD, OTHER, Root
@@ -372,7 +372,7 @@ def test_restart_told_before(root: Root) -> None:
     stored = root.stored(root.load())
     root.write("a.toml", BAD)
     [broken] = root.load().broken
-    refused = Refused(content=broken.content, since_us=broken.since_us)
+    refused = RefusedVersion(content=broken.content, since_us=broken.since_us)
     seed = LastGood(file="jobs.d/a.toml", definition=stored["a"].definition, loaded_us=0, refused=refused)
     root.fresh({"a": seed})
     change = root.load(after_us=60 * SECOND)
@@ -603,7 +603,9 @@ def test_what_never_was_good_is_told_once_over_a_restart(root: Root) -> None:
     root.write("mended.toml", BAD)
     first = root.load().jobset.broken
     seeds = {
-        name: LastGood(file="", definition="", loaded_us=0, refused=Refused(content=one.content, since_us=one.since_us))
+        name: LastGood(
+            file="", definition="", loaded_us=0, refused=RefusedVersion(content=one.content, since_us=one.since_us)
+        )
         for name, one in first.items()
     }
     (root.jobs / "gone.toml").unlink()

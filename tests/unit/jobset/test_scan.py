@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from akjob.jobset.scan import MAX_SIZE, Unreadable, is_job_path, name_problem, printable, read, scan
+from akjob.jobset.scan import MAX_SIZE, UnreadableFileError, is_job_path, name_problem, printable, read, scan
 
 
 def files(folder: Path, *names: str) -> None:
@@ -197,10 +197,10 @@ def test_read(tmp_path: Path) -> None:
 def test_read_never_waits(tmp_path: Path) -> None:
     """A pipe that took a file's place is refused at once."""
     os.mkfifo(tmp_path / "a.toml")
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableFileError) as caught:
         read(str(tmp_path / "a.toml"))
     assert caught.value.code == "not-a-file"
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableFileError):
         read(str(tmp_path))
     with pytest.raises(FileNotFoundError):
         read(str(tmp_path / "none"))
@@ -212,6 +212,6 @@ def test_read_limit(tmp_path: Path) -> None:
     file.write_bytes(b"x" * MAX_SIZE)
     assert len(read(str(file))[0]) == MAX_SIZE
     file.write_bytes(b"x" * (MAX_SIZE + 1))
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableFileError) as caught:
         read(str(file))
     assert caught.value.code == "too-large"

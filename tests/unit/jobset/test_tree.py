@@ -9,7 +9,7 @@ import pytest
 from akjob.errors import Problem
 from akjob.jobset.git import commit_of
 from akjob.jobset.scan import scan
-from akjob.jobset.tree import Tree, Unseen
+from akjob.jobset.tree import Tree, UnseenPathError
 from tests.unit.jobset.test_git import git, write
 
 GOOD = b'command = "true"\n'
@@ -100,7 +100,7 @@ def test_what_is_not_in_the_repository_is_said(root: Path) -> None:
     problem = look.unseen["out"]
     assert (problem.file, problem.severity, problem.code) == ("jobs.d/out", "warning", "not-in-commit")
     assert look.files.keys() == {"a.toml", "sub/b.toml"}
-    with pytest.raises(Unseen, match="leads out of the repository"):
+    with pytest.raises(UnseenPathError, match="leads out of the repository"):
         tree(root).read("etc/akjob.toml")
 
 

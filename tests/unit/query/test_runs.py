@@ -6,7 +6,7 @@ import pytest
 
 from akjob.instants import SECOND, from_text
 from akjob.ledger.columns import RUN_COLUMNS
-from akjob.query.runs import Outcome, Run, definition_changes, exit_code, explain, from_row, took_us
+from akjob.query.runs import ReportedEnd, Run, definition_changes, exit_code, explain, from_row, took_us
 
 AT = "2026-03-28T12:00:00.000000Z"
 
@@ -21,19 +21,19 @@ def a_run(**values: Any) -> Run:
 @pytest.mark.parametrize(
     ("end", "said"),
     [
-        (Outcome(state="failed", exit_code=3), "exit code 3"),
-        (Outcome(state="failed", reason="exit code 3", exit_code=3), "exit code 3"),
+        (ReportedEnd(state="failed", exit_code=3), "exit code 3"),
+        (ReportedEnd(state="failed", reason="exit code 3", exit_code=3), "exit code 3"),
         (
-            Outcome(state="failed", reason="E: x", error="E: x", exit_code=1),
+            ReportedEnd(state="failed", reason="E: x", error="E: x", exit_code=1),
             "E: x; exit code 1",
         ),
-        (Outcome(state="failed", signal=11), "signal 11"),
-        (Outcome(state="failed", reason="killed by signal 9", signal=9), "killed by signal 9"),
-        (Outcome(state="failed", error="E: a\nb"), "E: a b"),
-        (Outcome(state="succeeded"), ""),
+        (ReportedEnd(state="failed", signal=11), "signal 11"),
+        (ReportedEnd(state="failed", reason="killed by signal 9", signal=9), "killed by signal 9"),
+        (ReportedEnd(state="failed", error="E: a\nb"), "E: a b"),
+        (ReportedEnd(state="succeeded"), ""),
     ],
 )
-def test_why_a_run_ended_is_one_line_and_says_nothing_twice(end: Outcome, said: str) -> None:
+def test_why_a_run_ended_is_one_line_and_says_nothing_twice(end: ReportedEnd, said: str) -> None:
     """The reason comes first; what it says already is not repeated."""
     assert explain(end) == said
 
@@ -41,13 +41,13 @@ def test_why_a_run_ended_is_one_line_and_says_nothing_twice(end: Outcome, said: 
 @pytest.mark.parametrize(
     ("end", "code"),
     [
-        (Outcome(state="succeeded", exit_code=75), 0),
-        (Outcome(state="failed", exit_code=75), 75),
-        (Outcome(state="failed", signal=9), 137),
-        (Outcome(state="cancelled"), 1),
+        (ReportedEnd(state="succeeded", exit_code=75), 0),
+        (ReportedEnd(state="failed", exit_code=75), 75),
+        (ReportedEnd(state="failed", signal=9), 137),
+        (ReportedEnd(state="cancelled"), 1),
     ],
 )
-def test_the_exit_code_of_an_end(end: Outcome, code: int) -> None:
+def test_the_exit_code_of_an_end(end: ReportedEnd, code: int) -> None:
     """Also a run that succeeded with another code than 0, by ``success_codes``, is a success."""
     assert exit_code(end) == code
 

@@ -12,7 +12,7 @@ import pytest
 from akjob.agenda.changes import OWN_IN_A_ROW
 from akjob.instants import MINUTE, SECOND
 from akjob.schedule.model import OnChange
-from akjob.sources.change import FileWatch, Found, Snapshot, folders, scan
+from akjob.sources.change import FilesChanged, FileWatch, Snapshot, folders, scan
 from akjob.sources.looking import ChangeLooker
 from tests.support import until
 from tests.unit.world import World, close_all, job, us
@@ -43,7 +43,7 @@ def test_what_is_there_at_first_is_no_change() -> None:
     """A new job sees its files, and is due by what changes from then on, two seconds after the last change."""
     watch = FileWatch("a", INBOX, None)
     first = watch.note(0, snapshot(a=1))
-    assert first == Found(job="a", at_us=0, first_us=0, files=(), seen=snapshot(a=1))
+    assert first == FilesChanged(job="a", at_us=0, first_us=0, files=(), seen=snapshot(a=1))
     looks = [(SECOND, snapshot(a=2)), (2 * SECOND, snapshot(a=2, b=1)), (3 * SECOND, snapshot(a=2, b=1))]
     assert found_by(watch, *looks) == []
     assert watch.due_us == 4 * SECOND
@@ -107,9 +107,9 @@ def test_a_looker_finds_what_is_written(tmp_path: Path) -> None:
     """With real files and watchdog: a folder that comes later, a file in it, and one that is written again."""
     looker = ChangeLooker(str(tmp_path), lambda: None, lambda: time.time_ns() // 1000)
     change = OnChange(paths=("inbox/*.csv",), settle_us=100_000)
-    slots: list[Found] = []
+    slots: list[FilesChanged] = []
 
-    def found() -> list[Found]:
+    def found() -> list[FilesChanged]:
         slots.extend(looker.take())
         return slots
 
@@ -128,10 +128,10 @@ def test_a_looker_finds_what_is_written(tmp_path: Path) -> None:
         looker.stop()
 
 
-def changed(at_us: int, first_us: int, *files: str, name: str = "a") -> Found:
+def changed(at_us: int, first_us: int, *files: str, name: str = "a") -> FilesChanged:
     """Return a slot of files that changed."""
     seen = dict.fromkeys(files, (at_us, 1, 1))
-    return Found(job=name, at_us=at_us, first_us=first_us, files=files, seen=seen)
+    return FilesChanged(job=name, at_us=at_us, first_us=first_us, files=files, seen=seen)
 
 
 def test_one_run_gets_all_files(tmp_path: Path) -> None:
