@@ -5,11 +5,13 @@
 
 import importlib
 import inspect
+import os
 import re
 import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,24 @@ def made() -> dict[str, str]:
         "python.md": _python,
     }
     pages = {f"reference/{name}": "\n".join(make()).rstrip() + "\n" for name, make in makers.items()}
-    return pages | {"reference/problems.md": codes.page(), "README.md": _contents()}
+    return pages | {"reference/problems.md": codes.page(), "README.md": _contents(), "../zensical.toml": _site()}
+
+
+def _pages_of(folder: str) -> list[Path]:
+    return sorted((DOCS / folder).glob("*.md"), key=lambda page: (page.name != "README.md", page.name))
+
+
+def _site() -> str:
+    """Return the settings of the site with all pages in its navigation."""
+    text = (DOCS / "../zensical.toml").read_text(encoding="utf-8")
+    lines = ['    "README.md",']
+    for folder, (title, _) in CHAPTERS.items():
+        own = [f'"{folder}/{page.name}"' for page in _pages_of(folder)]
+        own += ['"architecture.md"'] if folder == "explain" else []
+        if own:  # a chapter without a page would be a link to nowhere
+            lines += [f'    {{ "{title}" = [', *(f"        {one}," for one in own), "    ] },"]
+    listed = "\n".join(lines)
+    return re.sub(r"(?<=^nav = \[\n).*?(?=^\]\n# end of nav)", f"{listed}\n", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def _contents() -> str:
@@ -69,8 +88,7 @@ def _contents() -> str:
     lines = []
     for folder, (title, about) in CHAPTERS.items():
         lines += [f"## {title}", "", about, ""]
-        pages = sorted((DOCS / folder).glob("*.md"), key=lambda page: (page.name != "README.md", page.name))
-        lines += [f"- [{_title(page)}]({folder}/{page.name})" for page in pages]
+        lines += [f"- [{_title(page)}]({folder}/{page.name})" for page in _pages_of(folder)]
         lines += ["- [Architecture: the map of the code](architecture.md)"] if folder == "explain" else []
         lines.append("")
     listed = "\n".join(lines)
@@ -86,7 +104,9 @@ def _of(kind: str) -> list[Entry]:
 
 
 def _cell(text: str) -> str:
-    return re.sub(r"(?<!\\)\|", r"\|", text.replace("\n", " "))
+    """Return a text as a cell. No two programs agree on a bar within code, so such code is written in HTML."""
+    text = re.sub(r"`([^`]*\|[^`]*)`", lambda code: f"<code>{escape(code[1])}</code>", text.replace("\n", " "))
+    return text.replace("|", "&#124;")
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -135,7 +155,7 @@ def _job_file() -> Iterator[str]:
 def _entry(entry: Entry, inner: list[Entry]) -> Iterator[str]:
     facts, details = _facts(entry)
     yield from (f"### {entry.name}", "", " ".join([entry.summary, *details]), "")
-    yield from _table(("", ""), facts)
+    yield from _table(facts[0], facts[1:])
     for label, text in entry.facts:
         if label == "example" and "=" in text:
             yield from ("```toml", text, "```", "")
@@ -168,7 +188,7 @@ def _settings() -> Iterator[str]:
         facts, details = _facts(entry)
         mark = "###" if "." in entry.name else "##"
         yield from (f"{mark} {entry.name}", "", " ".join([entry.summary, *details]), "")
-        yield from _table(("", ""), facts)
+        yield from _table(facts[0], facts[1:])
         for label, text in entry.facts:
             if label == "example":
                 yield from ("```toml", "# etc/akjob.toml", text, "```", "")
@@ -311,7 +331,7 @@ def _route(route: Route) -> Iterator[str]:
         facts.append(("keys", ", ".join(f"`{name}`" for name in _keys(answers.answer))))
     if answers.codes:
         facts.append(("problems", ", ".join(f"`{code}`" for code in answers.codes)))
-    yield from _table(("", ""), facts)
+    yield from _table(facts[0], facts[1:])
 
 
 # -- Python
@@ -404,7 +424,7 @@ def main() -> None:
     """Write the pages that differ; ``--check`` only says which these are."""
     wrong = [name for name, text in made().items() if not _is(DOCS / name, text)]
     for name in wrong:
-        sys.stdout.write(f"{'differs' if '--check' in sys.argv else 'wrote'} docs/{name}\n")
+        sys.stdout.write(f"{'differs' if '--check' in sys.argv else 'wrote'} {os.path.normpath(f'docs/{name}')}\n")
         if "--check" not in sys.argv:
             (DOCS / name).write_text(made()[name], encoding="utf-8")
     if wrong and "--check" in sys.argv:
