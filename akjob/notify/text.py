@@ -218,7 +218,7 @@ def _full(one: Told, at_us: int) -> list[str]:
         ("happened", f"{_both(one.at_us, one.timezone)}; this message is late" if _is_late(one, at_us) else None),
         ("state", f"{state}, exit code {one.exit_code}" if one.exit_code is not None else state),
         ("error", one.error),
-        ("reason", one.reason),
+        ("reason", None if one.reason == f"exit code {one.exit_code}" else one.reason),
         ("attempt", None if one.attempt is None else str(one.attempt)),
         ("in a row", str(one.failures) if one.failures else None),
         ("last success", "none is known" if one.last_success_us is None else _both(one.last_success_us, one.timezone)),

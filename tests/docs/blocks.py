@@ -9,12 +9,16 @@ import json
 import os
 import re
 import shlex
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import sysconfig
 import time
 import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -45,7 +49,8 @@ _FENCE = re.compile(
 _HIDDEN = re.compile(r"^<!-- run\n(?P<text>.*?)^-->$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"<!-- (?P<what>not run|broken): (?P<why>[^>]+?) -->\s*\Z")
 _PATH = re.compile(r"(?:#|//|;) (?P<path>[\w@][\w@./-]*\.\w+|[\w-]+/[\w./-]+)\s*\n")
-_PORT = 8470
+_PORTS = (8470, 2525, 8025, 9090, 9093)
+"""The ports of the pages; free ones stand in for them."""
 _TIMEOUT_S = 120.0
 
 
@@ -104,23 +109,38 @@ def blocks_of(text: str, name: str) -> list[Block]:
     return [block for _, block in sorted(found)]
 
 
+def needs(page: Path) -> list[str]:
+    """Return the programs that a page needs and that are not here: ``<!-- needs: prometheus -->`` names some."""
+    named = re.findall(r"^<!-- needs: (.*) -->$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [program for names in named for program in names.split() if shutil.which(program) is None]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of loopback that nobody listens on."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
 def _line(text: str, offset: int) -> int:
     return text.count("\n", 0, offset) + 1
 
 
 class Reader:
-    """Somebody who does what a page says, in a fresh ``root``. ``port`` stands in for the page's 8470."""
+    """Somebody who does what a page says, in a fresh ``root``."""
 
-    def __init__(self, root: Path, port: int) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self._port = port
+        self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         self._home = root.with_name(f"{root.name}.home")
         self._state = self._home / "state.sh"
         self._home.mkdir()
         outer = {name: os.environ[name] for name in os.environ if not name.startswith(("AKJOB_ROOT", "SUPERVISOR_"))}
         path = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
         self._environment = outer | {"PATH": path, "HOME": str(self._home), "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
-        self._environment |= {"COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"}
+        self._environment |= {"COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1", "REPOSITORY": str(ROOT)}
         self._shell(f"akjob init {shlex.quote(str(root))}")
         self._state.unlink()
         self._listen()
@@ -139,6 +159,11 @@ class Reader:
         """End what the page started."""
         if (self.root / "var" / "run" / "supervisord.pid").exists():
             self._shell(f"akjob --root {shlex.quote(str(self.root))} down --kill")
+        home = f"HOME={self._home}".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has just ended, or is another user's
+                if home in (process / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGTERM)
 
     def _write(self, block: Block) -> None:
         path = self.root / block.path
@@ -155,13 +180,13 @@ class Reader:
         table = tomllib.loads(text).get("web", {})
         if "listen" in table:
             return
-        line = f'listen = "127.0.0.1:{self._port}"'
+        line = f'listen = "127.0.0.1:{self._ports[_PORTS[0]]}"'
         has = re.search(r"^\[web\].*$", text, re.MULTILINE)
         text = f"{text[: has.end()]}\n{line}{text[has.end() :]}" if has else f"{text}\n[web]\n{line}\n"
         file.write_text(text, encoding="utf-8")
 
     def _ported(self, text: str) -> str:
-        return text.replace(f":{_PORT}", f":{self._port}")
+        return re.sub(r":(\d{4})\b", lambda found: f":{self._ports.get(int(found[1]), found[1])}", text)
 
     # -- what is done with each language
 

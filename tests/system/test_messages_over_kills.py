@@ -10,6 +10,7 @@ import sys
 from collections import Counter, defaultdict
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,11 @@ def failures(site: Site) -> int:
     return len({row["job"] for row in rows if row["state"] in ("failed", "lost")})
 
 
+def has_failed(site: Site, count: int) -> bool:
+    """Return True once so many jobs have failed."""
+    return failures(site) >= count
+
+
 def test_nothing_is_lost_or_told_twice(site: Site) -> None:
     """kill -9 of akjob-notify, akjobd and the receiver at random while jobs fail: each is told in one delivery."""
     receiver, outbox = Receiver(site.root / "taken.jsonl"), Outbox(site)
@@ -128,10 +134,10 @@ def test_nothing_is_lost_or_told_twice(site: Site) -> None:
             if victim == "receiver":
                 receiver.kill()
             else:
-                os.kill(until(lambda name=victim: site.pid(name)), signal.SIGKILL)
+                os.kill(until(partial(site.pid, victim)), signal.SIGKILL)
             killed[victim] += 1
             enough = min(COUNT, before + chance.randrange(1, A_SECOND))
-            until(lambda least=enough: failures(site) >= least, 90.0, 0.1)
+            until(partial(has_failed, site, enough), 90.0, 0.1)
             if victim == "receiver":
                 receiver.start()
             until(outbox.is_ready)
