@@ -11,11 +11,13 @@ import gzip
 import os
 import re
 import zlib
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypedDict, Unpack
 
 import msgspec
+from msgspec import Struct
 
 from akjob import instants
 from akjob.config import Paths
@@ -28,6 +30,7 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 _WINDOW = 4 << 20
 _STEP = 256 << 10
+_PROBE = 64 << 10
 _REMEMBERED = 8192
 _RUNS_REMEMBERED = 100_000
 _STAMP = b'{"timestamp":"'
@@ -41,6 +44,7 @@ class Wanted(TypedDict, total=False):
 
     ``level`` is the lowest one shown (a key of LEVELS), ``grep`` a regular expression that is searched for in the line
     as :func:`akjob.log.reading.render.render` shows it. A bad level raises KeyError, a bad pattern re.error.
+    ``after`` leaves out the lines of ``run`` up to that number, and most of the reading of them.
     """
 
     job: str | None
@@ -48,6 +52,7 @@ class Wanted(TypedDict, total=False):
     since_us: int | None
     level: str | None
     grep: str | None
+    after: int | None
 
 
 def lines(paths: Paths, **wanted: Unpack[Wanted]) -> Iterator[Line]:
@@ -120,10 +125,12 @@ class _Filter:
         since_us: int | None = None,
         level: str | None = None,
         grep: str | None = None,
+        after: int | None = None,
     ) -> None:
         self.job = job
         self.run = run
         self.since_us = since_us
+        self.after = after
         self._needle = f'"run":"{run}"'.encode() if run is not None else f'"job":"{job}"'.encode() if job else b""
         self._since = "" if since_us is None else instants.to_text(since_us)
         self._since_bytes = self._since.encode()
@@ -161,6 +168,8 @@ class _Filter:
 
     def _fits(self, line: Line) -> bool:
         if self.run is not None and line.get("run") != self.run:
+            return False
+        if self.after is not None and line.get("seq", 0) <= self.after:
             return False
         return self.job is None or line.get("job") == self.job
 
@@ -285,6 +294,7 @@ def _plain(log_dir: str, fd: int, size: int, wanted: _Filter, *, backwards: bool
     def part(extent: Extent) -> bytes:
         return os.pread(fd, extent.length, extent.offset)
 
+    extents = _later(part, extents, wanted)
     return _pieces_backwards(part, extents) if backwards else _whole_lines(_pieces(part, extents))
 
 
@@ -304,6 +314,7 @@ def _packed(log_dir: str, path: str, fd: int, wanted: _Filter, *, backwards: boo
         return archive.read_extent(fd, table, extent)
 
     with contextlib.suppress(zlib.error):
+        extents = _later(part, extents, wanted)
         yield from _pieces_backwards(part, extents) if backwards else _whole_lines(_pieces(part, extents))
 
 
@@ -316,6 +327,57 @@ def _extents(log_dir: str, mark: str | None, wanted: _Filter, size: int) -> list
     if covered > size:  # of a file that was longer once
         return [Extent(0, size)]
     return [extent for extent in [*found, Extent(covered, size - covered)] if extent.length]
+
+
+def _later(read: Callable[[Extent], bytes], extents: list[Extent], wanted: _Filter) -> list[Extent]:
+    """Return the extents without most of what stands before ``wanted.after``: found by halving, not by reading.
+
+    Numbers fall where a sender began again, so one of several places may be found: what is wanted stands after each.
+    """
+    after, run = wanted.after, wanted.run
+    if after is None or run is None or not extents:
+        return extents
+
+    def is_later(extent: Extent) -> bool:
+        number = _first_number(read, extent, run)
+        return number is None or number > after
+
+    # The first line that is wanted may stand in the extent before the first that begins later.
+    place = max(0, bisect_left(extents, True, key=is_later) - 1)
+    first = extents[place]
+    found = bisect_left(range(0, first.length, _PROBE), True, key=lambda at: is_later(_rest(first, at)))
+    return [_rest(first, max(0, found - 1) * _PROBE), *extents[place + 1 :]]
+
+
+def _rest(extent: Extent, at: int) -> Extent:
+    return Extent(extent.offset + at, extent.length - at)
+
+
+class _Numbered(Struct):
+    """What says which line of which run it is."""
+
+    run: str | None = None
+    seq: int | None = None
+
+
+_numbered = msgspec.json.Decoder(_Numbered).decode
+
+
+def _first_number(read: Callable[[Extent], bytes], extent: Extent, run: str) -> int | None:
+    """Return the number of a run's first whole line in an extent, which may begin within one; None if there is none."""
+    needle = f'"run":"{run}"'.encode()
+    probes = (
+        read(Extent(extent.offset + at, min(_PROBE, extent.length - at))) for at in range(0, extent.length, _PROBE)
+    )
+    for chunk in _whole_lines(probes):
+        for text in _with(chunk, needle):
+            try:
+                line = _numbered(text)
+            except msgspec.MsgspecError:
+                continue  # the rest of a line that began before
+            if line.run == run and line.seq is not None:
+                return line.seq
+    return None
 
 
 def _pieces(read: Callable[[Extent], bytes], extents: Iterable[Extent]) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
@@ -243,6 +244,52 @@ def test_the_last_lines_are_read_and_no_others(long: Paths, monkeypatch: pytest.
     monkeypatch.setattr(os, "pread", counted)
     assert len(read.last(long, 2)) == 2
     assert asked <= 80_000  # where the last line ends, the head of the file, and a piece or two
+
+
+@pytest.mark.parametrize("after", [-1, 0, 1, 57, 133, 134, 198, 199, 1000])
+def test_the_lines_after_a_number_are_those_of_the_whole(
+    long: Paths, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever in archived, finished and current files they begin."""
+    monkeypatch.setattr(read, "_PROBE", 300)
+    assert seqs(read.lines(long, run="r2", after=after)) == [seq for seq in range(200) if seq > after]
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 40))
+def test_the_lines_after_a_number_where_numbers_fall(restarts: list[int], after: int) -> None:
+    """A sender that began again put some of them a second time: each is there once."""
+    numbers = [1]
+    for back in restarts:
+        begin = max(1, numbers[-1] - back)
+        numbers += range(begin, begin + 9)
+    with TemporaryDirectory() as folder:
+        paths = make_root(Path(folder))
+        sink = FileSink(str(paths.log_dir), UTC, 1 << 30)
+        sink.open(START_US)
+        put(sink, *(line("r1", number) for number in numbers))
+        sink.close()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(read, "_PROBE", 150)
+            found = seqs(read.lines(paths, run="r1", after=after))
+    assert found == list(range(after + 1, max(numbers) + 1))
+
+
+def test_what_is_before_a_number_is_not_read(paths: Paths, sink: FileSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a long log is found by looking at some places in it."""
+    for seq in range(20_000):
+        sink.append(line("r1", seq), index.key_of("r1", "a/b"), START_US)
+    monkeypatch.setattr(read, "_PROBE", 4096)
+    asked = 0
+    pread = os.pread
+
+    def counted(fd: int, length: int, offset: int) -> bytes:
+        nonlocal asked
+        asked += length
+        return pread(fd, length, offset)
+
+    monkeypatch.setattr(os, "pread", counted)
+    assert seqs(read.lines(paths, run="r1", after=19_990)) == list(range(19_991, 20_000))
+    assert asked < paths.log.stat().st_size / 10
 
 
 def test_a_copy_does_not_count_twice(paths: Paths, sink: FileSink) -> None:
