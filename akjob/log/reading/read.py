@@ -117,7 +117,7 @@ def bytes_of(line: Mapping[str, Any]) -> bytes:
 class _Filter:
     """What is wanted, and what was there already."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as Wanted
         self,
         *,
         job: str | None = None,

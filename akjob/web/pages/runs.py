@@ -1,10 +1,8 @@
 """The runs of all jobs, and one of them with its log."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, get_args
 
-from markupsafe import Markup
-from msgspec import Struct
 from starlette.responses import Response
 
 from akjob.errors import AkjobError
@@ -12,45 +10,21 @@ from akjob.instants import from_text
 from akjob.ledger import STATES, RunFilter, RunKey, Trigger
 from akjob.log.reading import read as log
 from akjob.log.reading.failure_text import failure_text
-from akjob.log.reading.render import is_output
-from akjob.log.reading.render import render as render_line
 from akjob.query.changes import Changes
 from akjob.query.runs import Run, explain, took_us
 from akjob.query.sight import Sight
 from akjob.query.text import plural, size, span, stamp
 from akjob.units import format_duration
 from akjob.web.api.lists import choice_of, cursor_of, encode_cursor, text_of
-from akjob.web.api.logs import pattern_of
 from akjob.web.api.runs import found_run
-from akjob.web.pages.ansi import plain, to_html
 from akjob.web.pages.jobs import slot_rows
+from akjob.web.pages.logs import AROUND, COUNTS, LEVELS, LogWanted, shown_log, wanted_of
 from akjob.web.pages.rendering import render
 from akjob.web.pages.summary import FAILED, summarize
 from akjob.web.site import Call
 
 _ROWS = 100
-_LINES = (400, 2000, 10000)
-_LEVELS = ("", "warning", "error")
 _OPEN = frozenset({"queued", "running"})
-_LONGEST_LINE = 4000
-
-
-class LogLine(Struct, frozen=True, kw_only=True):
-    """One line of the viewer."""
-
-    seq: int
-    at: str
-    clock: str
-    kind: str
-    text: Markup
-
-
-class LogWanted(Struct, frozen=True, kw_only=True):
-    """Which lines of a log are shown: the last ``count`` of a level, of which those that fit."""
-
-    level: str
-    count: int
-    fits: Callable[[dict[str, Any]], bool]
 
 
 async def show_runs(call: Call) -> Response:
@@ -91,20 +65,15 @@ async def show_run(call: Call) -> Response:
     """Show one run: why it ended so, what changed, its steps, its log."""
     sight = await call.sight()
     run = await call.site.read(lambda: found_run(sight, call.path("id")))
-    level = choice_of(call, "level", _LEVELS[1:]) or ""
-    grep = text_of(call, "grep") or ""
-    lines = choice_of(call, "lines", [str(count) for count in _LINES])
-    wanted = LogWanted(level=level, count=int(lines) if lines else _LINES[0], fits=pattern_of(grep or None))
+    wanted = wanted_of(call)
     values = await call.site.read(lambda: _run(call, sight, run, wanted))
-    return render(call, "run.html", **values, grep=grep, level=level, levels=_LEVELS, count=wanted.count)
+    return render(call, "run.html", **values, wanted=wanted, levels=LEVELS, counts=COUNTS, around=AROUND)
 
 
 def _run(call: Call, sight: Sight, run: Run, wanted: LogWanted) -> dict[str, Any]:
     view = sight.job(run.job)
     spec = None if view is None else view.spec
     rows = sight.runs(RunFilter(job=run.job), _ROWS).runs
-    newest = log.last(call.site.paths, wanted.count, run=run.id, level=wanted.level or None)
-    found = [line for line in newest if wanted.fits(line)]
     failed = run.state in FAILED
     older, newer = _neighbours(rows, run)
     return {
@@ -113,12 +82,12 @@ def _run(call: Call, sight: Sight, run: Run, wanted: LogWanted) -> dict[str, Any
         "is_open": run.state in _OPEN,
         "failed": failed,
         "sentence": sentence(run, rows, call.now_us),
-        "traceback": _traceback(found) if failed else "",
+        "traceback": _traceback(log.last(call.site.paths, COUNTS[0], run=run.id)) if failed else "",
         "changes": _changes(sight, run) if failed else None,
         "steps": _steps(run),
         "zone": "UTC" if spec is None else spec.schedule.zone,
         "kill_after": "10s" if spec is None else format_duration(spec.run.kill_after_us),
-        "lines": [_log_line(line) for line in found],
+        "log": shown_log(call.site.paths, run.id, wanted),
         "facts": _facts(run),
         "definition": sight.definition(run),
         "older": older,
@@ -202,18 +171,6 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Result", run.result),
     ]
     return [(name, str(value)) for name, value in facts if isinstance(value, (str, int))]
-
-
-def _log_line(line: dict[str, Any]) -> LogLine:
-    at = str(line.get("timestamp", ""))
-    if is_output(line):
-        text, kind = log.bytes_of(line).decode("utf-8", "replace"), str(line.get("stream", "stdout"))
-        shown = to_html(text[:_LONGEST_LINE])
-    else:
-        kind = str(line.get("level", "info")) if line.get("source") == "job" else "event"
-        said = render_line(line, colour=False).partition("  ")[2] or str(line.get("event", ""))
-        shown = to_html(plain(said)[:_LONGEST_LINE])
-    return LogLine(seq=int(line.get("seq") or 0), at=at, clock=at[11:19], kind=kind, text=shown)
 
 
 def _traceback(lines: Sequence[dict[str, Any]]) -> str:

@@ -53,7 +53,7 @@ async function refresh() {
 const parsed = (text) => new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, "text/html");
 function swap(old, fresh) {
   if (!old || !fresh) return;
-  const log = $(".log", old), follows = log && log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
+  const log = $(".log[data-end]", old), follows = log && log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
   morph(old, fresh);
   if (follows) log.scrollTop = log.scrollHeight;
 }
@@ -175,5 +175,5 @@ setTheme(localStorage.getItem("akjob.theme") || "");
 tick(); setInterval(tick, 1000);
 setInterval(() => { if (live && !paused && Date.now() - lastNews > 12000) say(`live · ${Math.round((Date.now() - lastNews) / 1000)} s ago`); }, 5000);
 connect();
-const log = $(".log");
-if (log && !location.hash) log.scrollTop = log.scrollHeight;
+const log = $(".log[data-end]");
+if (log && (!location.hash || location.hash === "#log")) log.scrollTop = log.scrollHeight;

@@ -1,0 +1,138 @@
+"""The log of one run as its page shows it: its end, a stretch from any line on, or what a search finds."""
+
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from markupsafe import Markup
+from msgspec import Struct
+
+from akjob.config import Paths
+from akjob.log.reading import read
+from akjob.log.reading.render import is_output, render
+from akjob.web.api.lists import choice_of, text_of
+from akjob.web.api.logs import pattern_of
+from akjob.web.pages.ansi import plain, to_html
+from akjob.web.problems import bad_parameter
+from akjob.web.site import Call
+
+LEVELS = ("", "warning", "error")
+COUNTS = (200, 1000, 5000)
+"""How many lines a page may have; the first is the default."""
+
+_LONGEST_LINE = 4000
+AROUND = 20
+"""So many lines are shown before a line that a search found."""
+
+_SEARCH_S = 1.0
+_LONGEST_NUMBER = 15
+
+
+class LogLine(Struct, frozen=True, kw_only=True):
+    """One line of the viewer."""
+
+    seq: int
+    at: str
+    clock: str
+    kind: str
+    text: Markup
+
+
+class LogWanted(Struct, frozen=True, kw_only=True):
+    """Which lines are shown: ``count`` from the number ``begin`` on, or the last ones; of a level, with a pattern."""
+
+    begin: int | None
+    count: int
+    level: str
+    grep: str
+    fits: Callable[[dict[str, Any]], bool]
+
+    @property
+    def searches(self) -> bool:
+        """True if some lines are left out between those that are shown."""
+        return bool(self.level or self.grep)
+
+
+class LogShown(Struct, frozen=True, kw_only=True):
+    """The lines, and where to go from them: ``earlier`` and ``later`` are numbers of lines, None where there are none.
+
+    ``searched`` is the last line that a search looked at, None where it looked at all of them.
+    """
+
+    lines: list[LogLine]
+    earlier: int | None = None
+    later: int | None = None
+    searched: int | None = None
+
+
+def wanted_of(call: Call) -> LogWanted:
+    """Return what the URL asks for. Raises ProblemError."""
+    level, grep = choice_of(call, "level", LEVELS[1:]) or "", text_of(call, "grep") or ""
+    count = choice_of(call, "lines", [str(one) for one in COUNTS])
+    begin = text_of(call, "from")
+    if begin is not None and not (begin.isascii() and begin.isdigit() and len(begin) <= _LONGEST_NUMBER):
+        raise bad_parameter("from", begin, "the number of a line")
+    return LogWanted(
+        begin=None if begin is None else int(begin),
+        count=int(count) if count else COUNTS[0],
+        level=level,
+        grep=grep,
+        fits=pattern_of(grep or None),
+    )
+
+
+def shown_log(paths: Paths, run: str, wanted: LogWanted, clock: Callable[[], float] = time.monotonic) -> LogShown:
+    """Return what of a run's log is shown. A search ends with its page, or after a second, and says how far it came."""
+    if wanted.searches:
+        return _search(paths, run, wanted, clock() + _SEARCH_S, clock)
+    if wanted.begin is None:
+        found = read.last(paths, wanted.count, run=run)
+        return LogShown(lines=_lines(found), earlier=_earlier(found, wanted))
+    lines = read.lines(paths, run=run, after=wanted.begin - 1)
+    found = list(islice(lines, wanted.count))
+    following = next(lines, None)
+    later = None if following is None else _number(following)
+    return LogShown(lines=_lines(found), earlier=_earlier(found, wanted), later=later)
+
+
+def _search(paths: Paths, run: str, wanted: LogWanted, end_s: float, clock: Callable[[], float]) -> LogShown:
+    found: list[dict[str, Any]] = []
+    least = read.LEVELS[wanted.level] if wanted.level else 0
+    begin = 0 if wanted.begin is None else wanted.begin
+    for line in read.lines(paths, run=run, after=begin - 1):
+        if len(found) == wanted.count or clock() > end_s:
+            return LogShown(lines=_lines(found), searched=_number(line) - 1, later=_number(line))
+        if _level(line) >= least and wanted.fits(line):
+            found.append(line)
+    return LogShown(lines=_lines(found))
+
+
+def _earlier(found: list[dict[str, Any]], wanted: LogWanted) -> int | None:
+    first = _number(found[0]) if found else 0
+    return max(1, first - wanted.count) if first > 1 else None
+
+
+def _level(line: dict[str, Any]) -> int:
+    return read.LEVELS.get(line.get("level", "info"), read.LEVELS["info"])
+
+
+def _number(line: dict[str, Any]) -> int:
+    return int(line.get("seq") or 0)
+
+
+def _lines(found: list[dict[str, Any]]) -> list[LogLine]:
+    return [log_line(line) for line in found]
+
+
+def log_line(line: dict[str, Any]) -> LogLine:
+    """Return a line as it is shown: what a job printed with its colours, all else as text."""
+    at = str(line.get("timestamp", ""))
+    if is_output(line):
+        text, kind = read.bytes_of(line).decode("utf-8", "replace"), str(line.get("stream", "stdout"))
+        shown = to_html(text[:_LONGEST_LINE])
+    else:
+        kind = str(line.get("level", "info")) if line.get("source") == "job" else "event"
+        said = render(line, colour=False).partition("  ")[2] or str(line.get("event", ""))
+        shown = to_html(plain(said)[:_LONGEST_LINE])
+    return LogLine(seq=_number(line), at=at, clock=at[11:19], kind=kind, text=shown)
