@@ -14,6 +14,7 @@ PAGES = {
     "runs": "/runs",
     "timeline": "/timeline?span=15+min",
     "plan": "/plan",
+    "backfills": "/backfills?job=reports/sales&from=1h&until=0s&only=all",
     "why": "/why?job=reports/sales",
     "broken": "/broken",
     "messages": "/messages",

@@ -174,6 +174,21 @@ def test_colours_are_classes_and_copying_gives_plain_text(site: Site, ran: dict[
     page.context.close()
 
 
+def test_what_is_copied_from_the_log_is_what_was_printed(site: Site, ran: dict[str, str]) -> None:
+    """Numbers and times of the lines are no part of a selection."""
+    page = site.page()
+    page.goto(f"{site.url}/runs/{ran['reports/nightly']}")
+    copied = page.evaluate(
+        "() => { const range = document.createRange(); range.selectNodeContents(document.querySelector('.log'));"
+        " getSelection().addRange(range); return getSelection().toString(); }"
+    )
+    assert [line for line in copied.splitlines() if line][1:3] == ["start", "oops"]
+    assert page.locator("#log-times").is_checked()
+    page.locator("#log-times").uncheck()
+    assert not page.locator(".log time").first.is_visible()
+    page.context.close()
+
+
 def test_a_broken_file_is_shown_with_its_caret(site: Site) -> None:
     """Line, caret, what to write."""
     page = site.page()

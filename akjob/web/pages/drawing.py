@@ -40,8 +40,7 @@ GLYPHS: Mapping[str, str] = {
 
 def strip(slots: Sequence[StripSlot], length: int) -> Markup:
     """Return the newest slots as bars, the oldest on the left, with a label that says them in words."""
-    took = [one.duration_s for one in slots if one.state == "succeeded" and one.duration_s is not None]
-    usual = median_high(took) if took else 0.0
+    usual = usual_s(slots)
     paths: dict[str, list[str]] = {}
     offset = (length - len(slots)) * _STEP
     for index, slot in enumerate(slots):
@@ -53,6 +52,12 @@ def strip(slots: Sequence[StripSlot], length: int) -> Markup:
     return Markup(
         '<svg class="strip" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}">{}</svg>'
     ).format(width, HEIGHT, width, HEIGHT, label(slots), drawn)
+
+
+def usual_s(slots: Sequence[StripSlot]) -> float:
+    """Return how long half of the successes took at most, in seconds; 0 without any."""
+    took = [one.duration_s for one in slots if one.state == "succeeded" and one.duration_s is not None]
+    return median_high(took) if took else 0.0
 
 
 def label(slots: Sequence[StripSlot]) -> str:
@@ -132,6 +137,7 @@ class Span(Struct, frozen=True, kw_only=True):
 
 _LANE = 22
 _MOST_MARKS = 2000
+_DIAMOND = 9
 
 
 def lane(span: Span, one: Lane) -> Markup:
@@ -141,7 +147,7 @@ def lane(span: Span, one: Lane) -> Markup:
         parts.append(_density(span, one.runs))
     else:
         parts += [_mark(span, run) for run in one.runs]
-    parts += [_diamond(span, at_us, one.ghost_us) for at_us in one.coming[:_MOST_MARKS]]
+    parts += _coming(span, one)
     if one.goes_on and one.coming:
         parts.append(Markup('<path class="coming" d="M{} 11H{}"/>').format(span.x(one.coming[-1]), span.width))
     now = span.x(span.now_us)
@@ -162,6 +168,15 @@ def _mark(span: Span, one: Mark) -> Markup:
     return Markup('<a href="/runs/{}"><path class="b-{}" d="M{} 5h{}v12h-{}z"><title>{}</title></path></a>').format(
         one.run, state, left, width, width, one.said
     )
+
+
+def _coming(span: Span, one: Lane) -> list[Markup]:
+    """Return a diamond for each slot to come; a line with ticks where diamonds would cover each other."""
+    places = [span.x(at_us) for at_us in one.coming[:_MOST_MARKS]]
+    if len(places) > 1 and (places[-1] - places[0]) / (len(places) - 1) < _DIAMOND:
+        ticks = "".join(f"M{x} 8v6" for x in sorted({int(place) // 3 * 3 for place in places}))
+        return [Markup('<path class="coming" d="M{} 11H{}{}"/>').format(places[0], places[-1], ticks)]
+    return [_diamond(span, at_us, one.ghost_us) for at_us in one.coming[:_MOST_MARKS]]
 
 
 def _diamond(span: Span, at_us: int, ghost_us: int) -> Markup:

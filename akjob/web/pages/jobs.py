@@ -16,10 +16,11 @@ from akjob.ledger import RunFilter
 from akjob.query.jobs import JobView, Pause
 from akjob.query.runs import Run, explain, took_us
 from akjob.query.sight import Sight
+from akjob.query.strips import StripSlot
 from akjob.query.text import span
 from akjob.schedule import describe
 from akjob.web.api.jobs import found_job
-from akjob.web.pages.drawing import strip
+from akjob.web.pages.drawing import strip, usual_s
 from akjob.web.pages.rendering import render
 from akjob.web.pages.searching import STATES, WORDS, Search, search_of
 from akjob.web.pages.source import excerpt
@@ -30,6 +31,8 @@ ON_A_PAGE = 50
 _ROWS = 50
 _COMING = 5
 _SLOTS = 30
+_WORTH_A_LOOK_S = 1.0
+_MUCH_LONGER = 2
 _SLOTS_OF_ONE = 120
 
 
@@ -46,6 +49,9 @@ class JobRow(Struct, frozen=True, kw_only=True):
     pause: Pause | None
     last: tuple[str, int] | None
     last_run: str | None
+    took: str
+    times_usual: int | None
+    """How many times as long as usual the last run took; None unless that is worth a look."""
 
 
 class SlotRow(Struct, frozen=True, kw_only=True):
@@ -106,7 +112,7 @@ def _jobs(sight: Sight, search: Search) -> dict[str, Any]:
         "summary": summary,
         "total": summary.total,
         "found": len(names),
-        "rows": [_row(view, strip(strips.get(view.name, ()), _SLOTS)) for view in shown],
+        "rows": [_row(view, strips.get(view.name, ())) for view in shown],
         "chips": chips,
         "search_words": WORDS,
         "q": search.q,
@@ -146,19 +152,23 @@ _KEYS: Mapping[str, Callable[[JobView], int]] = {
 }
 
 
-def _row(view: JobView, drawn: Markup) -> JobRow:
+def _row(view: JobView, slots: Sequence[StripSlot]) -> JobRow:
     spec = view.spec
+    last = next((one.duration_s for one in reversed(slots) if one.duration_s is not None), None)
+    times = 0 if last is None or last < _WORTH_A_LOOK_S else last / (usual_s(slots) or last)
     return JobRow(
         name=view.name,
         shown_state=view.shown_state,
         tags=() if spec is None else spec.tags,
-        strip=drawn,
+        strip=strip(slots, _SLOTS),
         schedule="" if spec is None else "; ".join(describe(spec.schedule, view.now_us)),
         zone="UTC" if spec is None else spec.schedule.zone,
         next_us=view.next_start_us,
         pause=view.pause,
         last=view.last,
         last_run=None if view.row is None else view.row["last_run"],
+        took="" if last is None else span(round(last * SECOND)),
+        times_usual=round(times) if times >= _MUCH_LONGER else None,
     )
 
 

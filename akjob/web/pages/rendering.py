@@ -15,6 +15,8 @@ from starlette.responses import Response
 from akjob import __version__
 from akjob.errors import AkjobError
 from akjob.instants import to_datetime
+from akjob.processes import lock_holder
+from akjob.program import lock_file
 from akjob.query.text import relative
 from akjob.schedule import get_zone
 from akjob.web.pages.drawing import GLYPHS, WORDS
@@ -119,6 +121,8 @@ def _icon(kind: str) -> Markup:
 
 
 def _frame(call: Call, summary: Summary) -> Frame:
+    runs = lock_holder(lock_file(call.site.paths, "akjobd")) != 0
+    down = () if runs else (("akjobd does not run: nothing starts, and this is what the ledger has", "/system"),)
     return Frame(
         host=socket.gethostname(),
         root=str(call.site.paths.root),
@@ -128,10 +132,10 @@ def _frame(call: Call, summary: Summary) -> Frame:
         css=static_url("akjob.css"),
         js=static_url("akjob.js"),
         events=static_url("akjob-events.js"),
-        icon=_icon("bad" if summary.trouble else "fine"),
+        icon=_icon("bad" if summary.trouble or down else "fine"),
         broken=summary.broken,
         trouble=summary.trouble,
-        attention=summary.attention,
+        attention=(*down, *summary.attention),
     )
 
 

@@ -18,12 +18,13 @@ from akjob.units import format_duration
 from akjob.web.api.lists import choice_of, cursor_of, encode_cursor, text_of
 from akjob.web.api.runs import found_run
 from akjob.web.pages.jobs import slot_rows
-from akjob.web.pages.logs import AROUND, COUNTS, LEVELS, LogWanted, shown_log, wanted_of
+from akjob.web.pages.logs import AROUND, COUNTS, LEVELS, LogWanted, log_line, shown_log, wanted_of
 from akjob.web.pages.rendering import render
 from akjob.web.pages.summary import FAILED, summarize
 from akjob.web.site import Call
 
 _ROWS = 100
+_STDERR = 20
 _OPEN = frozenset({"queued", "running"})
 
 
@@ -75,6 +76,7 @@ def _run(call: Call, sight: Sight, run: Run, wanted: LogWanted) -> dict[str, Any
     spec = None if view is None else view.spec
     rows = sight.runs(RunFilter(job=run.job), _ROWS).runs
     failed = run.state in FAILED
+    end = log.last(call.site.paths, COUNTS[0], run=run.id) if failed else []
     older, newer = _neighbours(rows, run)
     return {
         "summary": summarize(sight),
@@ -82,7 +84,8 @@ def _run(call: Call, sight: Sight, run: Run, wanted: LogWanted) -> dict[str, Any
         "is_open": run.state in _OPEN,
         "failed": failed,
         "sentence": sentence(run, rows, call.now_us),
-        "traceback": _traceback(log.last(call.site.paths, COUNTS[0], run=run.id)) if failed else "",
+        "traceback": _traceback(end),
+        "stderr": [one.text for line in end if (one := log_line(line)).kind == "stderr"][-_STDERR:],
         "changes": _changes(sight, run) if failed else None,
         "steps": _steps(run),
         "zone": "UTC" if spec is None else spec.schedule.zone,

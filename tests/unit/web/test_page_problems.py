@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from akjob.control.requests import Request, RunClaimed, RunJob
+from akjob.web.pages import rendering
 from akjob.web.problems import MEDIA_TYPE
 from tests.unit.cli.root import Root
 from tests.unit.web.serving import Served
@@ -66,6 +67,14 @@ def test_a_page_says_so_when_the_ledger_cannot_be_read(root: Root, site: Served)
     assert answer.status_code >= 400
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "ledger" in answer.text
+
+
+def test_every_page_says_that_akjobd_does_not_run(site: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is shown is what the ledger has, and nothing starts; while it runs nothing is said of it."""
+    client = site.browser()
+    assert "akjobd does not run" in client.get("/runs").text
+    monkeypatch.setattr(rendering, "lock_holder", lambda _file: 1)
+    assert "akjobd does not run" not in client.get("/runs").text
 
 
 class TestForms:
