@@ -79,8 +79,12 @@ def _found(known: Sequence[Entry], name: str) -> list[Entry]:
         return found
     from difflib import get_close_matches
 
+    from akjob.cli import COMMANDS
+
     near = get_close_matches(wanted, [entry.name for entry in known], n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else "`akjob help` lists all."
+    if wanted.partition(" ")[0] in COMMANDS:
+        hint = f"`{wanted.partition(' ')[0]}` is a command: akjob {wanted} --help"
     raise UsageError(f"there is no key, setting, problem code, event, metric or column {name!r}", hint=hint)
 
 

@@ -19,6 +19,11 @@ def test_help_shows_an_entry(root: Root) -> None:
     assert "run.finished  (event)" in root.akjob("help", "run.finished").stdout
     wrong = root.akjob("help", "overlapp")
     assert (wrong.exit_code, "Did you mean run.overlap" in wrong.stderr) == (2, True)
+    assert "`validate` is a command: akjob validate --help" in root.akjob("help", "validate").stderr
+    assert "max_an_hour  (setting)" in root.akjob("help", "channels.NAME.max_an_hour").stdout
+    assert "AKJOB_SLOT  (variable)" in root.akjob("help", "AKJOB_SLOT").stdout
+    assert "runs.slot  (column)" in root.akjob("help", "runs.slot").stdout
+    assert 'example     run = { overlap = "queue" }' in root.akjob("help", "run.overlap").stdout
 
 
 def test_help_lists_everything(root: Root) -> None:

@@ -145,10 +145,14 @@ def test_messages(root: Root) -> None:
     assert samples["akjob_notifications_pending",] == 1
 
 
+def page() -> str:
+    """Return the page of the metrics."""
+    return (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text()
+
+
 def test_every_name_has_a_line_in_the_documentation() -> None:
     """And the documentation has no other name."""
-    page = (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text()
-    assert set(re.findall(r"^\| `(akjob_\w+)", page, re.MULTILINE)) == {
+    assert set(re.findall(r"^\| `(akjob_\w+)", page(), re.MULTILINE)) == {
         {
             "akjob_slots": "akjob_slots_total",
             "akjob_runs": "akjob_runs_total",
@@ -157,6 +161,22 @@ def test_every_name_has_a_line_in_the_documentation() -> None:
         }.get(name, name)
         for name in GLOBAL | OF_A_JOB
     }
+
+
+def test_every_label_is_in_the_documentation(root: Root) -> None:
+    """And the documentation names no other; a histogram's ``le`` is Prometheus' own."""
+    rows = re.findall(r"^\| `(akjob_\w+)` \|(.*?)\|", page(), re.MULTILINE)
+    documented = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+    filled(root)
+    with root.akjobd(lambda _asked: STATUS):
+        text = root.akjob("metrics", "--jobs").stdout
+    seen = set()
+    for name, labels in re.findall(r"^(akjob_\w+)\{(.*)\} ", text, re.MULTILINE):
+        known = name if name in documented else re.sub(r"_(bucket|sum|count|created)$", "", name)
+        own = {"le", "job_name"} if known.startswith("akjob_job_") else {"le"}
+        assert set(re.findall(r'(\w+)="', labels)) - own == documented[known], name
+        seen.add(known)
+    assert len(seen) > len("several")
 
 
 def test_without_akjobd(root: Root) -> None:
