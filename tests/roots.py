@@ -20,7 +20,11 @@ from akjob.log.reading.read import lines
 from tests.support import until
 
 PROGRAMS = {"akjobd": "akjob.akjobd.daemon", "akjob-collector": "akjob.log.collector.program"}
-OTHERS = {"akjob-web": "akjob.web.program", "akjob-notify": "akjob.notify.program"}
+OTHERS = {
+    "akjob-web": "akjob.web.program",
+    "akjob-notify": "akjob.notify.program",
+    "akjob-node": "akjob.remote.program",
+}
 
 
 class Place:
@@ -45,11 +49,14 @@ class Place:
             until(self.loaded)
 
     def _spawn(self, program: str) -> None:
-        code = f"from {(PROGRAMS | OTHERS)[program]} import main; main()"
         with open(self.root / f"{program}.out", "ab") as out:
             self._processes[program] = subprocess.Popen(
-                [sys.executable, "-c", code], cwd=self.root, env=self.environment, stdout=out, stderr=out
+                [sys.executable, "-c", self.code(program)], cwd=self.root, env=self.environment, stdout=out, stderr=out
             )
+
+    def code(self, program: str) -> str:
+        """Return the Python that runs a program."""
+        return f"from {(PROGRAMS | OTHERS)[program]} import main; main()"
 
     def _keep(self, program: str) -> None:
         while not self._stopping:

@@ -5,9 +5,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from akjob.agenda.effects import EffectsBuilder
 from akjob.agenda.jobs import Job, counts_on
 from akjob.agenda.life import Run
+from akjob.config.cluster import queue_name
 from akjob.due import EARLY_US
 from akjob.ledger.model import Detail, Occurrence, RunRow, State, Trigger
 from akjob.sources.after import UpstreamEnd
@@ -16,6 +19,9 @@ from akjob.spec.model import JobSpec
 _ATTEMPTS_KEPT = 10_000
 BACKFILL_CAUSE = '{"backfill":"'
 """What the ``cause`` of a run of a backfill begins with; the backfill's id follows."""
+
+_FORMER_KEPT = 1000
+
 
 Slots = tuple[int, int, int]
 """The first and the last of several slots, and how many they are."""
@@ -27,21 +33,44 @@ def backfill_of(row: RunRow) -> str | None:
     return cause[len(BACKFILL_CAUSE) : -2] if cause is not None and cause.startswith(BACKFILL_CAUSE) else None
 
 
+class Here(Struct, frozen=True):
+    """This node of a cluster: its name and its tags."""
+
+    node: str
+    tags: frozenset[str]
+
+    def fits(self, spec: JobSpec) -> bool:
+        """Return True if runs of a job may be on this node."""
+        return spec.run.where in ("any", "every", f"node:{self.node}") and self.tags.issuperset(spec.run.needs)
+
+    def queue_of(self, run: Run, spec: JobSpec) -> str | None:
+        """Return where a run waits for a node that takes it; None: it starts here.
+
+        What somebody asked for on this node, and what happened to it, stays on it where it fits.
+        """
+        is_of_here = run.manual or run.backfill is not None or run.files or run.row.trigger in ("start", "change")
+        if spec.run.where == "every" or (is_of_here and self.fits(spec)):
+            return None
+        return queue_name(spec.run.where, spec.run.needs)
+
+
 class Book:
     """The jobs by name, the open runs by id, when to decide about each job, and the effects.
 
     ``new_run_id`` makes a run id from an instant; ids sort by time. ``last_attempt`` asks the ledger for the last
     attempt of a slot (0: it has none). ``early_us`` is how long before its start an order goes out. While
     ``draining`` nothing is started. ``downstreams`` are the jobs that run after a job, ``ends`` those that have not
-    been handed on to them; ``elsewhere`` are the open runs of other nodes, where the
-    ledger is ``shared`` with them; ``backfilled`` are the backfills of which a slot has ended, and how.
+    been handed on to them; ``backfilled`` are the backfills of which a slot has ended, and how. In a cluster
+    ``elsewhere`` are the open runs of other nodes, this node is ``here`` among them, and ``former`` are definitions
+    that were loaded before, by their hashes.
     """
 
     def __init__(self, *, host: str, new_run_id: Callable[[int], str], last_attempt: Callable[[str, int], int]) -> None:
         self.jobs: dict[str, Job] = {}
         self.runs: dict[str, Run] = {}
         self.elsewhere: dict[str, Run] = {}
-        self.shared = False
+        self.here: Here | None = None
+        self.former: dict[str, JobSpec] = {}
         self.effects = EffectsBuilder()
         self.draining = False
         self.early_us = EARLY_US
@@ -59,6 +88,12 @@ class Book:
         """Return a number for a run: of two with one slot the smaller one is first."""
         self._seq += 1
         return self._seq
+
+    def keep_former(self, spec: JobSpec) -> None:
+        """Remember a definition that was loaded: runs that wait for a node may be of it."""
+        self.former[spec.sha256] = spec
+        if len(self.former) > _FORMER_KEPT:
+            del self.former[next(iter(self.former))]
 
     def new_id(self, now_us: int) -> str:
         """Return an id that no run and no backfill has."""

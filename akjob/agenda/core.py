@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from akjob.agenda.backfills import Asked, Backfills, Outcomes, no_outcomes
-from akjob.agenda.book import Book, backfill_of
+from akjob.agenda.book import Book, Here, backfill_of
 from akjob.agenda.chains import Chains
 from akjob.agenda.changes import Changes
 from akjob.agenda.deciding import Deciding
@@ -29,10 +29,11 @@ from akjob.agenda.waiting import Waiting
 from akjob.instants import HOUR, SECOND, to_text
 from akjob.jobset.git import Revision
 from akjob.jobset.model import Change
-from akjob.ledger.model import Backfill, Blocked, JobRow, News, Occurrence, OpenRun, Wait
+from akjob.ledger.model import Backfill, Blocked, JobRow, News, Occurrence, OpenRun, RunRow, Wait
 from akjob.run.end import End
 from akjob.sources.after import PART
 from akjob.sources.change import FilesChanged
+from akjob.spec.model import JobSpec
 
 _WATERMARK_AHEAD_US = HOUR  # a lead is shorter, as a rule
 _DUE_A_TURN = 16  # so many starts are one commit; a burst of more goes on in the next turn, and others get a word in
@@ -154,9 +155,9 @@ class Agenda:
             if row.state == "running" or starts_us <= now_us:
                 self.lost(row.id, now_us, reason)
 
-    def share(self) -> None:
-        """Ask the whole cluster before each start: the ledger is shared with other nodes."""
-        self._book.shared = True
+    def share(self, node: str, tags: Iterable[str]) -> None:
+        """Ask the whole cluster before each start, and hand runs over: the ledger is shared with other nodes."""
+        self._book.here = Here(node, frozenset(tags))
 
     def hear(self, news: News, now_us: int) -> None:
         """Take in what other nodes wrote. Call it while nothing is pending and nothing waits to be written."""
@@ -165,6 +166,49 @@ class Agenda:
     def blocked(self, found: Iterable[Blocked], now_us: int) -> None:
         """Let starts that the cluster does not permit wait, or skip their slots. They must not be sent."""
         self._elsewhere.blocked(found, now_us)
+
+    def handed(self, run_ids: Iterable[str], now_us: int) -> None:
+        """Let go of runs that wait for a node to take them. Their starts must not be sent."""
+        self._elsewhere.handed(run_ids, now_us)
+
+    def definition_of(self, row: RunRow) -> JobSpec | None:
+        """Return the definition that a run was claimed with, where this node's checkout has it or had it."""
+        return self._elsewhere.definition(row)
+
+    def fits(self, spec: JobSpec) -> bool:
+        """Return True if runs of a job may be on this node."""
+        return self._book.here is not None and self._book.here.fits(spec)
+
+    def take(self, one: OpenRun, spec: JobSpec, now_us: int) -> None:
+        """Run here what another node decided about and this one has taken."""
+        self._elsewhere.take_over(one, spec, now_us)
+
+    def fail(self, one: OpenRun, reason: str, now_us: int) -> None:
+        """End a run that this node has taken and no node can run."""
+        self._elsewhere.forget(one.row.id)
+        run = self._elsewhere.adopt(one)
+        self._waiting.order_nothing(run)
+        self.ended(run.row.id, End(state="failed", ended_us=now_us, reason=reason), now_us)
+        self._book.effects.say_of("run.finished", run.row)
+
+    def cancel(self, one: OpenRun, reason: str, by: str | None, now_us: int) -> None:
+        """End a run that no node had taken, and that this one has taken for that."""
+        self._elsewhere.forget(one.row.id)
+        self._waiting.stop(self._elsewhere.adopt(one), reason, now_us, by)
+
+    def skip(self, one: OpenRun, reason: str, now_us: int) -> None:
+        """Skip a run that this node has taken, and whose job is gone."""
+        self._elsewhere.forget(one.row.id)
+        self._waiting.close(self._elsewhere.adopt(one), "skipped", reason, now_us)
+
+    def is_gone(self, name: str) -> bool:
+        """Return True if there is no file of a job any more."""
+        job = self._book.jobs.get(name)
+        return job is None or (job.spec is None and job.is_gone)
+
+    def is_elsewhere(self, run_id: str) -> bool:
+        """Return True if this run is open on another node, or waits for one."""
+        return run_id in self._book.elsewhere
 
     def load(self, change: Change, now_us: int) -> None:
         """Take over what a look at the folder changed; the first time, all of the job set."""

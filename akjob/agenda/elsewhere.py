@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 
 from akjob.agenda.book import Book, backfill_of
-from akjob.agenda.jobs import Job, pause_text
-from akjob.agenda.life import Run
+from akjob.agenda.jobs import Job, pause_text, unknown_row
+from akjob.agenda.life import CALENDAR, COUNTED, Run
 from akjob.agenda.waiting import Waiting
 from akjob.instants import SECOND
-from akjob.ledger.model import Blocked, JobRow, News, OpenRun
+from akjob.ledger.model import Blocked, JobRow, News, OpenRun, RunRow, Wait
+from akjob.spec.model import JobSpec
 
 _AGAIN_US = 5 * SECOND  # news of an end comes at once; this is for news that was lost
 _SHARED = (
@@ -73,6 +74,55 @@ class Elsewhere:
             run.backoff_until_us = 0
             if run.phase == "waiting":
                 self._waiting.offer(run, now_us)
+
+    def handed(self, run_ids: Iterable[str], now_us: int) -> None:
+        """Let go of runs that wait for a node to take them. Their starts must not be sent."""
+        for run_id in run_ids:
+            run = self._book.runs.pop(run_id, None)
+            if run is None:
+                continue
+            self._waiting.release(run)
+            job = self._book.jobs[run.job]
+            job.runs.pop(run_id, None)
+            run.elsewhere, run.phase, run.row.node = True, "waiting", None
+            run.waiting_for = "time" if run.not_before_us > now_us + SECOND else "max_running"
+            job.elsewhere[run_id] = self._book.elsewhere[run_id] = run
+
+    def definition(self, row: RunRow) -> JobSpec | None:
+        """Return the definition that a run was claimed with, where this node's checkout has it or had it."""
+        job = self._book.jobs.get(row.job)
+        spec = None if job is None else job.spec
+        if spec is not None and spec.sha256 == row.definition_sha256:
+            return spec
+        return self._book.former.get(row.definition_sha256 or "") if spec is not None else None
+
+    def take_over(self, one: OpenRun, spec: JobSpec, now_us: int) -> None:
+        """Run here what another node decided about, by the definition that it was claimed with."""
+        self.forget(one.row.id)
+        run = self.adopt(one)
+        self._waiting.order_taken(run, spec, now_us)
+
+    def adopt(self, one: OpenRun) -> Run:
+        """Make a run that has not started this node's own."""
+        row, wait = one.row, one.wait or Wait(run=one.row.id)
+        job = self._book.jobs.setdefault(row.job, Job(row=unknown_row(row.job, row.queued_us)))
+        jitter_us = job.when.jitter_us if job.when is not None and row.trigger in CALENDAR else 0
+        run = Run(
+            row=row,
+            job=row.job,
+            seq=self._book.next_seq(),
+            not_before_us=wait.not_before_us or row.slot_us + jitter_us,
+            after_previous=wait.after_previous,
+            manual=wait.manual or row.trigger == "manual",
+            counts_toward_runs=row.trigger in COUNTED,
+            kwargs=wait.kwargs,
+            files=wait.files,
+            first_attempt=wait.first_attempt,
+            backfill=backfill_of(row),
+            has_wait=one.wait is not None,
+        )
+        job.runs[row.id] = self._book.runs[row.id] = run
+        return run
 
     def _learn(self, one: OpenRun, now_us: int) -> None:
         row, wait = one.row, one.wait

@@ -192,7 +192,7 @@ def is_catching_up(job: Job, spec: JobSpec) -> bool:
 
 def busy_with(run: Run) -> str:
     """Return how a run keeps its job busy."""
-    return f"run {run.row.id}{f' on node {run.row.node}' if run.elsewhere else ''} {doing(run)}"
+    return f"run {run.row.id}{f' on node {run.row.node}' if run.elsewhere and run.row.node else ''} {doing(run)}"
 
 
 def doing(run: Run) -> str:

@@ -140,6 +140,8 @@ class Loading:
 
     def _attach(self, job: Job, spec: JobSpec, now_us: int) -> None:
         """Let a definition hold from now on, for the open runs too."""
+        if job.spec is not None and self._book.here is not None:
+            self._book.keep_former(job.spec)
         job.spec = spec
         job.when = timing(spec)
         job.next_us = None

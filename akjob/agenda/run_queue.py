@@ -119,7 +119,7 @@ class RunQueue:
                 self._waiting.pop(gate, None)
 
 
-def permit_of(run: Run, spec: JobSpec, queue: RunQueue) -> Permit:
+def permit_of(run: Run, spec: JobSpec, queue: RunQueue, wait_in: str | None) -> Permit:
     """Return what a run's start needs of the whole cluster. Runs of a backfill do not stand in each other's way."""
     job, backfill = f"job:{run.job}", f"backfill:{run.job}"
     needs = [(":".join(gate), queue.size(gate)) for gate in gates_of(spec)]
@@ -134,4 +134,5 @@ def permit_of(run: Run, spec: JobSpec, queue: RunQueue) -> Permit:
         holds=holds,
         needs=tuple(needs),
         pausable=not run.manual and run.backfill is None,
+        queue=wait_in,
     )

@@ -10,6 +10,7 @@ from akjob.agenda.run_queue import RunQueue, permit_of
 from akjob.due import EARLY_US, GRACE_US
 from akjob.instants import SECOND, to_text
 from akjob.ledger.model import Detail, State, Wait
+from akjob.spec.model import JobSpec
 
 _TRIES_UP_TO_US = 60 * SECOND
 
@@ -201,6 +202,24 @@ class Waiting:
         if row.definition_sha256 != spec.sha256:
             row.definition_sha256 = spec.sha256
             self._book.effects.change(row)
+        self._start(run, spec, now_us)
+        here = self._book.here
+        if here is not None:
+            self._book.effects.permit(permit_of(run, spec, self.queue, here.queue_of(run, spec)))
+
+    def order_taken(self, run: Run, spec: JobSpec, now_us: int) -> None:
+        """Send the order of a run that another node decided about: it has all that it needs."""
+        if run.advance("order"):
+            self.queue.hold(run, spec)
+            self._start(run, spec, now_us)
+
+    def order_nothing(self, run: Run) -> None:
+        """Let a run be as if its order were out: it is about to end without a start."""
+        run.advance("order")
+        self.queue.hold(run, None)
+
+    def _start(self, run: Run, spec: JobSpec, now_us: int) -> None:
+        row = run.row
         start = Start(
             run=row.id,
             job=row.job,
@@ -214,8 +233,6 @@ class Waiting:
             files=run.files,
         )
         self._book.effects.start(start, now_us)
-        if self._book.shared:
-            self._book.effects.permit(permit_of(run, spec, self.queue))
 
     def _make_places(self, now_us: int) -> None:
         """Call back runs that are prepared ahead, where runs whose time has come wait for their places.
@@ -244,7 +261,7 @@ class Waiting:
         if not run.advance("unstarted"):
             return
         self.release(run)
-        if self._book.shared:
+        if self._book.here is not None:
             self._book.effects.free(run)
         if run.drop is not None:
             self.close(run, *run.drop, now_us)

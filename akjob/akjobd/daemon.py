@@ -46,8 +46,11 @@ from akjob.timer import Alarm
 
 if TYPE_CHECKING:
     from akjob.akjobd.news import News
+    from akjob.akjobd.taking import Taking
 
 _GOODBYE_S = 0.5
+HAND_OVER_US = 50_000
+"""So much earlier orders go out in a cluster: another node takes them first."""
 
 
 class Daemon:
@@ -97,6 +100,7 @@ class Daemon:
         self._happenings = Happenings(agenda, self._shims, self._commits, writer, self._log.say)
         if self._membership is not None:
             self._membership.serve(agenda, self._store, self._log.say, self._commits.current)
+        self._taking = self._make_taking(clock)
         loop.each_turn("decide", self._decide, self._decide_us)
         loop.each_turn("write", self._write)
         if self._news is not None:
@@ -121,6 +125,7 @@ class Daemon:
             status=status,
             reader=ledger.open_reader(paths.ledger_url),
             send=self._send,
+            take=None if self._taking is None else self._taking.take,
         )
         listener = program.Listener(paths.control_socket)
         self._server = Server(listener.socket, loop.selector, self._requests.serve, self._requests.gone)
@@ -139,6 +144,26 @@ class Daemon:
         loop.each_turn("recycle", recycler.step, lambda: recycler.due_us)
         loop.each_turn("checkpoint", self._checkpoint)
         loop.each_turn("log", self._speak, lambda: loop.instant_of(self._log.sender.deadline(clock.steady_s())))
+
+    def _make_taking(self, clock: Clock) -> "Taking | None":
+        """Return what takes the runs that are delivered to this node; None without a cluster."""
+        cluster, store = self.config.cluster, self._store
+        if cluster is None or self._membership is None:
+            return None
+        from akjob.akjobd.taking import Taking  # noqa: PLC0415 - of the extra `cluster`
+        from akjob.ledger.postgres import PostgresStore  # noqa: PLC0415 - as above
+
+        if not isinstance(store, PostgresStore):
+            return None
+        self._agenda.share(cluster.node or socket.gethostname(), cluster.tags)
+        return Taking(
+            cluster=cluster,
+            store=store,
+            agenda=self._agenda,
+            membership=self._membership,
+            revision=self._commits.current,
+            now_us=clock.now_us,
+        )
 
     # -- beginning and end --------------------------------------------------------------------------------------------
 
@@ -161,8 +186,8 @@ class Daemon:
         self._open_before = self._store.open_runs()
         self._agenda.restore(rows, self._open_before, now_us, self._shims.folders(), self._store.occurrences())
         self._agenda.restore_backfills(self._store.open_backfills())
-        if self._news is not None:
-            self._news.begin(self._agenda, self._writer, now_us)
+        if self._news is not None and self._taking is not None:
+            self._news.begin(self._agenda, self._writer, self._taking, now_us)
         scanner = Scanner(
             self.paths,
             self.config,
@@ -256,7 +281,7 @@ class Daemon:
         for changed in self._changes.take():
             self._agenda.files_changed(changed, now_us)
         self._commits.attribute(now_us)
-        self._agenda.early_us = self._shims.early.us
+        self._agenda.early_us = self._shims.early.us + (0 if self._news is None else HAND_OVER_US)
         self._agenda.turn(now_us)
 
     def _decide_us(self) -> int | None:
@@ -270,6 +295,8 @@ class Daemon:
         self._writer.write(now_us)
         # In a burst they all speak at once, and each would be a turn of the loop.
         self._shims.zygote.read(at_once=not self._writer.gathers)
+        if self._news is not None and self._agenda.pending and self._writer.due_us is None:
+            self._loop.wake()  # what the cluster did not permit is to be written
 
     def _order(self, start: Start, now_us: int) -> order.Order:
         self._sweeping.later()

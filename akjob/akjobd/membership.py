@@ -57,6 +57,11 @@ class Membership:
         self._partition = self._loop.timer("partition", self._part, 3 * quarter_us)
         self._renewal.at_us = self._loop.clock.now_us()
 
+    @property
+    def held(self) -> str:
+        """Why this node claims and takes nothing; an empty string: it does."""
+        return self._held
+
     def leave(self, *, running: int) -> None:
         """Let the lease run out. Without a run under way the node is down, and counts as stopped, not as lost."""
         if not running:

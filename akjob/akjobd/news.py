@@ -7,6 +7,7 @@ import threading
 
 from akjob.agenda import Agenda, FarStop
 from akjob.akjobd.loop import Loop
+from akjob.akjobd.taking import Taking
 from akjob.akjobd.writer import Writer
 from akjob.daemon_log import Say
 from akjob.errors import AkjobError
@@ -30,10 +31,9 @@ class News:
         self._fresh = threading.Event()
         self._closed = threading.Event()
 
-    def begin(self, agenda: Agenda, writer: Writer, now_us: int) -> None:
+    def begin(self, agenda: Agenda, writer: Writer, taking: Taking, now_us: int) -> None:
         """Take in what other nodes have under way, and listen from now on. Raises AkjobError."""
-        self._agenda, self._writer = agenda, writer
-        agenda.share()
+        self._agenda, self._writer, self._taking = agenda, writer, taking
         found = self._store.elsewhere()
         self._seq = found.seq
         agenda.hear(found, now_us)
@@ -50,9 +50,10 @@ class News:
         self._closed.set()
 
     def stop_elsewhere(self, stops: list[FarStop]) -> None:
-        """Have other nodes end their runs."""
+        """End runs that wait for a node, and have other nodes end theirs."""
         try:
-            self._store.ask_stop([(one.run, one.node, one.reason, one.by) for one in stops])
+            left = self._taking.cancel(stops)
+            self._store.ask_stop([(one.run, one.node, one.reason, one.by) for one in left])
         except AkjobError as error:
             self._say("error", "node.not_asked", runs=[one.run for one in stops], message=error.message)
 

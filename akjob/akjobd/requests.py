@@ -11,7 +11,7 @@ from akjob.akjobd.status import StatusOf
 from akjob.akjobd.writer import Writer
 from akjob.control import requests as asked
 from akjob.control.server import Peer
-from akjob.errors import AkjobError, UnreachableError
+from akjob.errors import AkjobError, UnreachableError, UsageError
 from akjob.instants import from_text, to_text
 from akjob.ledger import Reader
 from akjob.toml.wire import from_json
@@ -40,6 +40,7 @@ class Requests:
         status: StatusOf,
         reader: Reader,
         send: Callable[[Peer, asked.Answer], None],
+        take: Callable[[str, int], asked.Answer] | None = None,
     ) -> None:
         self._clock = loop.clock
         self._agenda = agenda
@@ -49,6 +50,7 @@ class Requests:
         self._status = status
         self._reader = reader
         self._send = send
+        self._take_run = take
         self._answers: list[tuple[Peer, asked.Answer]] = []
         self._ends: dict[Peer, str] = {}
         self._drained: dict[Peer, bool] = {}
@@ -57,6 +59,7 @@ class Requests:
         self._table: Mapping[type[Any], Serve] = {
             asked.GetRunning: lambda _request, _now: asked.RunningAre(running=status.running()),
             asked.RunJob: self._run,
+            asked.TakeRun: self._take,
             asked.StopRuns: self._stop,
             asked.BeginBackfill: self._backfill,
             asked.PauseJob: self._pause,
@@ -119,6 +122,12 @@ class Requests:
         self._must_be_ready()
         kwargs = {key: from_json(value) for key, value in request.args.items()}
         return asked.RunClaimed(run=self._agenda.ask_run(request.job, kwargs, now_us, request.by))
+
+    def _take(self, request: asked.TakeRun, now_us: int) -> asked.Answer:
+        self._must_be_ready()
+        if self._take_run is None:
+            raise UsageError("this root is not a node of a cluster", hint="[cluster] in etc/akjob.toml makes it one")
+        return self._take_run(request.run, now_us)
 
     def _stop(self, request: asked.StopRuns, now_us: int) -> asked.Answer:
         self._must_be_ready()

@@ -85,7 +85,7 @@ class Writer:
     def is_open(self, run: str) -> bool:
         """Return True if a run has not ended according to the ledger."""
         waiting = (self._taken_in, *(runs for _, runs in self._held))
-        return self._agenda.knows(run) or any(run in runs for runs in waiting)
+        return self._agenda.knows(run) or self._agenda.is_elsewhere(run) or any(run in runs for runs in waiting)
 
     # -- hold, gather, commit, act ------------------------------------------------------------------------------------
 
@@ -154,6 +154,9 @@ class Writer:
             without = {one.run for one in committed.blocked}
             effects.starts = [start for start in effects.starts if start.run not in without]
             self._agenda.blocked(committed.blocked, now_us)
+        if committed.handed:
+            effects.starts = [start for start in effects.starts if start.run not in committed.handed]
+            self._agenda.handed(committed.handed, now_us)
         for subscriber in self._doing.subscribers:
             subscriber(committed.transitions)
         return True
@@ -185,6 +188,7 @@ class Writer:
             refused,
             tuple(moved for one in found for moved in one.transitions),
             tuple(blocked for one in found for blocked in one.blocked),
+            frozenset[str]().union(*(one.handed for one in found)),
         )
 
     def _commit_part(self, job: str, part: Writes, now_us: int) -> Committed:

@@ -1,7 +1,7 @@
 """``[pools]`` and ``[cluster]``: how many runs at once, and which node of how many this is."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +30,11 @@ class ClusterConfig(Struct, frozen=True, kw_only=True):
     slots: int | None = None
     lease_us: int = 20 * _SECOND_US
     rollout_grace_us: int = 60 * _SECOND_US
+
+
+def queue_name(where: str, needs: Iterable[str]) -> str:
+    """Return the queue of the runs of a job: ``akjob:``, ``akjob:db+gpu`` for tags, ``akjob:node:b2`` for a node."""
+    return f"akjob:{'+'.join(sorted(set(needs)))}" if where == "any" else f"akjob:{where}"
 
 
 def read_pools(value: Any, path: tuple[str, ...], out: PathProblems) -> dict[str, int] | None:

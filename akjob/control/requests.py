@@ -87,6 +87,16 @@ class RunsStopped(Answer, frozen=True, kw_only=True, tag="stopped"):
     stopped: tuple[str, ...]
 
 
+class RunTaken(Answer, frozen=True, kw_only=True, tag="taken"):
+    """``taken``: the run is this node's, and under way; ``gone``: it is over, or another node has it.
+
+    ``not_here``: this node does not take it now, and says why; another one may.
+    """
+
+    state: Literal["taken", "gone", "not_here"]
+    reason: str = ""
+
+
 class BackfillBegun(Answer, frozen=True, kw_only=True, tag="backfill"):
     """The backfill's id, or None for one that was only asked about, and its slots in their order."""
 
@@ -131,6 +141,14 @@ class WaitForRun(Request[RunEnded], frozen=True, kw_only=True, tag="wait"):
     """Answer when a run has ended."""
 
     answer = RunEnded
+
+    run: str
+
+
+class TakeRun(Request[RunTaken], frozen=True, kw_only=True, tag="take"):
+    """Run what was delivered to this node of a cluster."""
+
+    answer = RunTaken
 
     run: str
 
@@ -197,7 +215,18 @@ class Scan(Request[Done], frozen=True, tag="scan"):
 
 
 AnyRequest = Union[  # noqa: UP007 - evaluated at run time, below
-    GetStatus, GetRunning, RunJob, WaitForRun, StopRuns, BeginBackfill, PauseJob, ResumeJob, ResetJob, Drain, Scan
+    GetStatus,
+    GetRunning,
+    RunJob,
+    WaitForRun,
+    TakeRun,
+    StopRuns,
+    BeginBackfill,
+    PauseJob,
+    ResumeJob,
+    ResetJob,
+    Drain,
+    Scan,
 ]
 SLOW = (WaitForRun, Drain)
 """What is answered when something has happened, whenever that is."""

@@ -20,7 +20,7 @@ from akjob.query.jobs import load
 from akjob.query.text import plural
 from akjob.web import presence
 
-_PROGRAMS = ("akjobd", "akjob-collector", "akjob-web", "akjob-notify")
+_PROGRAMS = ("akjobd", "akjob-collector", "akjob-web", "akjob-notify", "akjob-node")
 _ASK_S = 10.0
 # extra -> the modules that it brings
 _EXTRAS = {

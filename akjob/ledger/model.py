@@ -273,6 +273,7 @@ class Permit(Struct, frozen=True, kw_only=True):
     """What a start needs of the whole cluster: below so many open runs that hold each gate of ``needs``.
 
     The run holds the gates of ``holds`` from then on. ``pausable``: it does not start while its job is paused.
+    ``queue`` is where it waits for a node that takes it; None: it starts on this node.
     """
 
     run: str
@@ -280,6 +281,7 @@ class Permit(Struct, frozen=True, kw_only=True):
     holds: tuple[str, ...]
     needs: tuple[tuple[str, int], ...] = ()
     pausable: bool = False
+    queue: str | None = None
 
 
 class Blocked(Struct, frozen=True):
@@ -338,9 +340,11 @@ class Writes(Struct):
 class Committed(Struct, frozen=True):
     """What a commit came to: the ids of the claims that were refused, and the transitions written, numbered.
 
-    ``blocked`` are the starts that must not be sent although their claims are written.
+    ``blocked`` are the starts that must not be sent although their claims are written; ``handed`` those that wait in
+    their queues now, and are this node's no more.
     """
 
     refused: frozenset[str] = frozenset()
     transitions: tuple[Transition, ...] = ()
     blocked: tuple[Blocked, ...] = ()
+    handed: frozenset[str] = frozenset()

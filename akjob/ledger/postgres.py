@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from akjob.errors import AkjobError
 from akjob.ledger import rows, statements
-from akjob.ledger.columns import JOB_COLUMNS
+from akjob.ledger.columns import JOB_COLUMNS, RUN_COLUMNS
 from akjob.ledger.model import Blocked, Committed, JobRow, News, OpenRun, Permit, RunRow, Writes
 from akjob.ledger.no_file import NoFile
 from akjob.ledger.sql_reader import Session, SqlReader
@@ -37,6 +37,13 @@ _OPEN_ELSEWHERE = statements.SELECT_OPEN.replace(" ORDER BY", " AND runs.owner I
 _OPEN_AMONG = _OPEN_ELSEWHERE.replace(" ORDER BY", " AND runs.id = ANY(?) ORDER BY")
 _OPEN_OF_NODE = statements.SELECT_OPEN.replace(" ORDER BY", " AND (?::text IS NULL OR runs.owner = ?) ORDER BY")
 
+
+TASK = "akjob.take"
+DELIVER = (
+    "SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(?, ?, 0, NULL, NULL, jsonb_build_object('run', ?::text), NULL)"
+    "::procrastinate_job_to_defer_v1])"
+)
+"""Has procrastinate deliver a run: its queue, TASK and its id."""
 
 CHANNEL = "akjob"
 """Where each commit is announced that other nodes may have to know of; the payload names its writer."""
@@ -158,12 +165,14 @@ class PostgresStore(NoFile, SqlStore):
             row.node = self._node
         blocked = self._ask_permits(writes) if writes.permits or writes.freed else ()
         committed = self._write(writes)
-        self._hold(writes.permits, committed.refused | {one.run for one in blocked})
+        given = [one for one in writes.permits if one.run not in committed.refused | {one.run for one in blocked}]
+        self._hold(given)
+        handed = self._hand_over(given)
         if committed.transitions and self._node is not None:
             self._ask("SELECT pg_notify(?, ?)", (CHANNEL, self.writer))
         numbers = [one.seq for one in committed.transitions]
         self._many(_KEEP_COMMIT, [(self.writer, token, min(numbers, default=1), max(numbers, default=0))])
-        return Committed(committed.refused, committed.transitions, blocked)
+        return Committed(committed.refused, committed.transitions, blocked, handed)
 
     def _ask_permits(self, writes: Writes) -> tuple[Blocked, ...]:
         """Return the starts that runs of the cluster, or a pause, stand in the way of.
@@ -192,10 +201,37 @@ class PostgresStore(NoFile, SqlStore):
                     holders.setdefault(name, []).append(f"run {one.run} on node {self._node}")
         return tuple(blocked)
 
-    def _hold(self, permits: Sequence[Permit], without: "frozenset[str] | set[str]") -> None:
-        given = [(list(one.holds), one.run) for one in permits if one.run not in without]
+    def _hold(self, given: Sequence[Permit]) -> None:
         if given:
-            self._many("UPDATE runs SET gates = ? WHERE id = ?", given)
+            self._many("UPDATE runs SET gates = ? WHERE id = ?", [(list(one.holds), one.run) for one in given])
+
+    def _hand_over(self, given: Sequence[Permit]) -> frozenset[str]:
+        """Let runs be nobody's, and have them delivered to a node that takes them; return them."""
+        handed = [(one.queue, one.run) for one in given if one.queue is not None]
+        if handed:
+            self._many("UPDATE runs SET owner = NULL, node = NULL, queue = ? WHERE id = ?", handed)
+            self._many(DELIVER, [(queue, TASK, run) for queue, run in handed])
+        return frozenset(run for _, run in handed)
+
+    def take(self, run: str) -> OpenRun | None:
+        """Make a run that is nobody's this node's, and return it; None: it is over, or somebody else has it."""
+        return self._transaction(lambda: self._take(run))
+
+    def _take(self, run: str) -> OpenRun | None:
+        self._check_lease()
+        if not self._ask(_TAKE, (self._node, self._node, run)):
+            return None
+        return rows.open_run(self._ask(_OPEN_OF_NODE.replace("WHERE", "WHERE runs.id = ? AND"), (run, None, None))[0])
+
+    def waiting(self, run: str) -> RunRow | None:
+        """Return a run that is nobody's yet; None: it is over, or somebody has it."""
+        found = self._read(f"{statements.select('runs', RUN_COLUMNS)} WHERE id = ? AND {_OF_NOBODY}", (run,))
+        return rows.run_row(found[0]) if found else None
+
+    def owner(self, run: str) -> str | None:
+        """Return the node that has an open run; None: nobody has it, or it is over."""
+        found = self._read(f"SELECT owner FROM runs WHERE id = ? AND {statements.OPEN}", (run,))  # noqa: S608 - ours
+        return found[0][0] if found else None
 
     def _check_lease(self) -> None:
         """Raise LedgerBusyError where this node's lease is over: others may have taken its runs."""
@@ -243,7 +279,9 @@ class PostgresStore(NoFile, SqlStore):
         told = tuple(rows.transition(row) for row in self._ask(between, found[0]))
         asked = [one.run for one in writes.permits]
         without = self._ask("SELECT id FROM runs WHERE id = ANY(?) AND gates = '{}'", (asked,)) if asked else []
-        return Committed(refused, told, tuple(Blocked(row[0], "lock", "") for row in without))
+        queued = {one.run for one in writes.permits if one.queue is not None} - {row[0] for row in without}
+        blocked = tuple(Blocked(row[0], "lock", "") for row in without)
+        return Committed(refused, told, blocked, frozenset(queued - refused))
 
     def _change(self, changes: list[RunRow]) -> frozenset[str]:
         written = {
@@ -377,6 +415,8 @@ _JOB = (
     "last_ended = greatest(last_ended, ?) WHERE job = ?"
 )
 _PAUSE = "UPDATE jobs SET paused_at = ?, paused_until = ?, pause_reason = ?, paused_by = ? WHERE job = ?"
+_OF_NOBODY = "state = 'queued' AND owner IS NULL AND queue IS NOT NULL"
+_TAKE = f"UPDATE runs SET owner = ?, node = ?, fence = fence + 1 WHERE id = ? AND {_OF_NOBODY} RETURNING id"  # noqa: S608
 _KEEP_COMMIT = (
     "INSERT INTO commits VALUES (?, ?, ?, ?) ON CONFLICT (writer) DO UPDATE SET token = excluded.token, "
     "first_seq = excluded.first_seq, last_seq = excluded.last_seq"
@@ -433,6 +473,8 @@ def migrate(ask: Callable[..., list[Any]], url: str) -> None:
             ask(sql)
             ask("DELETE FROM akjob_schema")
             ask("INSERT INTO akjob_schema VALUES (?)", (number,))
+    if not ask("SELECT to_regclass('procrastinate_jobs') IS NOT NULL", ())[0][0]:
+        ask((files("procrastinate.sql") / "schema.sql").read_text(encoding="utf-8"))
 
 
 def _migrations() -> list[tuple[int, str]]:

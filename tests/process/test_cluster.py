@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from akjob.errors import AkjobError, UsageError
 from akjob.instants import SECOND, from_text
 from akjob.ledger import Reader, open_reader
 from akjob.ledger.nodes import Nodes
+from akjob.ledger.postgres import connect
 from tests import postgres
 from tests.roots import Place
 from tests.support import until
@@ -43,11 +45,17 @@ def nodes(tmp_path: Path, url: str) -> Iterator[list[Place]]:
         root = tmp_path / name
         for folder in ("jobs.d", "etc", "var/run"):
             (root / folder).mkdir(parents=True)
-        (root / "etc/akjob.toml").write_text(f'[cluster]\nurl = "{url}"\nnode = "{name}"\nlease = "4s"\n')
         places.append(Place(root))
+        configure(places[-1], url)
     yield places
     for place in places:
         place.stop()
+
+
+def configure(place: Place, url: str, more: str = "") -> None:
+    """Write the settings of a node that is called as its folder."""
+    settings = f'[cluster]\nurl = "{url}"\nnode = "{place.root.name}"\nlease = "4s"\nrollout_grace = "2s"\n{more}'
+    (place.root / "etc/akjob.toml").write_text(settings)
 
 
 def states(url: str) -> dict[str, str]:
@@ -61,8 +69,9 @@ def states(url: str) -> dict[str, str]:
 def test_two_nodes_run_each_slot_once(nodes: list[Place], url: str) -> None:
     """Both decide about every slot; each has one row, and starts on one node."""
     for place in nodes:
+        start(place)
+    for place in nodes:
         place.job("tick", EVERY_SECOND)
-        place.start()
     reader = open_reader(url)
     until(lambda: len(ended(reader, "tick")) >= 8, 60.0)
     rows = ended(reader, "tick")
@@ -76,7 +85,7 @@ def test_the_runs_of_a_dead_node_are_lost_and_retried_elsewhere(nodes: list[Plac
     """Nobody trusts the dead node: when its lease is over, another one takes what it had."""
     for place in nodes:
         place.job("long", LONG)
-        place.start()
+        start(place)
     first, second = nodes
     run = first.run("long")
     reader = open_reader(url)
@@ -84,7 +93,7 @@ def test_the_runs_of_a_dead_node_are_lost_and_retried_elsewhere(nodes: list[Plac
     shim = first.status()["running"][0]["shim_pid"]
     job = first.status()["running"][0]["pid"]
     first.abandon()
-    for pid in (first.pid("akjobd"), shim, job):
+    for pid in (first.pid("akjobd"), first.pid("akjob-node"), shim, job):
         os.kill(pid, signal.SIGKILL)
     until(lambda: reader.run(run)["state"] == "lost", 30.0)
     assert reader.run(run)["reason"] == "node a did not renew its lease"
@@ -99,7 +108,7 @@ def test_a_drained_node_claims_nothing(nodes: list[Place], url: str) -> None:
     """Until it is resumed every slot is the other one's."""
     for place in nodes:
         place.job("tick", EVERY_SECOND)
-        place.start()
+        start(place)
     table = Nodes(url)
     until(lambda: states(url) == {"a": "up", "b": "up"}, 30.0)
     table.drain("a", draining=True)
@@ -112,12 +121,33 @@ def test_a_drained_node_claims_nothing(nodes: list[Place], url: str) -> None:
     table.close()
 
 
+def start(place: Place) -> None:
+    """Start the programs of a node, and wait until its queues are listened to."""
+    before = workers(place.paths.ledger_url)
+    place.start()
+    place.start("akjob-node")
+    until(lambda: workers(place.paths.ledger_url) > before, 30.0)
+
+
+def workers(url: str) -> int:
+    """Return how many akjob-node there are or were."""
+    with connect(url) as connection:
+        (known,) = connection.execute("SELECT to_regclass('procrastinate_workers') IS NOT NULL").fetchone() or (False,)
+        (found,) = (
+            connection.execute("SELECT count(*) FROM procrastinate_workers").fetchone() or (0,) if known else (0,)
+        )
+        return int(found)
+
+
 def started(nodes: list[Place], **jobs: str) -> list[Place]:
     """Give both nodes the same jobs, and start them."""
     for place in nodes:
+        start(place)
+    for place in nodes:
         for name, text in jobs.items():
             place.job(name, text)
-        place.start()
+    reader = open_reader(nodes[0].paths.ledger_url)
+    until(lambda: jobs.keys() <= reader.jobs().keys(), 30.0)
     return nodes
 
 
@@ -207,6 +237,66 @@ def test_runs_are_counted_over_all_nodes(nodes: list[Place], url: str) -> None:
     beyond = from_text(str(reader.history("five", 1)[0]["slot"])) + 3 * SECOND
     until(lambda: time_us() > beyond, 30.0)
     assert [row["state"] for row in ended(reader, "five")] == ["succeeded"] * 5
+
+
+def test_runs_go_to_nodes_that_have_what_they_need(nodes: list[Place], url: str) -> None:
+    """A tag, or the node itself, whichever node decides about the slot, and by hand too."""
+    configure(nodes[0], url, 'tags = ["gpu", "db"]\n')
+    every = 'command = ["true"]\n[schedule]\nevery = "1s"\n[run]\n'
+    first, _ = started(nodes, gpu=f'{every}needs = ["gpu"]\n', pinned=f'{every}where = "node:b"\n')
+    reader = open_reader(url)
+    until(lambda: len(ended(reader, "gpu")) >= 5 and len(ended(reader, "pinned")) >= 5, 60.0)
+    assert {row["node"] for row in ended(reader, "gpu") if row["state"] == "succeeded"} == {"a"}
+    assert {row["node"] for row in ended(reader, "pinned") if row["state"] == "succeeded"} == {"b"}
+    first.ask("pause", job="pinned")
+    until(lambda: not [one for one in reader.open_runs() if one["job"] == "pinned"], 30.0)
+    run = first.run("pinned")
+    assert first.ask("wait", run=run)["row"]["node"] == "b"
+
+
+def test_a_node_takes_no_more_than_its_slots(nodes: list[Place], url: str) -> None:
+    """What comes on top waits, and goes to whoever has room."""
+    for place in nodes:
+        configure(place, url, "slots = 1\n")
+    text = 'command = ["sleep", "3"]\n[schedule]\nevery = "10s"\n'
+    started(nodes, **{f"job{number}": text for number in range(4)})
+    reader = open_reader(url)
+    until(lambda: len([row for row in reader.history(n=100) if row["state"] == "succeeded"]) >= 4, 60.0)
+    rows = [row for row in reader.history(n=100) if row["started_at"] and row["ended_at"]]
+    for node in ("a", "b"):
+        spans = sorted((str(row["started_at"]), str(row["ended_at"])) for row in rows if row["node"] == node)
+        assert len(spans) >= 1
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+def test_a_definition_that_no_checkout_has_fails_after_the_grace(nodes: list[Place]) -> None:
+    """The node that it is for does not have it: the delivery is given back for a while, then the run fails."""
+    first, _ = started(nodes)
+    other = 'command = ["false"]\n'
+    nodes[1].job("pinned", other)
+    first.job("pinned", 'command = ["true"]\n[run]\nwhere = "node:b"\n')
+    run = str(until(lambda: runs(first, "pinned"), 30.0))
+    row = first.ask("wait", run=run)["row"]
+    assert (row["state"], row["started_at"]) == ("failed", None)
+    assert "does not have the definition" in row["reason"]
+
+
+def runs(place: Place, job: str) -> str | None:
+    """Ask for a run of a job that may not be loaded yet; return its id."""
+    try:
+        return place.run(job)
+    except UsageError:
+        return None
+
+
+def test_a_run_that_waits_for_a_node_can_be_stopped(nodes: list[Place], url: str) -> None:
+    """No node has it: whoever is asked ends it."""
+    first, second = started(nodes, never='command = ["true"]\n[run]\nneeds = ["nobody-has-it"]\n')
+    run = first.run("never")
+    reader = open_reader(url)
+    until(lambda: run in stopped(second, run), 30.0)
+    until(lambda: reader.run(run)["state"] == "cancelled", 30.0)
+    assert (reader.run(run)["reason"], reader.run(run)["by"]) == ("stopped by me", "me")
 
 
 def time_us() -> int:

@@ -26,7 +26,7 @@ def closed() -> Iterator[None]:
 def world(tmp_path: Path, rest: str = "", schedule: str = EVERY) -> World:
     """Return a node of a cluster at 10:00:30, with one job."""
     found = World(tmp_path, job("a", schedule + rest), now=us("10:00:30"))
-    found.agenda.share()
+    found.agenda.share("here", [])
     return found
 
 
@@ -86,7 +86,7 @@ def test_each_start_asks_for_what_it_needs(tmp_path: Path) -> None:
         now=us("10:00:30"),
         pools={"db": 3},
     )
-    w.agenda.share()
+    w.agenda.share("here", [])
     first, second = sorted(w.turn("10:01:00").writes.permits, key=lambda one: one.job)
     assert first.needs == (("lock:crm", 1), ("pool:db", 3), ("job:a", 1), ("backfill:a", 1))
     assert (first.holds, first.pausable) == (("job:a", "lock:crm", "pool:db"), True)
@@ -186,3 +186,103 @@ def test_a_run_elsewhere_whose_time_is_to_come_keeps_nobody_busy(tmp_path: Path)
     w.agenda.hear(other(state="queued", trigger="retry"), us("10:00:00") - MINUTE)
     assert w.go("10:02:00") == []
     assert w.rows("a")[-1]["reason"] == "run far on node b2 waits for its retry"
+
+
+def start_of(w: World, run: str) -> None:
+    """Hand a run over: its row and its definition are in the ledger."""
+    del w.orders[run]
+    w.agenda.handed([run], w.now)
+    w.turn()
+
+
+def test_a_start_waits_in_the_queue_of_what_it_needs(tmp_path: Path) -> None:
+    """What was asked for here, and what happened to this node, stays where it fits."""
+    w = World(
+        tmp_path,
+        job("a", f'{EVERY}[run]\nneeds = ["gpu", "db"]\n'),
+        job("b", f'{EVERY}[run]\nwhere = "node:b2"\n'),
+        job("c", EVERY),
+        job("d", '[run]\nneeds = ["gpu"]\n'),
+        now=us("10:00:30"),
+    )
+    w.agenda.share("here", ["db"])
+    permits = {one.job: one.queue for one in w.turn("10:01:00").writes.permits}
+    assert permits == {"a": "akjob:db+gpu", "b": "akjob:node:b2", "c": "akjob:"}
+    for run in list(w.orders):
+        start_of(w, run)
+        w.agenda.hear(over(run), w.now)
+    for name in ("c", "d"):
+        w.agenda.ask_run(name, None, w.now)
+    by_hand = {one.job: one.queue for one in w.turn().writes.permits}
+    assert by_hand == {"c": None, "d": "akjob:gpu"}
+
+
+def test_a_run_that_was_handed_over_keeps_its_job_busy(tmp_path: Path) -> None:
+    """Until the news that it has ended; nothing is running here meanwhile."""
+    w = world(tmp_path)
+    w.turn("10:01:00")
+    (run,) = w.orders
+    start_of(w, run)
+    assert (w.agenda.under_way, w.agenda.knows(run), w.agenda.is_elsewhere(run)) == (0, False, True)
+    w.turn("10:02:00")
+    assert w.rows("a")[-1]["reason"] == f"run {run} is queued"
+    w.agenda.hear(over(run), w.now)
+    assert w.go("10:03:00") == ["a"]
+
+
+def taken(w: World, run: str) -> OpenRun:
+    """Return a run that was handed over as the ledger has it."""
+    (found,) = (one for one in w.ledger.open_runs() if one.row.id == run)
+    return found
+
+
+def test_a_run_that_was_taken_starts_at_once(tmp_path: Path) -> None:
+    """By the definition that it was claimed with, also if the file has changed since; nothing is asked again."""
+    w = world(tmp_path)
+    w.turn("10:01:00")
+    (run,) = w.orders
+    start_of(w, run)
+    before = w.specs["a"]
+    w.edit("a", f'{EVERY}[run]\ntimeout = "5m"\n')
+    one = taken(w, run)
+    spec = w.agenda.definition_of(one.row)
+    assert spec is not None
+    assert spec.sha256 == before.sha256
+    assert w.agenda.fits(spec)
+    w.agenda.take(one, spec, w.now)
+    effects = w.turn()
+    assert effects.writes.permits == []
+    assert w.orders[run].spec.sha256 == before.sha256
+    w.open_gates()
+    w.finish(run)
+    w.turn()
+    assert w.table("a") == [("10:01:00", "succeeded", 1)]
+
+
+def test_a_definition_that_was_never_here_is_not_known(tmp_path: Path) -> None:
+    """The checkout of another node is ahead, or behind."""
+    w = world(tmp_path)
+    assert w.agenda.definition_of(row("1", definition_sha256="beef")) is None
+    assert w.agenda.definition_of(row("1", job="unknown", definition_sha256="beef")) is None
+    assert w.agenda.is_gone("unknown")
+    assert not w.agenda.is_gone("a")
+
+
+@pytest.mark.parametrize("end", ["failed", "skipped", "cancelled"])
+def test_a_run_that_nobody_can_take_ends(tmp_path: Path, end: str) -> None:
+    """It failed, its job is gone, or somebody stopped it."""
+    w = world(tmp_path)
+    w.turn("10:01:00")
+    (run,) = w.orders
+    start_of(w, run)
+    one = taken(w, run)
+    if end == "failed":
+        w.agenda.fail(one, "no checkout has it", w.now)
+    elif end == "skipped":
+        w.agenda.skip(one, "no checkout has it", w.now)
+    else:
+        w.agenda.cancel(one, "no checkout has it", "ann", w.now)
+    w.turn()
+    (found,) = w.rows("a")
+    assert (found["state"], found["reason"]) == (end, "no checkout has it")
+    assert (w.agenda.under_way, w.agenda.is_elsewhere(run)) == (0, False)

@@ -1,0 +1,1 @@
+"""Many machines: what carries runs to the nodes of a cluster."""

@@ -1,0 +1,113 @@
+"""What is delivered to a node: its queues, and what is delivered again."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from akjob.config import Paths
+from akjob.config.cluster import ClusterConfig
+from akjob.ledger import Permit, Writes
+from akjob.ledger.postgres import PostgresStore, connect
+from akjob.remote.deliveries import Deliveries, queues
+from tests import postgres
+from tests.unit.world import row
+
+QUEUE = "akjob:gpu"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.Server]:
+    """Run PostgreSQL, or skip."""
+    with postgres.running() as found:
+        yield found
+
+
+@pytest.fixture
+def url(server: postgres.Server) -> str:
+    """Return a new, empty database."""
+    return server.database()
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[PostgresStore]:
+    """Open it as node ``a``."""
+    opened = PostgresStore(url, "a")
+    yield opened
+    opened.close()
+
+
+def test_a_node_listens_to_what_its_tags_cover() -> None:
+    """Each set of its tags, and the node itself."""
+    assert queues("b2", []) == ["akjob:", "akjob:node:b2"]
+    assert queues("b2", ["gpu", "db"]) == ["akjob:", "akjob:db", "akjob:gpu", "akjob:db+gpu", "akjob:node:b2"]
+    assert len(queues("b2", map(str, range(100)))) == 2**10 + 1
+
+
+def hand_over(store: PostgresStore) -> None:
+    """Claim a run and hand it over."""
+    permit = Permit(run="1", job="a", holds=("job:a",), queue=QUEUE)
+    assert store.commit(Writes(claims=[row("1")], permits=[permit])).handed == {"1"}
+
+
+def deliveries(url: str) -> list[tuple[object, ...]]:
+    """Return queue, arguments and status of what procrastinate has."""
+    with connect(url) as connection:
+        return connection.execute(
+            "SELECT queue_name, args, status::text FROM procrastinate_jobs ORDER BY id"
+        ).fetchall()
+
+
+def test_a_run_is_handed_over_in_the_commit_of_its_claim(url: str, store: PostgresStore) -> None:
+    """Its row is nobody's, and one node takes it; a delivery of what is over is no run."""
+    hand_over(store)
+    assert deliveries(url) == [(QUEUE, {"run": "1"}, "todo")]
+    other = PostgresStore(url, "b")
+    waiting = other.waiting("1")
+    assert waiting is not None
+    assert (waiting.id, other.owner("1")) == ("1", None)
+    taken = other.take("1")
+    assert taken is not None
+    assert (taken.row.node, other.owner("1")) == ("b", "b")
+    assert (store.take("1"), store.waiting("1"), store.take("unknown")) == (None, None, None)
+    late = Writes(changes=[row("1", state="succeeded")])
+    store.commit(late)
+    assert other.owner("1") == "b"
+    other.close()
+
+
+def test_what_is_lost_is_delivered_again(url: str, store: PostgresStore) -> None:
+    """A delivery that an operator deleted, and one that a worker held when it died; never what is on its way."""
+    hand_over(store)
+    node = Deliveries(_paths(url), ClusterConfig(url=url, node="a"), None)
+
+    async def keep() -> None:
+        async with node.app.open_async():
+            await node.redeliver()
+
+    asyncio.run(keep())
+    assert len(deliveries(url)) == 1
+    with connect(url) as connection:
+        connection.execute("DELETE FROM procrastinate_jobs")
+    asyncio.run(keep())
+    assert deliveries(url) == [(QUEUE, {"run": "1"}, "todo")]
+    with connect(url) as connection:
+        connection.execute(
+            "WITH worker AS (INSERT INTO procrastinate_workers (last_heartbeat) "
+            "VALUES (now() - interval '1 hour') RETURNING id) "
+            "UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM worker)"
+        )
+    asyncio.run(keep())
+    assert [status for _, _, status in deliveries(url)] == ["todo"]
+    assert store.take("1") is not None
+    with connect(url) as connection:
+        connection.execute("DELETE FROM procrastinate_jobs")
+    asyncio.run(keep())
+    assert deliveries(url) == []
+
+
+def _paths(url: str) -> Paths:
+    paths = Paths(Path("/nowhere"))
+    paths.__dict__["ledger_url"] = url
+    return paths
