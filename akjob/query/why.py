@@ -16,6 +16,7 @@ from akjob.query.jobs import JobView, Snapshot
 from akjob.query.runs import Run, explain, from_row
 from akjob.query.schedules import clock_note, excluded_by, is_slot, slot_before
 from akjob.query.slots import runs_left
+from akjob.query.text import plural
 from akjob.schedule import compile_schedule, count_between, describe
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec, RunPolicy
@@ -275,6 +276,9 @@ def _past(facts: Facts, at_us: int) -> Why:
         return _without_row(facts, at_us, "no_slot", _before_loading(facts.job, loaded))
     if known.was_removed(facts.events, at_us):
         return _without_row(facts, at_us, "no_slot", Because(kind="definition", message="the job had no file then"))
+    if facts.job.row is not None and not facts.job.row["definition"]:
+        message = _broken(facts.job) or "no version of its file was ever good"
+        return _without_row(facts, at_us, "unknown", Because(kind="broken", message=message))
     if facts.then is None:
         return _without_row(facts, at_us, "unknown", _unknown_definition(facts, at_us))
     if not is_slot(facts.then.schedule, at_us):
@@ -305,7 +309,7 @@ def _passed_by(facts: Facts, spec: JobSpec, at_us: int) -> Because | None:
     if not spec.enabled:
         return Because(kind="disabled", message="the job was disabled (enabled = false)")
     if known.was_done(facts.events, at_us):
-        return Because(kind="done", message=f"the job had had its {spec.runs} runs")
+        return Because(kind="done", message=f"the job had had its {plural(spec.runs or 0, 'run')}")
     return None
 
 
@@ -379,7 +383,7 @@ def _against(job: JobView, spec: JobSpec, at_us: int) -> list[Because]:
         return [Because(kind="disabled", message="the job is disabled (enabled = false)")]
     left = runs_left(spec, job.row)
     if left is not None and count_between(compile_schedule(spec.schedule), job.now_us, at_us)[0] > left:
-        return [Because(kind="done", message=f"the job has had its {spec.runs} runs by then (runs)")]
+        return [Because(kind="done", message=f"the job has had its {plural(spec.runs or 0, 'run')} by then (runs)")]
     pause = job.pause
     if pause is not None and (pause.until_us is None or at_us < pause.until_us):
         until = "until it is resumed" if pause.until_us is None else f"until {to_text(pause.until_us)}"

@@ -362,4 +362,6 @@ def test_a_broken_job() -> None:
     kept, lost = Story().why(TWO, broken), Story().why(TWO, broken, good=False)
     assert (kept.verdict, kinds(kept)) == ("will_run", ["schedule", "broken"])
     assert (lost.verdict, lost.slot, kinds(lost)) == ("unknown", None, ["broken"])
+    never = Story(definition="", definition_sha256="").why(None, broken, good=False)
+    assert (never.verdict, never.slot, kinds(never)) == ("unknown", None, ["broken"])
     assert "jobs.d/tick.toml:3:1: unknown key" in lost.because[0].message
