@@ -4,8 +4,8 @@
     def test_the_report_is_sent_on_mondays():
         assert load("jobs.d/reports/weekly.toml").fires_at("2027-03-29T09:30")
 
-Times are ``datetime`` or ISO 8601 text; without an offset they are local in the job's time zone. Nothing here needs
-pytest; its plug-in is :mod:`akjob.testing.plugin`, which pytest loads by itself.
+Times are ``datetime``, ``date`` (its beginning) or ISO 8601 text; without an offset they are local in the job's time
+zone. Nothing here needs pytest; its plug-in is :mod:`akjob.testing.plugin`, which pytest loads by itself.
 """
 
 from importlib import import_module

@@ -1,21 +1,26 @@
 """Times as tests write them."""
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 
 from akjob.errors import UsageError
 from akjob.instants import from_datetime
 from akjob.units import parse_duration
 
-Time = datetime | str
+Time = datetime | date | str
 Span = timedelta | str
 
 
-def instant_of(time: Time, zone: tzinfo) -> int:
-    """Return the instant of a time, which is local in ``zone`` where it has no offset. Raises UsageError."""
+def instant_of(given: Time, zone: tzinfo) -> int:
+    """Return the instant of a time, which is local in ``zone`` where it has no offset; a date is its beginning.
+
+    Raises UsageError.
+    """
     try:
-        moment = datetime.fromisoformat(time) if isinstance(time, str) else time
+        moment = datetime.fromisoformat(given) if isinstance(given, str) else given
     except ValueError:
-        raise UsageError(f"{time!r} is not a time", hint="Write it as 2027-03-29T09:30:00.") from None
+        raise UsageError(f"{given!r} is not a time", hint="Write it as 2027-03-29T09:30:00.") from None
+    if not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time(), zone)
     return from_datetime(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
 
 

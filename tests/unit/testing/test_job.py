@@ -36,6 +36,13 @@ def test_its_slots_are_local_and_the_end_is_not_among_them() -> None:
     assert [one.isoformat() for one in found] == ["2027-03-25T09:30:00+01:00", "2027-03-29T09:30:00+02:00"]
 
 
+def test_a_date_is_its_beginning() -> None:
+    """What `dst_days` returns can be asked about as it is."""
+    (day, _) = dst_days("Europe/Berlin", 2027)
+    assert load(WEEKLY).slots(day, day + timedelta(days=2)) == load(WEEKLY).slots("2027-03-28", "2027-03-30T00:00:00")
+    assert len(load(WEEKLY).slots(day, day + timedelta(days=2))) == 1
+
+
 def test_the_next_slot_is_strictly_after() -> None:
     """None where there is none."""
     job = load(WEEKLY)
