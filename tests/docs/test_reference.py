@@ -4,6 +4,7 @@ import ast
 import importlib
 import pkgutil
 import re
+import shlex
 import sqlite3
 import tomllib
 from pathlib import Path
@@ -266,6 +267,32 @@ def test_every_command_and_option_is_there(name: str) -> None:
         for option in one.params:
             flags = option.opts if isinstance(option, click.Option) and not option.hidden else []
             assert [flag for flag in flags if flag not in section] == [], path
+
+
+def examples(command: click.Command, path: str) -> list[list[str]]:
+    """Return the words of each example of a command, up to a pipe, a redirection or a comment."""
+    found = []
+    for line in (command.epilog or "").splitlines():
+        lexer = shlex.shlex(line.strip(), posix=True, punctuation_chars="|>&;")
+        lexer.whitespace_split = True
+        words = list(lexer) if line.strip().startswith("akjob ") else []
+        ends = [index for index, word in enumerate(words) if set(word) <= set("|>&;")]
+        found += [words[: ends[0] if ends else None]] if words and line.strip().startswith(path) else []
+    return found
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_the_examples_of_a_command_have_its_options(name: str) -> None:
+    """What ``--help`` and the page show can be typed."""
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    own = ["--root", "--help", "--version"]
+    for path, one in walk(command, f"akjob {name}").items():
+        below = [option for inner in walk(one, path).values() for option in inner.params]
+        flags = {flag for option in below for flag in (*option.opts, *option.secondary_opts)}
+        for words in examples(one, path):
+            given = [word.partition("=")[0] for word in words if word.startswith("--") and word != "--"]
+            assert set(given) <= {*flags, *own}, words
 
 
 def test_every_route_is_there() -> None:
