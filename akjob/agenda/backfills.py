@@ -1,11 +1,13 @@
 """Backfills: runs of slots that are over, one after another, while the job has nothing else to do."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from akjob.agenda.book import Book
+from akjob.agenda.faults import Faults
 from akjob.agenda.jobs import Job
 from akjob.agenda.life import Run
 from akjob.agenda.waiting import Waiting
@@ -41,9 +43,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 class Backfills:
     """The backfills that are not over. Scheduled runs go first: a backfill starts a run only while its job is idle."""
 
-    def __init__(self, book: Book, waiting: Waiting, outcomes: Outcomes) -> None:
+    def __init__(self, book: Book, waiting: Waiting, faults: Faults, outcomes: Outcomes) -> None:
         self._book = book
         self._waiting = waiting
+        self._faults = faults
         self._outcomes = outcomes
         self._running: dict[str, Backfill] = {}
 
@@ -94,7 +97,7 @@ class Backfills:
             if known is not None:
                 self._change(known, done=known.done + 1, failed=known.failed + (state != "succeeded"))
         for backfill in list(self._running.values()):
-            self._feed(backfill, now_us)
+            self._faults.guard(backfill.job, partial(self._feed, backfill, now_us), None, now_us)
 
     def _feed(self, backfill: Backfill, now_us: int) -> None:
         job = self._book.jobs.get(backfill.job)

@@ -143,6 +143,11 @@ class Book:
             job.next_us = None
         return job
 
+    def drop(self, run: Run) -> None:
+        """Forget a run without a word to the ledger, where it is open still: the next akjobd decides about it."""
+        self.runs.pop(run.row.id, None)
+        self.jobs[run.job].runs.pop(run.row.id, None)
+
     def uncount(self, run: Run) -> None:
         """Take a run that came to nothing off the job's ``runs``."""
         if run.counts_toward_runs:

@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import partial
 
 from akjob.agenda.book import Book
 from akjob.agenda.deciding import Deciding
+from akjob.agenda.faults import Faults
 from akjob.agenda.jobs import Job
 from akjob.due import Verdict, done
 from akjob.instants import SECOND
@@ -18,8 +20,9 @@ class Chains:
     Jobs that wait for each other in a circle wait for ever: it is said, and no end is handed on within the circle.
     """
 
-    def __init__(self, book: Book, deciding: Deciding) -> None:
+    def __init__(self, book: Book, deciding: Deciding, faults: Faults) -> None:
         self._book = book
+        self._faults = faults
         self._deciding = deciding
         self._upstreams: dict[str, tuple[str, ...]] = {}
 
@@ -66,8 +69,11 @@ class Chains:
             ended = self._book.ends.popleft()
             for name in self._book.downstreams.get(ended.job, ()):
                 job = self._book.jobs[name]
-                if job.spec is not None and self._may_be_due(job, job.spec, ended.at_us):
-                    self._meet(job, job.spec, ended)
+                self._faults.guard(name, partial(self._hand_on, job, ended), None, ended.at_us)
+
+    def _hand_on(self, job: Job, ended: Ended) -> None:
+        if job.spec is not None and self._may_be_due(job, job.spec, ended.at_us):
+            self._meet(job, job.spec, ended)
 
     def _may_be_due(self, job: Job, spec: JobSpec, at_us: int) -> bool:
         """Return True if the job has slots now, and its limits allow one at the instant of the end."""

@@ -9,6 +9,7 @@ The order at the start of akjobd: ``restore``, ``load``, then what the run folde
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -63,13 +64,13 @@ class Agenda:
     ) -> None:
         self._turned_us = started_us
         self._book = book = Book(host=host, new_run_id=new_run_id, last_attempt=last_attempt)
-        self._waiting = Waiting(book, max_running, pools)
-        self._deciding = Deciding(book, self._waiting)
         self._faults = Faults(book)
+        self._waiting = Waiting(book, self._faults, max_running, pools)
+        self._deciding = Deciding(book, self._waiting)
         self._refusals = Refusals(book)
         self._outcomes = Reports(book, self._waiting)
-        self._chains = Chains(book, self._deciding)
-        self._backfills = Backfills(book, self._waiting, outcomes)
+        self._chains = Chains(book, self._deciding, self._faults)
+        self._backfills = Backfills(book, self._waiting, self._faults, outcomes)
         self._requests = Requests(book, self._waiting, self._deciding, self._refusals)
         self._elsewhere = Elsewhere(book, self._waiting)
         self._changes = Changes(book, self._requests)
@@ -101,9 +102,10 @@ class Agenda:
         """
         for row in job_rows:
             self._book.jobs[row.job] = Job(row=row)
-            self._refusals.restore(row)
+            self._faults.guard(row.job, partial(self._refusals.restore, row), None, now_us)
         for open_run in open_runs:
-            self._restore_run(open_run, now_us, ordered)
+            restore = partial(self._restore_run, open_run, now_us, ordered)
+            self._faults.guard(open_run.row.job, restore, None, now_us)
         for occurrence in occurrences:
             job = self._book.jobs.get(occurrence.job)
             if job is not None and occurrence.key.startswith(PART):
@@ -220,7 +222,7 @@ class Agenda:
 
     def files_changed(self, found: FilesChanged, now_us: int) -> None:
         """Take in that files of a job with ``on_change`` changed."""
-        self._changes.found(found, now_us)
+        self._faults.guard(found.job, partial(self._changes.found, found, now_us), None, now_us)
 
     @property
     def unattributed(self) -> bool:
@@ -257,9 +259,19 @@ class Agenda:
             self._chains.follow()
         self._backfills.follow(now_us)
         self._waiting.order_all(now_us)
+        for run, reason in self._faults.take_runs():
+            self._fail(run, reason, now_us)
 
     def _look(self, job: Job, now_us: int) -> int:
         return self._faults.guard(job.row.job, lambda: self._deciding.look(job, now_us), 1, now_us)
+
+    def _fail(self, run: Run, reason: str, now_us: int) -> None:
+        """End a run with which akjob itself cannot go on; where not even that can be done, leave it to the ledger."""
+        run.stop = reason  # no attempt after this one would fare better
+        end = End(state="failed", ended_us=now_us, reason=reason)
+        self._faults.guard_run(run, lambda run, now_us: self._outcomes.ended(run.row.id, end, now_us), now_us)
+        for failed, _ in self._faults.take_runs():
+            self._book.drop(failed)
 
     def faults(self) -> list[Fault]:
         """Return the jobs for which nothing is decided, for something raised."""

@@ -6,6 +6,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from akjob.agenda.book import Book
+from akjob.agenda.life import Run
 
 T = TypeVar("T")
 
@@ -25,6 +26,7 @@ class Faults:
     def __init__(self, book: Book) -> None:
         self._book = book
         self._found: dict[str, Fault] = {}
+        self._runs: list[tuple[Run, str]] = []
 
     def guard(self, job: str, act: Callable[[], T], otherwise: T, now_us: int) -> T:
         """Do something for a job; return ``otherwise`` where that raises, or has raised before."""
@@ -33,16 +35,37 @@ class Faults:
         try:
             return act()
         except Exception as error:  # noqa: BLE001 - whatever it is, it must cost this job alone
-            said = str(error).partition("\n")[0][:200]
-            message = f"a fault of akjob: it cannot decide about this job: {type(error).__name__}: {said}"
-        known = self._book.jobs.get(job)
-        self._found[job] = Fault(job, "" if known is None else known.row.file, message, now_us)
-        self._book.effects.say("error", "job.fault", job=job, message=message)
+            reason = self._note(job, error, now_us)
+            known = self._book.jobs.get(job)
+            # claimed, and in no place where it would be seen to again
+            undecided = [] if known is None else [run for run in known.runs.values() if run.is_undecided]
+            self._runs += [(run, reason) for run in undecided]
         return otherwise
 
-    def forgive(self, job: str) -> None:
-        """Try again with a job: its file is another one."""
-        self._found.pop(job, None)
+    def guard_run(self, run: Run, act: Callable[[Run, int], None], now_us: int) -> None:
+        """Do something for a run; where that raises, the run is one of :meth:`take_runs`. It is tried for every run."""
+        try:
+            act(run, now_us)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._runs.append((run, self._note(run.job, error, now_us)))
+
+    def take_runs(self) -> list[tuple[Run, str]]:
+        """Return the runs that cannot go on, each with the reason, and forget them."""
+        runs, self._runs = self._runs, []
+        return runs
+
+    def forgive(self, job: str) -> bool:
+        """Try again with a job: its file is another one. Return True if something had raised."""
+        return self._found.pop(job, None) is not None
+
+    def _note(self, job: str, error: Exception, now_us: int) -> str:
+        said = str(error).partition("\n")[0][:200]
+        message = f"a fault of akjob: it cannot decide about this job: {type(error).__name__}: {said}"
+        if job not in self._found:
+            known = self._book.jobs.get(job)
+            self._found[job] = Fault(job, "" if known is None else known.row.file, message, now_us)
+            self._book.effects.say("error", "job.fault", job=job, message=message)
+        return message
 
     def all(self) -> list[Fault]:
         """Return what is known to be wrong."""

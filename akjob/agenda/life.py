@@ -31,7 +31,15 @@ _ENDS: dict[str, Phase] = {
 # recalled, its `running` is running and stopping.
 TRANSITIONS: Mapping[str, Mapping[str, Phase]] = {
     # claimed; WAITS says for what it waits
-    "waiting": {"order": "ordered", "skip": "skipped", "miss": "missed", "cancel": "cancelled", "refuse": "skipped"},
+    "waiting": {
+        "order": "ordered",
+        "skip": "skipped",
+        "miss": "missed",
+        "cancel": "cancelled",
+        "refuse": "skipped",
+        # akjob itself cannot go on with it
+        "failed": "failed",
+    },
     # the order is out, or not sent yet; an end without a start is an end whose notice of the start was lost
     "ordered": {"started": "running", "unstarted": "waiting", "recall": "recalled", "refuse": "skipped", **_ENDS},
     # the order is being called back; if the shim was quicker, it has started
@@ -192,6 +200,11 @@ class Run(Struct, kw_only=True, eq=False):
     def rank(self) -> tuple[bool, int, int]:
         """Where it is in a queue: backfills come last, and of two the older slot first."""
         return self.backfill is not None, self.row.slot_us, self.seq
+
+    @property
+    def is_undecided(self) -> bool:
+        """Return True if it waits, but not for anything yet."""
+        return self.phase == "waiting" and self.waiting_for == "nothing"
 
     @property
     def under_way(self) -> bool:

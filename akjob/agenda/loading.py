@@ -1,6 +1,7 @@
 """Taking over what a look at the folder found: new, edited and removed jobs, and those that are refused."""
 
 import contextlib
+from functools import partial
 
 import msgspec
 
@@ -62,12 +63,14 @@ class Loading:
         self._refusals.broken = change.jobset.broken
         jobs, olds = change.jobset.jobs, {changed.job: changed.old for changed in change.changed}
         for name in jobs if self.is_first else [*change.added, *olds]:
-            self._faults.forgive(name)
+            if not self.is_first and self._faults.forgive(name):
+                self._waiting.stir(name)
             self._load_guarded(jobs[name], olds.get(name), now_us, edited=name in olds)
         for name in change.removed:
-            self._remove_job(name, now_us)
+            self._faults.forgive(name)
+            self._faults.guard(name, partial(self._remove_job, name, now_us), None, now_us)
         for broken in change.broken:
-            self._refusals.refuse(broken, now_us)
+            self._faults.guard(broken.job, partial(self._refusals.refuse, broken, now_us), None, now_us)
         self._refusals.accept([name for name in before if name not in change.jobset.broken], now_us)
         self._chains.reindex([*(jobs if self.is_first else (*change.added, *olds)), *change.removed])
         self.is_first = False

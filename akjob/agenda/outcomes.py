@@ -54,9 +54,11 @@ class Outcomes:
     def ended(self, run_id: str, end: End, now_us: int) -> None:
         """Take down a run's end; a retry is claimed in the same commit."""
         run = self._book.runs.get(run_id)
+        has_place = run is not None and run.under_way
         if run is None or not run.advance(end.state):
             return
-        self._waiting.release(run)
+        if has_place:
+            self._waiting.release(run)
         row, before = run.row, run.row.state
         row.state, row.reason, row.ended_us = end.state, end.reason, end.ended_us
         row.started_us = end.started_us if end.started_us is not None else row.started_us

@@ -2,8 +2,10 @@
 
 import heapq
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from akjob.agenda.book import Book
+from akjob.agenda.faults import Faults
 from akjob.agenda.jobs import Job, busy_with
 from akjob.agenda.life import CLOSE, IN_QUEUE, Run, Start
 from akjob.agenda.run_queue import RunQueue, permit_of
@@ -21,9 +23,10 @@ class Waiting:
     A run is *offered* what it can wait for, one after the other, until it is in the queue and gets its place.
     """
 
-    def __init__(self, book: Book, max_running: int | None, pools: Mapping[str, int]) -> None:
+    def __init__(self, book: Book, faults: Faults, max_running: int | None, pools: Mapping[str, int]) -> None:
         self.queue = RunQueue(max_running, pools)
         self._book = book
+        self._faults = faults
         self._timed: list[tuple[int, int, Run]] = []
         self._parked: list[Run] = []
         self._stirred: dict[str, None] = {}  # jobs of which a run has ended or come back
@@ -36,11 +39,11 @@ class Waiting:
         parked, self._parked = self._parked, []
         for run in parked:
             if run.waiting_for == "definition":
-                self.take_up(run, now_us)
+                self._faults.guard_run(run, self.take_up, now_us)
         while self._timed and self._timed[0][0] <= now_us:
             _, _, run = heapq.heappop(self._timed)
             if run.waiting_for == "time":
-                self.offer(run, now_us)
+                self._faults.guard_run(run, self.offer, now_us)
         self.promote(now_us)
 
     def promote(self, now_us: int) -> None:
@@ -48,18 +51,24 @@ class Waiting:
         while self._stirred:
             name = next(iter(self._stirred))
             del self._stirred[name]
-            job = self._book.jobs[name]
-            waiting = [run for run in job.runs.values() if run.waiting_for == "overlap"]
-            for run in sorted(waiting, key=lambda one: (one.row.slot_us, one.seq)):
-                self.offer(run, now_us)
-                if run.after_previous and run.waiting_for != "overlap":
-                    break
-            self._book.wake_at(job, now_us)
+            self._faults.guard(name, partial(self._promote, self._book.jobs[name], now_us), None, now_us)
+
+    def _promote(self, job: Job, now_us: int) -> None:
+        waiting = [run for run in job.runs.values() if run.waiting_for == "overlap"]
+        for run in sorted(waiting, key=lambda one: (one.row.slot_us, one.seq)):
+            self.offer(run, now_us)
+            if run.after_previous and run.waiting_for != "overlap":
+                break
+        self._book.wake_at(job, now_us)
+
+    def stir(self, name: str) -> None:
+        """Offer the runs of a job again that wait for another one of it."""
+        self._stirred[name] = None
 
     def order_all(self, now_us: int) -> None:
         """Send the orders of all runs that have a place."""
         for run in self.queue.take():
-            self._order(run, now_us)
+            self._faults.guard_run(run, self._order, now_us)
         self._make_places(now_us)
 
     @property
@@ -78,7 +87,7 @@ class Waiting:
                 run.not_before_us -= by_us if run.row.trigger == "retry" else 0
                 run.backoff_until_us = max(0, run.backoff_until_us - by_us)
                 if run.waiting_for == "time":
-                    self.offer(run, now_us)
+                    self._faults.guard_run(run, self.offer, now_us)
 
     # ------------------------------------------------------------------ what a run waits for
 
@@ -248,7 +257,7 @@ class Waiting:
         wanted = self.queue.wanted(now_us + EARLY_US) - (len(self._ahead) - len(ahead))
         for run in sorted(ahead, key=lambda one: one.not_before_us, reverse=True)[: max(0, wanted)]:
             run.backoff_until_us = run.not_before_us - EARLY_US
-            self.recall(run, now_us)
+            self._faults.guard_run(run, self.recall, now_us)
 
     def recall(self, run: Run, now_us: int) -> None:
         """Call an order back; one that has not been handed out yet is simply withdrawn."""

@@ -1,0 +1,178 @@
+"""Whatever raises in what akjobd does for one job after the parser costs that job, once; the others go on."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from akjob.agenda.backfills import Asked, Backfills
+from akjob.agenda.book import Book
+from akjob.agenda.chains import Chains
+from akjob.agenda.changes import Changes
+from akjob.agenda.effects import EffectsBuilder
+from akjob.agenda.life import Run
+from akjob.agenda.loading import Loading
+from akjob.agenda.refusals import Refusals
+from akjob.agenda.run_queue import RunQueue
+from akjob.agenda.waiting import Waiting
+from akjob.jobset.model import BrokenJob, Change, JobSet
+from akjob.sources.change import Found
+from tests.unit.world import World, close_all, job, us
+
+HOURLY = '[schedule]\nevery = "1h"\n'
+ATTACKED = f'{HOURLY}[run]\nlock = "one"\noverlap = "queue"\nretry = {{ attempts = 2, delay = "1m" }}\n'
+STEPS: tuple[tuple[type, str], ...] = (
+    (Book, "wake_at"),
+    (EffectsBuilder, "start"),
+    (Run, "wait"),
+    (RunQueue, "blocked"),
+    (RunQueue, "hold"),
+    (RunQueue, "join"),
+    (Waiting, "offer"),
+    (Waiting, "is_well_ahead"),
+    (Waiting, "_is_after_previous"),
+    (Waiting, "_order"),
+    (Waiting, "_promote"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    close_all()
+
+
+def concerns(value: Any, name: str) -> bool:
+    """Return whether a value is of a job: the job, one of its runs or rows, its name."""
+    row = getattr(value, "row", value)
+    return name in (value if isinstance(value, str) else None, getattr(row, "job", None), getattr(value, "name", None))
+
+
+def attack(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, name: str) -> Callable[[], int]:
+    """Let a method raise whenever it works for a job; return what counts how often it did."""
+    whole, hits = getattr(owner, method), []
+
+    def raises(*args: Any, **named: Any) -> Any:
+        if any(concerns(value, name) for value in (*args, *named.values())):
+            hits.append(args)
+            raise RecursionError("maximum recursion depth exceeded")
+        return whole(*args, **named)
+
+    monkeypatch.setattr(owner, method, raises)
+    return lambda: len(hits)
+
+
+def finish_all(world: World) -> None:
+    """Let all runs end; those of `a` fail."""
+    for run, start in list(world.live.items()):
+        world.finish(run, "failed" if start.job == "a" else "succeeded")
+
+
+@pytest.mark.parametrize(("owner", "method"), STEPS, ids=lambda value: getattr(value, "__name__", value))
+def test_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> None:
+    """The healthy job has each of its slots, and so has the one that shares a lock; the reason is said once."""
+    specs = (job("a", ATTACKED), job("b", HOURLY), job("lock", f'{HOURLY}[run]\nlock = "one"\n'))
+    world = World(tmp_path, *specs, now=us("10:30:00"))
+    hits = attack(monkeypatch, owner, method, "a")
+    for at in ("11:00:00", "11:00:01", "11:01:05", "11:20:00", "12:00:00", "12:00:01", "13:00:00", "13:00:01"):
+        world.go(at)
+        finish_all(world)
+    world.turn("13:30:00")
+    assert hits()
+    for name in ("b", "lock"):
+        assert [(slot, state) for slot, state, _ in world.table(name)] == [
+            (f"{hour}:00:00", "succeeded") for hour in (11, 12, 13)
+        ]
+    assert [row["state"] for row in world.rows("a") if row["state"] not in ("failed", "skipped")] == []
+    assert [event["job"] for event in world.events if event["event"] == "job.fault"] == ["a"]
+    (fault,) = world.agenda.faults()
+    assert fault.job == "a"
+    assert "RecursionError: maximum recursion depth exceeded" in fault.message
+
+
+def test_a_run_that_waits_has_failed_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row says why, and no akjobd after this one tries it again; a new version of the file is taken again."""
+    world = World(tmp_path, job("a", ATTACKED), now=us("10:30:00"))
+    with monkeypatch.context() as patched:
+        attack(patched, Waiting, "_order", "a")
+        world.go("11:00:00")
+        world.turn("11:02:00")
+        world.turn("11:02:01")
+    rows = [(row["state"], row["attempt"]) for row in world.rows("a")]
+    assert rows == [("failed", 1)]
+    assert "a fault of akjob: it cannot decide about this job: RecursionError" in str(world.rows("a")[0]["reason"])
+    world.crash()
+    world.boot()
+    assert world.go("11:30:00") == []
+    assert world.go("12:00:00") == ["a"]
+
+
+def test_what_runs_after_a_job_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of `b` makes `a` and `c` due; only `a` cannot be decided."""
+    after = '[schedule]\nafter = "b"\n'
+    world = World(tmp_path, job("a", after), job("b", HOURLY), job("c", after), now=us("10:30:00"))
+    attack(monkeypatch, Chains, "_hand_on", "a")
+    world.go("11:00:00")
+    finish_all(world)
+    assert world.go("11:00:01") == ["c"]
+    assert [fault.job for fault in world.agenda.faults()] == ["a"]
+
+
+def test_a_backfill_costs_its_job_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backfill of the other job goes on."""
+    world = World(tmp_path, job("a", HOURLY), job("b", HOURLY), now=us("10:30:00"))
+    attack(monkeypatch, Backfills, "_feed", "a")
+    for name in ("a", "b"):
+        world.agenda.ask_backfill(Asked(job=name, from_us=us("08:00:00"), until_us=us("10:00:00")), world.now)
+    assert world.go("10:31:00") == ["b"]
+    assert [fault.job for fault in world.agenda.faults()] == ["a"]
+
+
+@pytest.mark.parametrize(("owner", "method"), [(Loading, "_remove_job"), (Refusals, "refuse"), (Changes, "found")])
+def test_what_is_heard_of_a_file_costs_its_job_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, method: str
+) -> None:
+    """A file that goes, one that is refused, files that changed: nothing of it stops the others."""
+    world = World(tmp_path, job("a", HOURLY), job("b", HOURLY), now=us("10:30:00"))
+    hits = attack(monkeypatch, owner, method, "a")
+    if method == "_remove_job":
+        world.remove("a")
+    elif method == "found":
+        world.agenda.files_changed(Found(job="a", at_us=world.now, first_us=world.now, files=(), seen={}), world.now)
+    else:
+        refused = BrokenJob(
+            job="a",
+            file="jobs.d/a.toml",
+            line=1,
+            column=1,
+            message="no",
+            hint="",
+            code="toml-syntax",
+            since_us=world.now,
+            content="1",
+            problems=(),
+            running_last_good=True,
+        )
+        jobset = JobSet(jobs=world.specs, broken={"a": refused}, loaded_us=world.now)
+        world.agenda.load(Change(jobset=jobset, broken=(refused,)), world.now)
+    assert hits() == 1
+    assert "b" in world.go("11:00:00")
+    assert [fault.job for fault in world.agenda.faults()] == ["a"]
+
+
+@pytest.mark.parametrize(("owner", "method"), [(Waiting, "park"), (Waiting, "take_up"), (Refusals, "restore")])
+def test_what_was_before_costs_its_job_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, method: str
+) -> None:
+    """A row of the ledger that cannot be taken over does not keep akjobd from starting."""
+    text = f'{HOURLY}[run]\nlock = "one"\n'
+    world = World(tmp_path, job("a", text), job("b", text), now=us("10:30:00"))
+    world.go("11:00:00")
+    world.crash()
+    hits = attack(monkeypatch, owner, method, "b")  # it waits for the lock
+    world.boot()
+    assert hits()
+    finish_all(world)
+    assert world.go("12:00:00") == ["a"]
+    assert [fault.job for fault in world.agenda.faults()] == ["b"]
