@@ -323,7 +323,10 @@ def _modules_in(folders: Sequence[str]) -> list[str]:
 
 
 def _near(word: str, words: Sequence[str]) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 - only on the way to an error
+    try:
+        from difflib import get_close_matches  # noqa: PLC0415 - only on the way to an error
+    except ImportError:  # the run's user may not read Python's library
+        return ""
 
     near = get_close_matches(word, [name for name in dict.fromkeys(words) if name.isidentifier()], 1)
     return f" (did you mean {near[0]!r}?)" if near else ""

@@ -76,7 +76,8 @@ def main(  # noqa: PLR0913, PLR0917 - all that the shim hands over
             python.tell(channel, python.REFUSED, _closed_library(order) or error.reason)
     except BaseException as error:
         code = 1
-        python.tell(channel, python.REFUSED, load.describe_exception(error))
+        closed = _closed_library(order) if isinstance(error, ImportError) else None
+        python.tell(channel, python.REFUSED, closed or load.describe_exception(error))
     finally:
         os._exit(code)
 
@@ -400,7 +401,7 @@ def _exec(argv: list[str], order: Order, channel: _socket.socket, *, gated: bool
     for number in _PYTHONS_OWN:
         _signal.signal(number, _signal.SIG_DFL)
     try:
-        os.execvp(argv[0], argv)  # noqa: S606 - a command is run as it stands
+        execute.execute(argv, os.environ.get("PATH", os.defpath))
     except OSError as error:
         raise RefusedError(execute.why(argv[0], error, order["cwd"], os.environ.get("PATH", os.defpath))) from error
 

@@ -67,6 +67,21 @@ def test_a_user_that_cannot_reach_pythons_library_is_told_so(place: Place) -> No
     assert row["reason"].startswith(f"user 'nobody' may not enter {closed}, which is on the way to Python's library")
 
 
+@root_only
+def test_a_command_needs_nothing_of_pythons_library(place: Place) -> None:
+    """Its user may be one who cannot read it, wherever the program is looked for."""
+    (place.root / "closed").mkdir(mode=0o700)
+    path = f'[run]\nuser = "nobody"\ncwd = "/"\nenv = {{ PATH = "{place.root}/closed:/usr/bin:/bin" }}\n'
+    row = place.go(f'command = ["id", "-un"]\n{path}', "found")
+    assert (row["state"], place.printed(row["id"])) == ("succeeded", ["nobody"])
+    row = place.go(f'command = ["no-such-program"]\n{path}', "missing")
+    assert row["reason"].startswith(
+        "command 'no-such-program' cannot be executed: No such file or directory (looked in"
+    )
+    row = place.go('callable = "no_such_module:main"\n[run]\nuser = "nobody"\ncwd = "/"\n', "module")
+    assert "difflib" not in row["reason"]
+
+
 # -- programs that cannot be executed ---------------------------------------------------------------------------------
 
 
