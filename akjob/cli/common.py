@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from akjob.cli import complain
-from akjob.config import Config, Paths, find_root, load_config
+from akjob.config import Config, Paths, as_entered, find_root, load_config
 from akjob.errors import AkjobError, UsageError
 from akjob.instants import from_text
 
@@ -44,7 +44,7 @@ def find_paths() -> Paths:
 def working_folder() -> Path:
     """Return where the command was called; of a folder that was deleted, what the kernel calls it: ``… (deleted)``."""
     try:
-        return Path.cwd()
+        return as_entered(Path.cwd(), os.environ)
     except FileNotFoundError:
         return Path("/proc/self/cwd").readlink()
 

@@ -113,5 +113,5 @@ def command(folder: Path | None, *, with_unit: bool) -> None:
     if with_unit:
         _write_unit(root)
         return
-    go_there = "" if root.resolve() == working_folder() else f" --root {root}"
+    go_there = "" if root.resolve() == working_folder().resolve() else f" --root {root}"
     click.echo(f"\nStart it with `akjob up{go_there}`, or `akjob up --detach{go_there}` to have the terminal back.")

@@ -4,13 +4,16 @@ from fnmatch import fnmatchcase
 
 import click
 
+from akjob.cli import complain
 from akjob.cli.broken import lines as broken_lines
 from akjob.cli.choosing import has_tags
 from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.text import Cell, state_cell, table
 from akjob.query.jobs import JobView, load
+from akjob.query.loaded import Difference, difference
 from akjob.query.text import plural, relative, stamp
 
+_NAMED = 5
 _COLOURS = {"broken": "red", "disabled": "bright_black", "paused": "yellow", "done": "bright_black"}
 
 
@@ -42,6 +45,18 @@ def command(patterns: tuple[str, ...], tags: tuple[str, ...], *, as_json: bool) 
     if broken:
         say(["", *broken_lines(broken, snapshot.now_us, colour=colours())])
         click.echo(f"\n{plural(len(broken), 'job')} broken: `akjob validate` says why.", err=True)
+    other = difference(snapshot)
+    if other is not None:
+        complain(*words_of(other, str(paths.root)))
+
+
+def words_of(other: Difference, root: str) -> tuple[str, str]:
+    """Return what to say of jobs that akjobd has in another version, and where it has them from."""
+    more = f" and {len(other.jobs) - _NAMED} more" if len(other.jobs) > _NAMED else ""
+    message = f"akjobd has another version of {', '.join(other.jobs[:_NAMED])}{more} than this folder has"
+    if other.root != root:
+        return message, f"it reads {other.root}: ask with --root {other.root}, or make that the same folder"
+    return message, "it takes a change up within a second as a rule: `akjob logs` says what keeps it from that"
 
 
 def _wanted(job: JobView, patterns: tuple[str, ...], tags: tuple[str, ...]) -> bool:

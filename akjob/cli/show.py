@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
+from akjob.cli import complain
 from akjob.cli.broken import origin
 from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
-from akjob.cli.list import state_of
+from akjob.cli.list import state_of, words_of
 from akjob.cli.text import paint, state_cell
 from akjob.config import Paths
 from akjob.errors import AkjobError, UsageError, escape_control
@@ -17,6 +19,7 @@ from akjob.ledger import open_reader
 from akjob.query import changes as query_changes
 from akjob.query.changes import Changes
 from akjob.query.jobs import JobView, load
+from akjob.query.loaded import difference
 from akjob.query.names import names_meant
 from akjob.query.text import relative, stamp
 from akjob.schedule import describe, get_zone
@@ -48,7 +51,8 @@ def command(job: str, run: str | None, *, since_success: bool, as_json: bool) ->
         _show_at(paths, job, run, as_json=as_json)
         return
     config = settings(paths)
-    found = load(paths, config, now_us()).find(job)
+    snapshot = load(paths, config, now_us())
+    found = snapshot.find(job)
     if since_success:
         changes = query_changes.since_success(open_reader(paths.ledger_url), paths, config, found)
         say_json(changes) if as_json else say(map(escape_control, _changes(changes, found.now_us)))
@@ -57,6 +61,9 @@ def command(job: str, run: str | None, *, since_success: bool, as_json: bool) ->
         say_json(found.shown(Provenance(paths).refresh_now().commit))
     else:
         say(_lines(found, paths, colour=colours()))
+        other = difference(snapshot)
+        if other is not None and found.name in other.jobs:
+            complain(*words_of(replace(other, jobs=(found.name,)), str(paths.root)))
 
 
 def _show_at(paths: Paths, job: str, run: str, *, as_json: bool) -> None:

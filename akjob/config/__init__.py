@@ -163,6 +163,7 @@ def find_root(given: str | None, env: Mapping[str, str], cwd: Path) -> Path:
     Looks like one: has ``etc/akjob.toml`` or ``jobs.d/``. Raises AkjobError (exit code 2) when there is none, or when
     the one named is not a folder.
     """
+    cwd = as_entered(cwd, env)
     for named, source in ((given, "--root"), (env.get("AKJOB_ROOT"), "$AKJOB_ROOT")):
         if named is None or (named == "" and source == "$AKJOB_ROOT"):
             continue
@@ -187,6 +188,20 @@ def excess_of_supervisor_socket(paths: Paths) -> int:
     """
     longest = paths.etc / ".." / "var" / "run" / f"{paths.supervisor_socket.name}.{_LONGEST_PID}"
     return len(os.fsencode(longest)) - _LONGEST_SOCKET
+
+
+def as_entered(cwd: Path, env: Mapping[str, str]) -> Path:
+    """Return the working folder by the path that it was entered by, links in it kept, where the shell says so in $PWD.
+
+    A root below a link that is switched with each deploy stays the root, whichever release the link leads to.
+    """
+    entered = env.get("PWD", "")
+    if not entered.startswith("/") or {".", ".."} & {*entered.split("/")}:  # POSIX, pwd -L
+        return cwd
+    try:
+        return Path(entered) if os.path.samefile(entered, cwd) else cwd
+    except OSError:
+        return cwd
 
 
 def socket_address(path: Path) -> str:

@@ -24,6 +24,24 @@ def test_the_given_root_wins(tmp_path: Path) -> None:
     assert find_root(None, {"AKJOB_ROOT": ""}, cwd) == tmp_path / "here"
 
 
+def test_a_folder_that_was_entered_through_a_link_keeps_its_name(tmp_path: Path) -> None:
+    """A link that each deploy switches is the root, not the release that it leads to just now."""
+    (tmp_path / "rel1/jobs.d/below").mkdir(parents=True)
+    (tmp_path / "cur").symlink_to("rel1")
+    cwd = tmp_path / "rel1/jobs.d/below"
+    entered = str(tmp_path / "cur/jobs.d/below")
+    assert find_root(None, {"PWD": entered}, cwd) == tmp_path / "cur"
+    assert find_root("../..", {"PWD": entered}, cwd) == tmp_path / "cur"
+    for stale in (
+        f"{tmp_path}/rel1",
+        f"{tmp_path}/gone",
+        "cur/jobs.d/below",
+        f"{tmp_path}/cur/../cur/jobs.d/below",
+        "",
+    ):
+        assert find_root(None, {"PWD": stale}, cwd) == tmp_path / "rel1", stale
+
+
 def test_a_configuration_makes_a_root_too(tmp_path: Path) -> None:
     """etc/akjob.toml is enough, and the nearest root counts, not the outermost."""
     inner = tmp_path / "a" / "b"

@@ -32,6 +32,34 @@ def load(root: Root, name: str, text: str = HOURLY, **values: Any) -> str:
     return spec.sha256
 
 
+# -- what akjobd has otherwise
+
+
+def test_list_and_show_say_what_akjobd_has_otherwise(root: Root) -> None:
+    """A root that shares its var/ with the one that akjobd reads; what was saved just now is not said."""
+    load(root, "same")
+    load(root, "other")
+    load(root, "gone")
+    for name in ("other", "new", "fresh"):
+        root.job(name, HOURLY + "on_start = true\n")
+    (root.paths.jobs_d / "gone.toml").unlink()
+    long_ago = NOW_US * 1000 - 3600 * 1_000_000_000
+    for path in (*root.paths.jobs_d.glob("*.toml"), root.paths.jobs_d):
+        os.utime(path, ns=(long_ago, NOW_US * 1000 if path.name == "fresh.toml" else long_ago))
+    assert "another version" not in root.akjob("list").stderr  # akjobd is down, and loads them at its start
+    reads = ["/srv/releases/current"]
+    with root.akjobd(lambda _: status(root=reads[0])):
+        listed, shown, same = root.akjob("list"), root.akjob("show", "other"), root.akjob("show", "same")
+        reads[0] = str(root.paths.root)
+        late = root.akjob("list")
+    assert listed.exit_code == shown.exit_code == 0
+    assert "akjobd has another version of gone, new, other than this folder has" in listed.stderr
+    assert "it reads /srv/releases/current" in listed.stderr
+    assert "akjobd has another version of other than this folder has" in shown.stderr
+    assert same.stderr == ""
+    assert "it takes a change up within a second as a rule" in late.stderr
+
+
 # -- list
 
 
