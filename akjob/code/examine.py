@@ -7,6 +7,7 @@ call something, this one writes down what. Nothing of akjob is imported here.
 
 import json
 import pickletools
+import re
 import sys
 from dis import opmap
 from io import BytesIO
@@ -30,6 +31,10 @@ _BUILDERS = {
             "_load_type",
             "_import_module",
             "_setitems",
+            "_setattr",
+            "_create_stringi",
+            "_create_stringo",
+            "_create_typing_tuple",
             "_get_attr",
             "_getattribute",
             "_create_lock",
@@ -67,11 +72,19 @@ _BUILDERS = {
         ]
     ),
     "copyreg": frozenset(("_reconstructor", "__newobj__", "__newobj_ex__")),
-    "functools": frozenset(("partial", "partialmethod", "cached_property")),
+    "functools": frozenset(("partial", "partialmethod", "cached_property", "lru_cache")),
     "operator": frozenset(("attrgetter", "itemgetter", "methodcaller")),
+    "array": frozenset(("_array_reconstructor",)),
+    "logging": frozenset(("getLogger",)),
+    "random": frozenset(("Random",)),
     "akjob.code.calls": frozenset(("JobCallable",)),
 }
-_BUILDING_MODULES = frozenset(("collections", "datetime", "decimal", "fractions", "uuid", "pathlib", "re", "zoneinfo"))
+_BUILDING_MODULES = frozenset(
+    ["collections", "datetime", "decimal", "fractions", "ipaddress", "itertools", "pathlib", "re", "uuid", "zoneinfo"]
+)
+# dill evaluates what it has no better form for; of these texts it is known what they come to
+_EVALUATED = re.compile(r"Ellipsis|NotImplemented|range\(-?\d+, -?\d+(?:, -?\d+)?\)")
+_MAKERS_OF_CLASSES = ("_create_type", "type", "new_class", "_create_namedtuple")
 # Methods of a class that unpickling runs. A class packed in the file that has one runs its own code while loading.
 _RUN_AT_LOAD = frozenset(("__new__", "__setstate__", "__init_subclass__", "__set_name__", "__prepare__"))
 _DANGEROUS_BUILTINS = frozenset(
@@ -379,7 +392,7 @@ class PickleReader:
             self._call(cls, args)
             return
         if not isinstance(cls, Name):
-            own = _is_made_by(cls, "_create_type", "type", "new_class")
+            own = _is_made_by(cls, *_MAKERS_OF_CLASSES)
             members = cls.args[3] if own and len(cls.args) > 3 and isinstance(cls.args[3], list) else []  # noqa: PLR2004
             special = [name for name in members[::2] if isinstance(name, str) and name in _RUN_AT_LOAD]
             if special or not own:
@@ -396,7 +409,7 @@ class PickleReader:
                 return
             self._judge(function, args)
         elif not _is_made_by(function, "_load_type"):
-            own = _is_made_by(function, "_create_type", "type", "new_class")
+            own = _is_made_by(function, *_MAKERS_OF_CLASSES)
             self._note(f"calls {_shown(function)}", UNKNOWN if own else DANGEROUS, args)
         elif function.args == ("CodeType",):
             self._code(args)
@@ -405,12 +418,14 @@ class PickleReader:
     def _judge(self, function: Name, args: Any) -> None:
         """Write down a call of something that has a name, unless it only builds a value."""
         given = args if isinstance(args, (tuple, list)) else ()
-        if function.name in ("setattr", "_setitems") and given:
+        if function.name in ("setattr", "_setattr", "_setitems") and given:
             if isinstance(given[0], Name):
                 self._note(f"changes {given[0]}", DANGEROUS, args)
             elif len(given) > 1 and isinstance(given[1], str) and given[1] in _RUN_AT_LOAD:
                 self._note(f"gives a class {given[1]}", UNKNOWN, args)
         verdict = _verdict(function)
+        if str(function) == "dill._dill._eval_repr" and _is_plain_text(given):
+            verdict = HARMLESS
         if verdict != HARMLESS:
             self._note(f"calls {function}", verdict, args)
         if function.name in ("_create_code", "CodeType"):
@@ -440,6 +455,10 @@ class PickleReader:
             self.codes.append(code)
             for module in code["imports"]:
                 self.modules[module] = None
+
+
+def _is_plain_text(given: Any) -> bool:
+    return len(given) == 1 and isinstance(given[0], str) and _EVALUATED.fullmatch(given[0]) is not None
 
 
 def _verdict(name: Name) -> str:
@@ -519,6 +538,8 @@ def describe(value: Any) -> str:
             return f"the class {args[1] if len(args) > 1 else '?'}, whole"
         if isinstance(value.function, PickleCall):
             inner = value.function
+            if _is_made_by(inner, "_load_type") and inner.args and isinstance(inner.args[0], str):
+                return f"an object of {inner.args[0]}"
             own = inner.args[1] if isinstance(inner.args, (tuple, list)) and len(inner.args) > 1 else "?"
             return f"an object of the class {own}, whole"
         return f"an object of {value.function}"

@@ -182,7 +182,8 @@ def _modules_in(folders: Sequence[str]) -> list[str]:
 class Namespace:
     """What a module's source binds: each name with its binding, or None when there are several or it is unclear.
 
-    ``moves_path`` says that its code may change where modules are looked for.
+    ``moves_path`` says that its code may change where modules are looked for; ``modules`` are the names that nothing
+    but ``import`` binds, under whatever condition.
     """
 
     def __init__(self, tree: ast.Module | None, *, magic: bool, fault: str = "", moves_path: bool = False) -> None:
@@ -191,6 +192,7 @@ class Namespace:
         self.moves_path = self.magic or moves_path
         self.bindings: dict[str, ast.AST | None] = {}
         self.stars: list[ast.ImportFrom] = []
+        self.modules: frozenset[str] = frozenset()
         if tree is not None:
             for name, node in bound(tree.body):
                 if name == "*" and isinstance(node, ast.ImportFrom):
@@ -200,7 +202,25 @@ class Namespace:
             for node in ast.walk(tree):
                 if isinstance(node, ast.Global):
                     self.bindings.update(dict.fromkeys(node.names))
+            self.modules = frozenset(_only_imported(tree) & self.bindings.keys())
         self.magic = self.magic or "__getattr__" in self.bindings
+
+
+def _only_imported(tree: ast.Module) -> set[str]:
+    """Return the names that are bound by ``import`` somewhere, and by nothing else anywhere."""
+    imported: set[str] = set()
+    otherwise: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                imported.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)
+            case ast.ImportFrom():
+                otherwise.update(alias.asname or alias.name for alias in node.names)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                otherwise.add(node.name)
+            case ast.Name(ctx=ast.Store()):
+                otherwise.add(node.id)
+    return imported - otherwise
 
 
 def namespace(file: str) -> Namespace:
@@ -309,6 +329,11 @@ def find(target: str, path: Sequence[str]) -> FoundName:
                 raise NameMissingError(missing.message, hint) from None
             raise
     raise first or UndecidedError
+
+
+def imports_module(module: Module, name: str) -> bool:
+    """Return True if a name of a module is bound by ``import``, and by nothing else: ``os.path``."""
+    return module.file is not None and name in namespace(module.file).modules
 
 
 def may_move_path(target: str, path: Sequence[str]) -> bool:

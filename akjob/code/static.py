@@ -24,6 +24,7 @@ from akjob.code.names import (
     bound,
     find,
     find_module,
+    imports_module,
     may_move_path,
     plain,
     remembering,
@@ -130,12 +131,16 @@ def check_callable(  # noqa: PLR0913 - two of them have defaults that nearly alw
 
 
 def _is_module(target: str, path: Sequence[str]) -> bool:
-    """Return True if ``pkg.name`` is a module of the package, and the package itself says nothing of that name."""
-    if ":" in target or "." not in target:
+    """Return True if a target is a module: one of a package that says nothing of that name, or one that is imported."""
+    package, colon, name = target.partition(":")
+    if not colon:
+        package, _, name = target.rpartition(".")
+    if not package or "." in name:
         return False
-    package, _, name = target.rpartition(".")
     try:
-        if find_module(target, path).file is None:
+        if imports_module(find_module(package, path), name):
+            return True
+        if find_module(f"{package}.{name}", path).file is None:
             return False
         above = find_module(package, path).file
         return above is None or name not in Path(above).read_text(encoding="utf-8", errors="replace")
@@ -144,8 +149,8 @@ def _is_module(target: str, path: Sequence[str]) -> bool:
 
 
 def _module_finding(target: str, key: Key) -> Finding:
-    message = f"{target} is a module, which cannot be called"
-    return Finding(key, "error", "not-callable", message, f'write "{target}:NAME", the name of what to call in it')
+    message, meant = f"{target} is a module, which cannot be called", target.replace(":", ".")
+    return Finding(key, "error", "not-callable", message, f'write "{meant}:NAME", the name of what to call in it')
 
 
 # Whether it can be called so

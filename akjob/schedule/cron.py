@@ -111,6 +111,25 @@ def uneven_step(expression: str) -> tuple[str, str] | None:
     return None
 
 
+def lacking_day(expression: str) -> tuple[int, bool] | None:
+    """Return the day of the month of an expression that some of its months lack, and whether all months are meant.
+
+    None where each month has it, where several days are named, or where the weekday has a say.
+    """
+    fields = split_fields(expand_alias(expression))
+    day, weekday = fields[3], fields[5]
+    if day not in _MONTHS_WITHOUT or not weekday.startswith("*"):
+        return None
+    months = set(_values(_FIELDS[4], fields[4]).numbers)
+    without = _MONTHS_WITHOUT[day] & months
+    if not without or (without == months and day != "29"):
+        return None  # there it never fires
+    return int(day), len(months) == 12  # noqa: PLR2004 - all of them
+
+
+_MONTHS_WITHOUT = {"29": {2}, "30": {2}, "31": {2, 4, 6, 9, 11}}
+
+
 def cron_both_days(expression: str) -> bool:
     """Return True if both day fields are restricted, so that one of them is enough for a day, as in Vixie's cron."""
     fields = split_fields(expand_alias(expression))

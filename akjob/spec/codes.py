@@ -166,8 +166,13 @@ _KEYS = {
     ),
     "literal-variable": Entry(
         "warning",
-        "A value of `env` has a `$VARIABLE` in it, and nothing is expanded there.",
-        "Write the value in full; folders for PATH belong into `path` of `[run]`.",
+        "A value of `env`, or a word of a command's array, has a `$VARIABLE` in it, and nothing is expanded there.",
+        "Write the value in full, or `command` as a string; folders for PATH belong into `path` of `[run]`.",
+    ),
+    "literal-word": Entry(
+        "warning",
+        "A word of a command's array is an operator of the shell, such as `&&` or `>`: an argument like any other.",
+        "Write `command` as a string: that is given to the shell.",
     ),
     "unknown-pool": Entry(
         "error",

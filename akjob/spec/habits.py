@@ -134,6 +134,7 @@ HABITS = (
         (
             "backofflimit",
             "maxretries",
+            "retries",
             "retrydelay",
             "retryon",
             "restart",
@@ -256,7 +257,6 @@ SYNONYMS = {
     "max_runs": "runs",
     "misfire": "missed",
     "reboot": "on_boot",
-    "retries": "retry",
     "run_every": "every",
     "script": "command",
     "shell": "command",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from akjob.schedule.cron import ALIASES
 from akjob.spec import expect, values
 from akjob.spec.keys import Key, fields, keys, register_home
 from akjob.spec.model import Command, DillFile, DottedCallable
@@ -10,6 +11,8 @@ from akjob.spec.policy import RUN
 from akjob.spec.values import Reading
 from akjob.spec.when import LIMITS, SCHEDULE, some, table_schema
 from akjob.toml.scan import Path
+
+_CRON_FIELDS = 5
 
 CODE = ("callable", "dill", "command")
 
@@ -35,7 +38,13 @@ def _dill(value: Any, path: Path, out: Reading) -> DillFile | None:
 
 def section(value: Any, path: Path, out: Reading) -> dict[str, Any] | None:
     """Read one of the tables, as it is: its keys are read when all defaults are known."""
-    return value if values.table(value, path, out, f"write [{path[-1]}] on a line of its own") else None
+    hint = f"write [{path[-1]}] on a line of its own"
+    if type(value) is str and path == ("schedule",):
+        is_cron = value.startswith("@") or len(value.split()) >= _CRON_FIELDS
+        alias = f"@{value.lower()}"
+        hint += f", and {'cron' if is_cron or alias in ALIASES else 'every'} = "
+        hint += f'"{alias if alias in ALIASES else value}" below it'
+    return value if values.table(value, path, out, hint) else None
 
 
 DILL = keys(

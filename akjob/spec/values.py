@@ -5,6 +5,7 @@ When the value is wrong it notes a fault and returns None, which goes nowhere: w
 raised while all is well; thousands of files are read at each start.
 """
 
+import builtins
 import re
 import signal
 from collections.abc import Callable, Iterable
@@ -507,7 +508,9 @@ def target(value: Any, path: Path, out: Reading) -> str | None:
         meant = file.removesuffix(".py").strip("./").replace("/", ".").replace("-", "_")
         hint = f'write "{meant}:{name or "NAME"}", or command = ["python", "{file}"]'
     elif value.isidentifier():
-        hint = f'write "module:{value}"; of Python itself "builtins:{value}"'
+        hint = f'write "module:{value}", or "{value}:NAME" for what is in a module {value}'
+        if callable(getattr(builtins, value, None)):
+            hint = f'write "builtins:{value}" for Python\'s own, or "module:{value}"'
     out.bad(path, "bad-callable", f'"{value}" does not name a callable', hint)
     return None
 

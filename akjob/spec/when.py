@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from akjob.instants import from_datetime
-from akjob.schedule.cron import ALIASES, check_cron, cron_both_days, uneven_step
+from akjob.schedule.cron import ALIASES, check_cron, cron_both_days, lacking_day, uneven_step
 from akjob.schedule.cycles import uses_workdays
 from akjob.schedule.events import EVENTS
 from akjob.schedule.model import (
@@ -98,14 +98,22 @@ def _both_or_neither(value: dict[str, Any], path: Path, out: Reading, what: str)
 _LACKING = {29: "February has no 29th in most years", 30: "February has no 30th", 31: "five months have no 31st"}
 
 
-def _note_lacking(value: dict[str, Any], path: Path, out: Reading) -> None:
+def _month_days(value: Any, path: Path, out: Reading) -> Any:
+    """Read ``limits.month_days``; note a day by itself that some months lack."""
+    found = values.month_days(value, path, out)
+    if found is not None and type(value) is list and len(value) == 1:
+        _note_lacking({path[-1]: value}, path[:-1], out, key=path[-1])
+    return found
+
+
+def _note_lacking(value: dict[str | int, Any], path: Path, out: Reading, key: str | int = "days") -> None:
     """Note a day of the month that some months lack: it is passed over there, which is easily overlooked."""
-    days = value.get("days")
+    days = value.get(key)
     for index, day in enumerate(days if type(days) is list else ()):
         if type(day) is int and day in _LACKING:
             message = f"{_LACKING[day]}: those are passed over"
             hint = "write -1 for the last day of each month" if day == max(_LACKING) else "keep it if that is intended"
-            out.bad((*path, "days", index), "day-passed-over", message, hint, severity="info")
+            out.bad((*path, key, index), "day-passed-over", message, hint, severity="info")
             return
 
 
@@ -204,6 +212,13 @@ def _cron(value: Any, path: Path, out: Reading) -> Cron | None:
         hint = error.hint or _cron_hint(expression)
         out.bad(path, "bad-cron", f'"{value}" is not a cron expression: {error}', hint)
         return None
+    lacking = lacking_day(expression)
+    if lacking is not None:
+        day, every_month = lacking
+        what = _LACKING[day] if every_month or day != max(_LACKING) else f"some of its months have no {day}st"
+        message = f'"{value}": {what}: those are passed over'
+        hint = "write L for the last day of each month" if day == max(_LACKING) else "keep it if that is intended"
+        out.bad(path, "day-passed-over", message, hint, severity="info")
     uneven = uneven_step(expression)
     if uneven is not None:
         out.bad(path, "cron-uneven", f'"{value}": {uneven[0]}', uneven[1], severity="info")
@@ -659,7 +674,7 @@ LIMITS = keys(
     Key("weekdays", values.weekdays, "weekdays", "Only on these days of the week; ranges too.", some(WEEKDAY)),
     Key(
         "month_days",
-        values.month_days,
+        _month_days,
         "month_days",
         "Only on these days of the month, negative ones from its end.",
         some(_DAY_OF_MONTH),

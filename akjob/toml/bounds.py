@@ -75,5 +75,6 @@ def too_deep() -> tuple[str, str]:
 
 
 def _too_large(path: tuple[str | int, ...], value: int) -> Excess:
-    message = f"this integer needs {value.bit_length()} bits; TOML's integers have 64"
+    bits = (value if value >= 0 else ~value).bit_length() + 1  # one for the sign
+    message = f"this integer needs {bits} bits; TOML's integers have 64"
     return Excess(path, "out-of-range", message, "write it in quotes, as a string")

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from akjob.code.static import Finding
@@ -18,6 +18,15 @@ from akjob.spec.model import Command, JobSpec
 _SIMPLE = re.compile(r"[A-Za-z0-9_./:=@%+, \t-]*")  # nothing in it that a shell could fail to parse
 _WORDS = re.compile(r"\b(?:if|then|else|elif|fi|for|while|until|do|done|case|esac)\b")
 _KEY = ("command",)
+# POSIX's, and those of dash and bash: none of them is a program
+_BUILTINS = frozenset([
+    ".", ":", "alias", "bg", "break", "builtin", "cd", "command", "continue", "declare", "eval", "exec", "exit",
+    "export", "fg", "getopts", "hash", "jobs", "let", "local", "pushd", "popd", "read", "readonly", "return", "set",
+    "shift", "source", "time", "times", "trap", "type", "typeset", "ulimit", "umask", "unalias", "unset", "wait",
+])  # fmt: skip
+_OPERATORS = frozenset(["&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>&1", "&>"])
+_VARIABLE = re.compile(r"(?:\$[A-Z_][A-Z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})(?:/.*)?|~(?:/.*)?", re.DOTALL)
+_SHELLS = frozenset(["sh", "bash", "dash", "zsh", "ksh", "fish", "env", "expr", "test", "[", "ssh", "su", "sudo"])
 _SHELL_TIMEOUT_S = 5
 
 
@@ -39,13 +48,26 @@ class Commands:
                 yield Finding(
                     _KEY, "error", "shell-syntax", f"the shell cannot read it: {fault}", "correct the quoting"
                 )
+                return
+            first = next(iter((code.shell or "").split()), "")
+            if _SIMPLE.fullmatch(code.shell or "") and "/" in first and "=" not in first:
+                yield from self._file(first, spec)  # a plain command that names its file
             return
+        yield from _literal(code.argv)
         program = code.argv[0]
         if len(code.argv) == 1 and re.search(r"\s", program) and not os.path.exists(self._place(program, spec)):
             message = f'"{program}" is one word with blanks in it, and no program has that name'
             hint = f"write command = {_quoted(program)} for the shell, or each word as an element of the array"
             yield Finding(_KEY, "error", "program-missing", message, hint)
-        elif "/" in program:
+        elif program in _BUILTINS and not self._is_found(program, spec):
+            hint = f"write command = {_quoted(' '.join(code.argv))} for the shell"
+            hint += "; for a folder to begin in there is cwd, below [run]" if program == "cd" else ""
+            yield Finding(_KEY, "error", "program-missing", f"{program} is the shell's own word, not a program", hint)
+        else:
+            yield from self._program(program, spec)
+
+    def _program(self, program: str, spec: JobSpec) -> Iterator[Finding]:
+        if "/" in program:
             yield from self._file(program, spec)
         elif not self._is_found(program, spec):
             message = f"this machine has no program {program} in PATH"
@@ -67,9 +89,9 @@ class Commands:
             hint = f"chmod +x {program}, and commit the mode"
             yield Finding(_KEY, severity, "not-executable", f"{program} is not executable", hint)
         else:
-            yield from self._first_line(place, program, severity)
+            yield from self._first_line(place, program, severity, spec)
 
-    def _first_line(self, place: str, program: str, severity: Severity) -> Iterator[Finding]:
+    def _first_line(self, place: str, program: str, severity: Severity, spec: JobSpec) -> Iterator[Finding]:
         try:
             with open(place, "rb") as file:
                 line = file.readline(256)
@@ -81,8 +103,15 @@ class Commands:
             message = f"the first line of {program} ends in a carriage return, which becomes part of its interpreter"
             yield Finding(_KEY, severity, "bad-interpreter", message, f"sed -i 's/\\r$//' {program}")
             return
-        interpreter = os.fsdecode(line[2:].split()[0]) if line[2:].split() else ""
-        if not os.path.isabs(interpreter) or not os.path.exists(interpreter):
+        words = [os.fsdecode(word) for word in line[2:].split()]
+        interpreter = words[0] if words else ""
+        if os.path.basename(interpreter) == "env" and os.path.exists(interpreter):
+            named = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+            if named and not self._is_found(named[0], spec):
+                message = f"the first line of {program} asks env for {named[0]}, and this machine has none in PATH"
+                hint = "correct it, or install it where the jobs run"
+                yield Finding(_KEY, "warning", "bad-interpreter", message, hint)
+        elif not os.path.isabs(interpreter) or not os.path.exists(interpreter):
             message = f"the first line of {program} names {interpreter or 'nothing'}, which does not exist here"
             yield Finding(_KEY, "warning", "bad-interpreter", message, "correct it, or install it where the jobs run")
 
@@ -108,6 +137,21 @@ def shell_fault(text: str) -> str | None:
         return None
     last = os.fsdecode(done.stderr).strip().rpartition("\n")[2]
     return last.partition("sh: ")[2] or last
+
+
+def _literal(argv: Sequence[str]) -> Iterator[Finding]:
+    """Yield what the words of an array seem to be meant as, by somebody who thinks of a shell."""
+    if os.path.basename(argv[0]) in _SHELLS:
+        return
+    operator = next((word for word in argv[1:] if word in _OPERATORS), None)
+    variable = next((word for word in argv[1:] if _VARIABLE.fullmatch(word)), None)
+    if operator is not None:
+        message = f"{operator} is an argument of {argv[0]} here: an array is not given to a shell"
+        hint = f"write command = {_quoted(' '.join(argv))} for the shell"
+        yield Finding(_KEY, "warning", "literal-word", message, hint)
+    elif variable is not None:
+        message = f"{variable} is taken literally: nothing is expanded in an array"
+        yield Finding(_KEY, "warning", "literal-variable", message, "write command as one string, for the shell")
 
 
 def _quoted(text: str) -> str:

@@ -28,6 +28,11 @@ def said(folder: Path, text: str) -> list[str]:
         '"true"',
         "\"if true; then echo 'a b'; fi\"",
         '"./none && x"',
+        '"cd /nowhere"',
+        '"A=1 no-such-program-anywhere"',
+        '"no-such-program-anywhere"',
+        '["echo", "$5", "a > b", "cost: $HOME"]',
+        '["sh", "-c", "echo $HOME && true", "$HOME"]',
         '["bin/ok"]',
         '["./bin/ok"]',
     ],
@@ -55,6 +60,18 @@ def test_what_can_work(tmp_path: Path, command: str) -> None:
             '["bin/none"]',
             "error[program-missing] the program bin/none does not exist; make it, or correct the path; the",
         ),
+        ('"bin/crlf a"', "error[bad-interpreter] the first line of bin/crlf ends in a carriage return"),
+        (
+            '["cd", "/tmp"]',
+            "error[program-missing] cd is the shell's own word, not a program; write command = 'cd /tmp' for the shell",
+        ),
+        ('["bin/env"]', "warning[bad-interpreter] the first line of bin/env asks env for pyhton3, and this machine"),
+        (
+            '["true", "&&", "false"]',
+            "warning[literal-word] && is an argument of true here: an array is not given to a shell; write command =",
+        ),
+        ('["echo", "$HOME"]', "warning[literal-variable] $HOME is taken literally: nothing is expanded in an array"),
+        ('["ls", "~/x"]', "warning[literal-variable] ~/x is taken literally: nothing is expanded in an array"),
         ('["./bin"]', "error[program-missing] ./bin is a folder"),
         ('["bin/plain"]', "error[not-executable] bin/plain is not executable; chmod +x bin/plain, and commit the mode"),
         ('["bin/crlf"]', "error[bad-interpreter] the first line of bin/crlf ends in a carriage return"),
@@ -74,6 +91,7 @@ def test_what_cannot_work(tmp_path: Path, command: str, found: str) -> None:
     for name, text, mode in (
         ("plain", "#!/bin/sh\n", 0o644),
         ("crlf", "#!/bin/sh\r\n", 0o755),
+        ("env", "#!/usr/bin/env -S pyhton3\n", 0o755),
         ("lost", "#!/usr/bin/pyhton\n", 0o755),
     ):
         (tmp_path / "bin" / name).write_bytes(text.encode())
@@ -109,6 +127,13 @@ def test_a_module_is_not_a_callable(tmp_path: Path) -> None:
     [one] = said(tmp_path, 'callable = "pkgx.rep"\n')
     assert one.startswith('error[not-callable] pkgx.rep is a module, which cannot be called; write "pkgx.rep:NAME"')
     assert said(tmp_path, 'callable = "pkgx.rep:main"\n') == []
+    (package / "uses.py").write_text("import json\nif 1: import re as short\nimport csv\ncsv = None\n")
+    assert said(tmp_path, 'callable = "pkgx.uses:csv"\n') == []
+    for target in ("pkgx:rep", "pkgx.uses:json", "pkgx.uses.short"):
+        [one] = said(tmp_path, f'callable = "{target}"\n')
+        meant = target.replace(":", ".")
+        expected = f'error[not-callable] {target} is a module, which cannot be called; write "{meant}:NAME"'
+        assert one.startswith(expected), one
     (package / "__init__.py").write_text("from pkgx.other import *  # brings rep\n")
     assert said(tmp_path, 'callable = "pkgx.rep"\n') == []
 

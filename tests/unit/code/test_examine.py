@@ -2,12 +2,22 @@
 
 import functools
 import io
+import logging
 import operator
 import os
 import pickle
+import re
+import threading
+from array import array
+from collections import OrderedDict, defaultdict, namedtuple
 from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -114,6 +124,65 @@ def test_what_akjob_packs_only_builds() -> None:
         report = examine(dumps(value, here))
         assert report["calls"] == [], value
         assert report["error"] == ""
+
+
+def closure(n: int) -> Callable[[], int]:
+    """Return a function with a cell."""
+    return lambda: n + 1
+
+
+def recursive() -> Callable[[int], int]:
+    """Return a function whose cell holds itself."""
+
+    def fall(n: int) -> int:
+        return n and fall(n - 1)
+
+    return fall
+
+
+Pair = namedtuple("Pair", "a b")  # noqa: PYI024 - packed whole, as a script's own is
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        closure(3),
+        closure(4),
+        recursive(),
+        functools.lru_cache(closure(5)),
+        Pair(1, 2),
+        range(3),
+        range(9, -9, -3),
+        ...,
+        NotImplemented,
+        threading.Lock(),
+        threading.RLock(),
+        datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Berlin")),
+        Decimal("1.5"),
+        OrderedDict(a=1),
+        defaultdict(list),
+        re.compile("a"),
+        io.StringIO("a"),
+        array("i", [1]),
+        ip_address("192.0.2.1"),
+        logging.getLogger("x"),
+        SimpleNamespace(a=1),
+        list[int],
+    ],
+    ids=repr,
+)
+def test_what_people_pack_only_builds(value: object) -> None:
+    """Closures and the usual values of the standard library, by themselves and within a closure."""
+    for packed in (value, lambda: value):
+        report = examine(dumps(packed, frozenset((__name__,))))
+        assert (report["calls"], report["error"]) == ([], "")
+
+
+def test_what_builds_can_be_abused_and_is_seen() -> None:
+    """An attribute of what is imported, and any other text that is evaluated."""
+    assert verdicts(b"cdill._dill\n_setattr\n(cos\npath\nS'join'\nNtR.") == {"dangerous"}
+    for text in (b"__import__('os')", b"range(0, 3) or 1", b"Ellipsis\\n1"):
+        assert verdicts(b"cdill._dill\n_eval_repr\n(S" + repr(text.decode()).encode() + b"\ntR.") == {"dangerous"}, text
 
 
 def test_class_that_runs_code_at_load_is_pointed_out() -> None:

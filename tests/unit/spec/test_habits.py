@@ -2,9 +2,16 @@
 
 import pytest
 
+from akjob.errors import Problem
 from akjob.spec import parse_job
 from akjob.spec.habits import HABITS, SYNONYMS, Habit, habit_of, plain
 from akjob.spec.job import SECTIONS, TOP
+
+
+def problems(text: str) -> tuple[Problem, ...]:
+    """Return what is wrong with a job file."""
+    return parse_job("a", "jobs.d/a.toml", text).problems
+
 
 KEYS = {*TOP, *(f"{section}.{key}" for section, keys in SECTIONS.items() for key in keys), ""}
 
@@ -18,10 +25,10 @@ def test_each_habit_leads_to_a_key_that_exists(habit: Habit) -> None:
         for table in ("", "[run]\n", "[schedule]\n"):
             if name in SYNONYMS:
                 continue
-            problems = parse_job("a", "jobs.d/a.toml", f'command = "x"\n{table}{name} = 1\n').problems
-            assert problems[0].code == "unknown-key", (name, table)
+            first = problems(f'command = "x"\n{table}{name} = 1\n')[0]
+            assert first.code == "unknown-key", (name, table)
             known = {key for key in KEYS if key.rpartition(".")[2] == name}
-            assert problems[0].hint == habit.write or known, (name, table, problems[0])
+            assert first.hint == habit.write or known, (name, table, first)
 
 
 def test_no_name_stands_in_two_rows() -> None:
@@ -99,3 +106,41 @@ def test_a_callable_written_as_a_path(target: str, hint: str) -> None:
 def test_a_dollar_by_itself_is_fine(value: str) -> None:
     """Not every value with a dollar was meant to be expanded."""
     assert parse_job("a", "a.toml", f'command = "x"\n[run]\nenv.A = "{value}"\n').problems == ()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        ('cron = "0 9 31 * *"', "five months have no 31st: those are passed over"),
+        ('cron = "0 9 31 */2 *"', "some of its months have no 31st: those are passed over"),
+        ('cron = "0 0 9 30 * *"', "February has no 30th: those are passed over"),
+        ('cron = "0 9 29 2 *"', "February has no 29th in most years: those are passed over"),
+        ("daily = 09:00:00\n[limits]\nmonth_days = [31]", "five months have no 31st: those are passed over"),
+    ],
+)
+def test_a_day_that_months_lack_is_said_wherever_it_stands(schedule: str, said: str) -> None:
+    """In a cron expression and among the limits as in ``monthly``."""
+    (found,) = [one for one in problems(f'command = "true"\n[schedule]\n{schedule}\n') if one.severity == "info"]
+    assert (found.code, found.message.rpartition('": ')[2]) == ("day-passed-over", said)
+
+
+@pytest.mark.parametrize("cron", ["0 9 31 1,3,5 *", "0 9 28-31 * *", "0 9 31 * mon", "0 9 28 * *", "0 9 L * *"])
+def test_a_day_that_each_month_has_is_not(cron: str) -> None:
+    """Nor one of several, nor one beside a weekday."""
+    found = problems(f'command = "true"\n[schedule]\ncron = "{cron}"\n')
+    assert "day-passed-over" not in [one.code for one in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('schedule = "0 5 * * *"', 'cron = "0 5 * * *" below it'),
+        ('schedule = "@hourly"', 'cron = "@hourly" below it'),
+        ('schedule = "Weekly"', 'cron = "@weekly" below it'),
+        ('schedule = "5m"', 'every = "5m" below it'),
+        ("retries = 3", 'write retry = { attempts = 3, delay = "30s" } below [run]'),
+    ],
+)
+def test_what_is_meant_is_written_out(text: str, hint: str) -> None:
+    """The hint can be followed as it stands."""
+    assert problems(f'command = "true"\n{text}\n')[0].hint.endswith(hint)

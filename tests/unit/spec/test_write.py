@@ -202,7 +202,9 @@ POLICIES = st.builds(
     nice=st.none() | st.integers(-20, 19),
     cwd=st.none() | TEXT,
     env=st.dictionaries(NAMES, ANY_TEXT | st.builds(SecretFile, TEXT), max_size=3),
-    env_files=st.lists(st.builds(EnvFile, TEXT, st.booleans()), max_size=2, unique=True).map(tuple),
+    env_files=st.lists(
+        st.builds(EnvFile, TEXT.filter(lambda text: not text.startswith("~")), st.booleans()), max_size=2, unique=True
+    ).map(tuple),
     path=st.lists(st.sampled_from(["bin", "/opt/bin"]), max_size=2, unique=True).map(tuple),
     stop_at=st.none() | st.integers(0, 86399),
     pool=st.sampled_from([None, "db"]),
