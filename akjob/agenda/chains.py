@@ -71,7 +71,7 @@ class Chains:
                 job = self._book.jobs[name]
                 self._faults.guard(name, partial(self._hand_on, job, ended), None, ended.at_us)
 
-    def _hand_on(self, job: Job, ended: Ended) -> None:
+    def _hand_on(self, job: Job, ended: UpstreamEnd) -> None:
         if job.spec is not None and self._may_be_due(job, job.spec, ended.at_us):
             self._meet(job, job.spec, ended)
 

@@ -61,10 +61,6 @@ class Waiting:
                 break
         self._book.wake_at(job, now_us)
 
-    def stir(self, name: str) -> None:
-        """Offer the runs of a job again that wait for another one of it."""
-        self._stirred[name] = None
-
     def order_all(self, now_us: int) -> None:
         """Send the orders of all runs that have a place."""
         for run in self.queue.take():

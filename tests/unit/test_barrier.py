@@ -17,7 +17,7 @@ from akjob.agenda.refusals import Refusals
 from akjob.agenda.run_queue import RunQueue
 from akjob.agenda.waiting import Waiting
 from akjob.jobset.model import BrokenJob, Change, JobSet
-from akjob.sources.change import Found
+from akjob.sources.change import FilesChanged
 from tests.unit.world import World, close_all, job, us
 
 HOURLY = '[schedule]\nevery = "1h"\n'
@@ -139,7 +139,9 @@ def test_what_is_heard_of_a_file_costs_its_job_alone(
     if method == "_remove_job":
         world.remove("a")
     elif method == "found":
-        world.agenda.files_changed(Found(job="a", at_us=world.now, first_us=world.now, files=(), seen={}), world.now)
+        world.agenda.files_changed(
+            FilesChanged(job="a", at_us=world.now, first_us=world.now, files=(), seen={}), world.now
+        )
     else:
         refused = BrokenJob(
             job="a",
