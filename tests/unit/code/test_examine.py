@@ -169,7 +169,7 @@ Pair = namedtuple("Pair", "a b")  # noqa: PYI024 - packed whole, as a script's o
         SimpleNamespace(a=1),
         list[int],
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_people_pack_only_builds(value: object) -> None:
     """Closures and the usual values of the standard library, by themselves and within a closure."""
