@@ -51,8 +51,8 @@ class Backfills:
         self._running: dict[str, Backfill] = {}
 
     def restore(self, backfills: Iterable[Backfill]) -> None:
-        """Take over from the akjobd before."""
-        self._running = {one.id: one for one in backfills}
+        """Take over from the akjobd before, or from a node that is lost."""
+        self._running |= {one.id: one for one in backfills}
 
     def slots(self, spec: JobSpec, asked: Asked, now_us: int) -> list[int]:
         """Return the slots that a backfill would run, in its order."""

@@ -96,7 +96,12 @@ class Membership:
 
     def _renewed(self, found: "tuple[int, Standing]") -> None:
         at_us, standing = found
-        self._renewed_us = at_us
+        before_us, self._renewed_us = self._renewed_us, at_us
+        if before_us is not None and at_us - before_us > self._cluster.lease_us:
+            message = "the lease was over: what this akjobd knew may be another node's; it starts again from the ledger"
+            self._say("warning", "node.rejoined", node=self._node, message=message)
+            self._loop.stop()
+            return
         self._partition.at_us = at_us + self._cluster.lease_us * 3 // 4
         self._hold(_why_not(standing))
         if standing.lost and standing.may_claim:
@@ -129,19 +134,23 @@ class Membership:
     # ------------------------------------------------------------------ other nodes
 
     def _take_over(self, nodes: tuple[str, ...]) -> None:
-        take: Any = getattr(self._store, "take_over", None)
-        if take is None:
+        store: Any = self._store
+        if not hasattr(store, "take_over"):
             return
+        now_us = self._loop.clock.now_us()
         try:
-            open_runs = take(nodes)
+            open_runs = store.take_over(nodes)
+            occurrences, backfills = store.take_over_rest(nodes)
         except AkjobError as error:
             self._failed(error)
             return
+        self._agenda.restore((), (), now_us, (), occurrences)
+        self._agenda.restore_backfills(backfills)
         if open_runs:
             names = ", ".join(nodes)
             self._say("warning", "node.lost", node=names, runs=len(open_runs))
             reason = f"node {names} did not renew its lease"
-            self._agenda.inherit(open_runs, self._loop.clock.now_us(), reason)
+            self._agenda.inherit(open_runs, now_us, reason)
 
 
 def _why_not(standing: "Standing") -> str:

@@ -214,7 +214,7 @@ class Transition(Struct, frozen=True, kw_only=True):
     """One change of a run, a job or akjobd. The ledger numbers it when it is committed: ``seq`` is 0 until then.
 
     ``from_state`` and ``to_state`` are states of a run for the kind ``run``; ``to_state`` is a JobEvent for ``job`` and
-    a DaemonEvent for ``daemon``.
+    a DaemonEvent for ``daemon``. ``node`` is the one of a cluster that wrote it.
     """
 
     at_us: int
@@ -227,6 +227,7 @@ class Transition(Struct, frozen=True, kw_only=True):
     attempt: int | None = None
     detail: Detail = Detail()
     seq: int = 0
+    node: str | None = None
 
 
 class Outcome(Struct, frozen=True, gc=False, array_like=True):

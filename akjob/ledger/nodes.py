@@ -66,11 +66,13 @@ ON CONFLICT (node) DO UPDATE SET
     url = excluded.url, since = CASE WHEN nodes.stopped THEN clock_timestamp() ELSE nodes.since END, stopped = FALSE
 RETURNING draining
 """
-# A node that has gone for good leaves nothing to take: only those with open runs are of interest.
+# A node that has gone for good leaves nothing to take: only those that left something are of interest.
 _LOST = f"""
 SELECT node FROM nodes WHERE node <> ? AND {_STATE} IN ('lost', 'down') AND EXISTS (
     SELECT 1 FROM runs WHERE runs.owner = nodes.node AND runs.state IN ('queued', 'running')
     AND (NOT nodes.stopped OR nodes.lease_until < clock_timestamp())
+    UNION ALL SELECT 1 FROM occurrences WHERE occurrences.owner = nodes.node AND NOT nodes.stopped
+    UNION ALL SELECT 1 FROM backfills WHERE backfills.owner = nodes.node AND NOT nodes.stopped AND state = 'running'
 ) ORDER BY node
 """  # noqa: S608 - ours
 _LIST = f"""

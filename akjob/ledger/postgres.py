@@ -12,7 +12,19 @@ from msgspec.structs import replace
 from akjob.errors import AkjobError
 from akjob.ledger import rows, statements
 from akjob.ledger.columns import JOB_COLUMNS, RUN_COLUMNS
-from akjob.ledger.model import Blocked, Committed, JobRow, News, OpenRun, Permit, RunRow, Writes
+from akjob.ledger.model import (
+    Backfill,
+    Blocked,
+    Committed,
+    JobRow,
+    News,
+    Occurrence,
+    OpenRun,
+    Permit,
+    RunRow,
+    Transition,
+    Writes,
+)
 from akjob.ledger.no_file import NoFile
 from akjob.ledger.sql_reader import Session, SqlReader
 from akjob.ledger.sql_store import SqlStore
@@ -33,6 +45,12 @@ _STATEMENT_MS = 10_000  # a lock that is held for longer is a fault of its holde
 _SCHEMA_LOCK = 0x616B6A6F62  # of an advisory lock: two nodes that start at once bring the schema up to date one by one
 _OWNED = " AND (?::text IS NULL OR owner = ?)"
 _CHANGE_OWN = statements.CHANGE.replace("node = ? WHERE", "node = coalesce(?, node) WHERE") + _OWNED + " RETURNING id"
+_TRANSITIONS = statements.SELECT_TRANSITIONS.replace(" FROM", ", node FROM", 1)
+_OCCURRENCE = ", ".join(statements.OCCURRENCE_COLUMNS)
+_BACKFILL = ", ".join(f'"{column}"' for column in statements.BACKFILL_COLUMNS)
+_OF_NODE = "(?::text IS NULL OR owner = ?)"
+_OCCURRENCES_OF_NODE = statements.SELECT_OCCURRENCES.replace(" ORDER BY", f" WHERE {_OF_NODE} ORDER BY")
+_BACKFILLS_OF_NODE = statements.SELECT_OPEN_BACKFILLS.replace(" ORDER BY", f" AND {_OF_NODE} ORDER BY")
 _OPEN_ELSEWHERE = statements.SELECT_OPEN.replace(" ORDER BY", " AND runs.owner IS DISTINCT FROM ? ORDER BY")
 _OPEN_AMONG = _OPEN_ELSEWHERE.replace(" ORDER BY", " AND runs.id = ANY(?) ORDER BY")
 _OPEN_OF_NODE = statements.SELECT_OPEN.replace(" ORDER BY", " AND (?::text IS NULL OR runs.owner = ?) ORDER BY")
@@ -262,6 +280,26 @@ class PostgresStore(NoFile, SqlStore):
         found = self._ask(_OPEN_OF_NODE, (self._node, self._node)) if ids else []
         return [one for one in map(rows.open_run, found) if one.row.id in ids]
 
+    def take_over_rest(self, nodes: Sequence[str]) -> tuple[list[Occurrence], list[Backfill]]:
+        """Take what nodes that are lost had not decided, and their backfills, and return them."""
+        return self._transaction(lambda: self._take_over_rest(nodes))
+
+    def _take_over_rest(self, nodes: Sequence[str]) -> tuple[list[Occurrence], list[Backfill]]:
+        self._check_lease()
+        lost = "owner IN (SELECT node FROM nodes WHERE node = ANY(?) AND lease_until < clock_timestamp())"
+        values = (self._node, list(nodes))
+        seen = self._ask(f"UPDATE occurrences SET owner = ? WHERE {lost} RETURNING {_OCCURRENCE}", values)  # noqa: S608
+        going = f"UPDATE backfills SET owner = ? WHERE state = 'running' AND {lost} RETURNING {_BACKFILL}"  # noqa: S608
+        return [rows.occurrence(row) for row in seen], [rows.backfill(row) for row in self._ask(going, values)]
+
+    def occurrences(self) -> list[Occurrence]:
+        """Return the occurrences of this node that are not decided yet, oldest first."""
+        return [rows.occurrence(row) for row in self._read(_OCCURRENCES_OF_NODE, (self._node, self._node))]
+
+    def open_backfills(self) -> list[Backfill]:
+        """Return the backfills of this node that are not over, oldest first."""
+        return [rows.backfill(row) for row in self._read(_BACKFILLS_OF_NODE, (self._node, self._node))]
+
     def _found(self, token: str, writes: Writes) -> Committed | None:
         """Return what a commit came to that was made, although its answer was lost."""
         found = self._ask(
@@ -428,6 +466,11 @@ class PostgresReader(SqlReader):
 
     def __init__(self, url: str) -> None:
         self._url = url
+
+    def transitions(self, after_seq: int, limit: int = 1000) -> list[Transition]:
+        """Return the first ``limit`` transitions that are newer than ``after_seq``, oldest first."""
+        found = self._select(_TRANSITIONS, (after_seq, limit))
+        return [replace(rows.transition(row[:-1]), node=row[-1]) for row in found]
 
     def size_bytes(self) -> int:
         """Return the size of the database."""

@@ -118,6 +118,10 @@ class Policy:
         while self._due and self._due[0][0] <= now_us:
             at_us, what, which = heapq.heappop(self._due)
             self._come_due(at_us, what, which)
+        return self.told()
+
+    def told(self) -> list[Note]:
+        """Return what is to be told of what was taken in, oldest first, and forget it."""
         notes, self._notes = self._notes, []
         return notes
 

@@ -23,6 +23,7 @@ from akjob.notify.transports import Message
 from akjob.spec.model import Ping
 
 _READ = 1000
+_TELLERS = 20_000
 _DETAILED = 500
 """So many notes of one message are told with all that is known; those over it by their job and slot."""
 
@@ -39,6 +40,7 @@ class PostOffice:
         *,
         host: str,
         say: Callable[..., None],
+        node: str | None = None,
     ) -> None:
         self._paths = paths
         self._reader = reader
@@ -49,6 +51,8 @@ class PostOffice:
         self._outbox = Outbox(paths.notify_db)
         self._config = config
         self._facts = Facts(paths, config, reader)
+        self._node = node
+        self._tellers: dict[str, str | None] = {}  # of runs and jobs: the node that wrote of them last
         self._policy = self._restored()
 
     def reconfigure(self, config: Config) -> None:
@@ -89,14 +93,34 @@ class PostOffice:
         for change in found:
             if change.kind == "job" and change.job is not None:
                 self._facts.forget(change.job)
-        self._policy.take(found)
+        notes: list[Note] = []
+        for change in found:
+            if change.kind != "daemon" or self._is_mine(change.node):  # another node's downtime is its own to tell
+                self._policy.take([change])
+            self._learn(change)
+            notes += self._mine(self._policy.told())
         with self._outbox.commit():
             for change in found:
-                self._ping(change, now_us)
+                if self._is_mine(change.node):
+                    self._ping(change, now_us)
             if found:
                 self._outbox.keep_seq(found[-1].seq)
-            self._keep(self._policy.tick(now_us), now_us)
+            self._keep([*notes, *self._mine(self._policy.tick(now_us))], now_us)
         return len(found) < _READ
+
+    def _is_mine(self, node: str | None) -> bool:
+        return self._node is None or node in (None, self._node)
+
+    def _learn(self, change: Transition) -> None:
+        """Note which node tells of a run or a job: the one that wrote what happened. All nodes follow all incidents."""
+        if self._node is not None:
+            self._tellers[change.run or change.job or ""] = change.node
+            if len(self._tellers) > _TELLERS:
+                del self._tellers[next(iter(self._tellers))]
+
+    def _mine(self, notes: Sequence[Note]) -> list[Note]:
+        """Return the notes that this node tells."""
+        return [note for note in notes if self._is_mine(self._tellers.get(note.run or note.job))]
 
     def _keep(self, notes: Sequence[Note], now_us: int) -> None:
         """Write the notes, and what the policy remembers, within the commit."""
@@ -132,7 +156,7 @@ class PostOffice:
             self._policy.acknowledge(number, now_us)
         if self._policy.wake_us is not None and now_us >= self._policy.wake_us:
             with self._outbox.commit():
-                self._keep(self._policy.tick(now_us), now_us)
+                self._keep(self._mine(self._policy.tick(now_us)), now_us)
         self._seal(now_us)
         self._collect(now_us, steady)
         self._send(now_us, steady)

@@ -142,6 +142,7 @@ class Notifier:
             self._selector,
             host=socket.gethostname(),
             say=self._log.say,
+            node=None if self._config.cluster is None else self._config.cluster.node or socket.gethostname(),
         )
         self._read_at = time.monotonic()
 

@@ -1,5 +1,6 @@
 """Two nodes with roots of their own and one ledger in PostgreSQL: real programs, a real database."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -297,6 +298,36 @@ def test_a_run_that_waits_for_a_node_can_be_stopped(nodes: list[Place], url: str
     until(lambda: run in stopped(second, run), 30.0)
     until(lambda: reader.run(run)["state"] == "cancelled", 30.0)
     assert (reader.run(run)["reason"], reader.run(run)["by"]) == ("stopped by me", "me")
+
+
+def test_a_message_is_told_once_by_the_node_that_wrote_the_end(nodes: list[Place], url: str, tmp_path: Path) -> None:
+    """All nodes follow the incident: one tells of the failure, and another one that it is over."""
+    flag, told = tmp_path / "flag", {place.root.name: tmp_path / f"told-{place.root.name}" for place in nodes}
+    for place in nodes:
+        configure(place, url, f'[channels.ops]\ncommand = ["sh", "-c", "cat >> {told[place.root.name]}"]\n')
+    first, second = started(nodes, check=f'command = ["test", "-e", "{flag}"]\n[notify]\nchannels = ["ops"]\n')
+    for place in nodes:
+        place.start("akjob-notify")
+        until(lambda place=place: place.paths.notify_db.exists(), 30.0)  # type: ignore[misc]
+    assert first.ask("wait", run=first.run("check"))["row"]["state"] == "failed"
+    until(lambda: told["a"].exists() and json.loads(told["a"].read_text())["kind"] == "failed", 60.0)
+    flag.touch()
+    assert second.ask("wait", run=second.run("check"))["row"]["state"] == "succeeded"
+    until(lambda: told["b"].exists() and told["b"].read_text(), 60.0)
+    assert json.loads(told["b"].read_text())["kind"] == "recovered"
+    assert json.loads(told["a"].read_text())["kind"] == "failed"  # one object: it has told nothing more
+
+
+def test_an_akjobd_whose_lease_was_over_starts_again(nodes: list[Place], url: str) -> None:
+    """What it knew may be another node's by now: it forgets it, and goes on from the ledger."""
+    first, second = started(nodes)
+    before = first.pid("akjobd")
+    os.kill(before, signal.SIGSTOP)
+    until(lambda: states(url)["a"] == "lost", 30.0)
+    os.kill(before, signal.SIGCONT)
+    until(lambda: first.pid("akjobd") != before and first.loaded(), 30.0)
+    until(lambda: states(url) == {"a": "up", "b": "up"}, 30.0)
+    assert second.loaded()
 
 
 def time_us() -> int:

@@ -6,7 +6,8 @@ import pytest
 
 from akjob.errors import AkjobError
 from akjob.instants import SECOND
-from akjob.ledger import LedgerBusyError, Wait, Writes, open_reader
+from akjob.ledger import LedgerBusyError, Occurrence, Wait, Writes, open_reader
+from akjob.ledger.model import Backfill
 from akjob.ledger.nodes import Me, Nodes
 from akjob.ledger.postgres import PostgresStore, connect
 from tests import postgres
@@ -115,6 +116,26 @@ def test_what_a_lost_node_had_is_taken_by_one(
     assert open_reader(url).run("1")["state"] == "lost"
     assert open_reader(url).run("1")["node"] == "a"
     third.close()
+
+
+def test_what_happened_on_a_node_is_its_own_until_it_is_lost(
+    nodes: Nodes, url: str, stores: tuple[PostgresStore, PostgresStore]
+) -> None:
+    """Its occurrences and backfills: another node that starts leaves them alone, and takes them when it is lost."""
+    a, b = stores
+    occurrence = Occurrence(job="a", key="start:1", at_us=1, trigger="start")
+    backfill = Backfill(id="f", job="a", at_us=1, from_us=1, until_us=9, slots=(1, 2))
+    a.commit(Writes(occurrences=[occurrence], new_backfills=[backfill]))
+    assert (a.occurrences(), a.open_backfills()) == ([occurrence], [backfill])
+    assert (b.occurrences(), b.open_backfills()) == ([], [])
+    for node in "ab":
+        nodes.renew(me(node), 0.0)
+    assert b.take_over_rest(["a"]) == ([], [])
+    end_lease(url, "a")
+    assert nodes.renew(me("b"), 0.0).lost == ("a",)
+    assert b.take_over_rest(["a"]) == ([occurrence], [backfill])
+    assert (b.occurrences(), b.open_backfills()) == ([occurrence], [backfill])
+    assert nodes.renew(me("b"), 0.0).lost == ()
 
 
 def test_a_node_that_stopped_without_runs_is_down(nodes: Nodes, url: str) -> None:
