@@ -43,7 +43,7 @@ dev: $(INSTALLED_DEV) ## all that a developer needs, git hooks included
 
 check: format lint types test validate ## what CI asks for
 
-format: $(INSTALLED_DEV) ## is every file formatted (mend: .venv/bin/ruff format)
+format: $(INSTALLED_DEV) ## is every file formatted (fix: .venv/bin/ruff format)
 	$(BIN)/ruff format --check
 
 lint: $(INSTALLED_DEV) ## ruff, all rules
@@ -55,28 +55,28 @@ types: $(INSTALLED_DEV) ## mypy, strict
 validate: $(INSTALLED) examples ## the examples in jobs.d/
 	$(BIN)/akjob validate jobs.d/
 
-# Compiled code is good for one Python only, so the example that is packed is packed anew on another one.
+# Compiled code is good for one Python only, so the packed example is packed again on another one.
 examples: $(INSTALLED)
 	@grep -q 'python = "$(VERSION)"' jobs.d/report.toml || { \
 		made=$$($(BIN)/akjob pack --rebuild jobs.d/report.dill) \
 		&& sed -i "s|^dill = .*|$$made|" jobs.d/report.toml \
 		&& echo "jobs.d/report.dill is made for Python $(VERSION) now; git will show it as changed"; }
 
-schema: $(INSTALLED) ## write the JSON Schema of the job file anew
+schema: $(INSTALLED) ## write the JSON Schema of the job file again
 	$(BIN)/akjob schema > etc/job.schema.json
 	cp etc/job.schema.json akjob/data/job.schema.json
 
-docs: $(INSTALLED_DEV) ## write what is generated of docs/ anew
+docs: $(INSTALLED_DEV) ## write the generated pages of docs/ again
 	$(BIN)/python -m tests.docs.pages
 
 site: $(INSTALLED_DEV) ## build docs/ into build/site, to be read without a network
 	$(BIN)/zensical build --strict
 
-lock: $(INSTALLED_DEV) ## write requirements.txt and requirements-dev.txt anew from pyproject.toml
+lock: $(INSTALLED_DEV) ## write requirements.txt and requirements-dev.txt again from pyproject.toml
 	$(BIN)/$(LOCK) --extra all --group pyproject.toml:build -o requirements.txt
 	$(BIN)/$(LOCK) --extra all --group pyproject.toml:build --group pyproject.toml:dev -c requirements.txt -o requirements-dev.txt
 
-sbom: $(INSTALLED_DEV) ## write contrib/sbom.cdx.json anew from requirements.txt
+sbom: $(INSTALLED_DEV) ## write contrib/sbom.cdx.json again from requirements.txt
 	$(BIN)/python contrib/sbom.py
 
 bench: $(INSTALLED_DEV) ## measure against the bare machine and the peers; BENCH="burst --docs" for some
@@ -95,7 +95,7 @@ wheel: $(INSTALLED_DEV) ## build the wheel into dist/
 clean: ## what the tools left; neither .venv nor var
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# A venv of another Python version is made anew; one of the same is kept.
+# A venv of another Python version is made again; one of the same is kept.
 $(MADE):
 	@test "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = $(VERSION) \
 		|| { echo "Making $(VENV) with $(PYTHON) ($(VERSION))"; $(PYTHON) -m venv --clear $(VENV); }

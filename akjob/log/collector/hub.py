@@ -12,20 +12,20 @@ last second's lines. A spool is deleted only after an fdatasync.
 import contextlib
 import errno
 import os
-import queue
 import resource
 import selectors
 import signal
 import socket
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from akjob.log import index
 from akjob.log.collector import spool
+from akjob.log.collector.report import report
 from akjob.log.collector.sink import Sink, event_line
+from akjob.log.collector.spools import Spools
+from akjob.log.collector.sync import Syncer
 from akjob.program import RESTORED
 
 CHUNK = 256 << 10
@@ -38,9 +38,7 @@ HELD = 64 << 20
 """Bytes of unfinished lines kept for all connections together."""
 
 BACKLOG = 4096
-_SYNC_S = 1.0
 _RETRY_S = 1.0
-_SPOOLS_S = 5.0
 _PLACES_S = 30.0
 _ACCEPTS = 64
 _SECOND_US = 1_000_000
@@ -79,38 +77,6 @@ class Connection:
         self.waits_for: str | None = None
 
 
-class Syncer:
-    """A thread that calls fdatasync. It writes a byte to ``wake_fd`` after each round; ``done`` counts rounds."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self.asked = 0
-        self.done = 0
-        self._wake = wake
-        self._rounds: queue.SimpleQueue[list[int] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="fdatasync", daemon=True)
-        self._thread.start()
-
-    def ask(self, fds: list[int]) -> None:
-        """Sync these and close them."""
-        self.asked += 1
-        self._rounds.put(fds)
-
-    def finish(self, seconds: float) -> None:
-        """End the thread after what was asked; wait for it that long."""
-        self._rounds.put(None)
-        self._thread.join(seconds)
-
-    def _work(self) -> None:
-        while (fds := self._rounds.get()) is not None:
-            for fd in fds:
-                # The file system reports an error found here to the next writer, too.
-                with contextlib.suppress(OSError):
-                    os.fdatasync(fd)
-                os.close(fd)
-            self.done += 1
-            self._wake()
-
-
 class Hub:
     """The loop. ``listener`` listens already; ``runs`` is the runs' folder; ``upkeep`` looks after finished files.
 
@@ -128,7 +94,6 @@ class Hub:
         self._restore = restore
         self._listener = listener
         self._sink = sink
-        self._runs = runs
         self._upkeep = upkeep
         self._rotations = sink.rotations
         self._selector = selectors.DefaultSelector()
@@ -139,18 +104,14 @@ class Hub:
         self._share = CHUNK
         self._signals: set[int] = set()
         self._wake_in, self._wake_out = socket.socketpair()
-        self._dirty = False
-        self._sync_at: float | None = None
         self._listen_at: float | None = None
         self._places_at = time.monotonic() + _PLACES_S
-        self._spools: dict[str, spool.Spool] = {}
-        self._synced_spools: list[tuple[int, str]] = []
-        self._spools_at: float | None = time.monotonic()
         self._waiting: dict[str, list[Connection]] = {}
         self._now_us = now_us()
         self._stop = False
         self._stuck = False
-        self._syncer = Syncer(self.wake)
+        self._syncer = Syncer(sink.sync_fds, self.wake)
+        self._spools = Spools(runs, self, self._syncer, self._answer)
 
     # -- the life of the loop -----------------------------------------------------------------------------------------
 
@@ -197,13 +158,14 @@ class Hub:
             else:
                 self._drain_wake()
         self._act_on_signals()
-        self._read_spools()
+        self._spools.read(CHUNK)
         self._timers()
 
     def _timeout(self) -> float | None:
-        if self._spools:
+        if self._spools.are_read:
             return 0.0
-        times = [at for at in (self._sync_at, self._listen_at, self._spools_at, self._places_at) if at is not None]
+        dues = (self._syncer.due, self._listen_at, self._spools.due, self._places_at)
+        times = [at for at in dues if at is not None]
         wait = min(times) - time.monotonic() if times else None
         look_at = self._sink.look_at_us()
         if look_at is not None:
@@ -216,17 +178,16 @@ class Hub:
         look_at = self._sink.look_at_us()
         if look_at is not None and self._now_us >= look_at:
             self._sink.look(self._now_us)
-        if self._sync_at is not None and now >= self._sync_at:
-            self._sync_at = None
-            self._sync()
+        if self._syncer.due is not None and now >= self._syncer.due:
+            self._check_places()
+            self._syncer.step()
         if self._listen_at is not None and now >= self._listen_at:
             self._listen_at = None
             self._selector.register(self._listener, selectors.EVENT_READ)
         if now >= self._places_at:
             self._check_places()
-        if self._spools_at is not None and now >= self._spools_at:
-            self._spools_at = None
-            self._look_for_spools()
+        if self._spools.due is not None and now >= self._spools.due:
+            self._spools.look()
         if self._sink.trouble:
             report(self._sink.trouble)
             self._sink.trouble = ""
@@ -266,15 +227,12 @@ class Hub:
         self._listener.close()
         for connection in list(self._connections):
             self._close(connection)
-        for each in self._spools.values():
-            each.close()
+        self._spools.close()
         with contextlib.suppress(OSError):
             if not self._stuck:
                 self._sink.append(event_line(now_us(), "info", "collector.stopping", pid=os.getpid()), None, now_us())
-        if self._dirty:
-            self._syncer.ask(self._sink.sync_fds())
-        self._sink.close()
         self._syncer.finish(2.0)
+        self._sink.close()
 
     # -- lines in -----------------------------------------------------------------------------------------------------
 
@@ -306,8 +264,8 @@ class Hub:
         connection.tail = b""
         self._selector.unregister(connection.sock)
         connection.sock.close()
-        if connection.run is not None and os.path.exists(os.path.join(self._runs, connection.run, "spool")):
-            self._look_later()
+        if connection.run is not None and self._spools.exists(connection.run):
+            self._spools.look_later()
 
     def _refuse(self, connection: Connection, why: str) -> None:
         report(f"closed a connection of {connection.run or 'an unknown sender'}: {why}")
@@ -317,7 +275,7 @@ class Hub:
 
     def note(self, level: str, event: str, **fields: object) -> None:
         """Write an event of the collector's own."""
-        self._write(event_line(self._now_us, level, event, **fields), None)
+        self.write(event_line(self._now_us, level, event, **fields), None)
 
     def _serve(self, connection: Connection, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
@@ -364,14 +322,16 @@ class Hub:
                 return False
             connection.greeted = True
             if hello.spool is not None:
-                self._asked_for_spool(connection, hello.spool)
+                connection.waits_for = hello.spool
+                self._waiting.setdefault(hello.spool, []).append(connection)
+                self._spools.ask(hello.spool)
                 return connection in self._connections
             connection.run = hello.run
             connection.key = None if hello.run is None else index.key_of(hello.run, hello.job)
             connection.seq = hello.seq - 1
         if connection.waits_for is not None or start == cut:
             return True
-        if not self._write(self._view[start:cut], connection.key):
+        if not self.write(self._view[start:cut], connection.key):
             return False
         connection.seq += self._buffer.count(b"\n", start, cut)
         connection.out = self._unsent(connection) + b"%d\n" % connection.seq
@@ -401,7 +361,7 @@ class Hub:
 
     # -- lines out ----------------------------------------------------------------------------------------------------
 
-    def _write(self, data: memoryview | bytes, key: bytes | None) -> bool:
+    def write(self, data: memoryview | bytes, key: bytes | None) -> bool:
         """Write whole lines. While the disk takes none, wait here: no sender is read or acknowledged, and they spool.
 
         False: the collector was asked to stop before the disk had room; the lines are not written.
@@ -411,9 +371,7 @@ class Hub:
         except OSError as error:
             if not self._wait_for_room(data, key, error):
                 return False
-        self._dirty = True
-        if self._sync_at is None:
-            self._sync_at = time.monotonic() + _SYNC_S
+        self._syncer.written()
         return True
 
     def _wait_for_room(self, data: memoryview | bytes, key: bytes | None, error: OSError) -> bool:
@@ -435,7 +393,7 @@ class Hub:
             line = event_line(self._now_us, "error", "collector.stalled", error=str(error), seconds=seconds)
             with contextlib.suppress(OSError):
                 self._sink.append(line, None, self._now_us)
-            self._look_later()
+            self._spools.look_later()
             return True
 
     def _wait_for_signals(self) -> None:
@@ -468,93 +426,13 @@ class Hub:
         self._listener, self._listen_at = listener, None
         self._selector.register(listener, selectors.EVENT_READ)
 
-    def _sync(self) -> None:
-        self._check_places()
-        if self._syncer.done < self._syncer.asked:
-            self._sync_at = time.monotonic() + _SYNC_S  # a slow disk: one round at a time
-            return
-        self._dirty = False
-        self._syncer.ask(self._sink.sync_fds())
-
     # -- spools -------------------------------------------------------------------------------------------------------
-
-    def _look_later(self) -> None:
-        if self._spools_at is None:
-            self._spools_at = time.monotonic() + _SPOOLS_S
-
-    def _look_for_spools(self) -> None:
-        """Begin with the spools of shims that are gone; look again while there are others."""
-        for run in spool.waiting(self._runs):
-            if run not in self._spools and not any(run == other for _, other in self._synced_spools):
-                self._begin_spool(run)
-
-    def _asked_for_spool(self, connection: Connection, run: str) -> None:
-        connection.waits_for = run
-        self._waiting.setdefault(run, []).append(connection)
-        if run not in self._spools and not any(run == other for _, other in self._synced_spools):
-            self._begin_spool(run)
-
-    def _begin_spool(self, run: str) -> None:
-        folder = os.path.join(self._runs, run)
-        path = os.path.join(folder, "spool")
-        try:
-            if not os.path.exists(path):
-                self._answer(run, b"bad\n" if os.path.exists(path + ".bad") else b"ok\n")
-            elif not spool.shim_is_gone(folder):
-                self._answer(run, b"busy\n")
-                self._look_later()
-            else:
-                self._spools[run] = spool.Spool(path)
-        except (OSError, ValueError) as error:
-            self._bad_spool(run, error)
-
-    def _bad_spool(self, run: str, error: Exception) -> None:
-        """Put a spool that cannot be read aside, so that a person can look at it and no sender waits for it."""
-        path = os.path.join(self._runs, run, "spool")
-        with contextlib.suppress(OSError):
-            os.rename(path, path + ".bad")
-        report(f"cannot read {path}: {error}; renamed to spool.bad")
-        self.note("error", "collector.spool_unreadable", run=run, error=str(error))
-        self._answer(run, b"bad\n")
-
-    def _read_spools(self) -> None:
-        for run, each in list(self._spools.items()):
-            try:
-                data = each.next(CHUNK)
-            except (OSError, ValueError) as error:
-                each.close()
-                del self._spools[run]
-                self._bad_spool(run, error)
-                continue
-            if data:
-                if not self._write(data, index.key_of(each.hello.run, each.hello.job) if each.hello.run else None):
-                    return
-                each.take(data)
-                continue
-            each.close()
-            del self._spools[run]
-            names = {"run": run} if each.hello.job is None else {"run": run, "job": each.hello.job}
-            self.note("info", "collector.spool_read", lines=each.lines, **names)
-            self._syncer.ask(self._sink.sync_fds())
-            self._synced_spools.append((self._syncer.asked, run))
-        while self._synced_spools and self._synced_spools[0][0] <= self._syncer.done:
-            _, run = self._synced_spools.pop(0)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(self._runs, run, "spool"))
-            self._answer(run, b"ok\n")
 
     def _answer(self, run: str, text: bytes) -> None:
         for connection in self._waiting.pop(run, []):
             if connection in self._connections:
                 connection.out = text
                 self._tell(connection)
-
-
-def report(text: str) -> None:
-    """Print a line on standard error, which supervisord keeps in a file of its own."""
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"akjob-collector: {text}\n")
-        sys.stderr.flush()
 
 
 def raise_open_files() -> None:

@@ -11,7 +11,8 @@ from typing import NoReturn
 
 from akjob import program
 from akjob.config import Paths
-from akjob.log.collector.hub import BACKLOG, Hub, now_us, raise_open_files, report
+from akjob.log.collector.hub import BACKLOG, Hub, now_us, raise_open_files
+from akjob.log.collector.report import report
 from akjob.log.collector.sink import FileSink, Sink, StdoutSink, local_date
 from akjob.program import Holding, Listener, Program
 from akjob.schedule.zones import get_zone

@@ -30,7 +30,7 @@ _decoder = msgspec.json.Decoder(Hello)
 
 
 def parse_hello(line: bytes) -> Hello:
-    """Read a hello. Raises ValueError, telling what is wrong with it."""
+    """Read a hello. Raises ValueError with what is wrong."""
     hello = _decoder.decode(line)
     if hello.v != 1:
         raise ValueError(
@@ -105,5 +105,5 @@ class Spool:
         self.lines += data.count(b"\n")
 
     def close(self) -> None:
-        """Let go of the file; it stays."""
+        """Close the file; it stays."""
         os.close(self._fd)
