@@ -108,7 +108,7 @@ class Simulation:
     def pause(self, job: str, until_us: int | None = None, reason: str = "", by: str = "") -> None:
         """Pause a job."""
         self._up().pause(job, until_us, reason, by, self.now_us)
-        self._settle()
+        self._take_turns()
 
     def clock_step(self, by_us: int) -> None:
         """Set the wall clock, forward or back. Runs take as long as before."""
@@ -116,7 +116,7 @@ class Simulation:
         heapq.heapify(moved)
         self._events = moved
         self.now_us += by_us
-        self._settle()
+        self._take_turns()
 
     # ------------------------------------------------------------------ the clock
 
@@ -152,7 +152,7 @@ class Simulation:
         if decide and self._agenda is not None:
             self._turn(self._agenda)
 
-    def _settle(self) -> None:
+    def _take_turns(self) -> None:
         """Let the agenda decide until there is nothing more to decide now."""
         self._step()
         while (next_us := self._next_us()) is not None and next_us <= self.now_us:

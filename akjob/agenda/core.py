@@ -254,7 +254,7 @@ class Agenda:
         self._chains.follow()
         left = _DUE_A_TURN
         while left and (job := self._book.due(now_us)) is not None:
-            left -= self._look(job, now_us)
+            left -= self._decide(job, now_us)
             self._waiting.promote(now_us)
             self._chains.follow()
         self._backfills.follow(now_us)
@@ -262,8 +262,8 @@ class Agenda:
         for run, reason in self._faults.take_runs():
             self._fail(run, reason, now_us)
 
-    def _look(self, job: Job, now_us: int) -> int:
-        return self._faults.guard(job.row.job, lambda: self._deciding.look(job, now_us), 1, now_us)
+    def _decide(self, job: Job, now_us: int) -> int:
+        return self._faults.guard(job.row.job, lambda: self._deciding.decide(job, now_us), 1, now_us)
 
     def _fail(self, run: Run, reason: str, now_us: int) -> None:
         """End a run with which akjob itself cannot go on; where not even that can be done, leave it to the ledger."""

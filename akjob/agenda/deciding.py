@@ -18,7 +18,7 @@ class Deciding:
         self._book = book
         self._waiting = waiting
 
-    def look(self, job: Job, now_us: int) -> bool:
+    def decide(self, job: Job, now_us: int) -> bool:
         """Decide about one job, and say when to look again; return True if a slot was due."""
         job.wake_us = None
         self.account_for(job, now_us)

@@ -100,7 +100,7 @@ class Requests:
         if until_us is not None and until_us <= now_us:
             raise AkjobError(f"{to_text(until_us)} has passed", hint="give an instant that is still to come")
         if not self._book.draining:
-            self._deciding.look(job, now_us)
+            self._deciding.decide(job, now_us)
         row = job.row
         row.paused_at_us, row.paused_until_us = now_us, until_us
         row.pause_reason, row.paused_by = reason or None, by
@@ -116,7 +116,7 @@ class Requests:
         if not job.paused_at(now_us):
             raise AkjobError(f"{name} is not paused", hint="`akjob show` says what else may keep it from running")
         if not self._book.draining:
-            self._deciding.look(job, now_us)
+            self._deciding.decide(job, now_us)
         self._deciding.unpause(job, now_us, by)
         self._book.wake_at(job, now_us)
 

@@ -42,7 +42,7 @@ class Commits:
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
-    def settled(self, happened: list[Happening], now_us: int) -> list[Happening]:
+    def ready(self, happened: list[Happening], now_us: int) -> list[Happening]:
         """Return what may be taken in now, in order; what has to wait for git is returned later."""
         if not happened and not self._waiting:
             return []

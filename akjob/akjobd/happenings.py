@@ -30,7 +30,7 @@ class Happenings:
     def take_in(self, now_us: int) -> None:
         """Give the agenda what became of runs."""
         happened, self._engine.happened = self._engine.happened, []
-        for what in self._commits.settled(happened, now_us):
+        for what in self._commits.ready(happened, now_us):
             self._writer.take_in(what.run)
             try:
                 self._take_in(what, now_us)

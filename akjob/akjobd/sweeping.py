@@ -44,5 +44,5 @@ class Sweeping:
         if trouble.event and trouble != self._said:
             self._say("error", trouble.event, message=trouble.message)
             self._said = trouble
-        elif self._shims.is_settled(now_us):
+        elif self._shims.has_nothing_due(now_us):
             self._said = EngineProblem()

@@ -112,7 +112,7 @@ def _find_module(name: str, path: Sequence[str]) -> Module:
             raise ModuleMissingError(
                 f"{full} cannot be there: {module.name if module else ''} is a module and no package"
             )
-        found = _look(full, folders, top=size == 1)
+        found = _find_spec(full, folders, top=size == 1)
         if found is None:
             _unless_magic(module)
             where = ", ".join(folders) or "no folder"
@@ -132,7 +132,7 @@ def _find_module(name: str, path: Sequence[str]) -> Module:
     return module
 
 
-def _look(name: str, folders: Sequence[str], *, top: bool) -> ModuleSpec | tuple[str, ...] | None:
+def _find_spec(name: str, folders: Sequence[str], *, top: bool) -> ModuleSpec | tuple[str, ...] | None:
     """Return a module's spec, the folders of a namespace package, or None when there is neither."""
     try:
         for finder in (BuiltinImporter, FrozenImporter) if top else ():

@@ -38,8 +38,8 @@ def at_revision(paths: Paths, revision: str, now_us: int | None = None) -> Side:
     root = str(paths.root)
     commit = git.commit_of(root, revision)
     tree = Tree(root, commit)
-    look = tree.look("jobs.d")
-    unseen = dict(look.unseen)
+    found = tree.contents("jobs.d")
+    unseen = dict(found.unseen)
     try:
         config, problems = _config(tree)
     except UnseenPathError as error:
@@ -49,7 +49,7 @@ def at_revision(paths: Paths, revision: str, now_us: int | None = None) -> Side:
         problems.append(problem)
     short = commit[:10]
     title = short if commit.startswith(revision) else f"{revision} ({short})"
-    return read_side(title, look.files, config, problems, unseen, now_us)
+    return read_side(title, found.files, config, problems, unseen, now_us)
 
 
 def of_work_tree(paths: Paths, now_us: int | None = None) -> Side:
@@ -86,7 +86,7 @@ def read_side(  # noqa: PLR0913, PLR0917 - what a side is made of
 ) -> Side:
     """Parse all job files of one side, by their path below ``jobs.d``, over their defaults.
 
-    A Problem stands for a file that is there and cannot be read. ``unseen`` is as in :class:`~akjob.jobset.tree.Look`.
+    A Problem stands for a file that is there and cannot be read. ``unseen`` is as in :class:`.Contents`.
     """
     chains = DefaultsChain(lambda folder: _defaults(files.get(defaults_in(folder)), defaults_in(folder)))
     jobs: dict[str, JobSpec] = {}

@@ -157,10 +157,10 @@ def scan(folder: str, shown: str = "jobs.d", before: Listing | None = None, now_
     ``shown`` is what the folder is called in Problems. With the look ``before``, and the wall clock's instant, the
     names in folders that have not changed are taken from there.
     """
-    return _Look(folder, shown, before, now_us).listing()
+    return _FullScan(folder, shown, before, now_us).listing()
 
 
-class _Look:
+class _FullScan:
     """One walk through the folder, with what it found so far."""
 
     def __init__(self, folder: str, shown: str, before: Listing | None, now_us: int) -> None:

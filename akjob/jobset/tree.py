@@ -18,7 +18,7 @@ _LINK, _FOLDER, _SUBMODULE = "120000", "040000", "160000"
 _MOST_LINKS = 40  # as the kernel: more are a loop
 
 
-class Look(Struct, frozen=True):
+class Contents(Struct, frozen=True):
     """What is in a folder of a commit, by path below it: the job files and ``_defaults.toml`` files.
 
     A file that is there and cannot be read is a Problem. ``unseen`` has the files and folders of which the commit does
@@ -69,14 +69,14 @@ class Tree:
             return None
         return next(git.contents(entry.folder, [entry.oid]))
 
-    def look(self, below: str) -> Look:
-        """Look at all of a folder, as :func:`akjob.jobset.scan.scan` does; what is shown is named below it."""
+    def contents(self, below: str) -> Contents:
+        """Return all of a folder, as :func:`akjob.jobset.scan.scan` does; what is shown is named below it."""
         found: dict[str, _Entry | Problem] = {}
         unseen: dict[str, Problem] = {}
         try:
             real = self._resolve(self._prefix + below)
         except UnseenPathError as error:
-            return Look({}, {"": error.problem(below)})
+            return Contents({}, {"": error.problem(below)})
         if real is not None and self._entries[real].mode == _FOLDER:
             above = {real, *_folders_above(real)}
             for path, what in self._walk(real, "", above, below):
@@ -84,7 +84,7 @@ class Tree:
                     unseen[path] = what
                 else:
                     found[path] = what
-        return Look(self._contents(found), unseen)
+        return Contents(self._contents(found), unseen)
 
     def _walk(self, real: str, path: str, above: set[str], shown: str) -> Iterator[tuple[str, _Entry | Problem]]:
         """Yield what is in the folder ``real``, which is called ``path``, with what is wrong."""

@@ -126,9 +126,9 @@ class ShimManager:
             trouble, self.zygote.trouble = EngineProblem("zygote.ended", self.zygote.trouble), ""
         return trouble
 
-    def is_settled(self, now_us: int) -> bool:
+    def has_nothing_due(self, now_us: int) -> bool:
         """Return True if nothing is tried again, and the zygote did not end as soon as it was started."""
-        return self._again_at_us is None and self.zygote.is_settled(now_us)
+        return self._again_at_us is None and self.zygote.has_nothing_due(now_us)
 
     def next_token(self, run: str) -> int:
         """Return the number that the next order of a run has to have."""
@@ -283,7 +283,7 @@ class ShimManager:
         elif kind == "unable":
             token, _, why = rest[0].partition(" ")
             if int(token) == handle.token:
-                self._settle(handle, f"its shim could not begin: {why}")
+                self._resolve(handle, f"its shim could not begin: {why}")
 
     def _learn(self, handle: ShimHandle, arrived_us: int) -> None:
         """Take in how long it took from the decision about a run to its gate."""
@@ -306,16 +306,16 @@ class ShimManager:
         if self._take_end(handle):
             self._adopt(handle)  # it may still be waiting for its lines to be acknowledged
         else:
-            self._settle(handle, "its order was lost with the zygote or akjobd")
+            self._resolve(handle, "its order was lost with the zygote or akjobd")
 
-    def _settle(self, handle: ShimHandle, why_never: str) -> None:
+    def _resolve(self, handle: ShimHandle, why_never: str) -> None:
         """Find out what came of an order without an end: its shim lives, or is lost, or it must never start."""
         where = self._folder(handle.run)
         try:
             never = self._deny(where)
         except OSError as error:  # var/ is full or read-only: a shim may still come and make the fence
-            trouble = f"{where}: it cannot be settled who may start this run: {error.strerror}"
-            self._later("settle", handle, lambda: self._settle_again(handle, why_never), trouble)
+            trouble = f"{where}: it cannot be resolved who may start this run: {error.strerror}"
+            self._later("resolve", handle, lambda: self._resolve_again(handle, why_never), trouble)
             return
         if never:
             self._never(handle, why_never)
@@ -324,9 +324,9 @@ class ShimManager:
             if not self._take_end(handle):
                 self._lose(handle, "its shim was killed, and with it what it knew of the run")
 
-    def _settle_again(self, handle: ShimHandle, why_never: str) -> None:
+    def _resolve_again(self, handle: ShimHandle, why_never: str) -> None:
         if not handle.ended:
-            self._settle(handle, why_never)
+            self._resolve(handle, why_never)
             self._clean_if_over(handle)
 
     def _deny(self, where: str) -> bool:
@@ -369,7 +369,7 @@ class ShimManager:
     def _shim_gone(self, handle: ShimHandle) -> None:
         handle.gone = True
         if not handle.ended and not self._take_end(handle):
-            self._settle(handle, "its shim ended before it began")
+            self._resolve(handle, "its shim ended before it began")
         self._clean_if_over(handle)
 
     # -- what came of a run -------------------------------------------------------------------------------------------
@@ -404,7 +404,7 @@ class ShimManager:
             folder.put_away(where)
         except OSError as error:
             trouble = f"{where}: what was called back cannot be removed: {error.strerror}"
-            self._later("settle", handle, lambda: self._settle_again(handle, "called back"), trouble)
+            self._later("resolve", handle, lambda: self._resolve_again(handle, "called back"), trouble)
             return True
         self._never(handle, "called back")
         return True

@@ -242,7 +242,7 @@ class ZygoteClient:
         if self.due_us is not None and now_us >= self.due_us:
             self.start()
 
-    def is_settled(self, now_us: int) -> bool:
+    def has_nothing_due(self, now_us: int) -> bool:
         """Return True unless the last one ended as soon as it was started, or could not be started."""
         return self.due_us is None and now_us - self.since_us > _QUICK_US
 

@@ -167,17 +167,17 @@ class Hub:
         dues = (self._syncer.due, self._listen_at, self._spools.due, self._places_at)
         times = [at for at in dues if at is not None]
         wait = min(times) - time.monotonic() if times else None
-        look_at = self._sink.look_at_us()
-        if look_at is not None:
-            seconds = (look_at - now_us()) / _SECOND_US
+        due_us = self._sink.due_us()
+        if due_us is not None:
+            seconds = (due_us - now_us()) / _SECOND_US
             wait = seconds if wait is None else min(wait, seconds)
         return None if wait is None else max(0.0, min(wait, 3600.0))
 
     def _timers(self) -> None:
         now = time.monotonic()
-        look_at = self._sink.look_at_us()
-        if look_at is not None and self._now_us >= look_at:
-            self._sink.look(self._now_us)
+        due_us = self._sink.due_us()
+        if due_us is not None and self._now_us >= due_us:
+            self._sink.rotate_if_due(self._now_us)
         if self._syncer.due is not None and now >= self._syncer.due:
             self._check_places()
             self._syncer.step()
@@ -187,7 +187,7 @@ class Hub:
         if now >= self._places_at:
             self._check_places()
         if self._spools.due is not None and now >= self._spools.due:
-            self._spools.look()
+            self._spools.scan()
         if self._sink.trouble:
             report(self._sink.trouble)
             self._sink.trouble = ""
@@ -265,7 +265,7 @@ class Hub:
         self._selector.unregister(connection.sock)
         connection.sock.close()
         if connection.run is not None and self._spools.exists(connection.run):
-            self._spools.look_later()
+            self._spools.scan_later()
 
     def _refuse(self, connection: Connection, why: str) -> None:
         report(f"closed a connection of {connection.run or 'an unknown sender'}: {why}")
@@ -393,7 +393,7 @@ class Hub:
             line = event_line(self._now_us, "error", "collector.stalled", error=str(error), seconds=seconds)
             with contextlib.suppress(OSError):
                 self._sink.append(line, None, self._now_us)
-            self._spools.look_later()
+            self._spools.scan_later()
             return True
 
     def _wait_for_signals(self) -> None:

@@ -58,11 +58,11 @@ class Sink(Protocol):
     def restore(self, now_us: int) -> str:
         """Make again what is not in its place any more; return its path, or nothing where all is in its place."""
 
-    def look(self, now_us: int) -> None:
+    def rotate_if_due(self, now_us: int) -> None:
         """Rotate if it is time, although nothing is written."""
 
-    def look_at_us(self) -> int | None:
-        """Return when :meth:`look` has something to do; None for never."""
+    def due_us(self) -> int | None:
+        """Return when :meth:`rotate_if_due` has something to do; None for never."""
 
     def sync_fds(self) -> list[int]:
         """Return descriptors to call fdatasync on and to close."""
@@ -232,12 +232,12 @@ class FileSink:
         self.rotations += 1
         return missing
 
-    def look(self, now_us: int) -> None:
+    def rotate_if_due(self, now_us: int) -> None:
         """See :class:`Sink`."""
         if now_us >= self._day_ends_us:
             self._rotate_if_due(now_us, 0)
 
-    def look_at_us(self) -> int | None:
+    def due_us(self) -> int | None:
         """See :class:`Sink`."""
         return max(self._day_ends_us, self._not_before_us)
 
@@ -288,10 +288,10 @@ class StdoutSink:
         """See :class:`Sink`. Standard output has no path."""
         return ""
 
-    def look(self, now_us: int) -> None:
+    def rotate_if_due(self, now_us: int) -> None:
         """See :class:`Sink`. The reader of standard output rotates."""
 
-    def look_at_us(self) -> int | None:
+    def due_us(self) -> int | None:
         """See :class:`Sink`."""
         return None
 

@@ -32,7 +32,7 @@ class Spools:
 
     def __init__(self, runs: str, log: Log, syncer: Syncer, answer: Callable[[str, bytes], None]) -> None:
         self.due: float | None = time.monotonic()
-        """When :meth:`look` has something to do, a reading of the steady clock."""
+        """When :meth:`scan` has something to do, a reading of the steady clock."""
         self._runs = runs
         self._log = log
         self._syncer = syncer
@@ -49,12 +49,12 @@ class Spools:
         """Return True if a run has a spool."""
         return os.path.exists(self._path(run))
 
-    def look_later(self) -> None:
+    def scan_later(self) -> None:
         """Look for spools some seconds from now."""
         if self.due is None:
             self.due = time.monotonic() + _AGAIN_S
 
-    def look(self) -> None:
+    def scan(self) -> None:
         """Begin with the spools of shims that are gone; look again later while there are others."""
         self.due = None
         for run in spool.waiting(self._runs):
@@ -70,7 +70,7 @@ class Spools:
                 self._answer(run, b"bad\n" if os.path.exists(path + ".bad") else b"ok\n")
             elif not spool.shim_is_gone(os.path.dirname(path)):
                 self._answer(run, b"busy\n")
-                self.look_later()
+                self.scan_later()
             else:
                 self._reading[run] = spool.Spool(path)
         except (OSError, ValueError) as error:

@@ -40,9 +40,9 @@ def tree(root: Path, revision: str = "HEAD") -> Tree:
 
 def files(root: Path, revision: str = "HEAD") -> Mapping[str, bytes | Problem]:
     """Look at the job files of a commit, all of which can be seen."""
-    look = tree(root, revision).look("jobs.d")
-    assert look.unseen == {}
-    return look.files
+    found = tree(root, revision).contents("jobs.d")
+    assert found.unseen == {}
+    return found.files
 
 
 def test_files_of_a_commit(root: Path) -> None:
@@ -55,7 +55,7 @@ def test_files_of_a_commit(root: Path) -> None:
     assert files(root)["a.toml"] == b"changed = 1\n"
     assert tree(root).read("jobs.d/a.toml") == b"changed = 1\n"
     assert tree(root).read("jobs.d/nope.toml") is tree(root).read("jobs.d") is None
-    assert tree(root).look("nowhere").files == {}
+    assert tree(root).contents("nowhere").files == {}
 
 
 def test_links_are_followed(root: Path) -> None:
@@ -95,11 +95,11 @@ def test_what_is_not_in_the_repository_is_said(root: Path) -> None:
     (root / "jobs.d" / "sub" / "_defaults.toml").symlink_to("/etc/hostname")
     (root / "etc").symlink_to("/etc")
     commit(root)
-    look = tree(root).look("jobs.d")
-    assert look.unseen.keys() == {"out", "file.toml", "sub/_defaults.toml"}
-    problem = look.unseen["out"]
+    found = tree(root).contents("jobs.d")
+    assert found.unseen.keys() == {"out", "file.toml", "sub/_defaults.toml"}
+    problem = found.unseen["out"]
     assert (problem.file, problem.severity, problem.code) == ("jobs.d/out", "warning", "not-in-commit")
-    assert look.files.keys() == {"a.toml", "sub/b.toml"}
+    assert found.files.keys() == {"a.toml", "sub/b.toml"}
     with pytest.raises(UnseenPathError, match="leads out of the repository"):
         tree(root).read("etc/akjob.toml")
 
@@ -136,12 +136,12 @@ def test_submodules_are_followed(root: Path, submodule: Path) -> None:
 def test_submodules_that_are_not_there_are_said(root: Path, submodule: Path) -> None:
     """One that is not checked out, and one whose commit was never fetched."""
     git(submodule, "submodule", "--quiet", "deinit", "--force", "in")
-    look = tree(root).look("jobs.d")
-    assert look.files.keys() == {"outer.toml"}
-    assert look.unseen["in"].message.startswith("its submodule is not checked out")
-    assert "git submodule update" in look.unseen["in"].hint
+    found = tree(root).contents("jobs.d")
+    assert found.files.keys() == {"outer.toml"}
+    assert found.unseen["in"].message.startswith("its submodule is not checked out")
+    assert "git submodule update" in found.unseen["in"].hint
     git(root, "update-index", "--cacheinfo", f"160000,{'1' * 40},root/jobs.d")
     git(root, "commit", "-qm", "a commit that nobody has")
-    look = tree(root).look("jobs.d")
-    assert (look.files, look.unseen[""].file) == ({}, "jobs.d")
-    assert "does not have its commit 1111111111" in look.unseen[""].message
+    found = tree(root).contents("jobs.d")
+    assert (found.files, found.unseen[""].file) == ({}, "jobs.d")
+    assert "does not have its commit 1111111111" in found.unseen[""].message

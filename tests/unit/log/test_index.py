@@ -54,7 +54,7 @@ class Story:
             self.write(run, count, max(1, self.seq[run] - count + 1))
         elif what == "day":
             self.now_us += DAY_US
-            self.sink.look(self.now_us)
+            self.sink.rotate_if_due(self.now_us)
         elif what == "archive":
             list(archive.maintain(str(self.paths.log_dir), "2099-01-01", 100_000, 1 << 40))
         else:

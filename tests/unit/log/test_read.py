@@ -156,7 +156,7 @@ def test_follow_goes_on_over_rotations(paths: Paths, sink: FileSink) -> None:
     assert seqs(islice(follower, 1)) == [2]
     for day in (1, 2, 3):
         now_us = START_US + day * 86_400 * SECOND_US
-        sink.look(now_us)
+        sink.rotate_if_due(now_us)
         put(sink, line("r1", 2 + day, at_us=now_us), now_us=now_us)
     assert seqs(islice(follower, 3)) == [3, 4, 5]
     follower.close()  # type: ignore[attr-defined]

@@ -80,10 +80,10 @@ def test_rotation_at_midnight(paths: Paths) -> None:
 def test_rotation_without_lines(paths: Paths) -> None:
     """A quiet stream is rotated when :meth:`look` is called at the time that it asked for."""
     log = opened(paths, at("2026-10-25T12:00:00Z"), BERLIN)
-    assert log.look_at_us() == at("2026-10-25T23:00:00Z")
-    log.look(at("2026-10-25T22:30:00Z"))
+    assert log.due_us() == at("2026-10-25T23:00:00Z")
+    log.rotate_if_due(at("2026-10-25T22:30:00Z"))
     assert names(paths) == ["akjob.jsonl"]
-    log.look(at("2026-10-25T23:00:00Z"))
+    log.rotate_if_due(at("2026-10-25T23:00:00Z"))
     assert names(paths) == ["akjob-2026-10-25.jsonl", "akjob.jsonl"]
     log.close()
 
@@ -228,7 +228,7 @@ def test_reopen_without_reason_changes_nothing(paths: Paths) -> None:
 def test_the_date_is_that_of_the_first_line(paths: Paths) -> None:
     """A file's date comes from its first line, in the configured zone, not from the day on which it was finished."""
     log = opened(paths, at("2026-03-28T23:30:00Z"), BERLIN)
-    log.look(at("2026-04-02T00:00:00Z"))
+    log.rotate_if_due(at("2026-04-02T00:00:00Z"))
     log.close()
     assert names(paths) == ["akjob-2026-03-29.jsonl", "akjob.jsonl"]
     assert datetime.fromisoformat("2026-03-28T23:30:00Z").astimezone(BERLIN).day == 29

@@ -95,7 +95,7 @@ def test_lines_are_read_in_and_the_spool_goes_once_they_are_on_the_disk(world: W
 def test_an_end_in_between_keeps_the_spool(world: World) -> None:
     """The next collector reads it in."""
     path = world.spool("r1", HELLO + b"one\n")
-    world.spools.look()
+    world.spools.scan()
     world.log.full = True
     world.spools.read(1 << 10)
     world.spools.close()

@@ -160,8 +160,8 @@ def test_one_that_ends_as_soon_as_it_starts_is_not_replaced_at_once(world: World
     world.client.step(world.now)
     assert [one.sent for one in world.zygotes] == [[], [b"order"]]
     assert world.client.due_us is None
-    assert not world.client.is_settled(world.now)
-    assert world.client.is_settled(world.now + SECOND + 1)
+    assert not world.client.has_nothing_due(world.now)
+    assert world.client.has_nothing_due(world.now + SECOND + 1)
 
 
 def test_one_that_cannot_be_started_is_tried_again(world: World) -> None:
