@@ -219,16 +219,16 @@ def test_pruning_says_when_it_goes_on(world: World) -> None:
     assert world.writer.prune(SECOND, now) == now + 50_000
 
 
-@pytest.mark.parametrize("where", ["look", "load"])
+@pytest.mark.parametrize("where", ["decide", "load"])
 def test_a_decision_that_raises_costs_its_job_alone(world: World, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """It is broken with the reason, said once; a new version of its file is tried again."""
-    name = {"look": "_deciding", "load": "_loading"}[where]
-    method = {"look": "look", "load": "_load_job"}[where]
+    name = {"decide": "_deciding", "load": "_loading"}[where]
+    method = {"decide": "decide", "load": "_load_job"}[where]
     whole = getattr(getattr(world.agenda, name), method)
     failing = True
 
     def fails(subject: Any, *rest: Any, **named: Any) -> Any:
-        of = subject.row.job if where == "look" else subject.name
+        of = subject.row.job if where == "decide" else subject.name
         if of == "a" and failing:
             raise RecursionError("maximum recursion depth exceeded")
         return whole(subject, *rest, **named)
