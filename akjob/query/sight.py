@@ -184,6 +184,17 @@ class Sight:
             return why.ask(self._reader, self._snapshot, job, at_us)
         return why.ask(self._reader, self._narrowed(), job, at_us)
 
+    def upstreams(self, job: JobView) -> list[str]:
+        """Return the jobs that a job runs after."""
+        after = None if job.spec is None else job.spec.schedule.after
+        return [] if after is None else [name for name in after.jobs if self.sees(name)]
+
+    def downstreams(self, job: JobView) -> list[str]:
+        """Return the jobs that run after a job, sorted."""
+        jobs = self._snapshot.jobset.jobs
+        found = [name for name, spec in jobs.items() if (after := spec.schedule.after) and job.name in after.jobs]
+        return sorted(name for name in found if self.sees(name))
+
     # -- runs
 
     def runs(self, wanted: RunFilter, limit: int, after: RunKey | None = None) -> RunList:

@@ -98,6 +98,21 @@ def test_a_run_is_started_paused_and_resumed_without_javascript(site: Site) -> N
     page.context.close()
 
 
+def test_what_runs_after_what_is_on_the_job_and_on_the_timeline(site: Site) -> None:
+    """Upstream and downstream with links, and each such run says after which job it came."""
+    site.place.define(extract='command = "true"\n', load='command = "true"\n[schedule]\nafter = "extract"\n')
+    site.place.wait(site.place.run("extract"))
+    site.newest("load")
+    page = site.page(javascript=False)
+    page.goto(f"{site.url}/jobs/extract")
+    page.locator("dt:text-is('Followed by') + dd a").click()
+    page.locator("dt:text-is('Runs after') + dd a", has_text="extract").wait_for()
+    page.goto(f"{site.url}/timeline?q=load")
+    assert page.locator(".timeline .name").inner_text() == "load after extract"
+    assert "after extract" in page.locator(".timeline svg title").all_text_contents()[-1]
+    page.context.close()
+
+
 def test_a_backfill_is_seen_before_it_begins_and_can_be_stopped(site: Site) -> None:
     """Without JavaScript: the slots, then the button; a form that is sent twice begins one; a wrong time is said."""
     site.place.define(hourly='command = "sleep 60"\n[schedule]\nevery = "1h"\n[run]\nkill_after = "1s"\n')

@@ -195,6 +195,8 @@ def _job(call: Call, sight: Sight, view: JobView) -> dict[str, Any]:
         "strip": strip(slots, max(1, len(slots))),
         "durations": _durations(runs, coming),
         "schedule": [] if spec is None else describe(spec.schedule, view.now_us),
+        "upstreams": sight.upstreams(view),
+        "downstreams": sight.downstreams(view),
         "coming": coming,
         "coming_why": _coming_why(view),
         "rows": slot_rows(runs, call.now_us),

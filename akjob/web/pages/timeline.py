@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from statistics import median_high
 from typing import Any
 
+import msgspec
 from starlette.responses import Response
 
 from akjob.instants import DAY, HOUR, MINUTE, from_text, to_text
 from akjob.query.jobs import JobView
+from akjob.query.runs import Run
 from akjob.query.sight import Sight
 from akjob.query.text import span as words_of
 from akjob.web.api.lists import choice_of
@@ -51,7 +53,7 @@ def _timeline(call: Call, sight: Sight, search: Search, chosen: str) -> dict[str
     table = [(one.job, run.start_us, run.state) for one in lanes for run in one.runs]
     return {
         "summary": summarize(sight),
-        "lanes": [(one.job, lane(drawn, one)) for one in lanes],
+        "lanes": [(view.name, sight.upstreams(view), lane(drawn, one)) for view, one in zip(shown, lanes, strict=True)],
         "scale": ticks(drawn, step_us),
         "table": sorted(table, key=lambda row: -row[1])[:_TABLE],
         "spans": list(_SPANS),
@@ -72,9 +74,21 @@ def lane_of(sight: Sight, view: JobView, drawn: Span) -> Lane:
         if row.state == "succeeded":
             took.append(end_us - begin_us)
         said = f"{row.slot[:19]} UTC {WORDS.get(row.state, row.state)}, {words_of(max(0, end_us - begin_us))}"
+        said += _made_due(row, sight)
         runs.append(Mark(start_us=begin_us, end_us=max(begin_us, end_us), state=row.state, run=row.id, said=said))
     coming = [] if view.state in {"disabled", "paused"} else sight.coming(view, drawn.now_us, _COMING)
     ahead = tuple(at_us for at_us in coming if at_us < drawn.end_us)
     goes_on = len(ahead) == _COMING
     ghost_us = median_high(took) if took else 0
     return Lane(job=view.name, runs=tuple(runs), coming=ahead, ghost_us=ghost_us, goes_on=goes_on)
+
+
+def _made_due(row: Run, sight: Sight) -> str:
+    """Return what made a run due where it was another job's end or changed files; an empty string for the others."""
+    if row.trigger == "change":
+        return ", after files had changed"
+    if row.trigger != "after":
+        return ""
+    causes = msgspec.json.decode(row.cause or "{}").get("after", {})
+    names = ", ".join(name for name in causes if sight.sees(name))
+    return f", after {names}" if names else ""
