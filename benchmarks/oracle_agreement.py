@@ -2,30 +2,37 @@
 
 Each case is a random schedule with limits, a zone, and a stretch of time around a change of that zone's clock. All
 slots of the stretch must be the same, to the microsecond, also when they are asked for one by one, and when counted.
-With ``next`` each case becomes a job file, and what ``akjob next`` prints of it is compared instead.
+With ``next`` each case becomes a job file in a root with its calendars, and what ``akjob next`` prints of it is
+compared instead.
 Ends with exit code 1 at the first disagreement, after printing the case.
 """
 
 import json
+import struct
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import tomli_w
 from click.testing import CliRunner
 from msgspec import structs
 
 from akjob.cli.next import command
 from akjob.instants import from_datetime, from_text
 from akjob.schedule import compile_schedule, count_between, next_slot, slots_between
+from akjob.schedule.daysets import pack
+from akjob.schedule.model import DaySet, Schedule
 from akjob.spec import job_table, to_toml
 from akjob.spec.model import Command, JobSpec
 from tests.unit.schedule.cases import Case, make_case
 from tests.unit.schedule.oracle import slots
 
 AT_MOST = 50
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 def disagreement(case: Case, random: Random) -> str | None:
@@ -51,15 +58,17 @@ def disagreement(case: Case, random: Random) -> str | None:
 
 def command_disagreement(case: Case, folder: Path) -> str | None:
     """Return how what ``akjob next FILE`` prints differs from the oracle; None when they agree."""
-    # A file has one zone for its days; only the engine can be given another for the limits.
-    limits = structs.replace(case.schedule.limits, zone=case.schedule.zone)
-    case = case._replace(schedule=structs.replace(case.schedule, limits=limits))
+    schedule, calendars = _as_a_file_has_it(case.schedule)
+    case = case._replace(schedule=schedule)
     expected = slots(*case)[:AT_MOST]
     spec = JobSpec(
         name="job", file="job.toml", sources=(), definition="", sha256="", code=Command(("true",), None),
         schedule=case.schedule,
     )  # fmt: skip
-    file = folder / "job.toml"
+    (folder / "etc").mkdir(exist_ok=True)
+    (folder / "jobs.d").mkdir(exist_ok=True)
+    (folder / "etc" / "akjob.toml").write_text(tomli_w.dumps({"calendars": calendars}))
+    file = folder / "jobs.d" / "job.toml"
     file.write_text(to_toml(job_table(spec)))
     after = (case.start - timedelta(microseconds=1)).isoformat()
     done = CliRunner().invoke(command, [str(file), "--after", after, "-n", str(AT_MOST), "--json"])
@@ -70,6 +79,31 @@ def command_disagreement(case: Case, folder: Path) -> str | None:
         return None
     said = f"printed {len(found)}: {_texts(found)}; the oracle has {len(expected)}: {_texts(expected)}"
     return f"akjob next {said}\n{done.output[:500]}"
+
+
+def _as_a_file_has_it(schedule: Schedule) -> tuple[Schedule, dict[str, Any]]:
+    """Return a schedule that a file can have, and the calendars that its settings need.
+
+    A file has one zone for its days and one calendar of workdays; each calendar has a name of its own here.
+    """
+    calendars: dict[str, Any] = {}
+
+    def named(days: DaySet) -> DaySet:
+        name = f"{days.name}-{len(calendars)}"
+        listed = [date.fromordinal(_EPOCH + number) for (number,) in struct.iter_unpack("i", days.dates)]
+        calendars[name] = {"dates": listed or [date(1900, 1, 1)]}
+        return structs.replace(days, name=name, dates=pack(calendars[name]["dates"]))
+
+    limits = structs.replace(
+        schedule.limits,
+        zone=schedule.zone,
+        not_on=tuple(map(named, schedule.limits.not_on)),
+        only_on=tuple(map(named, schedule.limits.only_on)),
+    )
+    holidays = next((one.holidays for one in schedule.monthly if one.holidays is not None), None)
+    workdays = None if holidays is None else named(holidays)
+    monthly = tuple(structs.replace(one, holidays=workdays) for one in schedule.monthly)
+    return structs.replace(schedule, limits=limits, monthly=monthly, workdays=workdays), calendars
 
 
 def _texts(instants: list[int]) -> list[str]:
