@@ -88,9 +88,9 @@ screenshots: $(INSTALLED_DEV) ## every page in both themes and three widths, int
 faults: $(INSTALLED_DEV) ## kill every process at every step of a run's life; print the table
 	$(BIN)/python -m pytest -q -s -p no:randomly -m faults
 
-wheel: $(INSTALLED_DEV) ## build the wheel into dist/
+wheel: $(INSTALLED_DEV) ## build the wheel and the source archive into dist/
 	rm -rf dist
-	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	$(BIN)/python -m hatchling build -d dist -t sdist -t wheel >/dev/null
 
 clean: ## what the tools left; neither .venv nor var
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,7 +3,7 @@
 In a run, ``akjob.current_run()`` gives its job, slot, attempt and id, ``progress(done, total)`` and ``log``.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "current_run"]
 
 TYPE_CHECKING = False
