@@ -119,7 +119,7 @@ class _Reader:
             self.environment.random_delay = value
         elif name in _MAIL:
             self.environment.mail[name] = value
-            why = "akjob sends no mail; the output is in `akjob logs`"
+            why = "[notify] says who is told of failures; the output is in `akjob logs`"
             self.notes.append(ImportNote(self.file, number, f"{name}={value} is kept as a comment: {why}"))
         elif name in ("LOGNAME", "USER"):
             self._keep(number, f"{name}={value}", "cron does not let a crontab set that variable")
@@ -239,7 +239,7 @@ class _Reader:
         else:
             draft.note("cron starts in the home folder, which is not known here: set cwd")
         draft.put("run", "env", {"PATH": _PATH, **self.environment.variables})
-        draft.head += [f"{key}={value}  (akjob sends no mail)" for key, value in self.environment.mail.items()]
+        draft.head += [f"{key}={value}  ([notify] says who is told)" for key, value in self.environment.mail.items()]
 
 
 def read_crontab(  # noqa: PLR0913 - what a crontab does not say itself

@@ -214,11 +214,11 @@ def test_random_delay_becomes_jitter() -> None:
 
 
 def test_mail_variables_are_comments() -> None:
-    """akjob sends no mail; the address is kept where a person finds it."""
+    """[notify] says who is told; the address is kept where a person finds it."""
     made = read("MAILTO=ops@example.org\n0 1 * * * cmd\n")
     assert "# MAILTO=ops@example.org" in made.jobs[0].text
     assert tomllib.loads(made.jobs[0].text)["run"]["env"] == CRON_PATH
-    assert "no mail" in notes(made)[0]
+    assert "[notify]" in notes(made)[0]
 
 
 def run(command: str | list[str]) -> str:
