@@ -225,9 +225,20 @@ def references() -> list[tuple[str, str, str]]:
     return found
 
 
+def test_each_guarantee_names_a_test() -> None:
+    """Of the five promises each section has a list of tests, and each row of the table names one."""
+    text = (ROOT / "docs" / "explain" / "guarantees.md").read_text()
+    sections = re.split(r"^### ", text.partition("## What else")[0], flags=re.MULTILINE)[1:]
+    assert [section[:2] for section in sections] == ["1.", "2.", "3.", "4.", "5."]
+    assert [section for section in sections if "\n- `tests/" not in section] == []
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "held by" not in line]
+    assert len(rows) > 10
+    assert [row for row in rows if not re.search(r"`tests/[\w/]+\.py::test_\w+`", row)] == []
+
+
 def test_each_promise_names_a_test_that_exists() -> None:
     """Where a document says which test holds a promise, that test is there."""
-    assert references(), "docs/explain/why.md links its promises to tests"
+    assert references(), "docs/explain/guarantees.md links its promises to tests"
     missing = []
     for document, file, name in references():
         path = ROOT / file
