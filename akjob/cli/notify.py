@@ -158,7 +158,6 @@ def simulate(since: str, *, as_json: bool) -> None:
     """Replay the ledger against today's settings: what would have been sent, when, to whom. Nothing is sent."""
     from akjob.notify.facts import Facts
     from akjob.notify.replay import replay
-    from akjob.run.ids import first_id
 
     paths = find_paths()
     config, reader, now = settings(paths), open_reader(paths.ledger_url), now_us()
@@ -168,7 +167,7 @@ def simulate(since: str, *, as_json: bool) -> None:
             f"--since: {stamp(since_us)} is still to come",
             hint='Give a time past, or "30d".',
         )
-    sent = replay(reader.outcomes(first_id(since_us)), Facts(paths, config, reader), config, now)
+    sent = replay(reader, Facts(paths, config, reader), config, since_us, now)
     if as_json:
         say_json(*sent)
         return

@@ -1,7 +1,7 @@
 """A ledger in memory: for simulations and tests, where nothing outlives the process."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 
 from msgspec.structs import replace
@@ -247,12 +247,18 @@ class MemoryReader:
         row = self._store.runs.get(run)
         return None if row is None else _columns(row)
 
-    def outcomes(self, from_id: str) -> list[Outcome]:
-        """Return what ended of the jobs that had any trouble, by the time of their ends; see the protocol."""
+    def outcomes(self, from_id: str, late_us: int, long_us: int, besides: Collection[str] = ()) -> list[Outcome]:
+        """Return what ended in a way that may be worth a message, by the time of the ends; see the protocol."""
+        found: list[RunRow] = []
+        bad: set[str] = set()  # jobs whose last row is no success
         ended = [row for row in self._store.runs.values() if row.id >= from_id and row.ended_us is not None]
-        troubled = {row.job for row in ended if row.state != "succeeded" or (row.ended_us or 0) - row.slot_us >= SECOND}
-        found = [_outcome(row) for row in ended if row.job in troubled]
-        return sorted(found, key=lambda one: (one.ended_at, one.id))
+        for row in sorted(ended, key=lambda row: (row.slot_us, row.attempt, row.id)):
+            started_us = row.slot_us if row.started_us is None else row.started_us
+            slow = started_us - row.slot_us >= late_us or (row.ended_us or 0) - started_us >= long_us
+            if row.state != "succeeded" or row.job in bad or slow or row.job in besides:
+                found.append(row)
+            (bad.discard if row.state == "succeeded" else bad.add)(row.job)
+        return sorted(map(_outcome, found), key=lambda one: (one.ended_at, one.id))
 
     def open_runs(self) -> list[RunColumns]:
         """Return the rows that are queued or running, oldest first."""
@@ -290,6 +296,10 @@ class MemoryReader:
     def job_transitions(self, job: str) -> list[Transition]:
         """Return the transitions of a job and of akjobd, oldest first, without those of runs."""
         return [one for one in self._store.transitions if one.kind != "run" and one.job in {job, None}]
+
+    def events(self) -> list[Transition]:
+        """Return the transitions of all jobs and of akjobd, oldest first, without those of runs."""
+        return [one for one in self._store.transitions if one.kind != "run"]
 
     def last_seq(self) -> int:
         """Return the number of the newest transition; 0 where there was none yet."""

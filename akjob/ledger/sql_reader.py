@@ -1,11 +1,11 @@
 """The reading side of a ledger in a database with SQL, as far as it is the same for all of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from akjob.instants import DAY, from_text
+from akjob.instants import DAY, MINUTE, from_text
 from akjob.ledger import rows
 from akjob.ledger.asking import SAMPLE, check_state, only_run, run_key
 from akjob.ledger.columns import (
@@ -27,6 +27,7 @@ from akjob.ledger.statements import (
     SELECT_BACKFILLS,
     SELECT_COUNTERS,
     SELECT_DURATIONS,
+    SELECT_EVENTS,
     SELECT_JOB_COUNTERS,
     SELECT_JOB_TRANSITIONS,
     SELECT_NEWEST,
@@ -39,6 +40,8 @@ PAGE_ROWS = 20_000
 """A page reads at most this many rows where no index helps."""
 
 _ALL = 1 << 62  # as a LIMIT
+_SECOND_OF, _MINUTE_OF = 19, 16  # so many characters of an instant's text
+_JULIAN_S = 0.001  # julianday() is exact to a tenth of this
 _AHEAD_US = 7 * DAY  # a run is claimed ahead of its slot by its `lead`, hardly longer
 _EXCEPTIONS = "state IN ('failed', 'timed_out', 'cancelled', 'lost', 'skipped', 'missed')"
 
@@ -122,9 +125,12 @@ class SqlReader(ABC):
         found = self._runs(" WHERE id = ?", (run,))
         return found[0] if found else None
 
-    def outcomes(self, from_id: str) -> list[Outcome]:
-        """Return what ended of the jobs that had any trouble, by the time of their ends; see the protocol."""
-        return [Outcome(*row) for row in self._select(OUTCOMES, (from_id, from_id))]
+    def outcomes(self, from_id: str, late_us: int, long_us: int, besides: Collection[str] = ()) -> list[Outcome]:
+        """Return what ended in a way that may be worth a message, by the time of the ends; see the protocol."""
+        same = _MINUTE_OF if min(late_us, long_us) >= MINUTE else _SECOND_OF
+        statement = OUTCOMES.format(same=same, besides=", ".join("?" * len(besides)) or "NULL")
+        values = (from_id, late_us / 1e6 - _JULIAN_S, long_us / 1e6 - _JULIAN_S, from_id, *besides)
+        return [Outcome(*row) for row in self._select(statement, values)]
 
     def open_runs(self) -> list[RunColumns]:
         """Return the rows that are queued or running, oldest first."""
@@ -166,6 +172,11 @@ class SqlReader(ABC):
         """Return the transitions of a job and of akjobd, oldest first, without those of runs."""
         found = self._select(SELECT_JOB_TRANSITIONS, (job,), since=TRANSITIONS_SINCE)
         return [rows.transition(row) for row in found]
+
+    def events(self) -> list[Transition]:
+        """Return the transitions of all jobs and of akjobd, oldest first, without those of runs."""
+        found = self._select(SELECT_EVENTS, (), since=TRANSITIONS_SINCE)  # sorted here: few are, of very many
+        return sorted((rows.transition(row) for row in found), key=lambda one: one.seq)
 
     def last_seq(self) -> int:
         """Return the number of the newest transition; 0 where there was none yet."""

@@ -1,6 +1,6 @@
 """What akjob asks of a ledger, whatever keeps it: the writing side, the reading side, and how a write may fail."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from akjob.errors import AkjobError
@@ -131,10 +131,12 @@ class Reader(Protocol):
     def find_run(self, run: str) -> RunColumns | None:
         """Return the row with exactly this id, or None."""
 
-    def outcomes(self, from_id: str) -> list[Outcome]:
-        """Return what ended of the jobs that had any trouble, by the time of their ends, as far as ids reach back.
+    def outcomes(self, from_id: str, late_us: int, long_us: int, besides: Collection[str] = ()) -> list[Outcome]:
+        """Return what ended in a way that may be worth a message, by the time of the ends, from an id on.
 
-        Trouble is an exception, a start a second and more after its slot, or a run of a second and more.
+        These are the ends without success and the success that follows each, the runs that started ``late_us`` and more
+        after their slots or took ``long_us`` and more (each at least a second), and all that ended of the jobs
+        ``besides``.
         """
 
     def open_runs(self) -> list[RunColumns]:
@@ -157,6 +159,9 @@ class Reader(Protocol):
 
     def job_transitions(self, job: str) -> list[Transition]:
         """Return the transitions of a job and of akjobd, oldest first, without those of runs."""
+
+    def events(self) -> list[Transition]:
+        """Return the transitions of all jobs and of akjobd, oldest first, without those of runs."""
 
     def last_seq(self) -> int:
         """Return the number of the newest transition; 0 where there was none yet."""

@@ -1,17 +1,21 @@
-"""What would have been told: the ledger's rows through today's settings. Nothing is sent."""
+"""What would have been told: what the ledger keeps, through today's settings. Nothing is sent."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from akjob.config import Config
 from akjob.instants import from_text, to_text
-from akjob.ledger import Detail, Outcome, Transition
+from akjob.ledger import Detail, Outcome, Reader, Transition
 from akjob.notify.facts import Facts
 from akjob.notify.gathering import GATHER_US, Pace, Parcel, paces_of, ripen
 from akjob.notify.model import FAILURES, Note
-from akjob.notify.policy import Policy
+from akjob.notify.policy import LONG_AT_LEAST_US, Policy
+from akjob.run.ids import first_id
+from akjob.spec.model import Notify
+from akjob.units import parse_duration
 
 
 class Sent(Struct, frozen=True, kw_only=True):
@@ -23,11 +27,16 @@ class Sent(Struct, frozen=True, kw_only=True):
     jobs: tuple[str, ...]
 
 
-def replay(outcomes: Sequence[Outcome], facts: Facts, config: Config, until_us: int) -> list[Sent]:
-    """Return the messages that these ends would have led to, in order."""
+def replay(reader: Reader, facts: Facts, config: Config, since_us: int, until_us: int) -> list[Sent]:
+    """Return the messages that the ledger would have led to in this time, in order."""
     policy = Policy(rules=facts.notify, jitter_us=facts.jitter_us, usual_us=facts.usual_us)
-    desk = _Desk(paces_of(config))
-    for change in transitions(outcomes):
+    desk = _Desk(paces_of(config), since_us)
+    jobs = reader.jobs()
+    late_us = _least((row["definition"] for row in jobs.values()), "late_after", Notify().late_after_us)
+    long_us = _least((row["definition"] for row in jobs.values()), "long_after", LONG_AT_LEAST_US)
+    named = [name for name, row in jobs.items() if '"succeeded"' in row["definition"]]
+    outcomes = reader.outcomes(first_id(since_us), late_us, long_us, named)
+    for change in sorted([*reader.events(), *transitions(outcomes)], key=lambda change: change.at_us):
         while policy.wake_us is not None and policy.wake_us <= change.at_us:
             desk.add(policy.tick(policy.wake_us), facts)
         policy.take((change,))
@@ -36,6 +45,12 @@ def replay(outcomes: Sequence[Outcome], facts: Facts, config: Config, until_us: 
         desk.add(policy.tick(policy.wake_us), facts)
     desk.close()
     return sorted(desk.sent, key=lambda one: (one.at, one.channel))
+
+
+def _least(definitions: Iterable[str], key: str, default_us: int) -> int:
+    """Return the least that a key of any job has: to parse thousands of definitions for it would take too long."""
+    found = re.findall(rf'^{key} = "(\w+)"', "\n".join(definitions), re.MULTILINE)
+    return min([default_us, *(parse_duration(text) for text in set(found) - {"auto"})])
 
 
 def transitions(outcomes: Sequence[Outcome]) -> list[Transition]:
@@ -50,7 +65,9 @@ def transitions(outcomes: Sequence[Outcome]) -> list[Transition]:
         if one.started_at is not None:
             started_us = from_text(one.started_at)
             trigger = Detail(trigger=one.trigger)
-            changes.append(_change(one, "queued", min(from_text(one.slot), started_us), trigger))
+            # What akjobd came to late was not queued before: it was down, or asleep.
+            queued_us = started_us if one.trigger == "missed" else min(from_text(one.slot), started_us)
+            changes.append(_change(one, "queued", queued_us, trigger))
             changes.append(_change(one, "running", started_us, trigger))
         end = Detail(trigger=one.trigger, count=one.count, retried=retried)
         changes.append(_change(one, one.state, from_text(one.ended_at), end))
@@ -73,14 +90,17 @@ def _change(one: Outcome, state: Any, at_us: int, detail: Detail) -> Transition:
 class _Desk:
     """The parcels of all channels, filled and sealed on the clock of the replay."""
 
-    def __init__(self, paces: Mapping[str, Pace]) -> None:
+    def __init__(self, paces: Mapping[str, Pace], since_us: int) -> None:
         self._paces = paces
+        self._since_us = since_us
         self._open: dict[str, tuple[Parcel, list[Note]]] = {}
         self._sealed_us: dict[str, list[int]] = {}
         self.sent: list[Sent] = []
 
     def add(self, notes: Sequence[Note], facts: Facts) -> None:
         for note in notes:
+            if note.at_us < self._since_us:
+                continue
             for channel in facts.notify(note.job).channels:
                 self._seal(channel, note.at_us)
                 parcel = Parcel(id="", channel=channel, opened_us=note.at_us, due_us=note.at_us + GATHER_US)

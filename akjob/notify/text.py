@@ -212,7 +212,7 @@ def _full(one: Told, at_us: int) -> list[str]:
         ]
     if one.kind == "test":
         return ["This is a test. Messages of this channel arrive here."]
-    state = one.state or one.kind
+    state, is_over = one.state or one.kind, one.kind in ("recovered", "repaired")
     facts = [
         ("slot", None if one.slot_us is None else _both(one.slot_us, one.timezone)),
         ("happened", f"{_both(one.at_us, one.timezone)}; this message is late" if _is_late(one, at_us) else None),
@@ -229,7 +229,7 @@ def _full(one: Told, at_us: int) -> list[str]:
         ("runbook", one.runbook),
         ("page", one.url),
         ("look further", f"akjob logs {one.run}" if one.run else f"akjob show {one.job}"),
-        ("acknowledge", None if one.incident is None else f"akjob notify ack {one.incident}"),
+        ("acknowledge", None if is_over or one.incident is None else f"akjob notify ack {one.incident}"),
     ]
     lines = [escape_control(_headline(one)), "", *_facts(facts)]
     if one.output:

@@ -85,7 +85,7 @@ class Simulation:
         self._simulated.rows()  # writes what was gathered
         reader = self._simulated.store.reader()
         facts = Facts(self._paths, self._config, reader)
-        sent = replay(reader.outcomes(""), facts, self._config, self._simulated.now_us)
+        sent = replay(reader, facts, self._config, 0, self._simulated.now_us)
         return [{**asdict(one), "jobs": list(one.jobs)} for one in sent]
 
     def _specs(self, jobs: Jobs, start: Time) -> list[JobSpec]:

@@ -10,8 +10,8 @@ import pytest
 from tests.unit.cli.root import NOW_US, Root
 
 _CLOCKS = (
-    "choosing", "history", "list", "logs", "next", "pause", "plan", "run", "show", "simulate", "status", "validate",
-    "why",
+    "choosing", "history", "list", "logs", "next", "notify", "pause", "plan", "run", "show", "simulate", "status",
+    "validate", "why",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from akjob.ledger import (
     RunFilter,
     RunKey,
     RunPage,
+    RunRow,
     Store,
     Transition,
     Wait,
@@ -145,6 +147,44 @@ class TestStore:
         rows = [row("1", slot_us=5, state="failed"), row("2", slot_us=5, attempt=2), row("3", slot_us=6)]
         ledger.store.commit(Writes(claims=[*rows, row("4", slot_us=4), row("5", slot_us=5, job="b")]))
         assert ledger.store.outcomes("a", 5, 6) == [SlotOutcome(5, 1, "failed"), SlotOutcome(5, 2, "queued")]
+
+    def test_ends_that_may_be_worth_a_message(self, ledger: Ledger) -> None:
+        """No success, the success after it, what started late or took long; and all of the jobs that are named."""
+
+        def ended(run: str, at: str, job: str = "a", **other: Any) -> RunRow:
+            times = {"slot_us": us(at), "slot_last_us": us(at), "started_us": us(at), "ended_us": us(at) + SECOND}
+            return row(run, job=job, **{"state": "succeeded", **times, **other})
+
+        minute = us("10:01:00") - us("10:00:00")
+        rows = [
+            ended("01", "10:00:00"),
+            ended("02", "10:01:00", state="failed"),
+            ended("03", "10:02:00"),
+            ended("04", "10:03:00"),
+            ended("05", "10:04:00", started_us=us("10:05:00"), ended_us=us("10:05:01")),
+            ended("06", "10:06:00", ended_us=us("10:11:00")),
+            ended("07", "10:07:00", ended_us=us("10:08:59")),
+            ended("08", "10:08:00", state="running", ended_us=None),
+            ended("09", "10:00:00", job="b"),
+            ended("10", "10:09:00", state="failed"),
+            ended("11", "10:09:00", attempt=2),
+        ]
+        ledger.store.commit(Writes(claims=rows))
+
+        def found(*besides: str, late_us: int = minute) -> list[str]:
+            return sorted(one.id for one in ledger.reader.outcomes("01", late_us, 5 * minute, besides))
+
+        assert found() == ["02", "03", "05", "06", "10", "11"]
+        assert found("b") == ["02", "03", "05", "06", "09", "10", "11"]
+        assert found(late_us=SECOND) == found()
+        assert ledger.reader.outcomes("12", minute, 5 * minute) == []
+
+    def test_events_are_those_of_jobs_and_of_akjobd(self, ledger: Ledger) -> None:
+        """Of all jobs, without the runs."""
+        changes = [moved("1", None, "queued"), Transition(at_us=1, kind="daemon", to_state="started")]
+        changes += [Transition(at_us=2, kind="job", to_state="paused", job=name) for name in ("b", "a")]
+        ledger.store.commit(Writes(transitions=changes))
+        assert [(one.kind, one.job) for one in ledger.reader.events()] == [("daemon", None), ("job", "b"), ("job", "a")]
 
     def test_the_last_attempt_of_a_slot(self, ledger: Ledger) -> None:
         """A slot without a row has none; others of the job do not count."""
