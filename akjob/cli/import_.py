@@ -251,15 +251,22 @@ def systemd(timers: tuple[str, ...], output: Path | None, timezone: str | None, 
     zone = timezone or machine_zone()
     paths = [_timer_path(wanted) for wanted in _timers(timers)]
     made = [_read_timer(path, timer, zone) for path, timer in paths]
-    names = [timer for (_, timer), one in zip(paths, made, strict=True) if one.jobs]
-    ends = f"`systemctl disable --now {' '.join(map(shlex.quote, names))}` ends it" if names else ""
+    names: dict[str, list[str]] = {"": [], "--user ": []}
+    for (path, timer), one in zip(paths, made, strict=True):
+        names["--user " if _is_users(path) else ""] += [timer] if one.jobs else []
+    commands = [
+        f"`systemctl {of}disable --now {' '.join(map(shlex.quote, dict.fromkeys(timers)))}` ends it"
+        for of, timers in names.items()
+        if timers
+    ]
+    ends = "; ".join(commands)
 
     def read(_: Mapping[str, str], share: bool) -> Import:
         return joined(made, source="systemd's timers", share=share)
 
     batch = Batch(source=" ".join(timers), folder="systemd", read=read, ends=ends)
     _deliver([batch], output, dry_run=dry_run, force=force)
-    if names and integer_zone(zone).rule_changes:
+    if commands and integer_zone(zone).rule_changes:
         click.echo(f"in {zone} a time that does not exist in the spring night means the first instant after the gap; "
                    "systemd may pass it over", err=True)  # fmt: skip
 
@@ -285,11 +292,16 @@ def _read_timer(path: Path, timer: str, zone: str) -> Import:
         return read_timer(
             text, None if service is None else _unit_text(service, unit), name=name, timer_file=str(path),
             service_file=unit if service is None else str(service), zone=zone, home=_home,
-            is_user="/systemd/user/" in f"{path.resolve()}",
+            is_user=_is_users(path),
             has_timer=lambda other: _unit_file(f"{other}.timer", [path.parent, *_SYSTEM]) is not None,
         )  # fmt: skip
     except ValueError as error:
         return Import((), (ImportNote(str(path), 1, str(error)),))
+
+
+def _is_users(path: Path) -> bool:
+    """Return True if a unit is one of a user's manager, by the folder that it lies in."""
+    return "/systemd/user/" in f"{path.resolve()}"
 
 
 def _timers(wanted: Iterable[str]) -> Iterator[str]:

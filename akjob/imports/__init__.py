@@ -210,7 +210,7 @@ def joined(parts: Sequence[Import], *, source: str, share: bool) -> Import:
         for job, draft in zip((job for part in parts for job in part.jobs), drafts, strict=True)
     )
     notes = tuple(note for part in parts for note in part.notes)
-    return Import(jobs, notes, defaults, tuple(end for part in parts for end in part.ends))
+    return Import(jobs, notes, defaults, tuple(dict.fromkeys(end for part in parts for end in part.ends)))
 
 
 def _shared(drafts: Sequence[Draft], source: str) -> str:

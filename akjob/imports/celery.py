@@ -39,11 +39,18 @@ def read_celery(text: str, *, file: str, zone: str | None = None) -> Import:
             drafts += reading.beat(node)
         elif name in _CRONJOBS:
             drafts += reading.cronjobs(node)
+    added = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node.func) == "add_periodic_task"]
+    reading.notes += [
+        ImportNote(
+            file, node.lineno, f"add_periodic_task is not translated, for it is made by running: {_source(node)}"
+        )
+        for node in added
+    ]
     if not drafts and not reading.notes:
         reading.notes.append(ImportNote(file, 1, "there is neither a beat_schedule nor CRONJOBS in it"))
     names = distinct([(name, source) for name, source, _ in drafts], {})
     made = finish_all([(name, draft) for name, (_, _, draft) in zip(names, drafts, strict=True)], reading.notes)
-    ends = {"stop `celery beat`"} if settings.keys() & _SCHEDULES else set()
+    ends = {"stop `celery beat`"} if settings.keys() & _SCHEDULES or added else set()
     ends |= {"`python manage.py crontab remove` ends it"} if settings.keys() & _CRONJOBS else set()
     return Import(made.jobs, made.notes, made.defaults, tuple(sorted(ends)), made.drafts)
 

@@ -14,7 +14,9 @@ from datetime import date
 from msgspec import Struct
 
 from akjob.imports import Draft, Import, ImportNote, distinct, escaped, finish_all, is_utf8, slug
+from akjob.instants import SECOND
 from akjob.schedule.cron import check_cron
+from akjob.units import parse_duration
 
 # user name -> home folder, or None when it is not known here; None asks for the crontab's owner
 Home = Callable[[str | None], str | None]
@@ -34,6 +36,8 @@ _HEADING = re.compile(
 )
 _INPUT = re.compile(r"((?:\\.|[^\\%])*\\?)(?:%(.*))?", re.DOTALL)  # the command, and what is behind its first bare %
 _ONE_WITH_STEP = re.compile(r"(?<![^,])0*(\w+)-0*\1/0*[1-9]\d*(?![^,])", re.IGNORECASE)
+# what Debian's packages begin with, so that not all machines come at once
+_WAITS = re.compile(r"\b(?:perl|python3?)\s+-[ce]\s+(?:'[^']*\bsleep\b[^']*'|\"[^\"]*\bsleep\b[^\"]*\")")
 _RANDOM = re.compile(r"(\d*)~(\d*)(.*)")
 
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
@@ -138,6 +142,9 @@ class _Reader:
             return
         for _ in more:
             rest = _first_word(rest)[2]
+        if when.lower() == "@every":  # robfig/cron's, and that of what is built on it
+            span, _, rest = _first_word(rest)
+            when = f"@every {span}"
         user, command = self.owner, rest
         if self.system:
             user, _, command = _first_word(rest)
@@ -208,6 +215,9 @@ class _Reader:
             draft.put("schedule", "cron", "* * * * *")
         elif word == "@every_second":
             draft.put("schedule", "every", "1s")
+        elif word.startswith("@every ") and _is_duration(word.removeprefix("@every ")):
+            draft.put("schedule", "every", word.removeprefix("@every "))
+            draft.note("@every counts from the scheduler's start; every is a fixed grid")
         elif re.fullmatch(r"@[1-9]\d*", word):
             draft.put("schedule", "again_after", f"{word[1:]}s")
         else:
@@ -334,6 +344,7 @@ def is_system(path: str, text: str, users: frozenset[str], programs: frozenset[s
         and not (not match["when"].startswith("@") and _more_fields(match["rest"]))
     ]
     by_path = re.match(r"(?:/.*)?/etc/(?:crontab$|cron\.d/)", path) is not None
+    in_cron_d = "/etc/cron.d/" in path
     if not entries:
         return by_path
     if any(len(words) < _USER_AND_COMMAND or not _USER.fullmatch(words[0]) for words in entries):
@@ -347,7 +358,9 @@ def is_system(path: str, text: str, users: frozenset[str], programs: frozenset[s
         for name, words in zip(named, entries, strict=True)
     )
     plausible = all(
-        words[1].startswith("/") or (name in known and not words[1].startswith("-"))
+        words[1].startswith("/")
+        or (name in known and not words[1].startswith("-"))
+        or (in_cron_d and words[1] in _COMMANDS)
         for name, words in zip(named, entries, strict=True)
     )
     return (sure or by_path) and plausible
@@ -365,6 +378,13 @@ _COMMANDS = frozenset([
     "find", "rm", "cp", "mv", "tar", "rsync", "nice", "ionice", "timeout", "flock", "sudo", "exec", "export",
     "source", "true", "if", "for", "while", "date", "touch", "run-parts", "certbot", "docker", "git", "make",
 ])  # fmt: skip
+
+
+def _is_duration(text: str) -> bool:
+    try:
+        return parse_duration(text) >= SECOND
+    except ValueError:
+        return False
 
 
 def _first_word(text: str) -> tuple[str, str, str]:
@@ -471,6 +491,7 @@ def name_of(command: str) -> str:
     The name follows from the command alone, so that it stays when other lines come and go.
     """
     plain = _INPUT.fullmatch(re.sub(r"\$\([^()]*\)|`[^`]*`", "", command))[1]  # type: ignore[index] # any text matches
+    plain = _WAITS.sub("sleep", plain)
     for segment in re.split(r"&&|\|\||[;|\n()]", plain):
         try:
             words = shlex.split(segment, comments=False)

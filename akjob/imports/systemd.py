@@ -172,6 +172,9 @@ _CONDITIONS = {
     "FileNotEmpty": "-s",
     "FileIsExecutable": "-x",
 }
+# systemd's own tests of what a folder holds, as a shell has them
+_LISTED = {"PathExistsGlob": "ls -d {} > /dev/null 2>&1", "DirectoryNotEmpty": '[ -n "$(ls -A {} 2> /dev/null)" ]'}
+_PATTERN = re.compile(r"/[\w./*?\[\]@+:-]*")  # nothing in it that a shell takes for anything but a path or a pattern
 _COMMANDS = ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost")
 
 
@@ -353,13 +356,15 @@ class _Translation:
 
     def condition(self, setting: Setting) -> None:
         """Take a condition over: where it does not hold the job does nothing, which is not a failure."""
-        test = _CONDITIONS.get(setting.key.removeprefix("Condition").removeprefix("Assert"))
+        kind = setting.key.removeprefix("Condition").removeprefix("Assert")
+        test, listed = _CONDITIONS.get(kind), _LISTED.get(kind)
         value = self._expand(setting, setting.value)
-        if test is None or value.startswith("|"):
+        path = value.removeprefix("!").strip()
+        if (test is None and listed is None) or value.startswith("|") or (listed and not _PATTERN.fullmatch(path)):
             self.draft.note(f"{setting.key}={setting.value} is not translated", setting.line)
             return
         negated = "! " if value.startswith("!") else ""
-        words = f"{negated}test {test} {shlex.quote(value.removeprefix('!').strip())}"
+        words = negated + (listed.format(path) if listed else f"test {test} {shlex.quote(path)}")
         ending = "exit 0" if setting.key.startswith("Condition") else "exit 1"
         self.conditions.append(_Step(None, f"{{ {words} || {ending}; }}", splits=False))
 
@@ -498,6 +503,10 @@ class _Translation:
     def _env_file(self, setting: Setting) -> object:
         """Return the file; one with a ``-`` before it need not exist."""
         name = self._expand(setting, setting.value)
+        if re.search(r"[*?\[]", name):
+            self.draft.note(
+                f"EnvironmentFile={setting.value}: a pattern is not expanded here: name the files", setting.line
+            )
         return {"file": name[1:], "optional": True} if name.startswith("-") else name
 
     def _resources(self, unit: _Unit) -> None:

@@ -107,6 +107,15 @@ def test_cronjobs_of_django() -> None:
     assert made.ends == ("`python manage.py crontab remove` ends it",)
 
 
+def test_tasks_that_are_added_by_running_are_named() -> None:
+    """``add_periodic_task`` is what the documentation of Celery begins with."""
+    text = "@app.on_after\ndef setup(sender, **kw):\n    sender.add_periodic_task(10.0, test.s('hello'))\n"
+    made = read(text)
+    (note,) = made.notes
+    assert (made.jobs, note.line, made.ends) == ((), 3, ("stop `celery beat`",))
+    assert "sender.add_periodic_task(10.0, test.s('hello'))" in note.message
+
+
 def test_the_file_is_not_run() -> None:
     """Whatever it would do."""
     text = 'raise SystemExit("run")\nbeat_schedule = {"x": {"task": "a.b", "schedule": 5}}\n'

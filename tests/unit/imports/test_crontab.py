@@ -221,6 +221,29 @@ def test_mail_variables_are_comments() -> None:
     assert "[notify]" in notes(made)[0]
 
 
+@pytest.mark.parametrize(("when", "every"), [("@every 5m", "5m"), ("@EVERY 1h30m", "1h30m"), ("@every\t90s", "90s")])
+def test_every_is_a_grid(when: str, every: str) -> None:
+    """The form of robfig/cron; it is not a part of the command."""
+    made = read(f"{when} /bin/x -a\n")
+    table = tomllib.loads(made.jobs[0].text)
+    assert (table["command"], table["schedule"]["every"]) == ("/bin/x -a", every)
+    assert "cron" not in table["schedule"]
+    assert "enabled" not in table
+
+
+def test_every_with_what_is_no_duration_is_disabled() -> None:
+    """It is kept as a comment, as any time that cannot be read."""
+    table = tomllib.loads(read("@every fortnight /bin/x\n").jobs[0].text)
+    assert (table["command"], table["enabled"]) == ("/bin/x", False)
+
+
+def test_a_wait_at_random_names_no_job() -> None:
+    """Debian's certbot sleeps first."""
+    command = "test -x /usr/bin/certbot && perl -e 'sleep int(rand(43200))' && certbot -q renew"
+    assert name_of(command) == "certbot-renew"
+    assert name_of("python3 -c 'import time; time.sleep(3)'; /opt/sync.sh all") == "sync-all"
+
+
 def run(command: str | list[str]) -> str:
     """Run a translated command as akjob does."""
     argv = ["/bin/sh", "-c", command] if isinstance(command, str) else command
@@ -533,6 +556,8 @@ def test_whether_it_is_a_system_crontab() -> None:
     assert is_system("x", "7 3 * * * root /usr/bin/a\n0 4 * * * app-user /srv/bin/b\n", users)
     assert not is_system("x", "0 1 * * * backup /srv\n", users, frozenset({"backup"}))
     assert is_system("/mnt/old/etc/cron.d/x", "", users)
+    assert is_system("/mnt/old/etc/cron.d/x", "0 1 * * * stranger test -x /a && /a\n", users)
+    assert not is_system("x", "0 1 * * * stranger test -x /a && /a\n", users)
     assert is_system("x", "A=1\n# c\n0 1 * * * root cmd\n", users)
     assert not is_system("x", "0 1 * * * root cmd\n0 2 * * * mail -s x\n", users)
     assert not is_system("x", "0 1 * * * backup\n", users)

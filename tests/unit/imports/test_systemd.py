@@ -638,3 +638,38 @@ def test_the_slots_are_systemd_s() -> None:
     assert spec is not None
     slots = next_slots(compile_schedule(spec.schedule), from_text("2026-01-01T00:00:00Z"), 3)
     assert [to_text(slot)[:16] for slot in slots] == ["2026-01-25T03:00", "2026-02-22T03:00", "2026-03-29T03:00"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "there", "runs"),
+    [
+        ("ConditionPathExistsGlob={}/md?*", "md0", True),
+        ("ConditionPathExistsGlob={}/md?*", "x", False),
+        ("ConditionPathExistsGlob=!{}/md?*", "x", True),
+        ("ConditionDirectoryNotEmpty={}", "x", True),
+        ("ConditionDirectoryNotEmpty={}/none", "x", False),
+    ],
+)
+def test_conditions_about_what_a_folder_holds(tmp_path: Path, condition: str, there: str, runs: bool) -> None:
+    """Where it does not hold the job does nothing, and that is no failure."""
+    (tmp_path / there).touch()
+    unit = f"[Unit]\n{condition.format(tmp_path)}\n[Service]\nType=oneshot\nExecStart=/bin/echo ran\n"
+    made = read(timer("OnCalendar=daily"), unit)
+    assert made.notes == ()
+    command = tomllib.loads(made.jobs[0].text)["command"]
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout == ("ran\n" if runs else "")
+
+
+@pytest.mark.parametrize("path", ["/a;reboot", "/a b/*", "/$(x)/*", "relative/*", "|/dev/sd*"])
+def test_a_pattern_that_a_shell_would_take_for_more_is_not_translated(path: str) -> None:
+    """It is named, and nothing of it comes into the command."""
+    made = read(timer("OnCalendar=daily"), f"[Unit]\nConditionPathExistsGlob={path}\n{SERVICE}")
+    assert [note.message for note in made.notes] == [f"ConditionPathExistsGlob={path} is not translated"]
+    assert tomllib.loads(made.jobs[0].text)["command"] == ["/bin/true"]
+
+
+def test_a_pattern_of_environment_files_is_named() -> None:
+    """systemd expands it; here it is the name of a file."""
+    made = read(timer("OnCalendar=daily"), service("ExecStart=/bin/true", "EnvironmentFile=-/etc/default/*.env"))
+    assert "a pattern is not expanded here: name the files" in made.notes[0].message
