@@ -89,6 +89,16 @@ def on_terminal(stream: IO[str] | None = None) -> bool:
     return (sys.stdout if stream is None else stream).isatty()
 
 
+def is_beside_errors(out: IO[str]) -> bool:
+    """Return True if a stream and standard error end up in one place: on a terminal, or in one file."""
+    if on_terminal(out) and on_terminal(sys.stderr):
+        return True
+    try:
+        return os.path.sameopenfile(out.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):  # not a file
+        return False
+
+
 def instant(text: str, option: str) -> int:
     """Read the time of an option: ISO 8601 with an offset. Raises AkjobError (exit code 2)."""
     try:

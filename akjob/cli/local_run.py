@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from akjob.cli import complain
-from akjob.cli.common import on_terminal
+from akjob.cli.common import is_beside_errors
 from akjob.config import Config, Paths
 from akjob.log.reading.read import bytes_of
 from akjob.log.reading.render import is_output, render
@@ -46,7 +46,7 @@ class _Shown:
         self._run = run
         self.goes_on = True
         self.failed: OSError | None = None
-        self._in_line = False  # the terminal's cursor is behind an unfinished line
+        self._in_line = False  # what goes to standard error next would stand behind an unfinished line
 
     def show(self, line: local.Line) -> None:
         """Print a line where it belongs. Output that cannot be written ends the run."""
@@ -61,7 +61,7 @@ class _Shown:
 
     def end_line(self) -> None:
         """End an unfinished line of output, where it and what follows are on a terminal."""
-        if self._in_line and on_terminal(sys.stderr):
+        if self._in_line:
             self._write(sys.stderr, b"\n")
 
     def _print(self, line: local.Line) -> None:
@@ -74,7 +74,7 @@ class _Shown:
     def _write(self, out: IO[str], data: bytes) -> None:
         """Write without ever waiting in ``write``: a signal would not be acted on there."""
         fd = out.fileno()
-        if data and on_terminal(out):
+        if data and is_beside_errors(out):
             self._in_line = not data.endswith(b"\n")
         while data and self.goes_on:
             if not self._run.is_writable(fd):

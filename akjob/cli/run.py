@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from akjob.cli import INTERRUPTED, complain
-from akjob.cli.common import colours, examples, find_paths, log_elsewhere, now_us, on_terminal, settings
+from akjob.cli.common import colours, examples, find_paths, is_beside_errors, log_elsewhere, now_us, settings
 from akjob.cli.text import STATE_COLOURS, paint
 from akjob.config import Paths
 from akjob.control.client import Client
@@ -186,7 +186,7 @@ class _Printer:
         self._tint = self._colour and colours()  # on one terminal the two streams would look the same
         self._bar: Progress | None = None
         self._unended: dict[str, list[str]] = {}  # by stream: what waits for its line's end, while there is a bar
-        self._in_line = False  # the terminal's cursor is behind an unfinished line
+        self._in_line = False  # what goes to standard error next would stand behind an unfinished line
 
     def __enter__(self) -> Self:
         return self
@@ -197,7 +197,7 @@ class _Printer:
         for stream, pieces in self._unended.items():
             out = sys.stderr if stream == "stderr" else sys.stdout
             self._write(out, self._tinted(stream, "".join(pieces)))
-        if self._in_line and on_terminal(sys.stderr):
+        if self._in_line:
             sys.stderr.write("\n")  # what follows is a line of its own
 
     def line(self, line: Mapping[str, Any]) -> None:
@@ -226,7 +226,7 @@ class _Printer:
             data = read.bytes_of(line)
             out.buffer.write(data)
             out.buffer.flush()
-            self._in_line = on_terminal(out) and not data.endswith(b"\n")
+            self._in_line = is_beside_errors(out) and not data.endswith(b"\n")
         else:
             end = "" if line.get("eol") is False else "\n"
             self._write(out, self._tinted(stream, line.get("line", "")) + end)
@@ -234,7 +234,7 @@ class _Printer:
     def _write(self, out: IO[str], text: str) -> None:
         out.write(text)
         out.flush()
-        if text and on_terminal(out):
+        if text and is_beside_errors(out):
             self._in_line = not text.endswith("\n")
 
     def _tinted(self, stream: str, text: str) -> str:

@@ -32,16 +32,25 @@ def config_file(paths: Paths) -> Path:
     return path
 
 
+_ODD = ("%", '"')
+"""What supervisord reads as its own in every value: ``%(here)s``, and the quotes around a variable."""
+
+
 def prepare(paths: Paths) -> None:
     """Make the folders that supervisord opens its files in, and check that its socket's name is not too long.
 
-    Raises AkjobError (exit code 2): no supervisord.conf, or a root too deep for a Unix socket.
+    Raises AkjobError (exit code 2): no supervisord.conf, a root too deep for a Unix socket, or one with a sign in its
+    path that supervisord takes for one of its own.
     """
     config_file(paths)
     over = excess_of_supervisor_socket(paths)
     if over > 0:
         message = f"{paths.root}: the path is {plural(over, 'byte')} too long for supervisord's socket in var/run/"
         raise UsageError(message, hint="Move the root to a shorter path.")
+    odd = next((sign for sign in _ODD if sign in str(paths.root)), None)
+    if odd is not None:
+        message = f"{paths.root}: supervisord cannot work in a folder with {odd} in its path"
+        raise UsageError(message, hint=f"Give the folder a name without {odd}, or move the root.")
     paths.var.mkdir(mode=0o700, exist_ok=True)
     for folder in (paths.log_dir, paths.run_dir):
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -218,10 +218,28 @@ def test_run_exits_as_the_run_did(root: Root, end: dict[str, Any], code: int, sa
 
 def test_the_summary_is_a_line_of_its_own(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also behind an unfinished line, where both are on a terminal."""
-    monkeypatch.setattr("akjob.cli.run.on_terminal", lambda _stream: True)
+    monkeypatch.setattr("akjob.cli.common.on_terminal", lambda _stream: True)
     lines = [output("r1", 1, "10 %", eol=False), finished("r1", 2)]
     result = play(root, end={"state": "succeeded", "exit_code": 0}, lines=lines)
     assert "10 %\nsucceeded" in result.output
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_summary_is_a_line_of_its_own_in_a_file_too(root: Root, tmp_path: Path, together: bool) -> None:
+    """Where both streams go to one file; where they do not, the output's file gets what the run has written."""
+    lines = [output("r1", 1, "abc", eol=False), finished("r1", 2)]
+
+    def answer(asked: Request[Any]) -> Answer:
+        if isinstance(asked, RunJob):
+            root.log(*lines)
+            return RunClaimed(run="r1")
+        return ended(state="succeeded", exit_code=0)
+
+    argv = [sys.executable, "-c", "from akjob.cli import main; main()", "--root", str(root.paths.root), "run", "tick"]
+    with root.akjobd(answer), (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
+        subprocess.run(argv, stdout=out, stderr=out if together else err, check=True)
+    written = (tmp_path / "out").read_text()
+    assert written.endswith("abc\nsucceeded in 1.5 s\n") if together else written == "abc"
 
 
 def test_a_run_that_left_something_behind_says_so(root: Root) -> None:

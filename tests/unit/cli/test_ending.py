@@ -143,6 +143,17 @@ def test_a_root_too_deep_for_the_socket_is_said_so(length: int, fits: bool, root
         supervision.prepare(Paths(deep))
 
 
+@pytest.mark.parametrize("odd", ["%", '"'])
+def test_a_root_that_supervisord_cannot_take_is_said_so(odd: str, root: Path) -> None:
+    """Its own words would be a riddle: "unsupported format character 'b' (0x62) at index 13"."""
+    folder = root / f"a{odd}b"
+    (folder / "etc").mkdir(parents=True)
+    (folder / "etc" / "supervisord.conf").touch()
+    with pytest.raises(AkjobError, match=f"cannot work in a folder with {odd} in its path") as caught:
+        supervision.prepare(Paths(folder))
+    assert caught.value.exit_code == 2
+
+
 def test_supervisords_folders_are_made(root: Path) -> None:
     """A clone without var/ is no obstacle, and var/ is for its owner alone."""
     (Paths(root).etc / "supervisord.conf").touch()
