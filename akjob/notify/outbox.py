@@ -289,6 +289,10 @@ class Outbox:
                 )
         return found
 
+    def release_held(self) -> None:
+        """Have what is held looked at again: other settings may let it go."""
+        self._connection.execute("UPDATE deliveries SET due_at = opened_at WHERE state = 'held' AND payload IS NULL")
+
     def _sealed_us(self, channel: str, now_us: int) -> list[int]:
         rows = self._connection.execute(
             "SELECT sealed_at FROM deliveries WHERE channel = ? AND sealed_at > ? ORDER BY sealed_at",

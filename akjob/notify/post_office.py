@@ -59,6 +59,8 @@ class PostOffice:
         """Work by other settings from now on."""
         self._config = config
         self._facts.reconfigure(config)
+        with self._outbox.commit():
+            self._outbox.release_held()
 
     def _restored(self) -> Policy:
         policy = Policy(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -338,6 +339,29 @@ def sleeping() -> list[str]:
     """Return the processes of the channel that hangs."""
     found = subprocess.run(["pgrep", "-fx", "sleep 1000"], capture_output=True, text=True, check=False)
     return found.stdout.split()
+
+
+def test_quiet_hours_are_one_mail_at_their_end(root: Root, mail: MailServer) -> None:
+    """What fails within them is held however late it is; once they are over, it is one mail that names all."""
+    hour = timedelta(hours=1)
+    now = datetime.now(UTC)  # noqa: TID251 - the program's clock
+    quiet = f"quiet = {{ from = {now - hour:%H:%M:%S}, until = {now + hour:%H:%M:%S} }}"
+    root.configure(mail_channel(mail, quiet))
+    root.job("a")
+    root.job("b")
+    root.start()
+    root.ends("a")
+    gathered(root, 1)
+    until(lambda: root.messages()[0]["state"] == "held")
+    root.ends("b")
+    until(lambda: root.messages()[0]["jobs"] == ["a", "b"])
+    assert [one["state"] for one in root.messages()] == ["held"]
+    assert mail.mails == []
+    root.configure(mail_channel(mail))  # without quiet hours: what was held is asked anew
+    until(lambda: mail.mails)
+    (one,) = mail.mails
+    assert one["Subject"].endswith("2 jobs: failed")
+    assert len(root.messages()) == 1
 
 
 def test_nothing_is_lost_or_told_twice_over_kills(root: Root, hook: WebServer) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -15,6 +15,7 @@ from akjob.errors import AkjobError
 from akjob.instants import DAY, HOUR
 from akjob.jobset.git import Provenance
 from akjob.ledger import open_reader
+from akjob.notify.gathering import paces_of, quiet_until_us
 from akjob.notify.model import Incident
 from akjob.notify.outbox import Delivery, Outbox, with_messages
 from akjob.query import plan
@@ -148,7 +149,8 @@ async def show_messages(call: Call) -> Response:
         shown = [one for one in deliveries if all(sight.sees(job) for job in one.jobs)]
         return {
             "summary": summarize(sight),
-            "channels": [_channel(name, one.kind, deliveries) for name, one in call.site.config.channels.items()],
+            "channels": [_channel(name, one.kind, shown) for name, one in call.site.config.channels.items()],
+            "silences": [*_quiet_channels(call), *_paused_jobs(sight)],
             "incidents": seen,
             "deliveries": shown,
         }
@@ -165,6 +167,30 @@ def _outbox(call: Call) -> tuple[list[Incident], list[Delivery]]:
         return outbox.incidents(), outbox.deliveries(_MESSAGES)
     finally:
         outbox.close()
+
+
+class Silence(Struct, frozen=True, kw_only=True):
+    """Whom nothing is sent to, or of what, for now: a channel in its quiet hours, or a job that is paused."""
+
+    channel: str | None = None
+    job: str | None = None
+    why: str
+    until_us: int | None
+
+
+def _quiet_channels(call: Call) -> Iterator[Silence]:
+    for name, pace in paces_of(call.site.config).items():
+        until_us = None if pace.quiet is None else quiet_until_us(pace.quiet, pace.timezone, call.now_us)
+        if until_us is not None:
+            yield Silence(channel=name, why="quiet hours", until_us=until_us)
+
+
+def _paused_jobs(sight: Sight) -> Iterator[Silence]:
+    for view in sight.jobs(JobFilter()):
+        pause = view.pause
+        if pause is not None:
+            why = "paused" + (f" by {pause.by}" if pause.by else "") + (f": {pause.reason}" if pause.reason else "")
+            yield Silence(job=view.name, why=why, until_us=pause.until_us)
 
 
 def _channel(name: str, kind: str, deliveries: list[Delivery]) -> ShownChannel:
