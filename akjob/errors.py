@@ -11,7 +11,7 @@ _VISIBLE |= {ord("\n"): "\\n", ord("\r"): "\\r"}
 
 
 def escape_control(text: str) -> str:
-    """Return a text on one line, its control characters written out but for tabs: they would act on the terminal."""
+    """Return a string on one line, its control characters written out but for tabs: they would act on the terminal."""
     return text if text.isprintable() else text.translate(_VISIBLE)
 
 

@@ -58,7 +58,7 @@ def unit(root: Path, programs: str, user: str) -> str:
     text = shipped("akjob.service").decode()
     for sign, value in (("@ROOT@", str(root)), ("@BIN@", programs), ("@USER@", user)):
         if any(one in value for one in '"$\\\n:'):
-            message = f"{value!r} cannot stand in a systemd unit"
+            message = f"{value!r} cannot be in a systemd unit"
             raise UsageError(message, hint="Use a path without quotes, colons, backslashes and $.")
         text = text.replace(sign, value.replace("%", "%%"))
     return text

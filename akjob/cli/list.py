@@ -56,7 +56,7 @@ def words_of(other: Difference, root: str) -> tuple[str, str]:
     message = f"akjobd has another version of {', '.join(other.jobs[:_NAMED])}{more} than this folder has"
     if other.root != root:
         return message, f"it reads {other.root}: ask with --root {other.root}, or make that the same folder"
-    return message, "it takes a change up within a second as a rule: `akjob logs` says what keeps it from that"
+    return message, "it usually takes a change over within a second: `akjob logs` shows what prevents that"
 
 
 def _wanted(job: JobView, patterns: tuple[str, ...], tags: tuple[str, ...]) -> bool:

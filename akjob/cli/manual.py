@@ -96,13 +96,13 @@ def _as_it_stands(text: str) -> Iterator[str]:
 
 
 def _wrapped(text: str) -> Iterator[str]:
-    """Yield a text in lines as short as roff's sources are written."""
+    """Yield a string in lines as short as roff's sources are written."""
     for line in textwrap.wrap(text, _COLUMNS, break_long_words=False, break_on_hyphens=False):
         yield _escaped(line)
 
 
 def _escaped(text: str) -> str:
-    r"""Return a text as roff has it: backslashes, hyphens that are typed, and a dot or quote that begins a line."""
+    r"""Return a string as roff has it: backslashes, hyphens that are typed, and a dot or quote that begins a line."""
     text = text.replace("\\", r"\e").replace("-", r"\-").replace("'", r"\(aq").replace("`", r"\(ga")
     text = text.replace("^", r"\(ha").replace("~", r"\(ti").replace('"', r"\(dq")
     return rf"\&{text}" if text.startswith(".") else text

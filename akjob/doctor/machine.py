@@ -46,7 +46,7 @@ def limits(_subject: Subject) -> Iterator[Diagnosis]:
 
 
 def control_groups(subject: Subject) -> Iterator[Diagnosis]:
-    """Say whether runs have control groups, as akjobd found; while it is down, whether the machine has any."""
+    """Yield whether runs have control groups according to akjobd; while it is down, whether the machine has any."""
     if subject.status is None:
         mounts = Path(subject.proc, "self", "mountinfo").read_text(encoding="utf-8", errors="replace")
         if " - cgroup2 " in mounts:
@@ -94,7 +94,7 @@ def clock(subject: Subject) -> Iterator[Diagnosis]:
         message = f"the clock says {to_text(subject.now_us)}, but the ledger has a run of {to_text(newest)}"
         yield Diagnosis("clock", "wrong", message, "Set the clock; slots before that run are accounted for already.")
     elif not is_synchronized():
-        message = "nothing keeps the clock right, as far as the kernel knows"
+        message = "the kernel reports that no program keeps the clock right"
         hint = "Run chrony or systemd-timesyncd; in a container or a virtual machine the host may do it."
         yield Diagnosis("clock", "warning", message, hint)
     else:

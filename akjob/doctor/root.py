@@ -44,7 +44,7 @@ def files(subject: Subject) -> Iterator[Diagnosis]:
 
 
 def settings(subject: Subject) -> Iterator[Diagnosis]:
-    """Say what is wrong with ``etc/akjob.toml``."""
+    """Yield what is wrong with ``etc/akjob.toml``."""
     for problem in subject.problems:
         yield Diagnosis("settings", "wrong" if problem.severity == "error" else "warning", str(problem), problem.hint)
     for owner in unknown_owners(subject.config.trust):

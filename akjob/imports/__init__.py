@@ -25,13 +25,13 @@ _SURROGATE = re.compile(r"[\udc80-\udcff]")
 def escaped(text: str) -> str:
     r"""Write out what a comment of a TOML file cannot hold, as ``\xe9``: control characters, bytes that are not UTF-8.
 
-    Such bytes are surrogates in a text that was decoded with ``surrogateescape``.
+    Such bytes are surrogates in a string that was decoded with ``surrogateescape``.
     """
     return _SURROGATE.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", escape_control(text))
 
 
 def is_utf8(text: str) -> bool:
-    """Return True if all bytes of a text that was decoded with ``surrogateescape`` were UTF-8."""
+    """Return True if all bytes of a string that was decoded with ``surrogateescape`` were UTF-8."""
     return _SURROGATE.search(text) is None
 
 
@@ -260,7 +260,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def toml(value: Any) -> str:
-    """Write a value as TOML on one line, a text as it is where that is possible."""
+    """Write a value as TOML on one line, a string as it is where that is possible."""
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, Mapping):

@@ -176,7 +176,7 @@ class _Reader:
     def _note_habits(self, draft: Draft, command: str, quiet: str) -> None:
         """Note what is easily overlooked in the command."""
         if self.broken_off:
-            draft.note("cron knows no continued lines: it runs this half; write the whole command")
+            draft.note("cron has no continued lines: it runs this half; write the whole command")
             draft.put("", "enabled", value=False, comment="the command is broken off")
         if _INPUT.fullmatch(command)[2] is not None:  # type: ignore[index] # any text matches
             draft.note("a bare % ends the command, and what follows is its input, as under cron: was \\% meant?")

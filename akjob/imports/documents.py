@@ -16,7 +16,7 @@ class Part(Struct, frozen=True):
 
 
 class NotYamlError(ValueError):
-    """A text is not YAML: what is wrong, and in which line."""
+    """The input is not YAML: what is wrong, and in which line."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)

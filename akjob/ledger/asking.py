@@ -15,7 +15,7 @@ SAMPLE = 5  # so many runs are named when a prefix fits several
 
 
 def check_state(state: str | None) -> None:
-    """Raise AkjobError (exit code 2) for a text that is not a state of a run."""
+    """Raise AkjobError (exit code 2) for a string that is not a state of a run."""
     if state is not None and state not in STATES:
         raise UsageError(f"{state!r} is not a state of a run", hint=f"one of {', '.join(STATES)}")
 

@@ -547,7 +547,7 @@ def _placed(sql: str) -> Any:
 
 
 def _storable(values: Sequence[Any]) -> list[Any]:
-    """Return values as PostgreSQL takes them: a text cannot have a NUL in it."""
+    """Return values as PostgreSQL takes them: a string cannot have a NUL in it."""
     return [value.replace("\0", "\\x00") if isinstance(value, str) and "\0" in value else value for value in values]
 
 

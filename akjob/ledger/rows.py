@@ -42,12 +42,12 @@ def text(instant_us: int | None) -> str | None:
 
 
 def instant(value: str | None) -> int | None:
-    """Return the instant of a text that may be missing."""
+    """Return the instant of a string that may be missing."""
     return None if value is None else from_text(value)
 
 
 def clean(value: str | None) -> str | None:
-    """Return a text with backslashes for what is not UTF-8 (lone surrogates): no database takes those."""
+    """Return a string with backslashes for what is not UTF-8 (lone surrogates): no database takes those."""
     return None if value is None else value.encode("utf-8", "backslashreplace").decode()
 
 

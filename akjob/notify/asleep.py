@@ -30,7 +30,7 @@ def fall_asleep(lock: int, root: Path, seen: str) -> None:
 
 
 def main(lock: str, root: str, seen: str, *command: str) -> None:
-    """Sleep, then become the program of ``command``, which takes its lock anew."""
+    """Sleep, then become the program of ``command``, which takes its lock again."""
     ctypes.CDLL(None).prctl(_PR_SET_NAME, b"akjob-notify", 0, 0, 0)
     try:
         while _sleep(Path(root), seen):

@@ -1,4 +1,4 @@
-"""The words of a message: a subject of at most 78 characters, and a text that answers what one asks at night."""
+"""The words of a message: a subject of at most 78 characters, and a body that answers what one asks at night."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ _LENGTH = 16
 
 
 def is_run_id(text: str) -> bool:
-    """Return whether a text has the form of a run's id."""
+    """Return whether a string has the form of a run's id."""
     return len(text) == _LENGTH and all(sign in _ALPHABET for sign in text)
 
 

@@ -243,7 +243,7 @@ _VALUES = {
         "An array is empty, which could mean never or always.",
         "Fill it, or remove the key.",
     ),
-    "empty-text": Entry("error", "A text is empty.", "Write something, or remove the key."),
+    "empty-text": Entry("error", "A string is empty.", "Write something, or remove the key."),
     "equal-hours": Entry(
         "error",
         "`from` and `until` of `hours` are equal, which could mean never or always.",

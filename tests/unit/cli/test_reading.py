@@ -57,7 +57,7 @@ def test_list_and_show_say_what_akjobd_has_otherwise(root: Root) -> None:
     assert "it reads /srv/releases/current" in listed.stderr
     assert "akjobd has another version of other than this folder has" in shown.stderr
     assert same.stderr == ""
-    assert "it takes a change up within a second as a rule" in late.stderr
+    assert "it usually takes a change over within a second" in late.stderr
 
 
 # -- list

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from akjob.instants import SECOND, from_text
+from akjob.ledger import RunColumns
 from akjob.ledger.columns import RUN_COLUMNS
 from akjob.query.runs import ReportedEnd, Run, definition_changes, exit_code, explain, from_row, took_us
 
@@ -70,3 +71,8 @@ def test_a_run_is_marked_where_its_definition_is_another_than_before() -> None:
     ]
     assert definition_changes(runs) == {"r4": "bbbbbbbb (cccccccc+)"}
     assert definition_changes(runs[2:]) == {}
+
+
+def test_a_run_is_a_row_with_the_columns_of_the_ledger() -> None:
+    """Neither has a field that the other lacks, and JSON has them in the ledger's order."""
+    assert Run.__struct_fields__ == tuple(RunColumns.__annotations__)
