@@ -203,6 +203,7 @@ def test_the_defaults_of_the_settings_are_those_of_the_program(tmp_path: Path) -
 def test_every_variable_has_its_entry_and_there_is_no_other() -> None:
     """Those that a job file may not set, which are those that a run gets."""
     assert set(of("variable")) == set(policy.RESERVED) >= set(NAMES)
+    assert set(re.findall(r"`(AKJOB_\w+)`", dict(of("key")["run.env"].facts)["with others"])) == set(policy.RESERVED)
 
 
 def test_every_column_has_its_entry_and_there_is_no_other(tmp_path: Path) -> None:
