@@ -41,18 +41,21 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backfills:
-    """The backfills that are not over. Scheduled runs go first: a backfill starts a run only while its job is idle."""
+    """The backfills that are not over. Scheduled runs go first: a backfill starts a run only while its job is idle.
+
+    One that was stopped is over once the runs that were under way have ended.
+    """
 
     def __init__(self, book: Book, waiting: Waiting, faults: Faults, outcomes: Outcomes) -> None:
         self._book = book
         self._waiting = waiting
         self._faults = faults
         self._outcomes = outcomes
-        self._running: dict[str, Backfill] = {}
+        self._open: dict[str, Backfill] = {}
 
     def restore(self, backfills: Iterable[Backfill]) -> None:
         """Take over from the akjobd before, or from a node that is lost."""
-        self._running |= {one.id: one for one in backfills}
+        self._open |= {one.id: one for one in backfills}
 
     def slots(self, spec: JobSpec, asked: Asked, now_us: int) -> list[int]:
         """Return the slots that a backfill would run, in its order."""
@@ -83,7 +86,8 @@ class Backfills:
 
     def stop(self, target: str) -> str | None:
         """End a backfill, by its id or the beginning of it; the runs under way end by themselves. None: no such one."""
-        found = [one for one in self._running.values() if target and one.id.startswith(target)]
+        going = [one for one in self._open.values() if one.state == "running"]
+        found = [one for one in going if target and one.id.startswith(target)]
         if len(found) != 1:
             return None
         self._change(found[0], state="stopped")
@@ -93,10 +97,10 @@ class Backfills:
         """Take down what has ended, and start what may start now."""
         while self._book.backfilled:
             name, state = self._book.backfilled.popleft()
-            known = self._running.get(name)
+            known = self._open.get(name)
             if known is not None:
                 self._change(known, done=known.done + 1, failed=known.failed + (state != "succeeded"))
-        for backfill in list(self._running.values()):
+        for backfill in [one for one in self._open.values() if one.state == "running"]:
             self._faults.guard(backfill.job, partial(self._feed, backfill, now_us), None, now_us)
 
     def _feed(self, backfill: Backfill, now_us: int) -> None:
@@ -141,10 +145,10 @@ class Backfills:
         self._book.effects.backfill(msgspec.structs.replace(backfill, **changes), new=False)
 
     def _keep(self, backfill: Backfill) -> None:
-        if backfill.state == "running":
-            self._running[backfill.id] = backfill
+        if backfill.is_open:
+            self._open[backfill.id] = backfill
         else:
-            self._running.pop(backfill.id, None)
+            self._open.pop(backfill.id, None)
 
 
 def slots_to_fill(spec: JobSpec, rows: Iterable[SlotOutcome], from_us: int, until_us: int, only: Only) -> list[int]:

@@ -139,7 +139,7 @@ class MemoryStore(NoFile):
 
     def open_backfills(self) -> list[Backfill]:
         """Return the backfills that are not over, oldest first."""
-        return [self.backfills[one] for one in sorted(self.backfills) if self.backfills[one].state == "running"]
+        return [self.backfills[one] for one in sorted(self.backfills) if self.backfills[one].is_open]
 
     def outcomes(self, job: str, from_us: int, until_us: int) -> list[SlotOutcome]:
         """Return what became of a job's slots with ``from_us`` <= slot < ``until_us``, in their order."""

@@ -147,6 +147,11 @@ class Backfill(Struct, frozen=True, kw_only=True):
     failed: int = 0
     state: BackfillState = "running"
 
+    @property
+    def is_open(self) -> bool:
+        """Return True until it has ended, the runs that were under way when it was stopped too."""
+        return self.state == "running" or self.done < self.position
+
 
 class SeenFiles(Struct, frozen=True, kw_only=True):
     """What a job has seen of its files with a slot: those that changed, with mtime (ns), size and inode; None: gone."""

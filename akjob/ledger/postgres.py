@@ -289,7 +289,8 @@ class PostgresStore(NoFile, SqlStore):
         lost = "owner IN (SELECT node FROM nodes WHERE node = ANY(?) AND lease_until < clock_timestamp())"
         values = (self._node, list(nodes))
         seen = self._ask(f"UPDATE occurrences SET owner = ? WHERE {lost} RETURNING {_OCCURRENCE}", values)  # noqa: S608
-        going = f"UPDATE backfills SET owner = ? WHERE state = 'running' AND {lost} RETURNING {_BACKFILL}"  # noqa: S608
+        is_open = statements.BACKFILL_IS_OPEN
+        going = f"UPDATE backfills SET owner = ? WHERE {is_open} AND {lost} RETURNING {_BACKFILL}"  # noqa: S608
         return [rows.occurrence(row) for row in seen], [rows.backfill(row) for row in self._ask(going, values)]
 
     def occurrences(self) -> list[Occurrence]:

@@ -107,7 +107,8 @@ BACKFILL_COLUMNS = (
 BACKFILLS_SINCE = 6
 NEW_BACKFILL = f"INSERT INTO backfills ({_quoted(BACKFILL_COLUMNS)}) VALUES ({_marks(len(BACKFILL_COLUMNS))})"  # noqa: S608
 BACKFILL = "UPDATE backfills SET position = ?, done = ?, failed = ?, state = ? WHERE id = ?"
-SELECT_OPEN_BACKFILLS = f"{select('backfills', BACKFILL_COLUMNS)} WHERE state = 'running' ORDER BY id"
+BACKFILL_IS_OPEN = "(state = 'running' OR done < position)"
+SELECT_OPEN_BACKFILLS = f"{select('backfills', BACKFILL_COLUMNS)} WHERE {BACKFILL_IS_OPEN} ORDER BY id"
 SELECT_BACKFILLS = (
     'SELECT id, job, "from", until, slot_count, done, failed, position - done, state, "by" FROM backfills '
     "ORDER BY id DESC"

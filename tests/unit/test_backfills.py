@@ -159,11 +159,13 @@ def test_a_stopped_backfill_lets_its_run_end(tmp_path: Path) -> None:
     assert world.agenda.stop_backfill(backfill.id[:-1]) == backfill.id
     world.turn()
     assert len(world.live) == 1
-    world.finish(world.only())
+    assert progress(world) == ("stopped", 12, 0, 0, 1)
     world.crash()
     world.boot()
+    world.finish(world.only(), "failed")
     assert world.go("11:40:00") == []
-    assert progress(world)[0] == "stopped"
+    assert progress(world) == ("stopped", 12, 1, 1, 0)
+    assert world.agenda.stop_backfill(backfill.id) is None
 
 
 def test_what_cannot_be_backfilled_is_said(tmp_path: Path) -> None:
