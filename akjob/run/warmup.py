@@ -35,7 +35,7 @@ _POOL = "pool"
 def warm_up(parent: str, known: load.Known | None) -> None:
     """Go through some runs in a folder below ``parent``, which is made and removed.
 
-    ``known`` is what Python finds by itself here; without it only shims are rehearsed: a job would have to find out.
+    ``known`` is what Python finds by itself here; without it only shims are warmed up: a job would have to find out.
     """
     place = f"{parent}/{_FOLDER}{os.getpid()}"
     kept = failpoint.address, sys.dont_write_bytecode
