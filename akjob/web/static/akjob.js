@@ -175,5 +175,7 @@ setTheme(localStorage.getItem("akjob.theme") || "");
 tick(); setInterval(tick, 1000);
 setInterval(() => { if (live && !paused && Date.now() - lastNews > 12000) say(`live · ${Math.round((Date.now() - lastNews) / 1000)} s ago`); }, 5000);
 connect();
+const lanes = $(".timeline")?.parentElement;
+if (lanes) lanes.scrollLeft = lanes.scrollWidth * .75 - lanes.clientWidth * .7; // now stands at three quarters
 const log = $(".log[data-end]");
 if (log && (!location.hash || location.hash === "#log")) log.scrollTop = log.scrollHeight;
