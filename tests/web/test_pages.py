@@ -19,7 +19,8 @@ pytestmark = pytest.mark.process
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 PAGES = ("/", "/jobs/reports/nightly", "/jobs/broken", "/jobs/greet", "/runs", "/timeline", "/plan", "/why?job=tick",
-         "/backfills", "/broken", "/messages", "/system", "/tv", "/?state=failed", "/?q=nothing-fits")  # fmt: skip
+         "/backfills", "/bulk?do=pause&job=tick&job=greet",
+         "/broken", "/messages", "/system", "/tv", "/?state=failed", "/?q=nothing-fits")  # fmt: skip
 MOST_BYTES = 100 * 1024
 
 
@@ -137,6 +138,28 @@ def test_a_backfill_is_seen_before_it_begins_and_can_be_stopped(site: Site) -> N
     page.get_by_role("button", name="Stop").click()
     assert page.get_by_role("region", name="Backfills").locator("tbody td").nth(7).inner_text() == "stopped"
     site.place.ask("stop", target="hourly")
+    page.context.close()
+
+
+def test_several_jobs_are_paused_at_once_without_javascript(site: Site) -> None:
+    """Ticked, shown with what runs, done for one reason; a resume of all that fit brings them back."""
+    page = site.page(javascript=False)
+    page.goto(site.url)
+    for job in ("tick", "greet"):
+        page.get_by_label(f"Tick {job}", exact=True).check()
+    page.get_by_role("button", name="Pause …").click()
+    assert page.locator("h1").inner_text() == "Pause 2 jobs"
+    page.fill("#reason", "the database moves")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    page.goto(f"{site.url}/?state=paused")
+    assert [name.inner_text() for name in page.locator("tbody th").all()] == ["greet", "tick"]
+    assert "the database moves" in page.locator("tbody").inner_text()
+    page.get_by_label("all 2 that fit").check()
+    page.get_by_role("button", name="Resume …").click()
+    page.fill("#reason", "it has moved")
+    page.get_by_role("button", name="Resume", exact=True).click()
+    assert page.goto(f"{site.url}/?state=paused") is not None
+    assert "No job fits" in page.locator("main").inner_text()
     page.context.close()
 
 

@@ -149,7 +149,7 @@ async def pause(call: Call, form: Form) -> str:
     if reason is None:
         raise ProblemError("bad-body", "the reason is empty", "Give a reason for those who see the pause.")
     found_job(await call.sight(), name)
-    until_us = _until(form.get("until", "").strip(), call.now_us)
+    until_us = until_of(form.get("until", "").strip(), call.now_us)
     until = None if until_us is None else to_text(until_us)
 
     async def work() -> Response:
@@ -160,7 +160,8 @@ async def pause(call: Call, form: Form) -> str:
     return _job_page(name)
 
 
-def _until(text: str, now_us: int) -> int | None:
+def until_of(text: str, now_us: int) -> int | None:
+    """Return when a pause ends: a time to come or so long from now, None for none. Raises ProblemError."""
     if not text:
         return None
     try:

@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from akjob.web.pages import actions, backfills, jobs, others, runs, timeline
+from akjob.web.pages import actions, backfills, bulk, jobs, others, runs, timeline
 from akjob.web.pages.rendering import static_files
 from akjob.web.problems import ProblemError
 from akjob.web.routes import Route
@@ -21,6 +21,7 @@ async def show_static(call: Call) -> Response:
 ROUTES = (
     Route(method="GET", path="/", handler=jobs.show_jobs, needs="read"),
     Route(method="GET", path="/jobs/{name:path}", handler=jobs.show_job, needs="read"),
+    Route(method="GET", path="/bulk", handler=bulk.show_bulk, needs="operate"),
     Route(method="GET", path="/runs", handler=runs.show_runs, needs="read"),
     Route(method="GET", path="/runs/{id}", handler=runs.show_run, needs="read"),
     Route(method="GET", path="/timeline", handler=timeline.show_timeline, needs="read"),
@@ -33,6 +34,7 @@ ROUTES = (
     Route(method="GET", path="/tv", handler=others.show_tv, needs="read"),
     Route(method="GET", path="/static/{name}", handler=show_static, needs="login"),
     Route(method="POST", path="/do/run", handler=actions.action(actions.run_now), needs="operate"),
+    Route(method="POST", path="/do/bulk", handler=actions.action(bulk.do_bulk), needs="operate"),
     Route(method="POST", path="/do/stop", handler=actions.action(actions.stop), needs="operate"),
     Route(method="POST", path="/do/pause", handler=actions.action(actions.pause), needs="operate"),
     Route(method="POST", path="/do/resume", handler=actions.action(actions.resume), needs="operate"),

@@ -152,6 +152,7 @@ const keys = {
   j: () => move(1), k: () => move(-1), z: () => { zone = zones[(zones.indexOf(zone) + 1) % 3]; localStorage.setItem("akjob.zone", zone); tick(); announce(`times: ${zone}`); },
   " ": () => { paused = !paused; say(paused ? "paused (space)" : "live"); if (!paused) refresh(); },
   "[": () => $("a[rel=prev]")?.click(), "]": () => $("a[rel=next]")?.click(), f: () => $("a[data-key=f]")?.click(), l: () => $("#log")?.scrollIntoView(),
+  x: () => { const box = $("input[name=job]", rows().find((row) => row.contains(document.activeElement)) ?? document.createElement("i")); if (box) box.checked = !box.checked; },
   r: () => $("[data-key=r]")?.focus(), p: () => $("[data-key=p]")?.focus(), s: () => $("[data-key=s]")?.focus(), End: () => { const log = $(".log"); if (log) log.scrollTop = log.scrollHeight; },
 };
 document.addEventListener("keydown", (event) => {
