@@ -1,16 +1,21 @@
 """Bringing a database to the newest schema, by the numbered files in ``migrations/``."""
 
 import sqlite3
+from functools import cache
 from importlib.resources import files
 
 from akjob.errors import AkjobError
 
 
-def migrations() -> list[tuple[int, str]]:
-    """Return the numbers and texts of all migrations, in order; the last number is the schema's version."""
+@cache
+def migrations() -> tuple[tuple[int, str], ...]:
+    """Return the numbers and texts of all migrations, in order; the last number is the schema's version.
+
+    They are read once: each question to the ledger compares its version with the newest one.
+    """
     folder = files("akjob.ledger") / "migrations"
     found = [(int(entry.name.split("_")[0]), entry) for entry in folder.iterdir() if entry.name.endswith(".sql")]
-    return [(number, entry.read_text(encoding="utf-8")) for number, entry in sorted(found, key=lambda one: one[0])]
+    return tuple((number, entry.read_text(encoding="utf-8")) for number, entry in sorted(found, key=lambda one: one[0]))
 
 
 def migrate(connection: sqlite3.Connection, name: str) -> None:

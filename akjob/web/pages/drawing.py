@@ -137,6 +137,7 @@ class Span(Struct, frozen=True, kw_only=True):
 
 _LANE = 22
 _MOST_MARKS = 2000
+_MOST_LINKS = 100  # a link for each of many narrow bars is large, and hard to hit
 _DIAMOND = 9
 
 
@@ -145,6 +146,8 @@ def lane(span: Span, one: Lane) -> Markup:
     parts: list[Markup] = []
     if len(one.runs) > _MOST_MARKS:
         parts.append(_density(span, one.runs))
+    elif len(one.runs) > _MOST_LINKS:
+        parts += _together(span, one.runs)
     else:
         parts += [_mark(span, run) for run in one.runs]
     parts += _coming(span, one)
@@ -158,33 +161,54 @@ def lane(span: Span, one: Lane) -> Markup:
 
 
 def _mark(span: Span, one: Mark) -> Markup:
-    left, state = span.x(one.start_us), one.state
-    width = max(1.5, span.x(one.end_us) - left)
-    if state in {"skipped", "missed"}:
-        shape = f"M{left} 5l4 12M{left + 4} 5l-4 12" if state == "skipped" else f"M{left} 16h6"
-        return Markup('<a href="/runs/{}"><path class="l-{}" d="{}"><title>{}</title></path></a>').format(
-            one.run, state, shape, one.said
-        )
-    return Markup('<a href="/runs/{}"><path class="b-{}" d="M{} 5h{}v12h-{}z"><title>{}</title></path></a>').format(
-        one.run, state, left, width, width, one.said
+    return Markup('<a href="/runs/{}"><path class="{}" d="{}"><title>{}</title></path></a>').format(
+        one.run, _class(one.state), _shape(span, one), one.said
     )
+
+
+def _together(span: Span, runs: Iterable[Mark]) -> list[Markup]:
+    """Return one path for each state, without links; the table has them, and a shorter span."""
+    paths: dict[str, list[str]] = {}
+    for run in runs:
+        paths.setdefault(run.state, []).append(_shape(span, run))
+    return [
+        Markup('<path class="{}" d="{}"/>').format(_class(state), "".join(shapes)) for state, shapes in paths.items()
+    ]
+
+
+def _class(state: str) -> str:
+    return f"{'l' if state in {'skipped', 'missed'} else 'b'}-{state}"
+
+
+def _shape(span: Span, one: Mark) -> str:
+    left = span.x(one.start_us)
+    if one.state == "skipped":
+        return f"M{left} 5l4 12M{left + 4} 5l-4 12"
+    if one.state == "missed":
+        return f"M{left} 16h6"
+    width = max(1.5, round(span.x(one.end_us) - left, 1))
+    return f"M{left} 5h{width}v12h-{width}z"
 
 
 def _coming(span: Span, one: Lane) -> list[Markup]:
     """Return a diamond for each slot to come; a line with ticks where diamonds would cover each other."""
     places = [span.x(at_us) for at_us in one.coming[:_MOST_MARKS]]
+    if not places:
+        return []
     if len(places) > 1 and (places[-1] - places[0]) / (len(places) - 1) < _DIAMOND:
         ticks = "".join(f"M{x} 8v6" for x in sorted({int(place) // 3 * 3 for place in places}))
         return [Markup('<path class="coming" d="M{} 11H{}{}"/>').format(places[0], places[-1], ticks)]
-    return [_diamond(span, at_us, one.ghost_us) for at_us in one.coming[:_MOST_MARKS]]
+    diamonds = "".join(f"M{round(x - 4, 1)} 11l4 -5l4 5l-4 5z" for x in places)
+    return [*_ghosts(span, one), Markup('<path class="coming" d="{}"/>').format(diamonds)]
 
 
-def _diamond(span: Span, at_us: int, ghost_us: int) -> Markup:
-    x = span.x(at_us)
-    ghost = Markup("")
-    if ghost_us:
-        ghost = Markup('<path class="ghost" d="M{} 8h{}v6H{}z"/>').format(x, max(1.0, span.x(at_us + ghost_us) - x), x)
-    return ghost + Markup('<path class="coming" d="M{} 11l4 -5l4 5l-4 5z"/>').format(x - 4)
+def _ghosts(span: Span, one: Lane) -> list[Markup]:
+    """Return how long the slots to come will take, as the last ones did."""
+    if not (one.ghost_us and one.coming):
+        return []
+    ends = [(span.x(at_us), span.x(at_us + one.ghost_us)) for at_us in one.coming[:_MOST_MARKS]]
+    shapes = "".join(f"M{x} 8h{max(1.0, round(end - x, 1))}v6H{x}z" for x, end in ends)
+    return [Markup('<path class="ghost" d="{}"/>').format(shapes)]
 
 
 def _density(span: Span, runs: Iterable[Mark]) -> Markup:

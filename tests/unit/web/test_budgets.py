@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+import akjob
 from akjob.instants import MINUTE, SECOND, to_text
 from akjob.ledger import RunRow, Writes, sqlite_reader
 from akjob.query.jobs import JobView, Snapshot
@@ -192,3 +193,22 @@ def test_instants_of_the_filters_are_those_of_the_rows(roots: dict[int, Root]) -
         query = {"job": "job-007", "since": to_text(NOW_US - 5 * MINUTE), "until": to_text(NOW_US - 2 * MINUTE)}
         found = [row["slot"] for row in site.token("read").get("/api/v1/runs", params=query).json()["items"]]
     assert found == [to_text(NOW_US - minutes * MINUTE) for minutes in (3, 4, 5)]
+
+
+def test_no_file_of_the_program_is_read_for_a_page(roots: dict[int, Root], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not change while the program runs was read once: templates, styles, migrations."""
+    read: list[str] = []
+    with served(roots[FEW]) as site:
+        client = site.token("admin")
+        pages = ("/", "/timeline", "/jobs/job-007")
+        assert {client.get(path).status_code for path in pages} == {200}
+        opened = Path.open
+
+        def noted(path: Path, *given: Any, **options: Any) -> Any:
+            read.append(str(path))
+            return opened(path, *given, **options)
+
+        monkeypatch.setattr(Path, "open", noted)
+        assert {client.get(path).status_code for path in pages} == {200}
+    program = str(Path(akjob.__file__).parent)
+    assert [path for path in read if path.startswith(program)] == []

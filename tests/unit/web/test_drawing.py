@@ -69,6 +69,28 @@ def test_a_lane_shows_runs_coming_slots_and_now() -> None:
     assert len(lane(span, Lane(job="a", runs=many))) < 10_000
 
 
+def test_a_lane_with_many_runs_has_one_path_for_each_state() -> None:
+    """Bars that are too narrow to be hit carry no links: an elaborate lane costs as much as a plain one."""
+    span = Span(start_us=START, end_us=START + 24 * HOUR, now_us=START + 18 * HOUR)
+    runs = tuple(
+        Mark(start_us=START + n * 5 * MINUTE, end_us=START + n * 5 * MINUTE + MINUTE, state=state, run="r", said="")
+        for n, state in enumerate(["succeeded", "failed", "skipped", "missed"] * 50)
+    )
+    drawn = lane(span, Lane(job="a", runs=runs))
+    assert drawn.count("<path") == 5  # four states, and now
+    assert "<a " not in drawn
+    assert drawn.count("v12h-") == 100
+
+
+def test_slots_to_come_are_diamonds_or_a_line_where_they_would_cover_each_other() -> None:
+    """One path for all of them."""
+    span = Span(start_us=START, end_us=START + 24 * HOUR, now_us=START)
+    some = lane(span, Lane(job="a", runs=(), coming=(START + HOUR, START + 3 * HOUR), ghost_us=MINUTE))
+    assert (some.count("l4 -5l4 5l-4 5z"), some.count('class="ghost"'), some.count("<path")) == (2, 1, 3)
+    dense = lane(span, Lane(job="a", runs=(), coming=tuple(START + n * MINUTE for n in range(100))))
+    assert (dense.count("l4 -5l4 5l-4 5z"), "M0.0 11H66.0" in dense, dense.count("<path")) == (0, True, 2)
+
+
 def test_the_scale_names_days_and_hours() -> None:
     """A tick each step, within the drawing."""
     span = Span(start_us=START - HOUR, end_us=START + 3 * HOUR, now_us=START)
