@@ -1,16 +1,20 @@
 """``akjob backfill``: run the slots of a stretch of time that is over."""
 
+from datetime import tzinfo
 from typing import Literal
 
 import click
 
-from akjob.cli.common import examples, find_paths, json_option, moment, now_us, say, say_json
+from akjob.cli.common import examples, find_paths, json_option, moment, now_us, say, say_json, settings
 from akjob.cli.control import ask, job_name
+from akjob.config import Paths
 from akjob.control.requests import BackfillBegun, BeginBackfill
 from akjob.errors import UsageError
 from akjob.instants import from_text, to_text
+from akjob.query.jobs import load
 from akjob.query.names import user_name
 from akjob.query.text import plural, stamp
+from akjob.schedule import get_zone
 
 _MOST_SHOWN = 20
 
@@ -52,18 +56,21 @@ def command(  # noqa: PLR0913 - the options of a command
     """Run the slots of a job's calendar in a stretch of time, by the job's definition of now.
 
     It returns at once; akjobd goes on with it, also after a restart. Scheduled runs go first; pauses and the limit
-    `runs` do not count, locks, pools and max_running do. `akjob stop ID` ends it.
+    `runs` do not count, locks, pools and max_running do. `akjob stop ID` ends it. T is a time, without an offset in
+    the job's time zone, or for how long ago.
     """
     now = now_us()
-    from_us = moment(since, "--from", now, None, past=True)
-    until_us = moment(until, "--until", now, None, past=True)
+    paths = find_paths()
+    name = job_name(paths, job)
+    zone = _zone_of(paths, name, now)
+    from_us = moment(since, "--from", now, zone, past=True)
+    until_us = moment(until, "--until", now, zone, past=True)
     if from_us >= until_us:
         raise UsageError("--until is not after --from", hint="Give the earlier time to --from.")
-    paths = find_paths()
     begun = ask(
         paths,
         BeginBackfill(
-            job=job_name(paths, job),
+            job=name,
             begin=to_text(from_us),
             until=to_text(until_us),
             only=only,
@@ -77,6 +84,12 @@ def command(  # noqa: PLR0913 - the options of a command
         say_json(answer(begun))
     else:
         say(_lines(begun))
+
+
+def _zone_of(paths: Paths, job: str, now: int) -> tzinfo | None:
+    """Return a job's time zone; None for one that the folder does not have, which akjobd refuses."""
+    spec = load(paths, settings(paths), now).jobset.jobs.get(job)
+    return None if spec is None else get_zone(spec.schedule.zone)
 
 
 def answer(begun: BackfillBegun) -> dict[str, object]:

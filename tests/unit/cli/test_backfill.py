@@ -28,6 +28,16 @@ def test_a_backfill_is_asked_for_and_answered_at_once(root: Root) -> None:
     ]
 
 
+def test_times_without_an_offset_are_in_the_zone_of_the_job(root: Root) -> None:
+    """A day of the job, not one of the machine."""
+    root.job("tick", 'command = "x"\n[schedule]\ntimezone = "Asia/Tokyo"\ndaily = 00:30:00\n')
+    with root.akjobd(lambda _: BackfillBegun(id="b1", job="tick", slots=SLOTS)) as asked:
+        root.akjob("backfill", "tick", *RANGE)
+    (one,) = asked
+    assert isinstance(one, BeginBackfill)
+    assert (one.begin, one.until) == ("2026-02-28T15:00:00.000000Z", "2026-03-03T15:00:00.000000Z")
+
+
 def test_a_dry_run_shows_the_slots(root: Root) -> None:
     """All of them in JSON, the first ones for people."""
     with root.akjobd(lambda _: BackfillBegun(job="tick", slots=SLOTS * 10)) as asked:
