@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _AGAIN_US = 1_000_000
 _ANSWER_US = 10_000_000
+_FOLDER_GONE = "its folder in var/runs is gone, and with it what became of it"
 
 
 class ShimHandle(Struct):
@@ -165,7 +166,7 @@ class ShimManager:
         """
         handle = self._shims.setdefault(run, ShimHandle(run))
         if running and not os.path.isdir(self._folder(run)):
-            self._lose(handle, "its folder in var/runs is gone, and with it what became of it")
+            self._lose(handle, _FOLDER_GONE)
         else:
             self._find_out(handle)
 
@@ -369,7 +370,10 @@ class ShimManager:
     def _shim_gone(self, handle: ShimHandle) -> None:
         handle.gone = True
         if not handle.ended and not self._take_end(handle):
-            self._resolve(handle, "its shim ended before it began")
+            if handle.started_us and not os.path.isdir(self._folder(handle.run)):
+                self._lose(handle, _FOLDER_GONE)  # it has started, so nothing has to be denied
+            else:
+                self._resolve(handle, "its shim ended before it began")
         self._clean_if_over(handle)
 
     # -- what came of a run -------------------------------------------------------------------------------------------

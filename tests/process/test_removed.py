@@ -1,7 +1,9 @@
 """What the programs hold open below ``var/`` is removed while they work: it is noticed, said and made again."""
 
 import itertools
+import os
 import shutil
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -100,3 +102,17 @@ def test_the_folder_of_runs_is_made_again(place: Place) -> None:
     until(place.paths.runs.is_dir, SOON_S)
     before = len(place.sql("SELECT id FROM runs WHERE state = 'succeeded'"))
     until(lambda: len(place.sql("SELECT id FROM runs WHERE state = 'succeeded'")) > before + 1, SOON_S)
+
+
+def test_a_run_whose_folder_and_socket_were_removed_is_lost(place: Place) -> None:
+    """Neither its end nor its word about it can reach akjobd; it must not keep the slots after it from running."""
+    place.job("long", 'command = "exec sleep 300"\n[schedule]\nevery = "1s"\n')
+    until(lambda: place.sql("SELECT id FROM runs WHERE job = 'long' AND state = 'running'"))
+    (run,) = [one for one in place.status()["running"] if one["job"] == "long"]
+    place.paths.shims_socket.unlink()
+    shutil.rmtree(place.paths.runs / run["run"])
+    os.kill(run["pid"], signal.SIGKILL)
+    until(lambda: place.sql("SELECT id FROM runs WHERE id = ? AND state = 'lost'", run["run"]), SOON_S)
+    (row,) = place.sql("SELECT reason FROM runs WHERE id = ?", run["run"])
+    assert row["reason"].startswith("its folder in var/runs is gone")
+    until(lambda: len(place.sql("SELECT id FROM runs WHERE job = 'long' AND started_at IS NOT NULL")) > 1, SOON_S)
