@@ -33,6 +33,7 @@ from akjob.jobset.parts import DillFiles, Modules, Parts, access_of
 from akjob.jobset.scan import Listing, Signature
 from akjob.jobset.trust import Access
 from akjob.spec.model import DillFile, JobSpec
+from akjob.spec.parse import own_fault
 
 GRACE_US = 400_000
 MANY = 200  # of that many files a full scan costs no more
@@ -321,7 +322,7 @@ class Loader:
         unchanged = same and digest == file.digest
         file.signature, file.digest, file.context = signature, digest, self._contexts.of(path)
         if not unchanged:
-            self._judge(file, data, signature, this)
+            self._judge_confined(file, data, signature, this)
 
     def _is_judged_by(self, file: JobFile, signature: Signature) -> bool:
         """Return True if all that decides about a file, its content aside, is as it was when it was judged."""
@@ -335,6 +336,13 @@ class Loader:
     def _parts_stamp(self, path: str) -> tuple[object, ...]:
         dills, modules = self._dills.stamp(path), self._modules.stamp(path)
         return () if dills is None and modules is None else (dills, modules)
+
+    def _judge_confined(self, file: JobFile, data: bytes, signature: Signature, this: Pass) -> None:
+        """Judge a file. Whatever raises behind the parser, it costs this file alone, once."""
+        try:
+            self._judge(file, data, signature, this)
+        except Exception as error:  # noqa: BLE001 - as in the parser
+            self._files.refuse(file, own_fault(self._folder.show(file.path), error), file.digest, this)
 
     def _judge(self, file: JobFile, data: bytes, signature: Signature, this: Pass) -> None:
         context = self._contexts.of(file.path)

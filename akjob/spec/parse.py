@@ -126,7 +126,7 @@ def parse_job(  # noqa: PLR0913 - a file, and all that its meaning depends on
     try:
         return _parse_job(name, file, text, asked)
     except Exception as error:  # noqa: BLE001 - see above
-        return ParseResult(None, (_own_fault(file, error),), name)
+        return ParseResult(None, (own_fault(file, error),), name)
 
 
 def parse_jobs(  # noqa: PLR0913 - as there
@@ -150,7 +150,7 @@ def parse_jobs(  # noqa: PLR0913 - as there
     try:
         return _parse_jobs(name, file, text, asked)
     except Exception as error:  # noqa: BLE001 - see there
-        return (ParseResult(None, (_own_fault(file, error),), name),)
+        return (ParseResult(None, (own_fault(file, error),), name),)
 
 
 class _Asked(Struct, frozen=True):
@@ -167,7 +167,7 @@ class _Asked(Struct, frozen=True):
         return _reading(self.base.settings, self.calendars)
 
 
-def _own_fault(file: str, error: Exception) -> Problem:
+def own_fault(file: str, error: Exception) -> Problem:
     """Return the problem of a file that makes akjob fail: not a fault of its author."""
     return Problem(
         file=file,
@@ -548,7 +548,7 @@ def parse_defaults(file: str, text: str | bytes) -> Defaults:
     try:
         return _parse_defaults(file, text)
     except Exception as error:  # noqa: BLE001 - as there
-        return Defaults(file, {}, (_own_fault(file, error),), frozenset({()}))
+        return Defaults(file, {}, (own_fault(file, error),), frozenset({()}))
 
 
 def _parse_defaults(file: str, text: str | bytes) -> Defaults:
@@ -709,7 +709,7 @@ def load_definition(name: str, file: str, definition: str, sources: tuple[str, .
         asked = _Asked(_base((), _CONFIG), None, resolve=True, calendars=calendars)
         result = _parse_job(name.partition(SEPARATOR)[0], file, text, asked)
     except Exception as error:  # noqa: BLE001 - as in parse_job
-        result = ParseResult(None, (_own_fault(file, error),))
+        result = ParseResult(None, (own_fault(file, error),))
     if result.spec is None:
         problem = next(one for one in result.problems if one.severity == "error")
         message = f"the kept definition of {name} cannot be used: {problem.message} (its line {problem.line})"

@@ -12,6 +12,7 @@ import pytest
 from akjob import spec
 from akjob.config import Config
 from akjob.instants import SECOND
+from akjob.jobset.files import JobFile
 from akjob.jobset.loader import Loader
 from akjob.jobset.model import Change, LastGood, RefusedVersion
 from akjob.spec import parse
@@ -925,3 +926,30 @@ def test_group_writable(root: Root) -> None:
     if os.geteuid() == 0:
         assert [problem.code for problem in change.problems] == ["group-writable"]
     assert set(change.jobset.jobs) == {"a"}
+
+
+@pytest.mark.parametrize("step", ["_parsed", "_with_parts", "_may_be_half_written"])
+def test_what_raises_behind_the_parser_costs_one_file(root: Root, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """It is refused as a fault of akjob's, said once, and its last good version runs on; the others are loaded."""
+    root.write("a.toml")
+    root.load()
+    whole = getattr(Loader, step)
+
+    def raises(loader: Loader, file: JobFile, *rest: Any) -> Any:
+        if file.path == "a.toml":
+            raise RecursionError("maximum recursion depth exceeded")
+        return whole(loader, file, *rest)
+
+    root.write("a.toml", BAD if step == "_may_be_half_written" else OTHER)
+    root.write("b.toml")
+    with monkeypatch.context() as patched:
+        patched.setattr(Loader, step, raises)
+        change = root.load()
+        again = root.load(after_us=60 * SECOND)
+    assert change.added == ("b",)
+    (broken,) = change.broken
+    assert (broken.job, broken.code, broken.running_last_good) == ("a", "internal-error", True)
+    assert change.jobset.jobs["a"].code == TRUE
+    assert again.broken == ()
+    root.write("a.toml", f'description = "x"\n{OTHER}')
+    assert root.load(after_us=SECOND).repaired == ("a",)
