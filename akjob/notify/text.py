@@ -123,7 +123,8 @@ def subject(origin: Origin, told: Sequence[Told]) -> str:
     if len(told) == 1:
         what = _headline(told[0])
     elif all(one.kind == "down" for one in told):
-        what = f"akjobd was down for {_absence(told[0])}; {_counted(len(jobs), 'job')} affected"
+        missed, made_up = sum(one.count for one in told), sum(one.made_up for one in told)
+        what = f"akjobd was down for {_absence(told[0])}; {len(jobs)} jobs: {_cost(missed, made_up)}"
     elif len(jobs) == 1:
         what = f"{told[0].job}: " + ", ".join(dict.fromkeys(_WORDS[one.kind] for one in told))
     else:
@@ -167,7 +168,7 @@ def groups(told: Sequence[Told]) -> list[tuple[str, list[Told]]]:
 
 def _headline(one: Told) -> str:
     if one.kind == "down":
-        return f"akjobd was down for {_absence(one)}; {_cost(one)}"
+        return f"akjobd was down for {_absence(one)}; {_cost(one.count, one.made_up)}"
     if one.kind == "test":
         return f"a test of the channel {one.job}"
     still = "still: " if one.again else ""
@@ -191,7 +192,7 @@ def _why(one: Told) -> str:
 def _line(one: Told, at_us: int) -> str:
     """Return one job of several on one line."""
     if one.kind == "down":
-        return escape_control(f"{one.job}  {_cost(one)}")
+        return escape_control(f"{one.job}  {_cost(one.count, one.made_up)}")
     slot = "" if one.slot_us is None else f"  slot {_local(one.slot_us, one.timezone)}"
     happened = f"  happened {_local(one.at_us, one.timezone)}" if _is_late(one, at_us) else ""
     return escape_control(f"{_headline(one)}{slot}{happened}")
@@ -249,10 +250,10 @@ def _absence(one: Told) -> str:
     return ("at least " if one.at_least else "") + format_duration(seconds * 1_000_000)
 
 
-def _cost(one: Told) -> str:
-    missed = f"{_counted(one.count, 'slot')} missed" if one.count else ""
-    made_up = f"{_counted(one.made_up, 'slot')} made up for" if one.made_up else ""
-    return ", ".join(filter(None, (missed, made_up)))
+def _cost(missed: int, made_up: int) -> str:
+    if not missed:
+        return f"{_counted(made_up, 'slot')} made up for"
+    return f"{_counted(missed, 'slot')} missed" + (f", {made_up} made up for" if made_up else "")
 
 
 def _origin(origin: Origin) -> str:

@@ -41,10 +41,10 @@ def test_a_late_message_says_for_when_it_was() -> None:
 def test_a_downtime(at_least: bool, words: str) -> None:
     """One message: how long, what was missed, what was made up for; of several jobs, a line each."""
     down = Told(kind="down", at_us=AT, job="a", since_us=AT - DAY, at_least=at_least, count=3, made_up=1)
-    assert subject(ORIGIN, [down]) == f"[h1] akjobd was down {words}; 3 slots missed, 1 slot made up for"
+    assert subject(ORIGIN, [down]) == f"[h1] akjobd was down {words}; 3 slots missed, 1 made up for"
     lines = text(ORIGIN, [down, replace(down, job="b", count=0)], AT + MINUTE).splitlines()
-    assert lines[0] == f"akjobd was down {words}; 2 jobs affected"
-    assert lines[2:4] == ["  a  3 slots missed, 1 slot made up for", "  b  1 slot made up for"]
+    assert lines[0] == f"akjobd was down {words}; 2 jobs: 3 slots missed, 2 made up for"
+    assert lines[2:4] == ["  a  3 slots missed, 1 made up for", "  b  1 slot made up for"]
 
 
 def test_a_subject_fits() -> None:
