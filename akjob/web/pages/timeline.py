@@ -69,7 +69,7 @@ def lane_of(sight: Sight, view: JobView, drawn: Span) -> Lane:
     rows = sight.rows_between(view, to_text(drawn.start_us), to_text(drawn.end_us), _MARKS)
     runs, took = [], []
     for row in rows:
-        begin_us = from_text(row.started_at or row.slot)
+        begin_us = begin_of(row)
         end_us = drawn.now_us if row.ended_at is None else from_text(row.ended_at)
         if row.state == "succeeded":
             took.append(end_us - begin_us)
@@ -81,6 +81,12 @@ def lane_of(sight: Sight, view: JobView, drawn: Span) -> Lane:
     goes_on = len(ahead) == _COMING
     ghost_us = median_high(took) if took else 0
     return Lane(job=view.name, runs=tuple(runs), coming=ahead, ghost_us=ghost_us, goes_on=goes_on)
+
+
+def begin_of(row: Run) -> int:
+    """Return where a row begins on its lane: at its start, or at its slot; one that waits, when it began to wait."""
+    waits = row.state == "queued"
+    return from_text(row.started_at or (max(row.slot, row.queued_at) if waits else row.slot))
 
 
 def _made_due(row: Run, sight: Sight) -> str:
