@@ -170,12 +170,14 @@ class JobView(Struct, frozen=True, kw_only=True):
     @property
     def shown_state(self) -> str:
         """The one word for the job: what needs a person first, then what runs, then what became of it last."""
-        if (state := self.state) != "ready":
+        state, last = self.state, None if self.row is None else self.row["last_state"]
+        if state not in {"ready", "done"}:
             return state
         if self.running:
             return "running"
-        last = None if self.row is None else self.row["last_state"]
-        return state if last is None else str(last)
+        if last is None or (state == "done" and last in {"succeeded", "skipped", "cancelled"}):
+            return state
+        return str(last)
 
     @property
     def last(self) -> tuple[str, int] | None:

@@ -6,7 +6,7 @@ import pytest
 
 from akjob.config import Config
 from akjob.instants import SECOND
-from akjob.ledger import Transition, Writes
+from akjob.ledger import State, Transition, Writes
 from akjob.query import live as live_module
 from akjob.query.jobs import JobView, Snapshot
 from akjob.query.live import Live
@@ -73,3 +73,13 @@ def test_a_transition_changes_the_words_of_its_job_alone(root: Root, monkeypatch
     root.ledger(Writes(transitions=[Transition(at_us=NOW_US, kind="run", to_state="running", job="new", run=row.id)]))
     assert words(live, NOW_US + 1) == {"paused": 1, "failed": 1, "broken": 1, "running": 1}
     assert set(looks) == {"new", "mine/paused"}  # a pause is looked at for its end
+
+
+@pytest.mark.parametrize(("last", "word"), [("succeeded", "done"), ("failed", "failed"), ("missed", "missed")])
+def test_a_job_that_is_done_shows_how_it_ended(root: Root, last: State, word: str) -> None:
+    """It will not run again, so nothing else would tell of a failure at its end."""
+    spec = root.job("once", 'command = "true"\n[schedule]\nevery = "1h"\n[limits]\nruns = 1\n')
+    assert spec is not None
+    root.loaded(spec, runs_started=1, last_state=last, last_run="01m8", last_ended_us=NOW_US)
+    found = Live(root.paths, Config()).sight(ALL, NOW_US)
+    assert list(found.find(JobFilter(part="once", shown=frozenset({word})))) == ["once"]
