@@ -30,7 +30,9 @@ class Web:
         self.url = f"http://127.0.0.1:{port}"
         with WebStore.open(place.paths.web_db) as store:
             token = store.create_token("deploy", "operate", None, None, now_us()).token
-        self.client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        # No connection is kept between tests: on a busy machine it would expire, and another be one test's leak.
+        limits, headers = httpx.Limits(max_keepalive_connections=0), {"Authorization": f"Bearer {token}"}
+        self.client = httpx.Client(base_url=self.url, headers=headers, timeout=30, limits=limits)
 
     def run(self, job: str, *, wait: str | None = None, **body: Any) -> httpx.Response:
         """Ask for a run."""
