@@ -315,6 +315,7 @@ class Daemon:
             files=start.files,
             now_us=now_us,
             groups=self._shims.groups,
+            leased=self._membership is not None,
         )
 
     def _send(self, peer: Peer, answer: Answer) -> None:

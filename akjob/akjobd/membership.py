@@ -17,12 +17,14 @@ from akjob.config.cluster import ClusterConfig
 from akjob.errors import AkjobError
 from akjob.jobset.git import Revision
 from akjob.ledger import Store
+from akjob.run import lease
 
 if TYPE_CHECKING:
     from akjob.ledger.nodes import Standing
 
 _SLOTS_A_PROCESSOR = 4
 _RENEWALS = 4  # so often within a lease
+_STOP, _DEAD = 0.75, 0.9  # of a lease that is not renewed: runs are to end, and are killed
 
 
 def node_name(config: Config) -> str | None:
@@ -47,6 +49,7 @@ class Membership:
         self._worker = Worker("lease", loop.wake)
         self._renewed_us: int | None = None
         self._held = ""
+        self._lease_file = str(paths.lease)
         loop.when_woken(self._worker.collect)
 
     def serve(self, agenda: Agenda, store: Store, say: Callable[..., None], revision: Callable[[], Revision]) -> None:
@@ -81,7 +84,7 @@ class Membership:
         from akjob.ledger.nodes import Me  # noqa: PLC0415 - as above
 
         clock, cluster = self._loop.clock, self._cluster
-        before_us = clock.now_us()
+        before_us, boot_s = clock.now_us(), lease.boot_s()
         offset_s = ((before_us + clock.now_us()) // 2 - self._nodes.now_us()) / 1e6
         slots = cluster.slots or _SLOTS_A_PROCESSOR * (os.cpu_count() or 1)
         me = Me(
@@ -92,7 +95,10 @@ class Membership:
             version=__version__,
             git_commit=commit,
         )
-        return now_us, self._nodes.renew(me, offset_s)
+        standing = self._nodes.renew(me, offset_s)
+        lease_s = cluster.lease_us / 1e6
+        lease.write(self._lease_file, boot_s + _STOP * lease_s, boot_s + _DEAD * lease_s)
+        return now_us, standing
 
     def _renewed(self, found: "tuple[int, Standing]") -> None:
         at_us, standing = found

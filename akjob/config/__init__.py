@@ -104,6 +104,11 @@ class Paths(Struct, frozen=True, dict=True):
         return f"sqlite://{quote(str(self.db.absolute()))}" if cluster is None else reveal(cluster.url, self.root)
 
     @cached_property
+    def lease(self) -> Path:
+        """Until when this node of a cluster may run what it runs."""
+        return self.run_dir / "lease"
+
+    @cached_property
     def web_db(self) -> Path:
         """The logins, the tokens and the audit of akjob-web."""
         return self.root / "var" / "web.db"

@@ -100,6 +100,8 @@ class Order(TypedDict):
     """The instant at which the run is ended if it still goes on."""
     stop_at: str
     """The local time that this is, as the job file has it."""
+    lease: str
+    """The file that says until when the node may run it (:mod:`akjob.run.lease`); empty: for as long as it takes."""
     stop_signal: int
     kill_after_us: int
     success_codes: list[int]
@@ -124,10 +126,12 @@ def make(  # noqa: PLR0913 - all that makes this run this run
     files: Sequence[str] = (),
     now_us: int = 0,
     groups: Groups | None = None,
+    leased: bool = False,
 ) -> Order:
     """Return the order of one run. ``kwargs`` are those of a manual run, over the job's own.
 
     ``cause`` is the short JSON of its row, ``files`` are those whose change made it due, ``now_us`` is the wall clock.
+    ``leased``: another node of a cluster may run it once this one has not renewed its lease.
     """
     policy = spec.run
     root = str(paths.root)
@@ -178,6 +182,7 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "timeout_us": policy.timeout_us,
         "stop_at_us": stop_at_us(spec, max(start_us, now_us)),
         "stop_at": stop_at_text(spec),
+        "lease": str(paths.lease) if leased and policy.on_partition == "stop" else "",
         "stop_signal": policy.stop_signal,
         "kill_after_us": policy.kill_after_us,
         "success_codes": list(policy.success_codes),

@@ -29,7 +29,7 @@ import select
 import time
 
 from akjob.log.line.head import quote, timestamp
-from akjob.run import child, failpoint, folder, linux, order_socket, outcome, python, talk
+from akjob.run import child, failpoint, folder, lease, linux, order_socket, outcome, python, talk
 from akjob.run.gate import Gate
 from akjob.run.outcome import RECALLED, Outcome
 from akjob.run.pipes import Pipes
@@ -142,7 +142,7 @@ class Shim:
 
     ``pid`` is that of the job while it lives. ``began`` and ``ended`` are readings of the steady clock, as are the
     instants ``kill_at`` (SIGKILL for whatever lives), ``give_up_at`` (wait no longer for what cannot be killed) and
-    ``listens_at`` (acknowledgements are of interest).
+    ``listens_at`` (acknowledgements are of interest); ``lease_at`` is when the node's lease is looked at again.
     """
 
     def __init__(self, order: Order, process: Process) -> None:
@@ -160,7 +160,7 @@ class Shim:
         self.began = self.ended = 0.0
         self.kill_at: float | None = None
         self.give_up_at: float | None = None
-        self.listens_at = 0.0
+        self.listens_at = self.lease_at = 0.0
         self.childless = True
         self.leaves = False
 
@@ -320,8 +320,31 @@ class Shim:
         due, reason = self._due(now)
         if due is not None and now >= due:
             self._end_job("timed_out", reason, now)
+        if self._is_leased and now >= self.lease_at:
+            self._check_lease(now)
         if self.kill_at is not None and now >= self.kill_at:
             self.kill_at = now + _KILL_AGAIN_S if self._kill() else None
+
+    @property
+    def _is_leased(self) -> bool:
+        return bool(self.order["lease"]) and self.phase in (RUNNING, STOPPING)
+
+    def _check_lease(self, now: float) -> None:
+        """End the run, and be done with it, before another node may begin its retry."""
+        found = lease.read(self.order["lease"])
+        if found is None:
+            self.lease_at = now + _RETRY_S
+            return
+        stop_in, dead_in = (at - lease.boot_s() for at in found)
+        if stop_in > 0:
+            self.lease_at = now + stop_in
+            return
+        if self.phase == RUNNING:
+            self._end_job("cancelled", lease.REASON, now)
+        if dead_in <= _SETTLE_S:
+            self.kill_at = now
+            dead_in = _RETRY_S
+        self.lease_at = now + dead_in
 
     def _due(self, now: float) -> tuple[float | None, str]:
         """Return when the run's time is over, and what is said then."""
@@ -376,6 +399,8 @@ class Shim:
         times = [self._due(now)[0], self.pipes.due, self.kill_at, self.log.sender.deadline(now)]
         if self.process.admission.counted:
             times.append(self.process.settles_at)
+        if self._is_leased:
+            times.append(self.lease_at)
         if self.phase == GATED:
             times.append(now + self.gate.wait_s(time.time_ns() // 1000))
         if now < self.listens_at and not self.log.sender.idle:

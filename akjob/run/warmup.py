@@ -211,6 +211,7 @@ def _order(place: str, turn: int) -> Order:
         "timeout_us": 10_000_000,
         "stop_at_us": None,
         "stop_at": "",
+        "lease": "",
         "stop_signal": _signal.SIGTERM,
         "kill_after_us": 1_000_000,
         "success_codes": [0],

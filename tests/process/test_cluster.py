@@ -318,6 +318,26 @@ def test_a_message_is_told_once_by_the_node_that_wrote_the_end(nodes: list[Place
     assert json.loads(told["a"].read_text())["kind"] == "failed"  # one object: it has told nothing more
 
 
+def test_a_run_of_a_stopped_node_is_dead_before_its_retry_begins(nodes: list[Place], url: str) -> None:
+    """akjobd cannot end it, for it is stopped itself: its shim does, also where the job does not mind SIGTERM."""
+    text = 'command = "trap \'\' TERM; sleep 300"\n[run]\nkill_after = "25s"\nretry = { attempts = 2 }\n'
+    first, second = started(nodes, stubborn=text)
+    reader = open_reader(url)
+    run = first.run("stubborn")
+    job = int(until(lambda: first.running(run), 30.0)["pid"])
+    stopped_pid = first.pid("akjobd")
+    os.kill(stopped_pid, signal.SIGSTOP)
+    try:
+        retry = until(lambda: [one for one in second.status()["running"] if one["job"] == "stubborn"], 30.0)[0]
+        assert not Path(f"/proc/{job}").exists()
+        assert reader.run(run)["state"] == "lost"
+        assert reader.run(str(retry["run"]))["attempt"] == 2
+    finally:
+        os.kill(stopped_pid, signal.SIGCONT)
+    until(first.loaded, 30.0)
+    assert reader.run(run)["state"] == "lost"
+
+
 def test_an_akjobd_whose_lease_was_over_starts_again(nodes: list[Place], url: str) -> None:
     """What it knew may be another node's by now: it forgets it, and goes on from the ledger."""
     first, second = started(nodes)
