@@ -24,7 +24,7 @@ from akjob.ledger.postgres import TASK
 _SLOTS_A_PROCESSOR = 4
 _TRIES = 5  # akjobd may be restarting: so many seconds a delivery waits before another node gets it
 _KEEP_S = 30.0
-_LOOK_S = 30.0  # for a delivery whose announcement was lost
+_LOOK_S = 5.0  # for a delivery whose announcement was lost, as all are once the database was restarted
 _BEAT_S = 15.0
 _ABORTS_S = 3600.0  # nobody aborts a delivery: `akjob stop` ends runs
 _STALLED_S = 60.0

@@ -11,7 +11,7 @@ import pytest
 
 from akjob.akjobd.loop import SystemClock
 from akjob.errors import AkjobError, UsageError
-from akjob.instants import SECOND, from_text
+from akjob.instants import SECOND, from_text, to_text
 from akjob.ledger import Reader, open_reader
 from akjob.ledger.nodes import Nodes
 from akjob.ledger.postgres import connect
@@ -336,6 +336,25 @@ def test_a_run_of_a_stopped_node_is_dead_before_its_retry_begins(nodes: list[Pla
         os.kill(stopped_pid, signal.SIGCONT)
     until(first.loaded, 30.0)
     assert reader.run(run)["state"] == "lost"
+
+
+def test_runs_go_on_after_the_database_was_restarted(nodes: list[Place]) -> None:
+    """Nothing starts while it is away; then slots run again, on nodes that nobody has restarted, and each once."""
+    with postgres.running() as own:
+        url = own.database()
+        for place in nodes:
+            configure(place, url)
+        started(nodes, tick=EVERY_SECOND)
+        reader = open_reader(url)
+        until(lambda: ended(reader, "tick"), 30.0)
+        own.stop("immediate")
+        own.start()
+        since = to_text(time_us())
+        until(lambda: [row for row in ended(reader, "tick") if row["started_at"] and str(row["started_at"]) > since])
+        rows = ended(reader, "tick")
+        assert len({(row["slot"], row["attempt"]) for row in rows}) == len(rows)
+        for place in nodes:
+            place.stop()
 
 
 def test_an_akjobd_whose_lease_was_over_starts_again(nodes: list[Place], url: str) -> None:
