@@ -146,8 +146,9 @@ def test_messages(root: Root) -> None:
 
 
 def page() -> str:
-    """Return the page of the metrics."""
-    return (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text()
+    """Return what the page of the metrics says of each, without OpenTelemetry's names for some of them."""
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text()
+    return text.partition("\n## OpenTelemetry\n")[0]
 
 
 def test_every_name_has_a_line_in_the_documentation() -> None:
