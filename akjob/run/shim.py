@@ -29,7 +29,7 @@ import select
 import time
 
 from akjob.log.line.head import quote, timestamp
-from akjob.run import child, failpoint, folder, lease, linux, order_socket, outcome, python, talk
+from akjob.run import child, failpoint, folder, linux, order_socket, outcome, python, talk
 from akjob.run.gate import Gate
 from akjob.run.outcome import RECALLED, Outcome
 from akjob.run.pipes import Pipes
@@ -331,6 +331,8 @@ class Shim:
 
     def _check_lease(self, now: float) -> None:
         """End the run, and be done with it, before another node may begin its retry."""
+        from akjob.run import lease  # only nodes of a cluster have one, and every fork pays for what was imported
+
         found = lease.read(self.order["lease"])
         if found is None:
             self.lease_at = now + _RETRY_S
