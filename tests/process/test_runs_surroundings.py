@@ -92,7 +92,7 @@ def test_a_command_needs_nothing_of_pythons_library(place: Place) -> None:
         (b"#!/usr/bin/pyhton3\n", 0o755, "its first line names the interpreter '/usr/bin/pyhton3', which is not there"),
         (b"#! /opt/no  -x\n", 0o755, "its first line names the interpreter '/opt/no', which is not there"),
         (b"#!\n", 0o755, "first line such as #!/bin/sh"),
-        (b"echo hello\n", 0o755, "first line such as #!/bin/sh that names its interpreter"),
+        (b"echo hello\n", 0o755, "no first line such as #!/bin/sh names its interpreter"),
         (b"#!/bin/sh\n", 0o644, "it is not executable: run chmod +x ./program"),
     ],
 )
