@@ -18,7 +18,7 @@ import pytest
 
 from akjob.config import Paths
 from akjob.instants import MINUTE, SECOND
-from akjob.ledger import Detail, JobRow, RunRow, Store, Transition, Writes, open_store
+from akjob.ledger import Detail, JobRow, RunRow, Store, Transition, Writes, open_reader, open_store
 from akjob.notify.outbox import Outbox
 from akjob.processes import lock_holder
 from akjob.spec import load_definition
@@ -511,6 +511,28 @@ def test_a_program_that_has_nobody_to_tell_costs_next_to_nothing(root: Root) -> 
     (root.paths.root / "jobs.d" / "reports" / "b.toml").write_text('command = ["true"]\n[notify]\nping = "http://h/"\n')
     until(lambda: root.seq() is not None)
     assert process.poll() is None
+
+
+def test_a_program_that_has_told_all_sleeps(root: Root, hook: WebServer) -> None:
+    """Its own reading of the ledger, or another program's, is no news."""
+    root.configure(f'[channels.ops]\nwebhook = {{ url = "{hook.url}" }}\n')
+    root.job("a")
+    root.start()
+    assert root._process is not None
+    proc = Path("/proc", str(root._process.pid))
+    seen: list[tuple[float, int]] = []
+
+    def calm() -> bool:
+        now = (time.monotonic(), switches(proc))
+        seen[:] = [*seen, now] if seen and seen[-1][1] == now[1] else [now]
+        return seen[-1][0] - seen[0][0] >= 1
+
+    until(calm)
+    before = switches(proc)
+    for _ in range(20):
+        assert open_reader(root.paths.ledger_url).last_seq()
+    until(calm)
+    assert switches(proc) == before
 
 
 def status(proc: Path, name: str) -> str:

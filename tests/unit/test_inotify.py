@@ -36,6 +36,17 @@ def test_it_names_what_was_written_made_renamed_and_removed(tmp_path: Path) -> N
         watch.close()
 
 
+def test_a_file_that_is_opened_and_closed_again_is_nothing_new(tmp_path: Path) -> None:
+    """SQLite opens its write-ahead log for writing to read from it: whoever reads when told would be told for ever."""
+    (tmp_path / "x").write_text("x")
+    watch = Inotify([tmp_path])
+    try:
+        os.close(os.open(tmp_path / "x", os.O_RDWR))
+        assert not readable(watch)
+    finally:
+        watch.close()
+
+
 def test_a_folder_that_is_missing_is_an_error_and_leaves_no_descriptor(tmp_path: Path) -> None:
     """The caller hears why, and may go on without."""
     before = len(os.listdir("/proc/self/fd"))
