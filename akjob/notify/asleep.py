@@ -76,7 +76,7 @@ def stamp(file: Path) -> str:
 
 
 def has_pings(jobs_d: Path) -> bool:
-    """Return True if a job file may have a ping: it holds the word."""
+    """Return True if a job file may have a ping: it holds the word where a key may be, not within a URL."""
     return any(_mentions_ping(Path(place, file)) for place, _, files in os.walk(jobs_d) for file in files)
 
 
@@ -85,6 +85,14 @@ def _mentions_ping(file: Path) -> bool:
         return False
     try:
         with open(file, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as opened:
-            return b"ping" in opened.read(_LARGEST)
+            return _has_key(opened.read(_LARGEST))
     except OSError:
         return False
+
+
+def _has_key(text: bytes) -> bool:
+    for rest in text.split(b"ping")[1:]:
+        after = rest.lstrip(b" \t\"'")
+        if after.startswith((b"=", b"]", b".url", b".style")):
+            return True
+    return False

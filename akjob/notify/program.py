@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 GATHER_S = 0.2
 """Transitions are read so long after the ledger was written: a burst is one reading."""
+_AGAIN_S = (1.0, 10.0)
+"""A commit is announced when its pages are written, and can be read only once they are on the disk: so long after."""
 _LOOK_S = 1.0
 _ASLEEP_S = 30.0  # as often at the most is looked for a first ping while there is but a heartbeat
 _TURN_US = 60 * SECOND
@@ -59,6 +61,7 @@ class Notifier:
         self._office: PostOffice | None = None
         self._heart: Heart | None = None
         self._read_at: float | None = time.monotonic()
+        self._again: list[float] = []
         self._seen = ""
         self._log = DaemonLog(
             socket_address(self._paths.collector_socket),
@@ -93,8 +96,12 @@ class Notifier:
         changed = self._inotify.changed() & self._watched
         if self._paths.config_file in changed:
             self._reconfigure()
-        if changed and self._read_at is None:
-            self._read_at = time.monotonic() + (_ASLEEP_S if self._office is None else GATHER_S)
+        if not changed:
+            return
+        now = time.monotonic()
+        due = now + (_ASLEEP_S if self._office is None else GATHER_S)
+        self._read_at = due if self._read_at is None else min(self._read_at, due)
+        self._again = [now + seconds for seconds in _AGAIN_S]
 
     def _reconfigure(self) -> None:
         """Take the settings over; those that are wrong leave the ones before in force, as a job's file does."""
@@ -123,8 +130,10 @@ class Notifier:
         self._log.sender.step(steady)
 
     def _look_again(self, steady: float) -> float | None:
-        """Return when the ledger is read again though nothing tells of a change: only a file of SQLite's does."""
-        return None if self._paths.ledger_url.startswith("sqlite:") else steady + _LOOK_S
+        """Return when the ledger is read again though nothing more tells of a change: only a file of SQLite's does."""
+        if not self._paths.ledger_url.startswith("sqlite:"):
+            return steady + _LOOK_S
+        return self._again.pop(0) if self._again else None
 
     def _open_where_wanted(self) -> None:
         """Begin to work once there is a channel or a ping; what went before is nobody's news. Until then sleep."""

@@ -532,7 +532,7 @@ def test_a_program_that_has_told_all_sleeps(root: Root, hook: WebServer) -> None
     for _ in range(20):
         assert open_reader(root.paths.ledger_url).last_seq()
     until(calm)
-    assert switches(proc) == before
+    assert switches(proc) <= before + 1  # the last look after the last commit
 
 
 def status(proc: Path, name: str) -> str:
