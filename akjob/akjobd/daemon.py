@@ -359,8 +359,8 @@ class Daemon:
 
 def _on_change(jobset: JobSet) -> dict[str, OnChange]:
     """Return at which files jobs look."""
-    looking = {name: spec.schedule.on_change for name, spec in jobset.jobs.items() if spec.enabled}
-    return {name: change for name, change in looking.items() if change is not None}
+    jobs = jobset.jobs.items()
+    return {name: change for name, spec in jobs if (change := spec.schedule.on_change) is not None and spec.enabled}
 
 
 def _news(loop: Loop, paths: Paths, store: ledger.Store, say: Say) -> "News":
