@@ -4,6 +4,7 @@ import os
 import resource
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,13 @@ from akjob.doctor import root as of_root
 from tests.unit.cli.root import NOW_US, Root
 
 NO_PAGE = Config(web=WebConfig(enabled=False))
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Return a folder whose path is short enough for supervisord's socket, however deep pytest's own is."""
+    with tempfile.TemporaryDirectory(prefix="akjob-") as folder:
+        yield Path(folder).resolve()
 
 
 @pytest.fixture
