@@ -18,6 +18,7 @@ _PR_SET_NAME = 15
 _LOOK_S = 3600  # what has no event, as a change on a network file system, is seen within the hour
 _BLIND_S = 60  # where there is no inotify, or its watches are used up
 _LARGEST = 1 << 20  # bytes; a larger file is no job
+_BETWEEN = b" \t\"'"  # what TOML allows around the dots and the end of a key
 _BOOT = "import sys; sys.path.insert(0, {home!r}); from akjob.notify import asleep; asleep.main(*sys.argv[1:])"
 
 
@@ -92,7 +93,8 @@ def _mentions_ping(file: Path) -> bool:
 
 def _has_key(text: bytes) -> bool:
     for rest in text.split(b"ping")[1:]:
-        after = rest.lstrip(b" \t\"'")
-        if after.startswith((b"=", b"]", b".url", b".style")):
+        after = rest.lstrip(_BETWEEN)
+        dotted = after.startswith(b".") and after[1:].lstrip(_BETWEEN).startswith((b"url", b"style"))
+        if dotted or after.startswith((b"=", b"]")):
             return True
     return False

@@ -14,6 +14,8 @@ from akjob.notify.asleep import has_pings
         '[notify]\n"ping"="https://hc.example.org/1"\n',
         '[notify.ping]\nurl = { file = "secret" }\n',
         'notify.ping.url = "https://hc.example.org/1"\n',
+        'notify.ping."url" = "https://hc.example.org/1"\n',
+        "notify . ping . url = 'https://hc.example.org/1'\n",
         'notify = { ping = "https://hc.example.org/1" }\n',
     ],
 )
