@@ -10,24 +10,8 @@ from akjob.ledger import LedgerBusyError, Occurrence, Wait, Writes, open_reader
 from akjob.ledger.model import Backfill
 from akjob.ledger.nodes import Me, Nodes
 from akjob.ledger.postgres import PostgresStore, connect
-from tests import postgres
 from tests.unit.ledger.samples import life, moved
 from tests.unit.world import row
-
-
-@pytest.fixture
-def url(server: postgres.Server) -> str:
-    """Return a new, empty database."""
-    return server.database()
-
-
-@pytest.fixture
-def stores(url: str) -> Iterator[tuple[PostgresStore, PostgresStore]]:
-    """Open it as the nodes ``a`` and ``b``."""
-    opened = PostgresStore(url, "a"), PostgresStore(url, "b")
-    yield opened
-    for store in opened:
-        store.close()
 
 
 @pytest.fixture

@@ -1,30 +1,12 @@
 """What the nodes of a cluster decide together: permits to start, rows of jobs, stops, and how each hears of it."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from akjob.instants import SECOND
 from akjob.ledger import Blocked, Committed, Permit, Transition, Wait, Writes
 from akjob.ledger.postgres import Listener, PostgresStore
-from tests import postgres
 from tests.unit.ledger.samples import job_row, moved
 from tests.unit.world import row
-
-
-@pytest.fixture
-def url(server: postgres.Server) -> str:
-    """Return a new, empty database."""
-    return server.database()
-
-
-@pytest.fixture
-def stores(url: str) -> Iterator[tuple[PostgresStore, PostgresStore]]:
-    """Open it as the nodes ``a`` and ``b``."""
-    opened = PostgresStore(url, "a"), PostgresStore(url, "b")
-    yield opened
-    for store in opened:
-        store.close()
 
 
 def start(store: PostgresStore, run: str, slot: int, *needs: tuple[str, int], pausable: bool = True) -> Committed:

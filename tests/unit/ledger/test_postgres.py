@@ -8,15 +8,8 @@ import pytest
 from akjob.errors import AkjobError
 from akjob.ledger import LedgerBusyError, Writes, open_reader, open_store
 from akjob.ledger.postgres import PostgresStore, connect, shown
-from tests import postgres
 from tests.unit.ledger.samples import full_row, life, moved
 from tests.unit.world import row
-
-
-@pytest.fixture
-def url(server: postgres.Server) -> str:
-    """Return a new, empty database."""
-    return server.database()
 
 
 @pytest.fixture
