@@ -24,8 +24,8 @@ _EXAMPLES = examples("akjob status", "akjob status --json | jq .broken", "akjob 
 def command(*, as_json: bool) -> None:
     """Show the programs, the job set and its commit, the broken files, and the runs under way.
 
-    Exits with 1 when a file is broken, or a program does not run or does no work, and with 3 when akjobd is down; then
-    it shows what the folder and the ledger have.
+    Exits with 1 when a file is broken, or a program does not run or cannot do its work (akjob-web whose port another
+    program has), and with 3 when akjobd is down; then it shows what the folder and the ledger have.
     """
     paths = find_paths()
     now = now_us()
@@ -49,7 +49,7 @@ def command(*, as_json: bool) -> None:
     if down is not None:
         complain(down.message, down.hint)
         raise SystemExit(down.exit_code)
-    if status.broken or any(program.state != "running" for program in status.programs.values()):
+    if status.broken or not all(program.is_well for program in status.programs.values()):
         raise SystemExit(1)
 
 
@@ -64,6 +64,8 @@ def _lines(status: Status, now: int, *, colour: bool) -> list[str]:
         lines.append(f"messages  {_messages(status.messages, colour=colour)}")
     lines.append("")
     lines += table(("PROGRAM", "STATE", "PID", "SINCE", ""), _programs(status.programs, now), colour=colour)
+    troubles = [f"{name}: {one.trouble}" for name, one in status.programs.items() if one.trouble is not UNSET]
+    lines += ["", *troubles] if troubles else []
     if status.broken:
         lines += ["", *broken.lines(status.broken, now, colour=colour)]
     lines.append("")
@@ -109,7 +111,7 @@ def _programs(programs: Mapping[str, ProgramState], now: int) -> list[tuple[str 
 
 
 def _state(program: ProgramState) -> Cell:
-    return Cell(program.state, "green" if program.state == "running" else "red")
+    return Cell(program.state, "green" if program.is_well else "red")
 
 
 def _when(since: str | None, now: int) -> tuple[str, str]:

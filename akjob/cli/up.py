@@ -230,7 +230,7 @@ def _report(paths: Paths, status: dict[str, Any], how_it_ends: str) -> None:
 def _show_page(paths: Paths) -> None:
     """Print the URL that logs a browser in to the page; say what keeps akjob-web from serving, if anything does."""
     from akjob.cli.web import new_login_url, warn
-    from akjob.web import presence
+    from akjob.control import presence
 
     config = settings(paths)
     if not config.web.enabled:

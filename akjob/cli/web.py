@@ -5,9 +5,9 @@ import click
 from akjob.cli import complain
 from akjob.cli.common import examples, find_paths, now_us, settings
 from akjob.config import Config, Paths
+from akjob.control import presence
 from akjob.errors import AkjobError
 from akjob.query.names import user_name
-from akjob.web import presence
 from akjob.web.store import WebStore
 from akjob.web.urls import base_url, login_url
 

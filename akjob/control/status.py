@@ -1,23 +1,35 @@
 """What ``akjob status --json`` prints, as values. Instants are ISO 8601 text in UTC."""
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from akjob import program
 from akjob.config import Paths
+from akjob.control import presence
 from akjob.instants import to_text
 
 
 class ProgramState(Struct, frozen=True, kw_only=True):
-    """One program of the root, or the zygote."""
+    """One program of the root, or the zygote.
+
+    ``state`` is ``running``, ``stopped``, ``silent`` (it takes no lines of the log), ``blocked`` (it is up and cannot
+    do its work) or ``off`` (it is up and has no work by the settings); ``trouble`` says why, and what to do.
+    """
 
     pid: int | None = None
     since: str | None = None
     state: str = "stopped"
+    trouble: str | UnsetType = UNSET
 
     @classmethod
     def of(cls, found: tuple[int, int] | None) -> "ProgramState":
         """Return the state of a program from its process id and the instant it started at; None: it does not run."""
         return cls() if found is None else cls(pid=found[0], since=to_text(found[1]), state="running")
+
+    @property
+    def is_well(self) -> bool:
+        """Return True unless the program does no work that it should do."""
+        return self.state in {"running", "off"}
 
 
 _OPTIONAL = ("akjob-web", "akjob-notify", "akjob-node")
@@ -30,7 +42,19 @@ def beside_akjobd(paths: Paths, now_us: int) -> dict[str, ProgramState]:
     except OSError:
         named = ""
     names = ("akjob-collector", *(name for name in _OPTIONAL if f"[program:{name}]" in named))
-    return {name: ProgramState.of(program.find(paths, name, now_us)) for name in names}
+    found = {name: ProgramState.of(program.find(paths, name, now_us)) for name in names}
+    if presence.NAME in found:
+        found[presence.NAME] = _page(paths, found[presence.NAME])
+    return found
+
+
+def _page(paths: Paths, state: ProgramState) -> ProgramState:
+    """Return the state of akjob-web with what it says of itself: it may run, and another program have its port."""
+    said = presence.read(paths)
+    if said is None or said.pid != state.pid or not said.trouble:
+        return state
+    what = "off" if said.off else "running" if said.serves else "blocked"
+    return replace(state, state=what, trouble=said.trouble)
 
 
 class JobCounts(Struct, frozen=True, kw_only=True):

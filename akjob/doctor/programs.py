@@ -13,12 +13,12 @@ from pathlib import Path
 
 from akjob import __version__
 from akjob.config.web import Address
+from akjob.control import presence
 from akjob.doctor.diagnosis import Diagnosis, State, Subject
 from akjob.errors import AkjobError
 from akjob.jobset.git import Provenance
 from akjob.query.jobs import load
 from akjob.query.text import plural
-from akjob.web import presence
 
 _PROGRAMS = ("akjobd", "akjob-collector", "akjob-web", "akjob-notify", "akjob-node")
 _ASK_S = 10.0
@@ -43,7 +43,7 @@ def programs(subject: Subject) -> Iterator[Diagnosis]:
     if subject.status is None:
         yield Diagnosis("programs", "fine", f"akjob {__version__}; akjobd does not run: `akjob up --detach` starts it")
         return
-    stopped = [name for name, program in subject.status.programs.items() if program.state != "running"]
+    stopped = [name for name, program in subject.status.programs.items() if not program.is_well]
     for name in stopped:
         message = f"{name} is {subject.status.programs[name].state}"
         yield Diagnosis("programs", "wrong", message, f"See {subject.paths.log_dir}/{name}.out")

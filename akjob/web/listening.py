@@ -64,7 +64,7 @@ def _open_unix(paths: Paths, address: Address) -> socket.socket:
 
 
 def _explain(address: Address, error: OSError) -> AkjobError:
-    setting = "choose another address in listen of [web] in etc/akjob.toml"
+    setting = "choose another address in listen of [web] in etc/akjob.toml and restart akjob-web"
     if error.errno == errno.EADDRINUSE:
         message = f"another program listens on {address}"
         return AkjobError(message, hint=f"Stop it, or {setting}; nothing else of akjob needs the page.")

@@ -10,8 +10,9 @@ from importlib.util import find_spec
 from typing import NoReturn
 
 from akjob import program
+from akjob.control import presence
 from akjob.program import Program
-from akjob.web import listening, presence
+from akjob.web import listening
 from akjob.web.store import WebStore
 
 NEEDED = ("starlette", "uvicorn", "jinja2", "prometheus_client")
@@ -35,7 +36,7 @@ def build(frame: Program) -> Callable[[], None]:
         frame.say(str(problem))
     reason = unavailable(frame)
     if reason is not None:
-        presence.write(frame.paths, presence.Presence(pid=os.getpid(), trouble=reason))
+        presence.write(frame.paths, presence.Presence(pid=os.getpid(), off=True, trouble=reason))
         frame.say(reason)
         return _wait
     store = WebStore.open(frame.paths.web_db)

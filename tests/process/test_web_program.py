@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from akjob.config import Paths
-from akjob.web import presence
+from akjob.control import presence
+from akjob.control.status import beside_akjobd
 from akjob.web.program import now_us
 from akjob.web.store import WebStore
 from tests.roots import Place
@@ -37,6 +38,7 @@ def settings(root: Path, text: str) -> Paths:
     (root / "jobs.d").mkdir(parents=True)
     (root / "etc").mkdir()
     (root / "etc" / "akjob.toml").write_text(f"[web]\n{text}\n")
+    (root / "etc" / "supervisord.conf").write_text("[program:akjob-web]\n")
     return Paths(root)
 
 
@@ -47,6 +49,9 @@ def test_a_port_that_is_taken_is_said_with_the_setting(tmp_path: Path) -> None:
         paths = settings(tmp_path, f'listen = "127.0.0.1:{port}"')
         with running(tmp_path) as process:
             until(lambda: (found := presence.read(paths)) is not None and found.trouble)
+            page = beside_akjobd(paths, now_us())["akjob-web"]
+            assert (page.pid, page.state, page.is_well) == (process.pid, "blocked", False)
+            assert f"another program listens on 127.0.0.1:{port}" in str(page.trouble)
             process.terminate()
             assert process.wait(20) == 0
     said = (tmp_path / "web.out").read_text()
@@ -72,6 +77,8 @@ def test_a_page_that_is_off_waits(tmp_path: Path) -> None:
     with running(tmp_path):
         found = until(lambda: presence.read(paths))
         assert (found.serves, "enabled = false" in found.trouble) == (False, True)
+        page = beside_akjobd(paths, now_us())["akjob-web"]
+        assert (page.state, page.is_well) == ("off", True)
 
 
 def test_a_unix_socket_is_for_the_owner_and_the_group(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``var/run/akjob-web.json``: whether akjob-web serves, for the commands that print its URL."""
+"""``var/run/akjob-web.json``: whether akjob-web serves, for the commands that print its URL or its state."""
 
 import os
 from contextlib import suppress
@@ -15,10 +15,14 @@ NAME = "akjob-web"
 
 
 class Presence(Struct, frozen=True, kw_only=True):
-    """What akjob-web, the process ``pid``, says of itself: whether it ``serves``, and what keeps it from an address."""
+    """What akjob-web, the process ``pid``, says of itself: whether it ``serves``, and what keeps it from an address.
+
+    ``off``: there is to be no page, by the settings or for want of the packages.
+    """
 
     pid: int
     serves: bool = False
+    off: bool = False
     trouble: str = ""
 
 
