@@ -24,8 +24,8 @@ class Job(Struct, kw_only=True, eq=False):
     ``before`` is a schedule that still has to account for its slots, up to the instant given; ``claimed`` are slots
     after the watermark that have a row; ``occurrences`` are those that are not decided yet, by key; ``parts`` the other
     jobs' ends that no slot has used yet, by job; ``tail`` is the row that further skipped slots of the same kind are
-    added to; ``changing`` is when its last run by changed files began and ended, ``own_changes`` how many in a row were
-    made due by changes during the one before.
+    added to; ``changing`` is when its last two runs by changed files began and ended, ``own_changes`` how many in a row
+    were made due by changes during the one before.
     """
 
     row: JobRow
@@ -43,7 +43,7 @@ class Job(Struct, kw_only=True, eq=False):
     deleting: bool = False
     occurrences: dict[str, Occurrence] = msgspec.field(default_factory=dict)
     parts: dict[str, Occurrence] = msgspec.field(default_factory=dict)
-    changing: tuple[int, int] | None = None
+    changing: tuple[tuple[int, int], ...] = ()
     own_changes: int = 0
 
     @property

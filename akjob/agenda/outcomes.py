@@ -70,7 +70,7 @@ class Outcomes:
         job.row.last_run, job.row.last_state, job.row.last_ended_us = row.id, end.state, end.ended_us
         job.row.again_from_us = end.ended_us
         if row.trigger == "change" and row.started_us is not None:
-            job.changing = (row.started_us, end.ended_us)
+            job.changing = (*job.changing[-1:], (row.started_us, end.ended_us))
         at_us = self._retry_at(job, run, now_us)
         self._book.effects.run_moved(row, before, end.ended_us, _end_detail(row, retried=at_us is not None))
         if at_us is None:

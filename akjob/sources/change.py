@@ -37,24 +37,28 @@ class FilesChange(Kind):
 
 
 class FilesChanged(Struct, frozen=True, kw_only=True):
-    """A slot of a job: the files that changed, since when, and what it has seen with it (None: the file is gone)."""
+    """A slot of a job: the files that changed, from when until when, and what it has seen (None: the file is gone)."""
 
     job: str
     at_us: int
     first_us: int
+    last_us: int
     files: tuple[str, ...]
     seen: Mapping[str, Signature | None]
 
-    def occurrence(self) -> Occurrence:
-        """Return what makes the job due."""
-        cause = msgspec.json.encode({"changed": len(self.files), "since": to_text(self.first_us)}).decode()
+    def occurrence(self, held: Occurrence | None = None, until_us: int | None = None) -> Occurrence:
+        """Return what makes the job due, now or at ``until_us``, with the files of one that was held back."""
+        first_us = (None if held is None else changed_since(held.cause)) or self.first_us
+        files = self.files if held is None else tuple(sorted({*held.files, *self.files}))
+        cause = msgspec.json.encode({"changed": len(files), "since": to_text(first_us)}).decode()
         return Occurrence(
             job=self.job,
             key=f"{FilesChange.name}:{self.at_us}",
-            at_us=self.at_us,
+            at_us=self.at_us if until_us is None else until_us,
+            slot_us=None if until_us is None else self.at_us,
             trigger="change",
             cause=cause,
-            files=self.files,
+            files=files,
         )
 
 
@@ -78,7 +82,7 @@ class FileWatch:
         """Take in what is there now; return the slot that this comes to, or what was there at first."""
         if self._seen is None:
             self._seen, self._found = dict(found), found
-            return FilesChanged(job=self.job, at_us=now_us, first_us=now_us, files=(), seen=dict(found))
+            return FilesChanged(job=self.job, at_us=now_us, first_us=now_us, last_us=now_us, files=(), seen=dict(found))
         changed = self._changed(found)
         if not changed:
             self._first_us = None
@@ -107,10 +111,10 @@ class FileWatch:
 
     def _slot(self, changed: Mapping[str, Signature | None], at_us: int) -> FilesChanged | None:
         """Return the slot; removed files make none unless the job asks for it."""
-        first_us = self._first_us or at_us
+        first_us, last_us = (at_us, at_us) if self._first_us is None else (self._first_us, self._last_us)
         self._seen, self._first_us = dict(self._found), None
         files = tuple(sorted(path for path, one in changed.items() if one is not None or self.change.deleted))
-        return FilesChanged(job=self.job, at_us=at_us, first_us=first_us, files=files, seen=changed)
+        return FilesChanged(job=self.job, at_us=at_us, first_us=first_us, last_us=last_us, files=files, seen=changed)
 
 
 def scan(root: str, change: OnChange) -> Snapshot:

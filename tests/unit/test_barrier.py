@@ -140,7 +140,7 @@ def test_what_is_heard_of_a_file_costs_its_job_alone(
         world.remove("a")
     elif method == "found":
         world.agenda.files_changed(
-            FilesChanged(job="a", at_us=world.now, first_us=world.now, files=(), seen={}), world.now
+            FilesChanged(job="a", at_us=world.now, first_us=world.now, last_us=world.now, files=(), seen={}), world.now
         )
     else:
         refused = BrokenJob(
