@@ -6,7 +6,7 @@ import click
 
 from akjob.cli.common import examples, find_paths
 from akjob.errors import AkjobError, UsageError
-from akjob.jobset.scan import name_problem
+from akjob.jobset.scan import has_original, leftover, name_problem
 from akjob.query.names import name_of_file
 from akjob.schedule.events import EVENTS
 from akjob.spec.canonical import value_text
@@ -67,6 +67,9 @@ def command(job: str, dotted: str | None, shell: str | None, *, full: bool) -> N
     if problem is not None:
         raise UsageError(problem.message, hint=problem.hint)
     path = paths.jobs_d / f"{name}.toml"
+    if has_original(str(path)):
+        problem = leftover(str(path), f"jobs.d/{name}.toml")
+        raise UsageError(f"{problem.file} would be none: {problem.message}", hint="Choose another name.")
     schema = os.path.relpath(paths.etc / "job.schema.json", path.parent)
     code = (
         f"callable = {value_text(dotted)}" if dotted is not None else f"command = {value_text(shell or 'echo hello')}"

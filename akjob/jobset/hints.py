@@ -15,7 +15,7 @@ from akjob.jobset.scan import SUFFIX, Listing
 def files_meant(hint: str, listing: Listing, folder: JobsFolder) -> Iterable[str] | None:
     """Return the job files that a change of the path ``hint`` can concern, or None for a full scan."""
     parent, _, name = hint.rpartition("/")
-    if not name or name == DEFAULTS or scan.is_leftover(name):
+    if not name or name == DEFAULTS or scan.is_leftover(name) or scan.original_of(name) is not None:
         return None
     if any(is_ignored(part) for part in hint.split("/")):
         return None if listing.linked else ()

@@ -233,6 +233,8 @@ class Loader:
             reason = _hidden_by(path, listing.unreadable)
             if reason is not None:
                 self._refuse_unseen(path, reason, this)
+            elif scan.original_of(path) in listing.files:
+                self._drop(path, this)  # a copy, since its original is there
             elif folder_of(path) in listing.folders and os.path.isfile(self._folder.path(path)):
                 # git removes a file and writes it again: a folder that is read meanwhile may show neither of the two.
                 self._listing = replace(listing, names={})
@@ -282,6 +284,10 @@ class Loader:
                 files[path] = scan.signature(found)
         if not files and len(listing.files) > 1:
             self._scan_all(this)  # the folder has been emptied, which is not for single events to say
+            return
+        moved = [path for path in targets if (path in files) != (path in listing.files)]
+        if any(os.path.lexists(self._folder.path(copy)) for path in moved for copy in scan.copies_of(path)):
+            self._scan_all(this)  # a copy beside it is a job, or is none any more
             return
         self._listing = replace(listing, files=files)
         for path in sorted(targets):

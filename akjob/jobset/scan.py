@@ -26,6 +26,8 @@ RACY_US = 2_000_000
 NAME_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _LEFTOVER = re.compile(
     r"[._](?:LOCAL|REMOTE|BASE|BACKUP)[._][0-9]+\.toml\Z"  # git mergetool
+    r"|(?:\A|/)Copy (?:\([0-9]+\) )?of [^/]*\.toml\Z"
+    r"|[ (]SFConflict [^/]*\.toml\Z"  # Seafile
     r"|\.sync-conflict-[0-9]{8}-[0-9]{6}[^/]*\.toml\Z"  # Syncthing
     r"|_conflict-[0-9]{8}-[0-9]{6}\.toml\Z"  # ownCloud
     r"|[ (_-]conflicted[ _-]copy[^/]*\.toml\Z"  # Dropbox, Nextcloud
@@ -33,6 +35,10 @@ _LEFTOVER = re.compile(
     r"| (?:- )?(?:copy|Copy|Kopie|Copie)(?: \(?[0-9]+\)?)?\.toml\Z"
     r"| \([0-9]+\)\.toml\Z"
 )
+_COPIES = tuple(
+    f".{word}.toml" for word in ("orig", "ORIG", "bak", "BAK", "old", "OLD", "tmp", "rej", "ours", "theirs", "Conflict")
+)
+"""Ends of names that a job may well have; beside the file without it, the file is a copy of that."""
 _JOB_FILE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)*[A-Za-z0-9][A-Za-z0-9._-]*\.toml\Z")
 
 Signature = tuple[int, int, int, int, int, int, int, int]
@@ -118,6 +124,25 @@ def is_leftover(path: str) -> bool:
     return _LEFTOVER.search(path) is not None
 
 
+def original_of(path: str) -> str | None:
+    """Return the file that ``x.orig.toml`` and the like are a copy of, if that lies beside it: ``x.toml``; or None."""
+    if not path.endswith(_COPIES):
+        return None
+    stem = path.removesuffix(SUFFIX).rpartition(".")[0]
+    return stem + SUFFIX if stem.rpartition("/")[2] else None
+
+
+def copies_of(path: str) -> list[str]:
+    """Return the names, of files that need not exist, that copies of a job file have: see :func:`original_of`."""
+    return [path.removesuffix(SUFFIX) + end for end in _COPIES]
+
+
+def has_original(path: str) -> bool:
+    """Return True for a file that is a copy of the job file beside it: see :func:`original_of`."""
+    original = original_of(path)
+    return original is not None and os.path.isfile(original)
+
+
 def is_job_path(path: str) -> bool:
     """Return whether a path can be a job file by its name alone: no part is ignored, the last ends in ``.toml``.
 
@@ -149,6 +174,17 @@ def name_problem(path: str, shown: str) -> Problem | None:
                 hint="rename it: letters, digits, '.', '_' and '-', beginning with a letter or a digit",
             )
     return None
+
+
+def leftover(path: str, shown: str) -> Problem:
+    """Return the Problem of a file that is passed over. ``shown`` is the file in it."""
+    original = original_of(path)
+    if original is None:
+        message = "this is a copy that a merge or sync tool, or a file manager, left behind; it is passed over"
+    else:
+        message = f"this has the name of a copy of {printable(os.path.basename(original))} beside it; it is passed over"
+    hint = "finish the merge and remove it; if it is a job, give it another name"
+    return Problem(file=shown, severity="warning", code="leftover", message=message, hint=hint)
 
 
 def scan(folder: str, shown: str = "jobs.d", before: Listing | None = None, now_us: int = 0) -> Listing:
@@ -300,7 +336,15 @@ class _FullScan:
                     plain = False
             elif not name.endswith(("~", "#")):
                 plain = self._take_folder(entry, prefix + name, folders) and plain
-        return tuple(own) if plain else None
+        return tuple(own) if not self._drop_copies(own) and plain else None
+
+    def _drop_copies(self, own: Iterable[str]) -> bool:
+        """Pass over the files of a folder whose originals lie beside them; return whether there are any."""
+        copies = [path for path in own if original_of(path) in self._files]
+        for path in copies:
+            del self._files[path]
+            self._leftover(path)
+        return bool(copies)
 
     def _take_folder(self, entry: "os.DirEntry[str]", path: str, folders: list[tuple[str, str]]) -> bool:
         """Add an entry to the folders if it is one; return whether it is plain: no symlink, and to be seen."""
@@ -353,10 +397,7 @@ class _FullScan:
         return False
 
     def _leftover(self, path: str) -> None:
-        message = "this is a copy that a merge or sync tool, or a file manager, left behind; it is passed over"
-        hint = "finish the merge and remove it; if it is a job, give it another name"
-        shown = f"{self._shown}/{printable(path)}"
-        self._problems.append(Problem(file=shown, severity="warning", code="leftover", message=message, hint=hint))
+        self._problems.append(leftover(path, f"{self._shown}/{printable(path)}"))
 
     def _not_a_file(self, path: str, mode: int) -> None:
         kind = _KINDS.get(stat.S_IFMT(mode), "something else")

@@ -88,8 +88,9 @@ class Tree:
 
     def _walk(self, real: str, path: str, above: set[str], shown: str) -> Iterator[tuple[str, _Entry | Problem]]:
         """Yield what is in the folder ``real``, which is called ``path``, with what is wrong."""
-        for name in sorted(self._names.get(real, ())):
-            if is_ignored(name) and name != DEFAULTS:
+        names = self._names.get(real, ())
+        for name in sorted(names):
+            if (is_ignored(name) and name != DEFAULTS) or scan.original_of(name) in names:
                 continue
             own = f"{path}/{name}" if path else name
             counts = name == DEFAULTS or scan.is_job_path(own)

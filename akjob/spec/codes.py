@@ -58,7 +58,8 @@ _FILES = {
     ),
     "leftover": Entry(
         "warning",
-        "A file is a copy that a merge or sync tool, or a file manager, left behind; it does not become a job.",
+        "A file is a copy that a merge or sync tool, or a file manager, left behind; it does not become a job. "
+        "`x.orig.toml`, `x.bak.toml`, `x.old.toml` and the like count as copies only where `x.toml` lies beside them.",
         "Finish the merge and remove it. If it is a job, give it another name.",
     ),
     "link-loop": Entry(

@@ -9,7 +9,7 @@ import pytest
 
 from akjob.config import Paths
 from akjob.errors import AkjobError, Problem
-from akjob.jobset.scan import is_job_path
+from akjob.jobset.scan import has_original, is_job_path
 from akjob.testing.clock import now_us
 from akjob.testing.job import root_of
 from akjob.validate import render_text, validate
@@ -21,7 +21,9 @@ def is_job_file(path: Path) -> bool:
     if root is None:
         return False
     jobs_d = Paths(root).jobs_d
-    return path.is_relative_to(jobs_d) and is_job_path(path.relative_to(jobs_d).as_posix())
+    if has_original(str(path)) or not path.is_relative_to(jobs_d):
+        return False
+    return is_job_path(path.relative_to(jobs_d).as_posix())
 
 
 class InvalidJobError(Exception):

@@ -142,6 +142,9 @@ def _target(given: str, paths: Paths | None, now_us: int, progress: Progress | N
     if os.path.basename(place.path) == DEFAULTS:
         yield from folder.shown(folder.defaults_file(os.path.dirname(place.path)))
     else:
+        if scan.has_original(os.path.join(place.folder, place.path)):
+            yield from folder.shown([scan.leftover(place.path, folder.file(place.path))])
+            return
         yield from folder.shown(folder.job(place.path))
         yield from folder.shown(folder.upstream([place.path]))
 

@@ -58,6 +58,14 @@ def test_files_of_a_commit(root: Path) -> None:
     assert tree(root).contents("nowhere").files == {}
 
 
+def test_copies_are_passed_over(root: Path) -> None:
+    """As in the folder: a copy beside its original is no job, and by itself it is one."""
+    for name in ("a.orig", "c.bak"):
+        write(root / "jobs.d" / f"{name}.toml")
+    commit(root)
+    assert set(files(root)) == set(scan(str(root / "jobs.d")).files) == {"a.toml", "c.bak.toml", "sub/b.toml"}
+
+
 def test_links_are_followed(root: Path) -> None:
     """What the look at the folder finds is found in the commit too, wherever in the repository links lead to."""
     (root / "jobs.d").rename(root.parent / "real")
