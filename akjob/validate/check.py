@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,12 @@ from akjob.toml.scan import Path as KeyPath
 from akjob.toml.scan import Positions, ScanError, locate
 from akjob.validate import shared, upstream
 from akjob.validate.commands import Commands
-from akjob.validate.split import in_children, parts_of
+from akjob.validate.split import Checked, in_children, parts_of
 from akjob.validate.surroundings import Surroundings
 
 Progress = Callable[[int, int], None]
 _PROGRESS_STEP = 64
+_LINKS = (b"after", b"instances")  # a file without these words is one job that waits for no other
 
 
 def validate(
@@ -145,8 +147,9 @@ def _target(given: str, paths: Paths | None, now_us: int, progress: Progress | N
         if scan.has_original(os.path.join(place.folder, place.path)):
             yield from folder.shown([scan.leftover(place.path, folder.file(place.path))])
             return
-        yield from folder.shown(folder.job(place.path))
-        yield from folder.shown(folder.upstream([place.path]))
+        linked: list[str] = []
+        yield from folder.shown(folder.job(place.path, linked))
+        yield from folder.shown(folder.upstream([place.path], linked))
 
 
 class _Names:
@@ -214,24 +217,24 @@ class _Folder:
         listing = scan.scan(self._folder, self._prefix.rstrip("/") or ".")
         prefix = "" if below == os.curdir else below + "/"
         wanted = sorted(path for path in listing.files if path.startswith(prefix))
-        upstream = self.upstream(wanted, listing)
-        before = [*self.shown(found), *self.shown(self._of_folder(listing, wanted)), *self.shown(upstream)]
+        before = [*self.shown(found), *self.shown(self._of_folder(listing, wanted))]
         first, *others = parts_of(wanted, len(os.sched_getaffinity(0)))
-        of_jobs = in_children(others, self._of_files, lambda: self._with_progress(first, len(wanted), progress))
-        yield from shared.counted(before, of_jobs)
+        checked = list(in_children(others, self._check, lambda: self._check(first, len(wanted), progress)))
+        linked = [path for one in checked for path in one.linked]
+        upstream = self.shown(self.upstream(wanted, linked, listing))
+        of_jobs = chain.from_iterable(one.problems for one in checked)
+        yield from shared.counted(chain(before, upstream), of_jobs)
         if progress is not None:
             progress(len(wanted), len(wanted))
 
-    def _of_files(self, paths: Sequence[str]) -> Iterator[Problem]:
-        for path in paths:
-            yield from self.shown(self.job(path))
-
-    def _with_progress(self, paths: Sequence[str], total: int, progress: Progress | None) -> Iterator[Problem]:
-        """Check the part of this process; the others come on as fast."""
+    def _check(self, paths: Sequence[str], total: int = 0, progress: Progress | None = None) -> Checked:
+        """Check some files, each read once; of the ``total`` the other processes check the rest as fast."""
+        found = Checked([], [])
         for done, path in enumerate(paths):
             if progress is not None and done % _PROGRESS_STEP == 0:
                 progress(done * total // len(paths), total)
-            yield from self.shown(self.job(path))
+            found.problems += self.shown(self.job(path, found.linked))
+        return found
 
     def _of_folder(self, listing: scan.Listing, wanted: list[str]) -> Iterator[Problem]:
         yield from listing.problems
@@ -276,14 +279,19 @@ class _Folder:
             yield from defaults.problems
             yield from self._trust(self._root, os.path.join(self._folder, below, DEFAULTS))
 
-    def upstream(self, wanted: Sequence[str], listing: scan.Listing | None = None) -> Iterator[Problem]:
-        """Yield what is wrong with ``after`` in some files; nothing where the whole folder is not known."""
-        if os.path.basename(self._folder) != "jobs.d" or not any(self._mentions(path, b"after") for path in wanted):
+    def upstream(
+        self, wanted: Sequence[str], linked: Sequence[str], listing: scan.Listing | None = None
+    ) -> Iterator[Problem]:
+        """Yield what is wrong with ``after`` in some files; nothing where the whole folder is not known.
+
+        ``linked`` are those of them that may name other jobs, or be several: the others are not read again.
+        """
+        if os.path.basename(self._folder) != "jobs.d" or not any(self._mentions(path, b"after") for path in linked):
             return
-        files = (listing or scan.scan(self._folder)).files
         names, after, file_of = set(), {}, {}
-        for path in files:
-            if not self._mentions(path, b"after") and not self._mentions(path, b"instances"):
+        asked, known = set(wanted), set(linked)
+        for path in (listing or scan.scan(self._folder)).files:
+            if path not in known and (path in asked or not self._mentions(path, *_LINKS)):
                 names.add(job_name(path))
                 continue
             for result in self.parse(path, resolve=False):
@@ -292,20 +300,25 @@ class _Folder:
                 if result.spec is not None and result.spec.schedule.after is not None:
                     after[result.name] = result.spec.schedule.after.jobs
         for name, finding in upstream.findings(after, names):
-            if file_of[name] in wanted:
+            if file_of[name] in asked:
                 yield from self._place_findings(file_of[name], name, [finding])
 
-    def _mentions(self, path: str, word: bytes) -> bool:
+    def _mentions(self, path: str, *words: bytes) -> bool:
         read = self._read(path)
-        return not isinstance(read, Problem) and word in read[0]
+        return not isinstance(read, Problem) and any(word in read[0] for word in words)
 
-    def job(self, path: str) -> Iterator[Problem]:
-        """Yield the problems of one job file; those that its defaults bring too."""
+    def job(self, path: str, linked: list[str]) -> Iterator[Problem]:
+        """Yield the problems of one job file; those that its defaults bring too.
+
+        It joins ``linked`` if it may name other jobs, or be several.
+        """
         read = self._read(path)
         if isinstance(read, Problem):
             yield read
             return
         data, signature = read
+        if any(word in data for word in _LINKS):
+            linked.append(path)
         yield from self._trust_file(path, signature)
         for result in self.parse(path, data, resolve=False):
             yield from result.problems

@@ -7,9 +7,12 @@ which need not be the one that asks: their lack is a warning.
 import os
 import re
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
+from typing import NamedTuple
 
 from akjob.code.static import Finding
 from akjob.errors import Severity
@@ -28,6 +31,16 @@ _OPERATORS = frozenset(["&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>&1",
 _VARIABLE = re.compile(r"(?:\$[A-Z_][A-Z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})(?:/.*)?|~(?:/.*)?", re.DOTALL)
 _SHELLS = frozenset(["sh", "bash", "dash", "zsh", "ksh", "fish", "env", "expr", "test", "[", "ssh", "su", "sudo"])
 _SHELL_TIMEOUT_S = 5
+_BLANK = re.compile(r"\s")
+_LONGEST_FIRST_LINE = 256
+
+
+class _ProgramFile(NamedTuple):
+    """A program's file, as it was found."""
+
+    is_folder: bool
+    is_executable: bool
+    first_line: bytes
 
 
 class Commands:
@@ -36,6 +49,9 @@ class Commands:
     def __init__(self, root: str) -> None:
         self._root = root
         self._shell_fault = cache(shell_fault)
+        self._exists = cache(os.path.exists)
+        self._seen = cache(_seen)
+        self._which = cache(shutil.which)
 
     def findings(self, spec: JobSpec) -> Iterator[Finding]:
         """Yield what is wrong with a job's command."""
@@ -55,7 +71,7 @@ class Commands:
             return
         yield from _literal(code.argv)
         program = code.argv[0]
-        if len(code.argv) == 1 and re.search(r"\s", program) and not os.path.exists(self._place(program, spec)):
+        if len(code.argv) == 1 and _BLANK.search(program) and not self._exists(self._place(program, spec)):
             message = f'"{program}" is one word with blanks in it, and no program has that name'
             hint = f"write command = {_quoted(program)} for the shell, or each word as an element of the array"
             yield Finding(_KEY, "error", "program-missing", message, hint)
@@ -79,24 +95,20 @@ class Commands:
     def _file(self, program: str, spec: JobSpec) -> Iterator[Finding]:
         place = self._place(program, spec)
         severity: Severity = "error" if place.startswith(self._root + os.sep) else "warning"
-        if not os.path.exists(place):
+        seen = self._seen(place)
+        if seen is None:
             message = f"the program {program} does not exist"
             where = "" if os.path.isabs(program) else "; the path is relative to the working folder"
             yield Finding(_KEY, severity, "program-missing", message, f"make it, or correct the path{where}")
-        elif os.path.isdir(place):
+        elif seen.is_folder:
             yield Finding(_KEY, severity, "program-missing", f"{program} is a folder", "name a program in it")
-        elif not os.stat(place).st_mode & 0o111:
+        elif not seen.is_executable:
             hint = f"chmod +x {program}, and commit the mode"
             yield Finding(_KEY, severity, "not-executable", f"{program} is not executable", hint)
         else:
-            yield from self._first_line(place, program, severity, spec)
+            yield from self._first_line(seen.first_line, program, severity, spec)
 
-    def _first_line(self, place: str, program: str, severity: Severity, spec: JobSpec) -> Iterator[Finding]:
-        try:
-            with open(place, "rb") as file:
-                line = file.readline(256)
-        except OSError:
-            return
+    def _first_line(self, line: bytes, program: str, severity: Severity, spec: JobSpec) -> Iterator[Finding]:
         if not line.startswith(b"#!"):
             return
         if line.endswith(b"\r\n"):
@@ -105,13 +117,13 @@ class Commands:
             return
         words = [os.fsdecode(word) for word in line[2:].split()]
         interpreter = words[0] if words else ""
-        if os.path.basename(interpreter) == "env" and os.path.exists(interpreter):
+        if os.path.basename(interpreter) == "env" and self._exists(interpreter):
             named = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
             if named and not self._is_found(named[0], spec):
                 message = f"the first line of {program} asks env for {named[0]}, and this machine has none in PATH"
                 hint = "correct it, or install it where the jobs run"
                 yield Finding(_KEY, "warning", "bad-interpreter", message, hint)
-        elif not os.path.isabs(interpreter) or not os.path.exists(interpreter):
+        elif not os.path.isabs(interpreter) or not self._exists(interpreter):
             message = f"the first line of {program} names {interpreter or 'nothing'}, which does not exist here"
             yield Finding(_KEY, "warning", "bad-interpreter", message, "correct it, or install it where the jobs run")
 
@@ -120,7 +132,20 @@ class Commands:
         if not isinstance(path, str) or spec.run.env_files or spec.run.user is not None:
             return True  # which folders there are is not known here
         own = [os.path.join(self._root, folder) for folder in spec.run.path]
-        return shutil.which(program, path=os.pathsep.join([*own, path])) is not None
+        return self._which(program, path=os.pathsep.join([*own, path])) is not None
+
+
+def _seen(place: str) -> _ProgramFile | None:
+    """Look at a program; None where there is none. The first line of a script names its interpreter."""
+    try:
+        mode = os.stat(place).st_mode
+    except (OSError, ValueError):
+        return None
+    line = b""
+    if stat.S_ISREG(mode):
+        with suppress(OSError), open(place, "rb") as file:
+            line = file.readline(_LONGEST_FIRST_LINE)
+    return _ProgramFile(stat.S_ISDIR(mode), bool(mode & 0o111), line)
 
 
 def shell_fault(text: str) -> str | None:

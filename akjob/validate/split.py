@@ -6,15 +6,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import msgspec
+from msgspec import Struct
 
 from akjob.errors import Problem
 
 WORTH_IT = 1_000  # files for one process; below that a fork and the way back cost more than they bring
 MOST = 4
 
-Work = Callable[[Sequence[str]], Iterator[Problem]]
 
-_decoder = msgspec.msgpack.Decoder(list[Problem])
+class Checked(Struct):
+    """What is wrong in some files, and which of them may name other jobs."""
+
+    problems: list[Problem]
+    linked: list[str]
+
+
+Work = Callable[[Sequence[str]], Checked]
+
+_decoder = msgspec.msgpack.Decoder(Checked)
 
 
 def parts_of(paths: Sequence[str], processors: int) -> list[Sequence[str]]:
@@ -23,17 +32,17 @@ def parts_of(paths: Sequence[str], processors: int) -> list[Sequence[str]]:
     return [paths[len(paths) * part // count : len(paths) * (part + 1) // count] for part in range(count)]
 
 
-def in_children(parts: Sequence[Sequence[str]], work: Work, own: Callable[[], Iterator[Problem]]) -> Iterator[Problem]:
-    """Yield the problems of ``parts``, found by a child each, after those that this process finds by ``own``.
+def in_children(parts: Sequence[Sequence[str]], work: Work, own: Callable[[], Checked]) -> Iterator[Checked]:
+    """Yield what this process finds by ``own``, then what a child each finds in ``parts``.
 
     A child that does not bring its answer is replaced by this process.
     """
     children = [_Child(part, work) for part in parts]
     try:
-        yield from own()
+        yield own()
         for child in children:
-            found = child.problems()
-            yield from work(child.part) if found is None else found
+            found = child.found()
+            yield work(child.part) if found is None else found
     finally:
         for child in children:
             child.end()
@@ -50,7 +59,7 @@ class _Child:
             _answer(writing, part, work)
         os.close(writing)
 
-    def problems(self) -> list[Problem] | None:
+    def found(self) -> Checked | None:
         """Wait for the answer; None when there is no whole one."""
         with os.fdopen(self._reading, "rb", closefd=False) as stream:
             answer = stream.read()
@@ -68,11 +77,11 @@ class _Child:
 
 
 def _answer(writing: int, part: Sequence[str], work: Work) -> None:
-    """Send the problems and end, without anything that the parent meant to do at its own end."""
+    """Send what is found and end, without anything that the parent meant to do at its own end."""
     status = 1
     try:
         with os.fdopen(writing, "wb") as stream:
-            stream.write(msgspec.msgpack.encode(list(work(part))))
+            stream.write(msgspec.msgpack.encode(work(part)))
         status = 0
     finally:
         os._exit(status)

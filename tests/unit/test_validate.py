@@ -2,12 +2,15 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from akjob.config import Paths
 from akjob.errors import AkjobError, Problem
+from akjob.jobset import scan
 from akjob.spec.codes import CODES
 from akjob.validate import parse_file, render_github, render_json, render_sarif, render_text, validate
 from akjob.validate.split import parts_of
@@ -405,6 +408,40 @@ def test_parts_in_children(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted({file for file, *_ in root.problems()}) == wanted
     monkeypatch.setattr("msgspec.msgpack.encode", lambda _problems: b"torn")
     assert sorted({file for file, *_ in root.problems()}) == wanted
+
+
+def test_each_file_is_read_once(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is opened again only if it may name other jobs and one does; a program is looked at once for all."""
+    read: list[str] = []
+    really_read, really_open = scan.read, open
+
+    def counted(path: str) -> tuple[bytes, scan.Signature]:
+        read.append(os.path.basename(path))
+        return really_read(path)
+
+    def opened(path: str, mode: str) -> Any:
+        read.append(os.path.basename(path))
+        return really_open(path, mode)
+
+    monkeypatch.setattr(scan, "read", counted)
+    monkeypatch.setattr("akjob.validate.commands.open", opened, raising=False)
+    for number in range(20):
+        root.write(f"jobs.d/job{number:02}.toml", 'command = ["/bin/cat"]\n')
+    root.write("jobs.d/plain.toml", 'command = "true"\ndescription = "after all"\n')
+    assert root.problems() == []
+    once = Counter(["cat", "_defaults.toml", *(f"job{number:02}.toml" for number in range(20))])
+    assert Counter(read) == once + Counter({"plain.toml": 3})  # to check it, to find the word, and what it is for
+
+
+def test_after_in_children(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs that run after one another are compared whichever processes have read them."""
+    monkeypatch.setattr("akjob.validate.split.WORTH_IT", 5)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0, 1, 2})
+    for number in range(20):
+        after = f"job{number - 5:02}" if number >= 5 else "job22"
+        root.write(f"jobs.d/job{number:02}.toml", f'command = "true"\n[schedule]\nafter = "{after}"\n')
+    wanted = [f"jobs.d/job{number:02}.toml" for number in range(5)]
+    assert [file for file, *_ in root.problems()] == wanted
 
 
 # rendering
