@@ -14,7 +14,7 @@ from msgspec import Struct
 from akjob.agenda import Agenda, Effects, End, Start
 from akjob.instants import SECOND
 from akjob.jobset.garbage import without_collections
-from akjob.jobset.model import Change, Changed, JobSet
+from akjob.jobset.model import Changed, JobSet, JobSetChange
 from akjob.ledger import MemoryStore, RunColumns
 from akjob.ledger.model import JobRow
 from akjob.run.ids import RunIds
@@ -40,7 +40,7 @@ class _Fake(Struct, eq=False):
     started_us: int | None = None
 
 
-class Simulation:
+class Simulator:
     """Jobs, and a clock that jumps from one event to the next.
 
     ``takes`` says how long a run takes, from its job and its slot; None stands for :data:`DURATION_US`. A run that
@@ -173,7 +173,7 @@ class Simulation:
         """Let akjobd be up, with every job loaded: nothing starts for its start."""
         agenda = self._agenda = self._new_agenda()
         agenda.restore(self.store.jobs_state(), (), self.now_us)
-        agenda.load(Change(jobset=JobSet(jobs={}, broken={}, loaded_us=self.now_us)), self.now_us)
+        agenda.load(JobSetChange(jobset=JobSet(jobs={}, broken={}, loaded_us=self.now_us)), self.now_us)
         self._load(added=self.jobs)
         return True
 
@@ -232,7 +232,7 @@ class Simulation:
             return
         self._loaded: Mapping[str, JobSpec] = dict(self.jobs)
         jobset = JobSet(jobs=self._loaded, broken={}, loaded_us=self.now_us)
-        change = Change(jobset=jobset, added=tuple(added), changed=tuple(changed), removed=tuple(removed))
+        change = JobSetChange(jobset=jobset, added=tuple(added), changed=tuple(changed), removed=tuple(removed))
         self._agenda.load(change, self.now_us)
 
     def _turn(self, agenda: Agenda) -> None:

@@ -87,7 +87,7 @@ class Debouncer:
         self._last = Seen()
 
 
-class _Place(Struct, frozen=True):
+class _WatchedPlace(Struct, frozen=True):
     """What is watched: the real folder and its identity, and (folder, names) pairs where it can be replaced.
 
     ``links`` are folders elsewhere that symlinks in it lead to; files elsewhere are among the pairs.
@@ -117,7 +117,7 @@ class Watcher:
         self._notified = False
         self._overflowed = False
         self._observer: BaseObserver | None = None
-        self._place: _Place | None = None
+        self._place: _WatchedPlace | None = None
         self._problems: list[Problem] = []
         self._overflow = _Overflow(self._lost)
 
@@ -165,11 +165,11 @@ class Watcher:
             self._notified = False
         return Hints(None if paths is None else frozenset(paths))
 
-    def _watch(self, place: _Place) -> list[Problem]:
+    def _watch(self, place: _WatchedPlace) -> list[Problem]:
         self._problems = self._observe(place)
         return self._problems
 
-    def _observe(self, place: _Place) -> list[Problem]:
+    def _observe(self, place: _WatchedPlace) -> list[Problem]:
         try:
             observer = Observer()
         except OSError as error:
@@ -313,7 +313,7 @@ class _Overflow(logging.Handler):
             self._lost()
 
 
-def _locate(folder: str, links: frozenset[str] = frozenset()) -> _Place:
+def _locate(folder: str, links: frozenset[str] = frozenset()) -> _WatchedPlace:
     """Find out what to watch for ``folder``, an absolute path."""
     anchors: dict[str, set[str]] = {}
     for place, name in _links_on_the_way(folder):
@@ -335,7 +335,7 @@ def _locate(folder: str, links: frozenset[str] = frozenset()) -> _Place:
         elif os.path.commonpath([real, link]) != link and not any(link.startswith(f"{other}/") for other in folders):
             folders.append(link)  # not one above us, nor one within another
     around = tuple((place, frozenset(names)) for place, names in sorted(anchors.items()) if os.path.isdir(place))
-    return _Place(real, identity, around, tuple(folders))
+    return _WatchedPlace(real, identity, around, tuple(folders))
 
 
 def _links_on_the_way(folder: str) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ import msgspec
 
 from akjob.agenda import Agenda, End
 from akjob.instants import DAY, MINUTE, SECOND, from_text
-from akjob.jobset.model import Change, JobSet
+from akjob.jobset.model import JobSet, JobSetChange
 from akjob.ledger import RunRow, Writes
 from akjob.ledger.sqlite_reader import SqliteReader
 from akjob.ledger.sqlite_store import SqliteStore
@@ -125,7 +125,7 @@ def spec(trigger: str) -> JobSpec:
 
 def first_turn(agenda: Agenda, jobs: dict[str, JobSpec], now_us: int = BEGIN) -> None:
     """Do what akjobd does first."""
-    agenda.load(Change(jobset=JobSet(jobs=jobs, broken={}, loaded_us=now_us)), now_us)
+    agenda.load(JobSetChange(jobset=JobSet(jobs=jobs, broken={}, loaded_us=now_us)), now_us)
     agenda.turn(now_us)
 
 

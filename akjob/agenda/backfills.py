@@ -8,11 +8,11 @@ import msgspec
 
 from akjob.agenda.book import Book
 from akjob.agenda.faults import Faults
-from akjob.agenda.jobs import Job
-from akjob.agenda.life import Run
+from akjob.agenda.jobs import AgendaJob
+from akjob.agenda.life import LiveRun
 from akjob.agenda.waiting import Waiting
 from akjob.errors import AkjobError
-from akjob.ledger.model import Backfill, Only, SlotOutcome
+from akjob.ledger.model import BackfillRow, Only, SlotOutcome
 from akjob.schedule import compile_schedule, slots_between
 from akjob.spec.model import JobSpec
 
@@ -51,9 +51,9 @@ class Backfills:
         self._waiting = waiting
         self._faults = faults
         self._outcomes = outcomes
-        self._open: dict[str, Backfill] = {}
+        self._open: dict[str, BackfillRow] = {}
 
-    def restore(self, backfills: Iterable[Backfill]) -> None:
+    def restore(self, backfills: Iterable[BackfillRow]) -> None:
         """Take over from the akjobd before, or from a node that is lost."""
         self._open |= {one.id: one for one in backfills}
 
@@ -66,9 +66,9 @@ class Backfills:
         found = slots_to_fill(spec, rows, asked.from_us, until_us, asked.only)
         return found[::-1] if asked.newest_first else found
 
-    def begin(self, spec: JobSpec, asked: Asked, now_us: int) -> Backfill:
+    def begin(self, spec: JobSpec, asked: Asked, now_us: int) -> BackfillRow:
         """Begin a backfill."""
-        backfill = Backfill(
+        backfill = BackfillRow(
             id=self._book.new_id(now_us),
             job=spec.name,
             at_us=now_us,
@@ -103,7 +103,7 @@ class Backfills:
         for backfill in [one for one in self._open.values() if one.state == "running"]:
             self._faults.guard(backfill.job, partial(self._feed, backfill, now_us), None, now_us)
 
-    def _feed(self, backfill: Backfill, now_us: int) -> None:
+    def _feed(self, backfill: BackfillRow, now_us: int) -> None:
         job = self._book.jobs.get(backfill.job)
         spec = None if job is None else job.spec
         if job is None or spec is None:
@@ -120,17 +120,17 @@ class Backfills:
         if (position, state) != (backfill.position, backfill.state):
             self._change(backfill, position=position, state=state)
 
-    def _may_start(self, job: Job, spec: JobSpec, backfill: Backfill) -> bool:
+    def _may_start(self, job: AgendaJob, spec: JobSpec, backfill: BackfillRow) -> bool:
         """Return True if there is a place for one more run, and nothing of the schedule comes first."""
         if len(job.of_backfill(backfill.id)) >= backfill.parallel or not self._waiting.queue.free(spec):
             return False
         return spec.run.overlap == "allow" or all(run.backfill == backfill.id for run in job.runs.values())
 
-    def _claim(self, job: Job, spec: JobSpec, backfill: Backfill, slot_us: int, now_us: int) -> None:
+    def _claim(self, job: AgendaJob, spec: JobSpec, backfill: BackfillRow, slot_us: int, now_us: int) -> None:
         cause = msgspec.json.encode({"backfill": backfill.id}).decode()
         row = self._book.new_row(job, spec, slot_us, "backfill", now_us, by=backfill.by, cause=cause)
         row.attempt = self._book.next_attempt(row.job, slot_us)
-        run = Run(
+        run = LiveRun(
             row=row,
             job=row.job,
             seq=self._book.next_seq(),
@@ -140,11 +140,11 @@ class Backfills:
         )
         self._waiting.enter(job, run, now_us)
 
-    def _change(self, backfill: Backfill, **changes: Any) -> None:
+    def _change(self, backfill: BackfillRow, **changes: Any) -> None:
         self._keep(msgspec.structs.replace(backfill, **changes))
         self._book.effects.backfill(msgspec.structs.replace(backfill, **changes), new=False)
 
-    def _keep(self, backfill: Backfill) -> None:
+    def _keep(self, backfill: BackfillRow) -> None:
         if backfill.is_open:
             self._open[backfill.id] = backfill
         else:

@@ -8,8 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from akjob.agenda.effects import EffectsBuilder
-from akjob.agenda.jobs import Job, counts_on
-from akjob.agenda.life import Run
+from akjob.agenda.jobs import AgendaJob, counts_on
+from akjob.agenda.life import LiveRun
 from akjob.config.cluster import queue_name
 from akjob.due import EARLY_US
 from akjob.ledger.model import Detail, Occurrence, RunRow, State, Trigger
@@ -43,7 +43,7 @@ class Here(Struct, frozen=True):
         """Return True if runs of a job may be on this node."""
         return spec.run.where in ("any", "every", f"node:{self.node}") and self.tags.issuperset(spec.run.needs)
 
-    def queue_of(self, run: Run, spec: JobSpec) -> str | None:
+    def queue_of(self, run: LiveRun, spec: JobSpec) -> str | None:
         """Return where a run waits for a node that takes it; None: it starts here.
 
         What somebody asked for on this node, and what happened to it, stays on it where it fits.
@@ -66,9 +66,9 @@ class Book:
     """
 
     def __init__(self, *, host: str, new_run_id: Callable[[int], str], last_attempt: Callable[[str, int], int]) -> None:
-        self.jobs: dict[str, Job] = {}
-        self.runs: dict[str, Run] = {}
-        self.elsewhere: dict[str, Run] = {}
+        self.jobs: dict[str, AgendaJob] = {}
+        self.runs: dict[str, LiveRun] = {}
+        self.elsewhere: dict[str, LiveRun] = {}
         self.here: Here | None = None
         self.former: dict[str, JobSpec] = {}
         self.effects = EffectsBuilder()
@@ -99,7 +99,9 @@ class Book:
         """Return an id that no run and no backfill has."""
         return self._new_run_id(now_us)
 
-    def new_row(self, job: Job, spec: JobSpec, slot_us: int, trigger: Trigger, now_us: int, **other: Any) -> RunRow:
+    def new_row(
+        self, job: AgendaJob, spec: JobSpec, slot_us: int, trigger: Trigger, now_us: int, **other: Any
+    ) -> RunRow:
         """Return a row of ``runs`` for a slot."""
         return RunRow(
             id=self._new_run_id(now_us),
@@ -121,7 +123,7 @@ class Book:
             del self._attempts[next(iter(self._attempts))]
         return last + 1
 
-    def add(self, job: Job, run: Run) -> None:
+    def add(self, job: AgendaJob, run: LiveRun) -> None:
         """Add a new run, and claim it."""
         row = run.row
         job.tail = None
@@ -132,7 +134,7 @@ class Book:
         detail = Detail(trigger=row.trigger, by=row.by, cause=row.cause, definition_sha256=row.definition_sha256)
         self.effects.run_moved(row, None, row.queued_us, detail)
 
-    def remove(self, run: Run) -> Job:
+    def remove(self, run: LiveRun) -> AgendaJob:
         """Remove a run that has ended, and return its job."""
         job = self.jobs[run.job]
         self.effects.change(run.row)
@@ -143,34 +145,34 @@ class Book:
             job.next_us = None
         return job
 
-    def drop(self, run: Run) -> None:
+    def drop(self, run: LiveRun) -> None:
         """Forget a run without a word to the ledger, where it is open still: the next akjobd decides about it."""
         self.runs.pop(run.row.id, None)
         self.jobs[run.job].runs.pop(run.row.id, None)
 
-    def uncount(self, run: Run) -> None:
+    def uncount(self, run: LiveRun) -> None:
         """Take a run that came to nothing off the job's ``runs``."""
         if run.counts_toward_runs:
             job = self.jobs[run.job]
             job.row.runs_started = max(0, job.row.runs_started - 1)
             self.effects.job(run.job)
 
-    def occur(self, job: Job, occurrence: Occurrence) -> None:
+    def occur(self, job: AgendaJob, occurrence: Occurrence) -> None:
         """Take in what makes a job due; each is known by its key, and happens once."""
         job.occurrences[occurrence.key] = occurrence
         self.effects.occur(occurrence)
 
-    def decided(self, job: Job, occurrence: Occurrence) -> None:
+    def decided(self, job: AgendaJob, occurrence: Occurrence) -> None:
         """Forget an occurrence: it has been decided, or it holds no more."""
         if job.occurrences.pop(occurrence.key, None) is not None:
             self.effects.decided(occurrence)
 
-    def keep(self, job: Job, upstream: str, part: Occurrence) -> None:
+    def keep(self, job: AgendaJob, upstream: str, part: Occurrence) -> None:
         """Keep another job's end until a slot uses it."""
         job.parts[upstream] = part
         self.effects.occur(part)
 
-    def used(self, job: Job, part: Occurrence) -> None:
+    def used(self, job: AgendaJob, part: Occurrence) -> None:
         """Forget another job's end: a slot has used it, or it is waited for no more."""
         job.parts = {upstream: one for upstream, one in job.parts.items() if one is not part}
         self.effects.decided(part)
@@ -194,7 +196,7 @@ class Book:
                 )
             )
 
-    def wake_at(self, job: Job, wake_us: int | None) -> None:
+    def wake_at(self, job: AgendaJob, wake_us: int | None) -> None:
         """Have a job looked at when an instant comes, and not before; None: not by itself."""
         job.wake_us = wake_us
         if wake_us is not None:
@@ -207,7 +209,7 @@ class Book:
             heapq.heappop(self._wakes)
         return self._wakes[0][0] if self._wakes else None
 
-    def due(self, now_us: int) -> Job | None:
+    def due(self, now_us: int) -> AgendaJob | None:
         """Return the next job that needs a decision by an instant, or None, and forget its instant."""
         wake_us = self.wake_us
         if wake_us is None or wake_us > now_us:

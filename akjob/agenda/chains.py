@@ -7,7 +7,7 @@ from functools import partial
 from akjob.agenda.book import Book
 from akjob.agenda.deciding import Deciding
 from akjob.agenda.faults import Faults
-from akjob.agenda.jobs import Job
+from akjob.agenda.jobs import AgendaJob
 from akjob.due import Verdict, done
 from akjob.instants import SECOND
 from akjob.sources.after import EndMeaning, UpstreamEnd, answer, circles
@@ -71,11 +71,11 @@ class Chains:
                 job = self._book.jobs[name]
                 self._faults.guard(name, partial(self._hand_on, job, ended), None, ended.at_us)
 
-    def _hand_on(self, job: Job, ended: UpstreamEnd) -> None:
+    def _hand_on(self, job: AgendaJob, ended: UpstreamEnd) -> None:
         if job.spec is not None and self._may_be_due(job, job.spec, ended.at_us):
             self._meet(job, job.spec, ended)
 
-    def _may_be_due(self, job: Job, spec: JobSpec, at_us: int) -> bool:
+    def _may_be_due(self, job: AgendaJob, spec: JobSpec, at_us: int) -> bool:
         """Return True if the job has slots now, and its limits allow one at the instant of the end."""
         return (
             spec.enabled
@@ -84,7 +84,7 @@ class Chains:
             and job.when.plan.limits.allows(at_us // SECOND)
         )
 
-    def _meet(self, job: Job, spec: JobSpec, ended: UpstreamEnd) -> None:
+    def _meet(self, job: AgendaJob, spec: JobSpec, ended: UpstreamEnd) -> None:
         after = spec.schedule.after
         if after is None:
             return
@@ -99,7 +99,7 @@ class Chains:
         elif found.what == "misfit":
             self._skip(job, spec, ended, found)
 
-    def _skip(self, job: Job, spec: JobSpec, ended: UpstreamEnd, found: EndMeaning) -> None:
+    def _skip(self, job: AgendaJob, spec: JobSpec, ended: UpstreamEnd, found: EndMeaning) -> None:
         """Write a row for the slot that the end would have made, had it been another one."""
         verdict = Verdict(
             action="skipped",

@@ -1,8 +1,8 @@
 """Changed files: what akjobd's looks at the files come to for the jobs."""
 
 from akjob.agenda.book import Book
-from akjob.agenda.jobs import Job, busy
-from akjob.agenda.requests import Requests
+from akjob.agenda.jobs import AgendaJob, busy
+from akjob.agenda.requests import AgendaRequests
 from akjob.instants import SECOND
 from akjob.ledger.model import Occurrence, SeenFiles
 from akjob.schedule.model import OnChange
@@ -15,7 +15,7 @@ Spans = list[tuple[int, int]]
 """When runs began and ended."""
 
 
-class Changes:
+class FileChanges:
     """Takes in changed files. What a job has seen is kept in the commit that has the slot.
 
     A job whose runs write the files that it looks at would run for ever. Who wrote a file cannot be told, and files
@@ -23,7 +23,7 @@ class Changes:
     the job has been idle for a while. What comes meanwhile comes from elsewhere, and starts it at once with all files.
     """
 
-    def __init__(self, book: Book, requests: Requests) -> None:
+    def __init__(self, book: Book, requests: AgendaRequests) -> None:
         self._book = book
         self._requests = requests
 
@@ -50,7 +50,7 @@ class Changes:
         self._book.occur(job, occurrence)
         self._book.wake_at(job, now_us)
 
-    def _count(self, job: Job, change: OnChange, overlap: str, spans: Spans, now_us: int) -> int | None:
+    def _count(self, job: AgendaJob, change: OnChange, overlap: str, spans: Spans, now_us: int) -> int | None:
         """Count a run that is due by changes during the one before; return until when it is held back, if it is."""
         if job.paused_at(now_us) or (busy(job) and overlap == "skip"):
             return None  # no run comes of it
@@ -67,12 +67,12 @@ class Changes:
         return None
 
 
-def _held(job: Job, now_us: int) -> Occurrence | None:
+def _held(job: AgendaJob, now_us: int) -> Occurrence | None:
     """Return the changes that are held back."""
     return next((one for one in job.occurrences.values() if one.trigger == "change" and one.at_us > now_us), None)
 
 
-def _spans(job: Job, now_us: int) -> Spans:
+def _spans(job: AgendaJob, now_us: int) -> Spans:
     """Return when runs by changes began and ended, in order: the last two, and what is under way."""
     open_runs = [run.row for run in job.runs.values() if run.row.trigger == "change" and run.row.started_us is not None]
     return sorted([*job.changing, *((row.started_us or 0, now_us) for row in open_runs)])

@@ -16,21 +16,21 @@ from typing import Any
 from akjob.agenda.backfills import Asked, Backfills, Outcomes, no_outcomes
 from akjob.agenda.book import Book, Here, backfill_of
 from akjob.agenda.chains import Chains
-from akjob.agenda.changes import Changes
+from akjob.agenda.changes import FileChanges
 from akjob.agenda.deciding import Deciding
 from akjob.agenda.elsewhere import Elsewhere
 from akjob.agenda.faults import Fault, Faults
-from akjob.agenda.jobs import Job, running_of, unknown_row
-from akjob.agenda.life import COUNTED, Effects, Run, Running
+from akjob.agenda.jobs import AgendaJob, running_of, unknown_row
+from akjob.agenda.life import COUNTED, Effects, LiveRun, Running
 from akjob.agenda.loading import Loading
 from akjob.agenda.outcomes import Outcomes as Reports
 from akjob.agenda.refusals import Refusals
-from akjob.agenda.requests import Requests
+from akjob.agenda.requests import AgendaRequests
 from akjob.agenda.waiting import Waiting
 from akjob.instants import HOUR, SECOND, to_text
 from akjob.jobset.git import Revision
-from akjob.jobset.model import Change
-from akjob.ledger.model import Backfill, Blocked, JobRow, News, Occurrence, OpenRun, RunRow, Wait
+from akjob.jobset.model import JobSetChange
+from akjob.ledger.model import BackfillRow, Blocked, JobRow, News, Occurrence, OpenRun, RunRow, Wait
 from akjob.run.end import End
 from akjob.sources.after import PART
 from akjob.sources.change import FilesChanged
@@ -71,9 +71,9 @@ class Agenda:
         self._outcomes = Reports(book, self._waiting)
         self._chains = Chains(book, self._deciding, self._faults)
         self._backfills = Backfills(book, self._waiting, self._faults, outcomes)
-        self._requests = Requests(book, self._waiting, self._deciding, self._refusals)
+        self._requests = AgendaRequests(book, self._waiting, self._deciding, self._refusals)
         self._elsewhere = Elsewhere(book, self._waiting)
-        self._changes = Changes(book, self._requests)
+        self._changes = FileChanges(book, self._requests)
         self._loading = Loading(
             book,
             self._waiting,
@@ -101,7 +101,7 @@ class Agenda:
         ``ordered`` has the runs that have a folder: an order went out, and the shim's files say what came of it.
         """
         for row in job_rows:
-            self._book.jobs[row.job] = Job(row=row)
+            self._book.jobs[row.job] = AgendaJob(row=row)
             self._faults.guard(row.job, partial(self._refusals.restore, row), None, now_us)
         for open_run in open_runs:
             restore = partial(self._restore_run, open_run, now_us, ordered)
@@ -113,13 +113,13 @@ class Agenda:
             elif job is not None:
                 job.occurrences[occurrence.key] = occurrence
 
-    def restore_backfills(self, backfills: Iterable[Backfill]) -> None:
+    def restore_backfills(self, backfills: Iterable[BackfillRow]) -> None:
         """Take over the backfills that were not over."""
         self._backfills.restore(backfills)
 
     def _restore_run(self, open_run: OpenRun, now_us: int, ordered: Collection[str]) -> None:
         row, wait = open_run.row, open_run.wait or Wait(run=open_run.row.id)
-        run = Run(
+        run = LiveRun(
             row=row,
             job=row.job,
             seq=self._book.next_seq(),
@@ -136,7 +136,7 @@ class Agenda:
         )
         job = self._book.jobs.get(row.job)
         if job is None:
-            job = self._book.jobs[row.job] = Job(row=unknown_row(row.job, now_us))
+            job = self._book.jobs[row.job] = AgendaJob(row=unknown_row(row.job, now_us))
         job.runs[row.id] = self._book.runs[row.id] = run
         if row.state == "running" or row.id in ordered:
             run.phase = "running" if row.state == "running" else "ordered"
@@ -212,7 +212,7 @@ class Agenda:
         """Return True if this run is open on another node, or waits for one."""
         return run_id in self._book.elsewhere
 
-    def load(self, change: Change, now_us: int) -> None:
+    def load(self, change: JobSetChange, now_us: int) -> None:
         """Take over what a look at the folder changed; the first time, all of the job set."""
         first = self._loading.is_first
         self._loading.load(change, now_us)
@@ -262,10 +262,10 @@ class Agenda:
         for run, reason in self._faults.take_runs():
             self._fail(run, reason, now_us)
 
-    def _decide(self, job: Job, now_us: int) -> int:
+    def _decide(self, job: AgendaJob, now_us: int) -> int:
         return self._faults.guard(job.row.job, lambda: self._deciding.decide(job, now_us), 1, now_us)
 
-    def _fail(self, run: Run, reason: str, now_us: int) -> None:
+    def _fail(self, run: LiveRun, reason: str, now_us: int) -> None:
         """End a run with which akjob itself cannot go on; where not even that can be done, leave it to the ledger."""
         run.stop = reason  # no attempt after this one would fare better
         end = End(state="failed", ended_us=now_us, reason=reason)
@@ -345,7 +345,7 @@ class Agenda:
         """Return the slots that a backfill would run, in its order."""
         return self._backfills.slots(self._requests.loaded(asked.job), asked, now_us)
 
-    def ask_backfill(self, asked: Asked, now_us: int) -> Backfill:
+    def ask_backfill(self, asked: Asked, now_us: int) -> BackfillRow:
         """Run slots that are over, while the job has nothing else to do."""
         return self._backfills.begin(self._requests.loaded(asked.job), asked, now_us)
 

@@ -1,8 +1,8 @@
 """Decisions about one job at a time: what :mod:`akjob.due` says becomes claims and rows."""
 
 from akjob.agenda.book import Book
-from akjob.agenda.jobs import Job, busy, is_catching_up, pause_text
-from akjob.agenda.life import Run
+from akjob.agenda.jobs import AgendaJob, busy, is_catching_up, pause_text
+from akjob.agenda.life import LiveRun
 from akjob.agenda.waiting import Waiting
 from akjob.due import FEW, FOREVER, Decision, Known, Timing, Verdict, decide, done, timing
 from akjob.instants import to_text
@@ -18,7 +18,7 @@ class Deciding:
         self._book = book
         self._waiting = waiting
 
-    def decide(self, job: Job, now_us: int) -> bool:
+    def decide(self, job: AgendaJob, now_us: int) -> bool:
         """Decide about one job, and say when to look again; return True if a slot was due."""
         job.wake_us = None
         self.account_for(job, now_us)
@@ -39,7 +39,7 @@ class Deciding:
             self._book.wake_at(job, decision.wake_us)
         return bool(decision.verdicts)
 
-    def account_for(self, job: Job, now_us: int) -> None:
+    def account_for(self, job: AgendaJob, now_us: int) -> None:
         """Let the schedule before an edit account for its slots up to the loading."""
         if job.before is None:
             return
@@ -56,7 +56,7 @@ class Deciding:
         if job.spec is not None and not job.spec.enabled:
             self._waiting.drop_all(job.scheduled_runs(), "the job is disabled", now_us)
 
-    def unpause(self, job: Job, now_us: int, by: str | None = None) -> None:
+    def unpause(self, job: AgendaJob, now_us: int, by: str | None = None) -> None:
         """End a job's pause."""
         row = job.row
         self._book.effects.job_moved(row.job, "resumed", now_us, Detail(by=by))
@@ -65,7 +65,7 @@ class Deciding:
 
     # ------------------------------------------------------------------ what is known
 
-    def _is_calm(self, job: Job, spec: JobSpec, when: Timing, now_us: int) -> bool:
+    def _is_calm(self, job: AgendaJob, spec: JobSpec, when: Timing, now_us: int) -> bool:
         """Return True if only the next instant is to be found, and set it: so it is for most jobs at a start.
 
         It comes to what :func:`decide` comes to, without the values made for a decision.
@@ -85,7 +85,7 @@ class Deciding:
         self._book.wake_at(job, wake_us)
         return True
 
-    def _known(self, job: Job, spec: JobSpec) -> Known:
+    def _known(self, job: AgendaJob, spec: JobSpec) -> Known:
         row = job.row
         until_us = None
         if row.paused_at_us is not None:
@@ -112,7 +112,7 @@ class Deciding:
 
     # ------------------------------------------------------------------ what was decided
 
-    def _apply(self, job: Job, spec: JobSpec, decision: Decision, now_us: int) -> None:
+    def _apply(self, job: AgendaJob, spec: JobSpec, decision: Decision, now_us: int) -> None:
         for verdict in decision.verdicts:
             if verdict.action in ("skipped", "missed"):
                 self.close_slots(job, spec, verdict, now_us)
@@ -126,7 +126,7 @@ class Deciding:
             job.row.watermark_us = decision.watermark_us
             self._book.effects.job(job.row.job)
 
-    def close_slots(self, job: Job, spec: JobSpec, verdict: Verdict, now_us: int) -> None:
+    def close_slots(self, job: AgendaJob, spec: JobSpec, verdict: Verdict, now_us: int) -> None:
         """Write down slots that start nothing: a row each, and when that goes on and on one row that grows."""
         state: State = "missed" if verdict.action == "missed" else "skipped"
         tail = job.tail
@@ -160,9 +160,9 @@ class Deciding:
         self._book.effects.run_moved(row, None, now_us, detail, verdict.slot_us)
         self._book.ended(row, now_us, (verdict.slot_us, verdict.slot_last_us, verdict.count))
 
-    def _claim(self, job: Job, spec: JobSpec, verdict: Verdict, now_us: int) -> None:
+    def _claim(self, job: AgendaJob, spec: JobSpec, verdict: Verdict, now_us: int) -> None:
         row, occurrence = self._book.new_row(job, spec, verdict.slot_us, verdict.trigger, now_us), verdict.occurrence
-        run = Run(
+        run = LiveRun(
             row=row,
             job=job.row.job,
             seq=self._book.next_seq(),
@@ -179,7 +179,7 @@ class Deciding:
         self._book.effects.job(job.row.job)
         self._waiting.enter(job, run, now_us)
 
-    def _delete_if_done(self, job: Job, spec: JobSpec) -> None:
+    def _delete_if_done(self, job: AgendaJob, spec: JobSpec) -> None:
         if spec.when_done == "delete" and not job.runs and not job.deleting:
             job.deleting = True
             self._book.effects.delete(spec.file)

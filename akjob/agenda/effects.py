@@ -4,10 +4,10 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from akjob.agenda.life import Effects, FarStop, Recall, Run, Start, Stop
+from akjob.agenda.life import Effects, FarStop, LiveRun, Recall, Start, Stop
 from akjob.instants import to_text
 from akjob.ledger.model import (
-    Backfill,
+    BackfillRow,
     DaemonEvent,
     Definition,
     Detail,
@@ -40,8 +40,8 @@ class EffectsBuilder:
         self._loaded: set[str] = set()
         self._occurrences: dict[tuple[str, str], Occurrence] = {}
         self._decided: dict[tuple[str, str], None] = {}
-        self._new_backfills: dict[str, Backfill] = {}
-        self._backfills: dict[str, Backfill] = {}
+        self._new_backfills: dict[str, BackfillRow] = {}
+        self._backfills: dict[str, BackfillRow] = {}
 
     @property
     def pending(self) -> bool:
@@ -74,12 +74,12 @@ class EffectsBuilder:
         """Write all of a job's row."""
         self._loaded.add(name)
 
-    def wait(self, run: Run, wait: Wait) -> None:
+    def wait(self, run: LiveRun, wait: Wait) -> None:
         """Write what a run needs beyond its row."""
         run.has_wait = True
         self._effects.writes.waits.append(wait)
 
-    def waited(self, run: Run) -> None:
+    def waited(self, run: LiveRun) -> None:
         """Delete that again."""
         if run.has_wait:
             writes = self._effects.writes
@@ -100,7 +100,7 @@ class EffectsBuilder:
         """Write what a job has seen of its files."""
         self._effects.writes.seen.append(seen)
 
-    def backfill(self, backfill: Backfill, *, new: bool) -> None:
+    def backfill(self, backfill: BackfillRow, *, new: bool) -> None:
         """Write a backfill, or what has changed of it."""
         kept = self._new_backfills if new or backfill.id in self._new_backfills else self._backfills
         kept[backfill.id] = backfill
@@ -143,11 +143,11 @@ class EffectsBuilder:
         """Ask the cluster whether a run may start."""
         self._effects.writes.permits.append(permit)
 
-    def free(self, run: Run) -> None:
+    def free(self, run: LiveRun) -> None:
         """Let the cluster know that a run holds nothing any more, although it is open."""
         self._effects.writes.freed.append(run.row.id)
 
-    def recall(self, run: Run) -> bool:
+    def recall(self, run: LiveRun) -> bool:
         """Call an order back; return True when it has not been handed out yet, and simply is withdrawn."""
         starts = self._effects.starts
         for index, start in enumerate(starts):
@@ -159,11 +159,11 @@ class EffectsBuilder:
         self._effects.recalls.append(Recall(run=run.row.id))
         return False
 
-    def stop(self, run: Run, reason: str) -> None:
+    def stop(self, run: LiveRun, reason: str) -> None:
         """End a run."""
         self._effects.stops.append(Stop(run=run.row.id, reason=reason))
 
-    def stop_elsewhere(self, run: Run, reason: str, by: str | None) -> None:
+    def stop_elsewhere(self, run: LiveRun, reason: str, by: str | None) -> None:
         """Have another node end its run."""
         node = run.row.node or ""
         self._effects.far_stops.append(FarStop(run=run.row.id, node=node, reason=reason, by=by))

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from akjob.agenda.book import Book, backfill_of
-from akjob.agenda.jobs import Job, pause_text, unknown_row
-from akjob.agenda.life import CALENDAR, COUNTED, Run
+from akjob.agenda.jobs import AgendaJob, pause_text, unknown_row
+from akjob.agenda.life import CALENDAR, COUNTED, LiveRun
 from akjob.agenda.waiting import Waiting
 from akjob.instants import SECOND
 from akjob.ledger.model import Blocked, JobRow, News, OpenRun, RunRow, Wait
@@ -23,7 +23,7 @@ class Elsewhere:
     def __init__(self, book: Book, waiting: Waiting) -> None:
         self._book = book
         self._waiting = waiting
-        self._blocked: dict[str, Run] = {}
+        self._blocked: dict[str, LiveRun] = {}
 
     def take(self, news: News, now_us: int) -> None:
         """Take in what other nodes wrote."""
@@ -49,7 +49,7 @@ class Elsewhere:
             self._waiting.release(run)
             self._wait(self._book.jobs[run.job], run, one, now_us)
 
-    def _wait(self, job: Job, run: Run, one: Blocked, now_us: int) -> None:
+    def _wait(self, job: AgendaJob, run: LiveRun, one: Blocked, now_us: int) -> None:
         overlap = "skip" if job.spec is None else job.spec.run.overlap
         is_slot = run.counts_toward_runs and not run.after_previous
         if one.kind == "pause":
@@ -102,12 +102,12 @@ class Elsewhere:
         run = self.adopt(one)
         self._waiting.order_taken(run, spec, now_us)
 
-    def adopt(self, one: OpenRun) -> Run:
+    def adopt(self, one: OpenRun) -> LiveRun:
         """Make a run that has not started this node's own."""
         row, wait = one.row, one.wait or Wait(run=one.row.id)
-        job = self._book.jobs.setdefault(row.job, Job(row=unknown_row(row.job, row.queued_us)))
+        job = self._book.jobs.setdefault(row.job, AgendaJob(row=unknown_row(row.job, row.queued_us)))
         jitter_us = job.when.jitter_us if job.when is not None and row.trigger in CALENDAR else 0
-        run = Run(
+        run = LiveRun(
             row=row,
             job=row.job,
             seq=self._book.next_seq(),
@@ -130,7 +130,7 @@ class Elsewhere:
         if job is None or row.id in self._book.runs:
             return
         starts_us = row.slot_us if wait is None or wait.not_before_us is None else wait.not_before_us
-        run = Run(row=row, job=row.job, seq=0, not_before_us=starts_us, elsewhere=True, backfill=backfill_of(row))
+        run = LiveRun(row=row, job=row.job, seq=0, not_before_us=starts_us, elsewhere=True, backfill=backfill_of(row))
         if row.state == "running":
             run.phase = "running"
         else:
@@ -149,7 +149,7 @@ class Elsewhere:
         """Take over what the ledger has of a job: nothing of this node waits to be written."""
         job = self._book.jobs.get(theirs.job)
         if job is None:
-            self._book.jobs[theirs.job] = Job(row=theirs)
+            self._book.jobs[theirs.job] = AgendaJob(row=theirs)
             return
         row, was_paused_us = job.row, job.row.paused_at_us
         for name in _SHARED:

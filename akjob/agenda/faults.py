@@ -6,7 +6,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from akjob.agenda.book import Book
-from akjob.agenda.life import Run
+from akjob.agenda.life import LiveRun
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Faults:
     def __init__(self, book: Book) -> None:
         self._book = book
         self._found: dict[str, Fault] = {}
-        self._runs: list[tuple[Run, str]] = []
+        self._runs: list[tuple[LiveRun, str]] = []
 
     def guard(self, job: str, act: Callable[[], T], otherwise: T, now_us: int) -> T:
         """Do something for a job; return ``otherwise`` where that raises, or has raised before."""
@@ -42,14 +42,14 @@ class Faults:
             self._runs += [(run, reason) for run in undecided]
         return otherwise
 
-    def guard_run(self, run: Run, act: Callable[[Run, int], None], now_us: int) -> None:
+    def guard_run(self, run: LiveRun, act: Callable[[LiveRun, int], None], now_us: int) -> None:
         """Do something for a run; where that raises, the run is one of :meth:`take_runs`. It is tried for every run."""
         try:
             act(run, now_us)
         except Exception as error:  # noqa: BLE001 - as above
             self._runs.append((run, self._note(run.job, error, now_us)))
 
-    def take_runs(self) -> list[tuple[Run, str]]:
+    def take_runs(self) -> list[tuple[LiveRun, str]]:
         """Return the runs that cannot go on, each with the reason, and forget them."""
         runs, self._runs = self._runs, []
         return runs

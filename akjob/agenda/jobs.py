@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from akjob.agenda.life import Run, Running
+from akjob.agenda.life import LiveRun, Running
 from akjob.due import AT_MOST_ALL, Timing, timing
 from akjob.errors import AkjobError
 from akjob.instants import DAY
@@ -18,7 +18,7 @@ from akjob.spec.model import Command, JobSpec, Retry
 _LONGEST_DELAY_US = 3650 * DAY  # a factor without max_delay gets out of the calendar's reach
 
 
-class Job(Struct, kw_only=True, eq=False):
+class AgendaJob(Struct, kw_only=True, eq=False):
     """A job: its row, its definition while it is loaded, its open runs here and elsewhere, and when to look at it.
 
     ``before`` is a schedule that still has to account for its slots, up to the instant given; ``claimed`` are slots
@@ -33,8 +33,8 @@ class Job(Struct, kw_only=True, eq=False):
     when: Timing | None = None
     next_us: int | None = None
     wake_us: int | None = None
-    runs: dict[str, Run] = msgspec.field(default_factory=dict)
-    elsewhere: dict[str, Run] = msgspec.field(default_factory=dict)
+    runs: dict[str, LiveRun] = msgspec.field(default_factory=dict)
+    elsewhere: dict[str, LiveRun] = msgspec.field(default_factory=dict)
     before: tuple[JobSpec, int] | None = None
     claimed: frozenset[int] = frozenset()
     tail: RunRow | None = None
@@ -51,7 +51,7 @@ class Job(Struct, kw_only=True, eq=False):
         """Return True if there is no file, or none was ever good."""
         return self.row.removed_us is not None or not self.row.definition
 
-    def all_runs(self) -> list[Run]:
+    def all_runs(self) -> list[LiveRun]:
         """Return the open runs, those of other nodes too."""
         return [*self.runs.values(), *self.elsewhere.values()] if self.elsewhere else list(self.runs.values())
 
@@ -59,11 +59,11 @@ class Job(Struct, kw_only=True, eq=False):
         """Return the slots after an instant that have been claimed."""
         return {run.row.slot_us for run in self.runs.values() if run.of_calendar and run.row.slot_us > after_us}
 
-    def of_backfill(self, backfill: str) -> list[Run]:
+    def of_backfill(self, backfill: str) -> list[LiveRun]:
         """Return the open runs of a backfill."""
         return [run for run in self.runs.values() if run.backfill == backfill]
 
-    def scheduled_runs(self) -> list[Run]:
+    def scheduled_runs(self) -> list[LiveRun]:
         """Return the runs that were started by a trigger, not by a person."""
         return [run for run in self.runs.values() if not run.manual and run.backfill is None]
 
@@ -104,7 +104,7 @@ def backoff_us(retry: Retry, attempt: int) -> int:
     return min(delay, _LONGEST_DELAY_US if retry.max_delay_us is None else retry.max_delay_us)
 
 
-def running_of(run: Run) -> Running:
+def running_of(run: LiveRun) -> Running:
     """Return a run as ``status`` shows it."""
     return Running(
         job=run.job,
@@ -148,7 +148,7 @@ def unknown_row(name: str, now_us: int) -> JobRow:
     )
 
 
-def counts_on(job: Job) -> bool:
+def counts_on(job: AgendaJob) -> bool:
     """Return True if the next slot depends on the runs."""
     return job.spec is not None and job.spec.schedule.again_after_us is not None
 
@@ -169,7 +169,7 @@ def pause_text(row: JobRow) -> str:
     return f"the job is paused{by}" + (f": {row.pause_reason}" if row.pause_reason else "")
 
 
-def busy(job: Job) -> str | None:
+def busy(job: AgendaJob) -> str | None:
     """Return what keeps a job busy, or None. A run whose time is still to come does not."""
     for run in job.all_runs():
         if run.deferred or run.is_background:
@@ -179,7 +179,7 @@ def busy(job: Job) -> str | None:
     return None
 
 
-def is_catching_up(job: Job, spec: JobSpec) -> bool:
+def is_catching_up(job: AgendaJob, spec: JobSpec) -> bool:
     """Return True while slots that come line up behind the runs of the job, whatever ``overlap`` says.
 
     So it is while ``missed = "all"`` makes up for slots, and while only a backfill keeps the job busy.
@@ -190,12 +190,12 @@ def is_catching_up(job: Job, spec: JobSpec) -> bool:
     return spec.run.missed == "all" and waits and len(job.runs) <= AT_MOST_ALL
 
 
-def busy_with(run: Run) -> str:
+def busy_with(run: LiveRun) -> str:
     """Return how a run keeps its job busy."""
     return f"run {run.row.id}{f' on node {run.row.node}' if run.elsewhere and run.row.node else ''} {doing(run)}"
 
 
-def doing(run: Run) -> str:
+def doing(run: LiveRun) -> str:
     """Return what an open run does."""
     if run.phase in ("running", "stopping"):
         return "still runs"

@@ -150,7 +150,7 @@ class Running(Struct, frozen=True, kw_only=True):
     trigger: Trigger
 
 
-class Run(Struct, kw_only=True, eq=False):
+class LiveRun(Struct, kw_only=True, eq=False):
     """A run that has not ended.
 
     ``backoff_until_us`` keeps an order that failed from being tried in a tight loop; a run ``after_previous`` waits

@@ -9,12 +9,12 @@ from akjob.agenda.book import Book
 from akjob.agenda.chains import Chains
 from akjob.agenda.deciding import Deciding
 from akjob.agenda.faults import Faults
-from akjob.agenda.jobs import Job, is_slot, new_row, same_slots
+from akjob.agenda.jobs import AgendaJob, is_slot, new_row, same_slots
 from akjob.agenda.refusals import Refusals
 from akjob.agenda.waiting import Waiting
 from akjob.due import timing
 from akjob.errors import AkjobError
-from akjob.jobset.model import Change
+from akjob.jobset.model import JobSetChange
 from akjob.ledger.model import Detail, JobRow
 from akjob.sources import AFTER, KINDS, Loaded
 from akjob.spec import load_definition
@@ -57,7 +57,7 @@ class Loading:
         self._boot_us = boot_us
         self._booted = booted
 
-    def load(self, change: Change, now_us: int) -> None:
+    def load(self, change: JobSetChange, now_us: int) -> None:
         """Take over what changed."""
         before = self._refusals.names() if self.is_first else list(self._refusals.broken)
         self._refusals.broken = change.jobset.broken
@@ -97,20 +97,20 @@ class Loading:
         self._occur(job, spec, now_us, is_new=is_new)
         self._attach(job, spec, now_us)
 
-    def _add(self, spec: JobSpec, job: Job | None, now_us: int) -> Job:
+    def _add(self, spec: JobSpec, job: AgendaJob | None, now_us: int) -> AgendaJob:
         """Take in a job that is new, or whose file is back: what people know of it outlives the file."""
         loading_us = self._loading_us(now_us)
         self._book.effects.loaded(spec.name)
         self._book.effects.job_moved(spec.name, "loaded", now_us, Detail(definition_sha256=spec.sha256, file=spec.file))
         if job is None:
-            job = self._book.jobs[spec.name] = Job(row=new_row(spec, loading_us, now_us))
+            job = self._book.jobs[spec.name] = AgendaJob(row=new_row(spec, loading_us, now_us))
             return job
         kept = {name: getattr(job.row, name) for name in _OUTLIVES_THE_FILE}
         row = new_row(spec, max(loading_us, job.row.watermark_us), now_us)
         job.row = msgspec.structs.replace(row, **kept)
         return job
 
-    def _store(self, job: Job, spec: JobSpec, now_us: int) -> None:
+    def _store(self, job: AgendaJob, spec: JobSpec, now_us: int) -> None:
         """Keep a definition that is another one than that in the ledger: from now on it is the last good one."""
         row = job.row
         if row.definition_sha256 != spec.sha256:
@@ -120,7 +120,7 @@ class Loading:
             detail = Detail(definition_sha256=spec.sha256, file=spec.file)
             self._book.effects.job_moved(spec.name, "changed", now_us, detail)
 
-    def _occur(self, job: Job, spec: JobSpec, now_us: int, *, is_new: bool) -> None:
+    def _occur(self, job: AgendaJob, spec: JobSpec, now_us: int, *, is_new: bool) -> None:
         """Take in the occurrences that the loading comes to, and forget those that the definition knows no more."""
         loaded = Loaded(
             now_us=now_us,
@@ -141,7 +141,7 @@ class Loading:
         for part in [part for part in job.parts.values() if not (spec.enabled and AFTER.survives(spec, part))]:
             self._book.used(job, part)
 
-    def _attach(self, job: Job, spec: JobSpec, now_us: int) -> None:
+    def _attach(self, job: AgendaJob, spec: JobSpec, now_us: int) -> None:
         """Let a definition hold from now on, for the open runs too."""
         if job.spec is not None and self._book.here is not None:
             self._book.keep_former(job.spec)
@@ -163,7 +163,7 @@ class Loading:
 
     # ------------------------------------------------------------------ edits
 
-    def _edit(self, job: Job, spec: JobSpec, old: JobSpec | None, now_us: int) -> None:
+    def _edit(self, job: AgendaJob, spec: JobSpec, old: JobSpec | None, now_us: int) -> None:
         """Account for the old schedule's slots if it changed; prepare again what has not started yet."""
         if old is not None and same_slots(old, spec):
             self._waiting.prepare_again(job, now_us)
@@ -180,7 +180,7 @@ class Loading:
         else:
             self._waiting.drop_all(job.scheduled_runs(), "the job is disabled", now_us)
 
-    def _close_schedule(self, job: Job, spec: JobSpec, old: JobSpec, loading_us: int, now_us: int) -> None:
+    def _close_schedule(self, job: AgendaJob, spec: JobSpec, old: JobSpec, loading_us: int, now_us: int) -> None:
         """Let the schedule before an edit account for its slots, with the new rules of ``[run]``."""
         enabled = old.enabled and job.row.removed_us is None
         hybrid = msgspec.structs.replace(spec, schedule=old.schedule, runs=old.runs, enabled=enabled)
@@ -189,7 +189,7 @@ class Loading:
         if not self.is_first:
             self._deciding.account_for(job, now_us)
 
-    def _keep_slots(self, job: Job, spec: JobSpec, ahead: set[int], now_us: int) -> None:
+    def _keep_slots(self, job: AgendaJob, spec: JobSpec, ahead: set[int], now_us: int) -> None:
         """Keep the slots claimed ahead that the new schedule has too, and skip the others."""
         kept = frozenset(slot for slot in ahead if is_slot(spec, slot))
         dropped = [run for run in job.runs.values() if run.of_calendar and run.row.slot_us in ahead - kept]

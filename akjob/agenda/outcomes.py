@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from akjob.agenda.book import Book
-from akjob.agenda.jobs import Job, backoff_us
-from akjob.agenda.life import RETRIED, Run
+from akjob.agenda.jobs import AgendaJob, backoff_us
+from akjob.agenda.life import RETRIED, LiveRun
 from akjob.agenda.waiting import Waiting
 from akjob.instants import SECOND, to_text
 from akjob.ledger.model import Detail, RunRow
@@ -96,7 +96,7 @@ class Outcomes:
             if run is not None:
                 self._waiting.refused(run)
 
-    def _retry_at(self, job: Job, run: Run, now_us: int) -> int | None:
+    def _retry_at(self, job: AgendaJob, run: LiveRun, now_us: int) -> int | None:
         """Return when the next attempt of a run that failed is to start, or None if there is none."""
         row, spec = run.row, job.spec
         if row.state not in RETRIED or spec is None or run.stop is not None:
@@ -114,14 +114,14 @@ class Outcomes:
         # one that failed while it was prepared: the slot may be still to come
         return at_us if row.started_us is not None else max(at_us, run.not_before_us)
 
-    def _retry(self, job: Job, run: Run, at_us: int, now_us: int) -> None:
+    def _retry(self, job: AgendaJob, run: LiveRun, at_us: int, now_us: int) -> None:
         """Claim the next attempt."""
         spec, row = job.spec, run.row
         if spec is None:
             return
         again = self._book.new_row(job, spec, row.slot_us, "retry", now_us, cause=row.cause)
         again.attempt = row.attempt + 1
-        following = Run(
+        following = LiveRun(
             row=again,
             job=run.job,
             seq=self._book.next_seq(),

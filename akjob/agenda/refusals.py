@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from akjob.agenda.book import Book
-from akjob.agenda.jobs import Job, unknown_row
+from akjob.agenda.jobs import AgendaJob, unknown_row
 from akjob.jobset.git import Revision
 from akjob.jobset.model import BrokenJob
 from akjob.ledger.model import Detail, JobRow
@@ -33,7 +33,7 @@ class Refusals:
         """Note what was refused, also of a job that never was good."""
         job = self._book.jobs.get(broken.job)
         if job is None:
-            job = self._book.jobs[broken.job] = Job(row=unknown_row(broken.job, now_us))
+            job = self._book.jobs[broken.job] = AgendaJob(row=unknown_row(broken.job, now_us))
         row = job.row
         if (row.refused, row.refused_us) != (broken.content, broken.since_us):
             row.refused_commit = row.refused_dirty = None

@@ -6,8 +6,8 @@ from typing import Any
 
 from akjob.agenda.book import Book
 from akjob.agenda.deciding import Deciding
-from akjob.agenda.jobs import Job, busy_with, check_arguments, pause_text
-from akjob.agenda.life import IN_QUEUE, Run
+from akjob.agenda.jobs import AgendaJob, busy_with, check_arguments, pause_text
+from akjob.agenda.life import IN_QUEUE, LiveRun
 from akjob.agenda.refusals import Refusals
 from akjob.agenda.waiting import Waiting
 from akjob.due import done
@@ -17,7 +17,7 @@ from akjob.ledger.model import Detail
 from akjob.spec.model import JobSpec
 
 
-class Requests:
+class AgendaRequests:
     """Does what people ask for, or raises AkjobError with the reason and what to do."""
 
     def __init__(self, book: Book, waiting: Waiting, deciding: Deciding, refusals: Refusals) -> None:
@@ -36,7 +36,7 @@ class Requests:
         if spec.run.overlap != "allow":
             self._make_room(job, now_us)
         row = self._book.new_row(job, spec, _asked_slot(job, now_us), "manual", now_us, by=by)
-        run = Run(
+        run = LiveRun(
             row=row,
             job=name,
             seq=self._book.next_seq(),
@@ -54,7 +54,7 @@ class Requests:
             raise self._not_loaded(name)
         return spec
 
-    def _make_room(self, job: Job, now_us: int) -> None:
+    def _make_room(self, job: AgendaJob, now_us: int) -> None:
         """Call back what was ordered well ahead of its slot, where it is decided again; raise AkjobError if busy."""
         for run in job.all_runs():
             if self._waiting.is_well_ahead(run, now_us):
@@ -75,7 +75,7 @@ class Requests:
             self._waiting.stop(run, f"stopped by {by}", now_us, by)
         return ids
 
-    def _meant(self, target: str) -> list[Run]:
+    def _meant(self, target: str) -> list[LiveRun]:
         known = self._book.runs | self._book.elsewhere
         if target in known:
             return [known[target]]
@@ -147,7 +147,7 @@ class Requests:
             elif kill and run.phase != "waiting":
                 self._waiting.stop(run, reason, now_us)
 
-    def _named(self, name: str) -> Job:
+    def _named(self, name: str) -> AgendaJob:
         job = self._book.jobs.get(name)
         if job is None or (job.spec is None and job.row.removed_us is not None):
             raise self._not_loaded(name)
@@ -167,7 +167,7 @@ class Requests:
         return UsageError(f"there is no job {name}", hint=hint)
 
 
-def _asked_slot(job: Job, now_us: int) -> int:
+def _asked_slot(job: AgendaJob, now_us: int) -> int:
     """Return the slot of a run by hand: the instant it is asked for. No two are the same, and none is a whole second.
 
     Whole seconds are for scheduled slots.

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from akjob.agenda.life import Run
+from akjob.agenda.life import LiveRun
 from akjob.ledger.model import Permit
 from akjob.spec.model import JobSpec
 
@@ -32,8 +32,8 @@ class RunQueue:
         self.max_running = max_running
         self.under_way = 0
         self._pools = pools
-        self._ready: list[tuple[tuple[bool, int, int], Run]] = []
-        self._waiting: dict[Gate, list[tuple[tuple[bool, int, int], Run]]] = defaultdict(list)
+        self._ready: list[tuple[tuple[bool, int, int], LiveRun]] = []
+        self._waiting: dict[Gate, list[tuple[tuple[bool, int, int], LiveRun]]] = defaultdict(list)
         self._holders: dict[Gate, int] = defaultdict(int)
         self._freed: set[Gate] = set()
 
@@ -53,12 +53,12 @@ class RunQueue:
         """Return how many runs have no place although their time comes by an instant."""
         return sum(run.waiting_for == "max_running" and run.not_before_us <= by_us for _, run in self._ready)
 
-    def join(self, run: Run) -> None:
+    def join(self, run: LiveRun) -> None:
         """Let a run wait for its place."""
         if run.wait("queue"):
             heapq.heappush(self._ready, (run.rank, run))
 
-    def take(self) -> Iterator[Run]:
+    def take(self) -> Iterator[LiveRun]:
         """Yield the runs that have a place now; the caller ``hold``s each, or finds it blocked, before the next."""
         while True:
             self._hand_over()
@@ -68,7 +68,7 @@ class RunQueue:
             if run.waiting_for == "max_running":
                 yield run
 
-    def blocked(self, run: Run, spec: JobSpec) -> bool:
+    def blocked(self, run: LiveRun, spec: JobSpec) -> bool:
         """Return True if others hold a run's lock, or fill its pool; then it waits, in the order of slots."""
         for gate in gates_of(spec):
             if self._is_full(gate):
@@ -77,14 +77,14 @@ class RunQueue:
                 return True
         return False
 
-    def hold(self, run: Run, spec: JobSpec | None) -> None:
+    def hold(self, run: LiveRun, spec: JobSpec | None) -> None:
         """Give a run its place, its lock and its place in a pool; None: it is not known yet what it needs."""
         run.gates = () if spec is None else gates_of(spec)
         self.under_way += 1
         for gate in run.gates:
             self._holders[gate] += 1
 
-    def release(self, run: Run) -> None:
+    def release(self, run: LiveRun) -> None:
         """Take all that back."""
         self.under_way -= 1
         gates, run.gates = run.gates, ()
@@ -119,7 +119,7 @@ class RunQueue:
                 self._waiting.pop(gate, None)
 
 
-def permit_of(run: Run, spec: JobSpec, queue: RunQueue, wait_in: str | None) -> Permit:
+def permit_of(run: LiveRun, spec: JobSpec, queue: RunQueue, wait_in: str | None) -> Permit:
     """Return what a run's start needs of the whole cluster. Runs of a backfill do not stand in each other's way."""
     job, backfill = f"job:{run.job}", f"backfill:{run.job}"
     needs = [(":".join(gate), queue.size(gate)) for gate in gates_of(spec)]

@@ -6,8 +6,8 @@ from functools import partial
 
 from akjob.agenda.book import Book
 from akjob.agenda.faults import Faults
-from akjob.agenda.jobs import Job, busy_with
-from akjob.agenda.life import CLOSE, IN_QUEUE, Run, Start
+from akjob.agenda.jobs import AgendaJob, busy_with
+from akjob.agenda.life import CLOSE, IN_QUEUE, LiveRun, Start
 from akjob.agenda.run_queue import RunQueue, permit_of
 from akjob.due import EARLY_US, GRACE_US
 from akjob.instants import SECOND, to_text
@@ -27,10 +27,10 @@ class Waiting:
         self.queue = RunQueue(max_running, pools)
         self._book = book
         self._faults = faults
-        self._timed: list[tuple[int, int, Run]] = []
-        self._parked: list[Run] = []
+        self._timed: list[tuple[int, int, LiveRun]] = []
+        self._parked: list[LiveRun] = []
         self._stirred: dict[str, None] = {}  # jobs of which a run has ended or come back
-        self._ahead: dict[str, Run] = {}  # ordered well ahead of their slots
+        self._ahead: dict[str, LiveRun] = {}  # ordered well ahead of their slots
 
     # ------------------------------------------------------------------ a turn
 
@@ -53,7 +53,7 @@ class Waiting:
             del self._stirred[name]
             self._faults.guard(name, partial(self._promote, self._book.jobs[name], now_us), None, now_us)
 
-    def _promote(self, job: Job, now_us: int) -> None:
+    def _promote(self, job: AgendaJob, now_us: int) -> None:
         waiting = [run for run in job.runs.values() if run.waiting_for == "overlap"]
         for run in sorted(waiting, key=lambda one: (one.row.slot_us, one.seq)):
             self.offer(run, now_us)
@@ -87,13 +87,13 @@ class Waiting:
 
     # ------------------------------------------------------------------ what a run waits for
 
-    def enter(self, job: Job, run: Run, now_us: int) -> None:
+    def enter(self, job: AgendaJob, run: LiveRun, now_us: int) -> None:
         """Take in a new run, which is claimed with that, and what it needs beyond its row."""
         self.keep_wait(run)
         self._book.add(job, run)
         self.offer(run, now_us)
 
-    def keep_wait(self, run: Run) -> None:
+    def keep_wait(self, run: LiveRun) -> None:
         """Write down what a run needs beyond its row."""
         by_hand = run.row.trigger == "manual"
         wait = Wait(
@@ -108,12 +108,12 @@ class Waiting:
         if wait != Wait(run=run.row.id):
             self._book.effects.wait(run, wait)
 
-    def park(self, run: Run) -> None:
+    def park(self, run: LiveRun) -> None:
         """Let a run wait for its definition."""
         run.wait("park")
         self._parked.append(run)
 
-    def offer(self, run: Run, now_us: int) -> None:
+    def offer(self, run: LiveRun, now_us: int) -> None:
         """Let a waiting run go on to the next thing that it has to wait for."""
         job = self._book.jobs[run.job]
         early = job.when.ahead_us(self._book.early_us) if job.when is not None else 0
@@ -127,7 +127,7 @@ class Waiting:
         else:
             run.wait("job_busy")
 
-    def take_up(self, run: Run, now_us: int) -> None:
+    def take_up(self, run: LiveRun, now_us: int) -> None:
         """Decide about a claimed run that has not been started: in time, made up for by ``missed``, or missed."""
         spec = self._book.jobs[run.job].spec
         if spec is None:
@@ -141,11 +141,11 @@ class Waiting:
         else:
             self.offer(run, now_us)
 
-    def _wait_until(self, run: Run, at_us: int, event: str = "too_early") -> None:
+    def _wait_until(self, run: LiveRun, at_us: int, event: str = "too_early") -> None:
         if run.wait(event):
             heapq.heappush(self._timed, (at_us, run.seq, run))
 
-    def _meet(self, job: Job, run: Run, now_us: int) -> None:
+    def _meet(self, job: AgendaJob, run: LiveRun, now_us: int) -> None:
         """Let a claimed slot meet a run of its job that came between: ``overlap`` decides, when the slot has come."""
         if run.not_before_us > now_us:
             self._wait_until(run, run.not_before_us)
@@ -163,7 +163,7 @@ class Waiting:
             if overlap == "replace":
                 self.make_way(job, run.row.slot_us, now_us, besides=run)
 
-    def _is_after_previous(self, job: Job, run: Run) -> bool:
+    def _is_after_previous(self, job: AgendaJob, run: LiveRun) -> bool:
         """Return True if a run has to wait for another one of its job."""
         if not run.after_previous and job.spec is not None and job.spec.run.overlap == "allow":
             return False
@@ -181,17 +181,17 @@ class Waiting:
 
     # ------------------------------------------------------------------ the order
 
-    def is_well_ahead(self, run: Run, now_us: int) -> bool:
+    def is_well_ahead(self, run: LiveRun, now_us: int) -> bool:
         """Return True if there is the time to call a run back before its slot."""
         return run.not_before_us > now_us + SECOND
 
-    def hold_restored(self, run: Run) -> None:
+    def hold_restored(self, run: LiveRun) -> None:
         """Give its place back to a run whose order went out from the akjobd before; its lock follows at the loading."""
         self.queue.hold(run, None)
         if run.phase == "ordered":
             self._ahead[run.row.id] = run
 
-    def _order(self, run: Run, now_us: int) -> None:
+    def _order(self, run: LiveRun, now_us: int) -> None:
         """Send a run's order, unless its lock is held or its pool is full."""
         job = self._book.jobs[run.job]
         spec = job.spec
@@ -212,18 +212,18 @@ class Waiting:
         if here is not None:
             self._book.effects.permit(permit_of(run, spec, self.queue, here.queue_of(run, spec)))
 
-    def order_taken(self, run: Run, spec: JobSpec, now_us: int) -> None:
+    def order_taken(self, run: LiveRun, spec: JobSpec, now_us: int) -> None:
         """Send the order of a run that another node decided about: it has all that it needs."""
         if run.advance("order"):
             self.queue.hold(run, spec)
             self._start(run, spec, now_us)
 
-    def order_nothing(self, run: Run) -> None:
+    def order_nothing(self, run: LiveRun) -> None:
         """Let a run be as if its order were out: it is about to end without a start."""
         run.advance("order")
         self.queue.hold(run, None)
 
-    def _start(self, run: Run, spec: JobSpec, now_us: int) -> None:
+    def _start(self, run: LiveRun, spec: JobSpec, now_us: int) -> None:
         row = run.row
         start = Start(
             run=row.id,
@@ -255,12 +255,12 @@ class Waiting:
             run.backoff_until_us = run.not_before_us - EARLY_US
             self._faults.guard_run(run, self.recall, now_us)
 
-    def recall(self, run: Run, now_us: int) -> None:
+    def recall(self, run: LiveRun, now_us: int) -> None:
         """Call an order back; one that has not been handed out yet is simply withdrawn."""
         if run.advance("recall") and self._book.effects.recall(run):
             self.came_back(run, now_us, "")
 
-    def came_back(self, run: Run, now_us: int, reason: str) -> None:
+    def came_back(self, run: LiveRun, now_us: int, reason: str) -> None:
         """Take down that a run's order has not been started and never will be; it goes out again if still wanted."""
         called_back, run.deferred = run.phase == "recalled", False
         if not run.advance("unstarted"):
@@ -282,18 +282,18 @@ class Waiting:
         else:
             self.take_up(run, now_us)
 
-    def release(self, run: Run) -> None:
+    def release(self, run: LiveRun) -> None:
         """Take back the place and the lock of a run whose order was out, and let others of its job go on."""
         self.queue.release(run)
         self._stirred[run.job] = None
 
-    def prepare_again(self, job: Job, now_us: int) -> None:
+    def prepare_again(self, job: AgendaJob, now_us: int) -> None:
         """Call back the orders that wait for their slot; they go out again, with the new definition."""
         for run in list(job.runs.values()):
             if run.phase == "ordered" and run.not_before_us > now_us:
                 self.recall(run, now_us)
 
-    def defer(self, job: Job, now_us: int) -> None:
+    def defer(self, job: AgendaJob, now_us: int) -> None:
         """Have what is prepared well ahead of its slot decided again at its slot, as another run comes before it."""
         for run in list(job.runs.values()):
             if not self.is_well_ahead(run, now_us):
@@ -306,7 +306,7 @@ class Waiting:
 
     # ------------------------------------------------------------------ ending what waits, and what is under way
 
-    def close(self, run: Run, state: State, reason: str, now_us: int) -> None:
+    def close(self, run: LiveRun, state: State, reason: str, now_us: int) -> None:
         """End a run that waits."""
         if not run.advance(CLOSE[state]):
             return
@@ -325,12 +325,12 @@ class Waiting:
         """Offer the runs of a job again that wait for another one."""
         self._stirred[job] = None
 
-    def forget(self, run: Run) -> Job:
+    def forget(self, run: LiveRun) -> AgendaJob:
         """Remove a run that has ended, and return its job."""
         self._stirred[run.job] = None
         return self._book.remove(run)
 
-    def refused(self, run: Run) -> None:
+    def refused(self, run: LiveRun) -> None:
         """Forget a claim that the ledger refused: its slot has a row already."""
         if run.under_way:
             self.queue.release(run)
@@ -339,7 +339,7 @@ class Waiting:
         self.forget(run)
         self._book.effects.unchange(run.row.id)
 
-    def drop(self, run: Run, state: State, reason: str, now_us: int) -> None:
+    def drop(self, run: LiveRun, state: State, reason: str, now_us: int) -> None:
         """End a run that has not started; one whose order is out is called back first."""
         if run.phase == "waiting":
             self.close(run, state, reason, now_us)
@@ -347,12 +347,12 @@ class Waiting:
             run.drop = (state, reason)
             self.recall(run, now_us)
 
-    def drop_all(self, runs: Iterable[Run], reason: str, now_us: int) -> None:
+    def drop_all(self, runs: Iterable[LiveRun], reason: str, now_us: int) -> None:
         """Skip runs that have not started."""
         for run in list(runs):
             self.drop(run, "skipped", reason, now_us)
 
-    def stop(self, run: Run, reason: str, now_us: int, by: str | None = None) -> None:
+    def stop(self, run: LiveRun, reason: str, now_us: int, by: str | None = None) -> None:
         """End a run wherever it stands."""
         if run.elsewhere:
             self._book.effects.stop_elsewhere(run, reason, by)
@@ -364,7 +364,7 @@ class Waiting:
         elif run.advance("stop"):
             self._book.effects.stop(run, reason)
 
-    def make_way(self, job: Job, slot_us: int, now_us: int, besides: Run | None = None) -> None:
+    def make_way(self, job: AgendaJob, slot_us: int, now_us: int, besides: LiveRun | None = None) -> None:
         """End the runs of a job for a later slot (``overlap = "replace"``)."""
         reason = f"replaced by the slot {to_text(slot_us)}"
         for run in job.all_runs():

@@ -45,7 +45,7 @@ from akjob.sources.looking import ChangeLooker
 from akjob.timer import Alarm
 
 if TYPE_CHECKING:
-    from akjob.akjobd.news import News
+    from akjob.akjobd.news import NewsReader
     from akjob.akjobd.taking import Taking
 
 _GOODBYE_S = 0.5
@@ -53,7 +53,7 @@ HAND_OVER_US = 50_000
 """So much earlier orders go out in a cluster: another node takes them first."""
 
 
-class Daemon:
+class Akjobd:
     """akjobd of one root: the wiring of its parts, its beginning and its end."""
 
     def __init__(self, frame: Program) -> None:
@@ -363,13 +363,13 @@ def _on_change(jobset: JobSet) -> dict[str, OnChange]:
     return {name: change for name, spec in jobs if (change := spec.schedule.on_change) is not None and spec.enabled}
 
 
-def _news(loop: Loop, paths: Paths, store: ledger.Store, say: Say) -> "News":
-    from akjob.akjobd.news import News  # noqa: PLC0415 - of the extra `cluster`
+def _news(loop: Loop, paths: Paths, store: ledger.Store, say: Say) -> "NewsReader":
+    from akjob.akjobd.news import NewsReader  # noqa: PLC0415 - of the extra `cluster`
     from akjob.ledger.postgres import PostgresStore  # noqa: PLC0415 - as above
 
     if not isinstance(store, PostgresStore):
         raise UsageError(f"{paths.ledger_url!r} is not shared", hint="[cluster] url is the address of a PostgreSQL")
-    return News(loop, paths.ledger_url, store, say)
+    return NewsReader(loop, paths.ledger_url, store, say)
 
 
 def _agenda(store: ledger.Store, config: Config, clock: Clock) -> Agenda:
@@ -403,4 +403,4 @@ def build(frame: Program) -> Callable[[], None]:
     paths = frame.paths
     for folder in (paths.runs, paths.folder_pool, paths.log_dir):
         folder.mkdir(mode=0o700, exist_ok=True)
-    return Daemon(frame).run
+    return Akjobd(frame).run

@@ -12,21 +12,21 @@ from akjob.akjobd.writer import Writer
 from akjob.daemon_log import Say
 from akjob.errors import AkjobError
 from akjob.instants import SECOND
-from akjob.ledger.postgres import Listener, PostgresStore
+from akjob.ledger.postgres import CommitListener, PostgresStore
 
 _LOOK_S = 15.0  # for an announcement that was lost
 _POLL_S = 1.0
 _AGAIN_S = 1.0
 
 
-class News:
+class NewsReader:
     """Gives the agenda what other nodes wrote, between two turns, while nothing of this one waits to be written."""
 
     def __init__(self, loop: Loop, url: str, store: PostgresStore, say: Say) -> None:
         self._loop = loop
         self._store = store
         self._say = say
-        self._listener = Listener(url, store.writer)
+        self._listener = CommitListener(url, store.writer)
         self._seq = 0
         self._fresh = threading.Event()
         self._closed = threading.Event()

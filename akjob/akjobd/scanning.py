@@ -10,7 +10,7 @@ from akjob.akjobd.worker import Worker
 from akjob.config import Config, Paths, load_config
 from akjob.errors import Problem
 from akjob.jobset.loader import Loader
-from akjob.jobset.model import Change, JobSet, LastGood
+from akjob.jobset.model import JobSet, JobSetChange, LastGood
 from akjob.processes import give_memory_back
 from akjob.watching import Debouncer, Watcher
 
@@ -23,7 +23,7 @@ _AGAIN_US = int(AGAIN_S * 1e6)
 class ScanResult(Struct, frozen=True):
     """What a scan came to: what changed, what is wrong with watching, and the settings if they are others."""
 
-    change: Change
+    change: JobSetChange
     problems: list[Problem]
     links: frozenset[str]
     settings: tuple[Config, list[Problem]] | None = None

@@ -5,7 +5,7 @@ import selectors
 
 from akjob.daemon_log import Say
 from akjob.errors import Problem
-from akjob.jobset.model import Change
+from akjob.jobset.model import JobSetChange
 from akjob.log.line.sender import Sender
 
 
@@ -23,7 +23,7 @@ def say_problem(say: Say, problem: Problem) -> None:
     )
 
 
-def say_change(say: Say, change: Change) -> None:
+def say_change(say: Say, change: JobSetChange) -> None:
     """Log what a scan changed, job by job, and the counts."""
     for problem in change.problems:
         say_problem(say, problem)

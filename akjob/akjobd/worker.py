@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 
-class Result(Struct, frozen=True):
+class WorkResult(Struct, frozen=True):
     """What came of a piece of work: ``value``, or the ``error`` that it raised, and whom to give it to."""
 
     done: Callable[[Any], None]
@@ -23,13 +23,13 @@ class Worker:
     ``wake`` is called there after each piece; the loop then calls :meth:`collect`.
     """
 
-    _again: Callable[[], Result | None] | None = None
+    _again: Callable[[], WorkResult | None] | None = None
     _again_s: float | None = None
 
     def __init__(self, name: str, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._todo: queue.SimpleQueue[Callable[[], Result] | None] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self._todo: queue.SimpleQueue[Callable[[], WorkResult] | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[WorkResult] = queue.SimpleQueue()
         self.waiting = 0
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -56,7 +56,7 @@ class Worker:
         A result of None does not wake the loop.
         """
 
-        def whole() -> Result | None:
+        def whole() -> WorkResult | None:
             result = _result(work, done, failed)
             return result if result.value is not None or result.error is not None else None
 
@@ -81,7 +81,7 @@ class Worker:
     def _work(self) -> None:
         while True:
             try:
-                work: Callable[[], Result | None] | None = self._todo.get(timeout=self._again_s)
+                work: Callable[[], WorkResult | None] | None = self._todo.get(timeout=self._again_s)
             except queue.Empty:
                 work = self._again
             if work is None:
@@ -92,8 +92,8 @@ class Worker:
                 self._wake()
 
 
-def _result(work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[Exception], None]) -> Result:
+def _result(work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[Exception], None]) -> WorkResult:
     try:
-        return Result(done, failed, value=work())
+        return WorkResult(done, failed, value=work())
     except Exception as error:  # noqa: BLE001 - the owner of the work decides what an error means
-        return Result(done, failed, error=error)
+        return WorkResult(done, failed, error=error)

@@ -74,7 +74,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE: what a C program ends with when its reader went away
 
 
-class Program(click.Group):
+class CommandGroup(click.Group):
     """The group of all commands. It loads a command's module when that command is called, and not before."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
@@ -182,7 +182,7 @@ def _drop(stream: IO[str]) -> None:
         os.close(null)
 
 
-class _Output(FileIO):
+class _NamedOutput(FileIO):
     """Standard output whose errors say what they are of."""
 
     def write(self, data: Any, /) -> int:
@@ -209,7 +209,7 @@ def _complete_streams() -> None:
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     register_error("akjob.escape", _escape)
     sys.stdout = TextIOWrapper(
-        BufferedWriter(_Output(1, "w", closefd=False)),
+        BufferedWriter(_NamedOutput(1, "w", closefd=False)),
         encoding=sys.stdout.encoding,
         errors="akjob.escape",
         line_buffering=sys.stdout.isatty() or getattr(sys.stdout, "write_through", False),
@@ -248,7 +248,7 @@ def _take_root_too(command: click.Command) -> None:
             _take_root_too(inner)
 
 
-cli = Program(
+cli = CommandGroup(
     name="akjob",
     params=[_root_option(hidden=False)],
     help="Scheduled jobs that live in git: one TOML file a job, each run in its own process.",

@@ -10,7 +10,7 @@ from akjob.cli.choosing import has_tags
 from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.text import Cell, state_cell, table
 from akjob.query.jobs import JobView, load
-from akjob.query.loaded import Difference, difference
+from akjob.query.loaded import LoadedDifference, difference
 from akjob.query.text import plural, relative, stamp
 
 _NAMED = 5
@@ -50,7 +50,7 @@ def command(patterns: tuple[str, ...], tags: tuple[str, ...], *, as_json: bool) 
         complain(*words_of(other, str(paths.root)))
 
 
-def words_of(other: Difference, root: str) -> tuple[str, str]:
+def words_of(other: LoadedDifference, root: str) -> tuple[str, str]:
     """Return what to say of jobs that akjobd has in another version, and where it has them from."""
     more = f" and {len(other.jobs) - _NAMED} more" if len(other.jobs) > _NAMED else ""
     message = f"akjobd has another version of {', '.join(other.jobs[:_NAMED])}{more} than this folder has"

@@ -77,7 +77,7 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
         _raw(paths, run, stream)
         return
     since_us = None if since is None else moment(since, "--since", now_us(), None, past=True)
-    wanted: read.Wanted = {"job": job, "run": run, "since_us": since_us, "level": level, "grep": grep}
+    wanted: read.LineFilter = {"job": job, "run": run, "since_us": since_us, "level": level, "grep": grep}
     if follow and count is None and target is None and since is None:
         count = _TAIL
     if follow and not paths.log_dir.is_dir():
@@ -92,7 +92,7 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
             sys.stdout.flush()
 
 
-def _lines(paths: Paths, wanted: read.Wanted, count: int | None, *, follow: bool) -> Iterator[dict[str, Any]]:
+def _lines(paths: Paths, wanted: read.LineFilter, count: int | None, *, follow: bool) -> Iterator[dict[str, Any]]:
     """Yield what is wanted: all of it, or the last ``count`` lines, and then what is added."""
     if follow:
         yield from read.follow(paths, newest=count, **wanted)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from akjob import __version__
-from akjob.cli import COMMANDS, Program
+from akjob.cli import COMMANDS, CommandGroup
 
 _COLUMNS = 72
 _EXIT = (
@@ -19,7 +19,7 @@ _EXIT = (
 )
 
 
-def pages(program: Program) -> Iterator[tuple[str, str]]:
+def pages(program: CommandGroup) -> Iterator[tuple[str, str]]:
     """Yield the name of each page without its section, ``akjob-run``, and its text: ``akjob`` first."""
     context = click.Context(program, info_name="akjob")
     entries = [(name, line) for name, (_, line) in COMMANDS.items()]

@@ -132,7 +132,7 @@ def ack(incident: int, reason: str) -> None:
 def explain_(job: str, kind: str, *, as_json: bool) -> None:
     """Show who would get a message if KIND happened to JOB now, and why."""
     from akjob.notify.explain import explain
-    from akjob.notify.facts import Facts
+    from akjob.notify.facts import JobFacts
     from akjob.spec.notify import KINDS
 
     if kind not in KINDS:
@@ -142,7 +142,7 @@ def explain_(job: str, kind: str, *, as_json: bool) -> None:
     name = known_job(paths, job)
     if name is None:
         raise unknown_job(job, sorted(reader.jobs()))
-    found = explain(name, kind, Facts(paths, config, reader).notify(name), config, now_us())
+    found = explain(name, kind, JobFacts(paths, config, reader).notify(name), config, now_us())
     if as_json:
         say_json(*found.sent)
         return
@@ -156,7 +156,7 @@ def explain_(job: str, kind: str, *, as_json: bool) -> None:
 @json_option
 def simulate(since: str, *, as_json: bool) -> None:
     """Replay the ledger against today's settings: what would have been sent, when, to whom. Nothing is sent."""
-    from akjob.notify.facts import Facts
+    from akjob.notify.facts import JobFacts
     from akjob.notify.replay import replay
 
     paths = find_paths()
@@ -167,7 +167,7 @@ def simulate(since: str, *, as_json: bool) -> None:
             f"--since: {stamp(since_us)} is still to come",
             hint='Give a time past, or "30d".',
         )
-    sent = replay(reader, Facts(paths, config, reader), config, since_us, now)
+    sent = replay(reader, JobFacts(paths, config, reader), config, since_us, now)
     if as_json:
         say_json(*sent)
         return

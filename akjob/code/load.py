@@ -40,7 +40,7 @@ def prepare_path(  # noqa: PLR0913, PLR0917 - all that a path comes from
     cwd: str,
     pythonpath: Sequence[str],
     base_path: Sequence[str],
-    known: Known | None = None,
+    known: SiteSetup | None = None,
     environment: Mapping[str, str] = _AS_IT_IS,
 ) -> None:
     """Set ``sys.path``: the root, ``cwd``, ``pythonpath``, then where Python looks by itself.
@@ -93,7 +93,7 @@ def _let_python_look() -> None:
     site.main()
 
 
-class Known:
+class SiteSetup:
     """What ``site.main()`` does here, so that a run need not find it out again: it costs as much as a fork.
 
     Good as long as the folders with ``.pth`` files, and the files, are as they were, and for the same user. The lines
@@ -162,7 +162,7 @@ class _Later:
 
 
 def learn(base_path: Sequence[str]) -> tuple[list[str], tuple[str, str], list[str], dict[str, int]] | None:
-    """Run ``site.main()`` and return the arguments of :class:`Known`; None where each run must do it for itself.
+    """Run ``site.main()`` and return the arguments of :class:`SiteSetup`; None where each run must do it for itself.
 
     To be called in a process that ends afterwards: what ``.pth`` files and ``sitecustomize`` do is done in it.
     """

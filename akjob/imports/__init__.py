@@ -69,7 +69,7 @@ class Import(Struct, frozen=True):
     drafts: tuple["Draft", ...] = ()
 
 
-class _Entry:
+class _DraftEntry:
     __slots__ = ("comment", "left_out", "refused", "value")
 
     def __init__(self, value: Any, comment: str) -> None:
@@ -88,11 +88,11 @@ class Draft:
         self.head: list[str] = []
         self.tail: list[str] = []
         self.notes: list[ImportNote] = []
-        self._tables: dict[str, dict[str, _Entry]] = {"": {}, "schedule": {}, "limits": {}, "run": {}}
+        self._tables: dict[str, dict[str, _DraftEntry]] = {"": {}, "schedule": {}, "limits": {}, "run": {}}
 
     def put(self, table: str, key: str, value: Any, comment: str = "") -> None:
         """Set a key of a table ("" is the file's top)."""
-        self._tables[table][key] = _Entry(value, comment)
+        self._tables[table][key] = _DraftEntry(value, comment)
 
     def note(self, message: str, line: int | None = None) -> None:
         """Report something, and keep it as a comment in the file."""
@@ -115,7 +115,7 @@ class Draft:
         if table in ("schedule", "limits") or key in ("user", "group"):
             self.put("", "enabled", value=False, comment="what it lacks stands below as a comment")
 
-    def entries(self) -> Iterator[tuple[str, str, _Entry]]:
+    def entries(self) -> Iterator[tuple[str, str, _DraftEntry]]:
         """Yield table, key and entry of all that is set and was not refused."""
         for table, members in self._tables.items():
             for key, entry in members.items():
@@ -244,7 +244,7 @@ def _comment(text: str) -> str:
     return f"# {escaped(text)}".rstrip()
 
 
-def _entry_lines(key: str, entry: _Entry) -> list[str]:
+def _entry_lines(key: str, entry: _DraftEntry) -> list[str]:
     written, lost = f"{key} = {toml(entry.value)}", [_comment(line) for line in entry.left_out]
     if entry.refused:
         return [*lost, _comment(f"not taken: {entry.refused}"), _comment(written)]

@@ -23,7 +23,7 @@ _PATH = "/usr/bin:/bin"
 _LAST_HOUR = 24
 
 
-class _Reader:
+class _AnacrontabReader:
     """Walks through the lines once. A variable holds for the entries below it."""
 
     def __init__(self, file: str, zone: str) -> None:
@@ -122,7 +122,7 @@ def _time(hour: int) -> time:
 
 def read_anacrontab(text: str, *, file: str, zone: str, share: bool = False) -> Import:
     """Translate an anacrontab; see :func:`akjob.imports.crontab.read_crontab` for what the arguments are."""
-    reader = _Reader(file, zone)
+    reader = _AnacrontabReader(file, zone)
     for number, line in enumerate(text.split("\n"), 1):
         reader.line(number, line.removesuffix("\r"))
     if reader.drafts:

@@ -60,7 +60,7 @@ class _Environment(Struct):
     mail: dict[str, str] = {}
 
 
-class _Reader:
+class _CrontabReader:
     """Walks through the lines once. An environment line holds for the entries below it, a comment for the next one."""
 
     def __init__(self, file: str, *, system: bool, owner: str | None, zone: str, home: Home) -> None:
@@ -273,7 +273,7 @@ def read_crontab(  # noqa: PLR0913 - what a crontab does not say itself
     Every job that is returned is one that akjob takes. What could not be translated is a comment in one of the files,
     and a note.
     """
-    reader = _Reader(file, system=system, owner=owner, zone=zone, home=home)
+    reader = _CrontabReader(file, system=system, owner=owner, zone=zone, home=home)
     reader.seconds_first = has_seconds_first(text)
     for number, line in enumerate(text.split("\n"), 1):
         reader.line(number, line.removesuffix("\r"))

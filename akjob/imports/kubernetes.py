@@ -39,7 +39,7 @@ def read_cronjobs(text: str, *, file: str, zone: str, image: bool = True) -> Imp
     try:
         for part, nodes in documents(text):
             for path, manifest in _cronjobs(part.value):
-                translation = _Translation(file, nodes.line(*path), manifest, zone, image=image)
+                translation = _CronJobTranslation(file, nodes.line(*path), manifest, zone, image=image)
                 drafts.append(translation.draft_of_all())
                 ends += translation.ends
     except NotYamlError as error:
@@ -58,7 +58,7 @@ def _cronjobs(value: Any) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, 
             yield ("items", index), table(item)
 
 
-class _Translation:
+class _CronJobTranslation:
     """One CronJob on its way into a draft."""
 
     def __init__(self, file: str, line: int, manifest: Mapping[str, Any], zone: str, *, image: bool) -> None:

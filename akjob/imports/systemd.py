@@ -178,14 +178,14 @@ _PATTERN = re.compile(r"/[\w./*?\[\]@+:-]*")  # nothing in it that a shell takes
 _COMMANDS = ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost")
 
 
-class _Translation:
+class _TimerTranslation:
     def __init__(self, draft: Draft, *, service: str, zone: str, home: Home, is_user: bool) -> None:
         self.draft = draft
         self.specifiers = {**specifiers(service), **machine_specifiers(home, is_user=is_user)}
         self.zone = zone
         self.home = home
         self.is_user = is_user
-        self.conditions: list[_Step] = []
+        self.conditions: list[_UnitStep] = []
 
     # --- the timer
 
@@ -366,7 +366,7 @@ class _Translation:
         negated = "! " if value.startswith("!") else ""
         words = negated + (listed.format(path) if listed else f"test {test} {shlex.quote(path)}")
         ending = "exit 0" if setting.key.startswith("Condition") else "exit 1"
-        self.conditions.append(_Step(None, f"{{ {words} || {ending}; }}", splits=False))
+        self.conditions.append(_UnitStep(None, f"{{ {words} || {ending}; }}", splits=False))
 
     def _io(self, unit: _Unit) -> None:
         """Put ``ionice``: the class, and its priority where it has one."""
@@ -394,14 +394,14 @@ class _Translation:
         if attempts > 1:
             self.draft.put("run", "retry", {"attempts": attempts, "delay": delay}, f"Restart={restart.value}")
 
-    def _steps(self, setting: Setting, variables: Mapping[str, str]) -> list["_Step"]:
+    def _steps(self, setting: Setting, variables: Mapping[str, str]) -> list["_UnitStep"]:
         try:
             return [self._step(setting, words, variables) for words in commands(setting.value)]
         except ValueError as error:
             self._refuse(setting, str(error))
             return []
 
-    def _step(self, setting: Setting, line: list[str], variables: Mapping[str, str]) -> "_Step":
+    def _step(self, setting: Setting, line: list[str], variables: Mapping[str, str]) -> "_UnitStep":
         first, *words = (self._expand(setting, word) for word in line)
         program = first.lstrip("-@:+!|")
         prefix = first.removesuffix(program)
@@ -430,10 +430,10 @@ class _Translation:
             argv = None if argv is None or plain is None else [*argv, *plain]
         script = " ".join(shell)
         if "-" in prefix:
-            return _Step(None, f"{{ {script} || true; }}", splits)
+            return _UnitStep(None, f"{{ {script} || true; }}", splits)
         if setting.key == "ExecCondition":  # it leaves the rest out, which is not a failure
-            return _Step(None, f"{{ {script} || exit 0; }}", splits)
-        return _Step(None if argv is None else tuple(argv), script, splits)
+            return _UnitStep(None, f"{{ {script} || exit 0; }}", splits)
+        return _UnitStep(None if argv is None else tuple(argv), script, splits)
 
     def _plain(self, setting: Setting, word: str, variables: Mapping[str, str]) -> list[str] | None:
         """Return what a word becomes where that is known now; None where only the run's environment can tell."""
@@ -536,7 +536,7 @@ class _Translation:
                     self.draft.note(f"{key}={setting.value} is not translated", setting.line)
 
 
-class _Step(Struct, frozen=True):
+class _UnitStep(Struct, frozen=True):
     argv: tuple[str, ...] | None
     shell: str
     splits: bool  # whether the shell is to split a variable up
@@ -555,10 +555,10 @@ def _int(text: str) -> int | str:
     return int(text) if re.fullmatch(r"[+-]?\d+", text) else text
 
 
-def _unless_set(variable: tuple[str, str]) -> _Step:
+def _unless_set(variable: tuple[str, str]) -> _UnitStep:
     """Return the shell's words that set a variable where no file has set it."""
     name, value = variable
-    return _Step(None, f'{{ [ -n "${{{name}+x}}" ] || export {name}={shlex.quote(value)}; }}', splits=False)
+    return _UnitStep(None, f'{{ [ -n "${{{name}+x}}" ] || export {name}={shlex.quote(value)}; }}', splits=False)
 
 
 def machine_specifiers(home: Home, *, is_user: bool) -> dict[str, str]:
@@ -622,7 +622,7 @@ def read_timer(  # noqa: PLR0913 - two files, each with its name, and what the m
         if described is not None:
             draft.put("", "description", _expand(described.value, known)[0])
             break
-    translation = _Translation(draft, service=unit, zone=zone, home=home, is_user=is_user)
+    translation = _TimerTranslation(draft, service=unit, zone=zone, home=home, is_user=is_user)
     translation.timer(_Unit(settings[0], ("Timer",)))
     for draft.file, unit_settings in zip((timer_file, service_file), settings, strict=True):
         _relations(translation, [s for s in unit_settings if s.section == "Unit"], has_timer)
@@ -638,7 +638,7 @@ _REQUIRING = ("Wants", "Requires", "Requisite", "BindsTo", "Upholds")
 _NAMED_ALWAYS = ("Conflicts", "RequiresMountsFor", "WantsMountsFor", "JoinsNamespaceOf", "OnFailure", "OnSuccess")
 
 
-def _relations(translation: _Translation, settings: Sequence[Setting], has_timer: Callable[[str], bool]) -> None:
+def _relations(translation: _TimerTranslation, settings: Sequence[Setting], has_timer: Callable[[str], bool]) -> None:
     """Take over what [Unit] says of other units and of files, or name it."""
     for setting in settings:
         if setting.key.startswith(("Condition", "Assert")):

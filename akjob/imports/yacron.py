@@ -34,7 +34,7 @@ def read_yacron(text: str, *, file: str, zone: str) -> Import:
                 merged = _merged(table(whole.get("defaults")), table(job))
                 name = str(merged.get("name") or f"job-{index + 1}")
                 draft.head = [f"Imported from {file}, job {name}"]
-                _Translation(draft, merged, zone).all()
+                _EntryTranslation(draft, merged, zone).all()
                 drafts.append((slug(name), name, draft))
     except NotYamlError as error:
         notes.append(ImportNote(file, error.line, str(error)))
@@ -56,7 +56,7 @@ def _merged(defaults: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-class _Translation:
+class _EntryTranslation:
     """One job on its way into a draft."""
 
     def __init__(self, draft: Draft, job: Mapping[str, Any], zone: str) -> None:

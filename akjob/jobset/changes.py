@@ -1,4 +1,4 @@
-"""What two states of the jobs come to: a pure function from before and after to a Change."""
+"""What two states of the jobs come to: a pure function from before and after to a JobSetChange."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from akjob.jobset.model import BrokenJob, Change, Changed, JobSet
+from akjob.jobset.model import BrokenJob, Changed, JobSet, JobSetChange
 from akjob.spec.model import JobSpec
 
 
@@ -26,7 +26,7 @@ class SeenJob(Struct, frozen=True, gc=False):
 NOTHING = SeenJob(there=False)
 
 
-def change_of(jobset: JobSet, before: Mapping[str, SeenJob], after: Mapping[str, SeenJob], now_us: int) -> Change:
+def change_of(jobset: JobSet, before: Mapping[str, SeenJob], after: Mapping[str, SeenJob], now_us: int) -> JobSetChange:
     """Return what changed, and the job set after it; ``before`` and ``after`` have the jobs that a scan touched."""
     added, changed, removed, repaired = [], [], [], []
     broken: list[BrokenJob] = []
@@ -47,7 +47,7 @@ def change_of(jobset: JobSet, before: Mapping[str, SeenJob], after: Mapping[str,
             changed += _difference(name, old, new)
     if swapped:
         jobset = JobSet(jobs=MappingProxyType(jobs), broken=MappingProxyType(refused), loaded_us=now_us)
-    return Change(
+    return JobSetChange(
         jobset=jobset,
         added=tuple(added),
         changed=tuple(changed),

@@ -26,7 +26,7 @@ from akjob.jobset.files import JobFile, JobFiles, Pass
 from akjob.jobset.garbage import without_collections
 from akjob.jobset.hints import files_meant, folder_problems
 from akjob.jobset.judge import FileVerdict
-from akjob.jobset.model import Change, JobSet, LastGood
+from akjob.jobset.model import JobSet, JobSetChange, LastGood
 from akjob.jobset.names import JobsFolder, folder_of
 from akjob.jobset.notices import Notices
 from akjob.jobset.parts import DillFiles, Modules, Parts, access_of
@@ -107,7 +107,7 @@ class Loader:
         for file in self._files:
             file.signature, file.digest = None, b""
 
-    def load(self, now_us: int, hints: AbstractSet[str] | None = None) -> Change:
+    def load(self, now_us: int, hints: AbstractSet[str] | None = None) -> JobSetChange:
         """Scan the folder and return what changed since the scan before.
 
         ``hints`` are paths below ``jobs.d`` that may have changed; where they are plain files in known folders, only
@@ -422,12 +422,12 @@ class Loader:
         found = [*folder_problems(listing, self._folder), *self._contexts.warnings()]
         this.problems += self._notices.update(found)
 
-    def _change(self, this: Pass) -> Change:
+    def _change(self, this: Pass) -> JobSetChange:
         if this.before or not self._jobset.loaded_us:
             before = {name: seen for name, (_, seen) in this.before.items()}
             change = change_of(self._jobset, before, self._files.after(this), this.now_us)
         else:
-            change = Change(jobset=self._jobset)
+            change = JobSetChange(jobset=self._jobset)
         self._jobset = change.jobset
         again_us = min(this.again_us, default=None)
         problems = tuple(dict.fromkeys(this.problems))

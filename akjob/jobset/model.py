@@ -89,7 +89,7 @@ class Changed(Struct, frozen=True, kw_only=True):
     schedule: bool
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class JobSetChange(Struct, frozen=True, kw_only=True):
     """What one scan found, against the scan before; the first is compared with what had been stored.
 
     ``broken`` has each refused content once; ``repaired`` names the jobs that are no longer broken. ``problems`` are

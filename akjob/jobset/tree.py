@@ -43,7 +43,7 @@ class UnseenPathError(Exception):
         return Problem(file=shown, severity="warning", code="not-in-commit", message=message, hint=self.hint)
 
 
-class _Entry(Struct, frozen=True):
+class _TreeEntry(Struct, frozen=True):
     """A file or folder: ``folder`` is where its repository is checked out."""
 
     mode: str
@@ -57,7 +57,7 @@ class Tree:
     def __init__(self, folder: str, commit: str) -> None:
         self._top = os.fsdecode(git.run(["rev-parse", "--show-toplevel"], folder)).strip("\n")
         self._prefix = os.fsdecode(git.run(["rev-parse", "--show-prefix"], folder)).strip("\n")
-        self._entries: dict[str, _Entry] = {"": _Entry(_FOLDER, "", self._top)}
+        self._entries: dict[str, _TreeEntry] = {"": _TreeEntry(_FOLDER, "", self._top)}
         self._names: dict[str, list[str]] = {}
         self._links: dict[str, str] = {}
         self._take("", self._top, commit)
@@ -71,7 +71,7 @@ class Tree:
 
     def contents(self, below: str) -> Contents:
         """Return all of a folder, as :func:`akjob.jobset.scan.scan` does; what is shown is named below it."""
-        found: dict[str, _Entry | Problem] = {}
+        found: dict[str, _TreeEntry | Problem] = {}
         unseen: dict[str, Problem] = {}
         try:
             real = self._resolve(self._prefix + below)
@@ -86,7 +86,7 @@ class Tree:
                     found[path] = what
         return Contents(self._contents(found), unseen)
 
-    def _walk(self, real: str, path: str, above: set[str], shown: str) -> Iterator[tuple[str, _Entry | Problem]]:
+    def _walk(self, real: str, path: str, above: set[str], shown: str) -> Iterator[tuple[str, _TreeEntry | Problem]]:
         """Yield what is in the folder ``real``, which is called ``path``, with what is wrong."""
         names = self._names.get(real, ())
         for name in sorted(names):
@@ -109,7 +109,7 @@ class Tree:
             elif name != DEFAULTS and target not in above:
                 yield from self._walk(target, own, above | {target}, shown)
 
-    def _contents(self, found: Mapping[str, _Entry | Problem]) -> dict[str, bytes | Problem]:
+    def _contents(self, found: Mapping[str, _TreeEntry | Problem]) -> dict[str, bytes | Problem]:
         """Read what was found, with one call for each repository."""
         read: dict[str, bytes | Problem] = {}
         wanted: dict[str, list[tuple[str, str]]] = {}
@@ -153,7 +153,7 @@ class Tree:
             at = here
         return at
 
-    def _enter(self, at: str, entry: _Entry) -> None:
+    def _enter(self, at: str, entry: _TreeEntry) -> None:
         """Take in a submodule where it is checked out."""
         folder = os.path.join(self._top, at)
         hint = "git submodule update --init --recursive"
@@ -165,7 +165,7 @@ class Tree:
             raise UnseenPathError(
                 f"the submodule that is checked out does not have its commit {entry.oid[:10]}", hint
             ) from error
-        self._entries[at] = _Entry(_FOLDER, entry.oid, folder)
+        self._entries[at] = _TreeEntry(_FOLDER, entry.oid, folder)
 
     def _take(self, at: str, folder: str, commit: str) -> None:
         """Take in the files of a commit of the repository that is checked out in ``folder``, as the folder ``at``."""
@@ -175,7 +175,7 @@ class Tree:
                 facts, _, raw = line.partition(b"\t")
                 mode, _, oid = facts.decode("ascii").split(" ")
                 path = f"{at}/{os.fsdecode(raw)}" if at else os.fsdecode(raw)
-                self._entries[path] = _Entry(mode, oid, folder)
+                self._entries[path] = _TreeEntry(mode, oid, folder)
                 self._names.setdefault(posixpath.dirname(path), []).append(posixpath.basename(path))
                 if mode == _LINK:
                     links[path] = oid

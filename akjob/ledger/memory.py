@@ -11,7 +11,7 @@ from akjob.ledger import counting, rows
 from akjob.ledger.asking import SAMPLE, check_state, is_wanted, only_run, run_key, slot_columns
 from akjob.ledger.columns import BackfillColumns, JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
 from akjob.ledger.model import (
-    Backfill,
+    BackfillRow,
     Committed,
     Counter,
     Definition,
@@ -43,7 +43,7 @@ class MemoryStore(NoFile):
         self.open: dict[str, RunRow] = {}
         self.jobs: dict[str, JobRow] = {}
         self.waits: dict[str, Wait] = {}
-        self.backfills: dict[str, Backfill] = {}
+        self.backfills: dict[str, BackfillRow] = {}
         self.seen: dict[str, dict[str, tuple[int, int, int]]] = {}
         self.pending: dict[tuple[str, str], Occurrence] = {}
         self.definitions: dict[str, Definition] = {}
@@ -137,7 +137,7 @@ class MemoryStore(NoFile):
         """Return what each job with ``on_change`` has seen of its files, by job and path."""
         return {job: dict(files) for job, files in self.seen.items()}
 
-    def open_backfills(self) -> list[Backfill]:
+    def open_backfills(self) -> list[BackfillRow]:
         """Return the backfills that are not over, oldest first."""
         return [self.backfills[one] for one in sorted(self.backfills) if self.backfills[one].is_open]
 
@@ -360,7 +360,7 @@ def _outcome(row: RunRow) -> Outcome:
     )
 
 
-def _backfill_columns(one: Backfill) -> BackfillColumns:
+def _backfill_columns(one: BackfillRow) -> BackfillColumns:
     begin, until = rows.to_text(one.from_us), rows.to_text(one.until_us)
     counts = (len(one.slots), one.done, one.failed, one.position - one.done)
     return rows.backfill_columns((one.id, one.job, begin, until, *counts, one.state, one.by))

@@ -125,7 +125,7 @@ class Occurrence(Struct, frozen=True, kw_only=True):
         return self.at_us if self.slot_us is None else self.slot_us
 
 
-class Backfill(Struct, frozen=True, kw_only=True):
+class BackfillRow(Struct, frozen=True, kw_only=True):
     """Runs of a job's slots from ``from_us`` until ``until_us``, that instant not included, which a person asked for.
 
     ``slots`` are those to run, in their order; the first ``position`` of them have been claimed; ``done`` have ended,
@@ -331,8 +331,8 @@ class Writes(Struct):
     occurrences: list[Occurrence] = field(default_factory=list)
     decided: list[tuple[str, str]] = field(default_factory=list)
     seen: list[SeenFiles] = field(default_factory=list)
-    new_backfills: list[Backfill] = field(default_factory=list)
-    backfills: list[Backfill] = field(default_factory=list)
+    new_backfills: list[BackfillRow] = field(default_factory=list)
+    backfills: list[BackfillRow] = field(default_factory=list)
     permits: list[Permit] = field(default_factory=list)
     freed: list[str] = field(default_factory=list)
 

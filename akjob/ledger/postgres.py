@@ -13,7 +13,7 @@ from akjob.errors import AkjobError
 from akjob.ledger import rows, statements
 from akjob.ledger.columns import JOB_COLUMNS, RUN_COLUMNS
 from akjob.ledger.model import (
-    Backfill,
+    BackfillRow,
     Blocked,
     Committed,
     JobRow,
@@ -109,7 +109,7 @@ class PostgresSession:
             self._connection = None
 
 
-class Listener:
+class CommitListener:
     """Waits for the commits of other writers than ``writer``; for one thread."""
 
     def __init__(self, url: str, writer: str) -> None:
@@ -280,11 +280,11 @@ class PostgresStore(NoFile, SqlStore):
         found = self._ask(_OPEN_OF_NODE, (self._node, self._node)) if ids else []
         return [one for one in map(rows.open_run, found) if one.row.id in ids]
 
-    def take_over_rest(self, nodes: Sequence[str]) -> tuple[list[Occurrence], list[Backfill]]:
+    def take_over_rest(self, nodes: Sequence[str]) -> tuple[list[Occurrence], list[BackfillRow]]:
         """Take what nodes that are lost had not decided, and their backfills, and return them."""
         return self._transaction(lambda: self._take_over_rest(nodes))
 
-    def _take_over_rest(self, nodes: Sequence[str]) -> tuple[list[Occurrence], list[Backfill]]:
+    def _take_over_rest(self, nodes: Sequence[str]) -> tuple[list[Occurrence], list[BackfillRow]]:
         self._check_lease()
         lost = "owner IN (SELECT node FROM nodes WHERE node = ANY(?) AND lease_until < clock_timestamp())"
         values = (self._node, list(nodes))
@@ -297,7 +297,7 @@ class PostgresStore(NoFile, SqlStore):
         """Return the occurrences of this node that are not decided yet, oldest first."""
         return [rows.occurrence(row) for row in self._read(_OCCURRENCES_OF_NODE, (self._node, self._node))]
 
-    def open_backfills(self) -> list[Backfill]:
+    def open_backfills(self) -> list[BackfillRow]:
         """Return the backfills of this node that are not over, oldest first."""
         return [rows.backfill(row) for row in self._read(_BACKFILLS_OF_NODE, (self._node, self._node))]
 

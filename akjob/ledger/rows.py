@@ -12,7 +12,7 @@ from akjob.instants import from_text
 from akjob.instants import to_text as _to_text
 from akjob.ledger.columns import BACKFILL_SHOWN, JOB_COLUMNS, RUN_COLUMNS, BackfillColumns, JobColumns, RunColumns
 from akjob.ledger.model import (
-    Backfill,
+    BackfillRow,
     Counter,
     Detail,
     JobCounters,
@@ -139,7 +139,7 @@ def seen_files(values: Iterable[tuple[Any, ...]]) -> dict[str, dict[str, tuple[i
     return found
 
 
-def backfill_values(one: Backfill) -> tuple[Any, ...]:
+def backfill_values(one: BackfillRow) -> tuple[Any, ...]:
     """Return the values of a row of ``backfills``."""
     return (
         one.id, one.job, to_text(one.at_us), to_text(one.from_us), to_text(one.until_us), one.only, one.parallel,
@@ -148,10 +148,10 @@ def backfill_values(one: Backfill) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def backfill(values: tuple[Any, ...]) -> Backfill:
+def backfill(values: tuple[Any, ...]) -> BackfillRow:
     """Return the value of a row of ``backfills``."""
     name, job, at, begin, until, only, parallel, newest_first, by, slots, _, position, done, failed, state = values
-    return Backfill(
+    return BackfillRow(
         id=name, job=job, at_us=from_text(at), from_us=from_text(begin), until_us=from_text(until), only=only,
         parallel=parallel, newest_first=bool(newest_first), by=by, slots=tuple(json.loads(slots)), position=position,
         done=done, failed=failed, state=state,

@@ -8,7 +8,7 @@ from akjob.instants import from_text, to_text
 from akjob.ledger import counting, rows, statements
 from akjob.ledger.columns import JOB_COLUMNS
 from akjob.ledger.model import (
-    Backfill,
+    BackfillRow,
     Committed,
     JobCounters,
     JobRow,
@@ -177,7 +177,7 @@ class SqlStore(ABC):
         """Return what each job with ``on_change`` has seen of its files, by job and path."""
         return rows.seen_files(self._read(statements.SELECT_SEEN))
 
-    def open_backfills(self) -> list[Backfill]:
+    def open_backfills(self) -> list[BackfillRow]:
         """Return the backfills that are not over, oldest first."""
         return [rows.backfill(row) for row in self._read(statements.SELECT_OPEN_BACKFILLS)]
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from akjob.errors import AkjobError
 from akjob.ledger.columns import BackfillColumns, JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
 from akjob.ledger.model import (
-    Backfill,
+    BackfillRow,
     Committed,
     Counter,
     JobCounters,
@@ -57,7 +57,7 @@ class Store(Protocol):
     def seen_files(self) -> dict[str, dict[str, tuple[int, int, int]]]:
         """Return what each job with ``on_change`` has seen of its files (mtime in ns, size, inode), by job and path."""
 
-    def open_backfills(self) -> list[Backfill]:
+    def open_backfills(self) -> list[BackfillRow]:
         """Return the backfills that are not over, oldest first."""
 
     def outcomes(self, job: str, from_us: int, until_us: int) -> list[SlotOutcome]:

@@ -7,7 +7,7 @@ from msgspec import UNSET
 from akjob import __version__
 from akjob.errors import AkjobError
 from akjob.ledger.counting import LATENESS, LATENESS_BUCKETS_S
-from akjob.metrics.facts import Facts
+from akjob.metrics.facts import MetricFacts
 
 try:
     from prometheus_client import CollectorRegistry, Metric, generate_latest
@@ -23,7 +23,7 @@ WAITS_FOR = ("lock", "pool", "max_running", "overlap")
 STATUSES = ("loaded", "broken", "paused", "disabled", "done")
 
 
-def render(facts: Facts) -> bytes:
+def render(facts: MetricFacts) -> bytes:
     """Return the metrics of the root in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Families(facts))
@@ -33,7 +33,7 @@ def render(facts: Facts) -> bytes:
 class _Families(Collector):
     """Hands the families to prometheus_client."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: MetricFacts) -> None:
         self._facts = facts
 
     def collect(self) -> Iterable[Metric]:
@@ -42,7 +42,7 @@ class _Families(Collector):
         return [*_of_akjobd(facts), *_of_jobs(facts), *_of_counters(facts), *_of_messages(facts), *_of_files(facts)]
 
 
-def _of_akjobd(facts: Facts) -> Iterator[Metric]:
+def _of_akjobd(facts: MetricFacts) -> Iterator[Metric]:
     yield _gauge("akjob_build_info", "The version of akjob.", [(("version", __version__), 1)])
     yield _gauge("akjob_up", "1 while akjobd answers.", [((), float(facts.status is not None))])
     accounted = "All slots before this instant have a row in the ledger."
@@ -61,7 +61,7 @@ def _of_akjobd(facts: Facts) -> Iterator[Metric]:
     yield _gauge("akjob_runs_running", "Runs that are under way.", [((), running)])
 
 
-def _of_jobs(facts: Facts) -> Iterator[Metric]:
+def _of_jobs(facts: MetricFacts) -> Iterator[Metric]:
     counts = dict.fromkeys(STATUSES, 0)
     for job in facts.snapshot.jobs():
         counts["loaded"] += job.spec is not None
@@ -73,7 +73,7 @@ def _of_jobs(facts: Facts) -> Iterator[Metric]:
     yield _gauge("akjob_jobs", about, [(("status", status), float(number)) for status, number in counts.items()])
 
 
-def _of_counters(facts: Facts) -> Iterator[Metric]:
+def _of_counters(facts: MetricFacts) -> Iterator[Metric]:
     of = {(one.name, *sorted(one.labels.values())): one.value for one in facts.counters}
     slots = CounterMetricFamily("akjob_slots", "Slots accounted for.", labels=["outcome"])
     for outcome in OUTCOMES:
@@ -93,7 +93,7 @@ def _of_counters(facts: Facts) -> Iterator[Metric]:
     yield lateness
 
 
-def _of_messages(facts: Facts) -> Iterator[Metric]:
+def _of_messages(facts: MetricFacts) -> Iterator[Metric]:
     sent = CounterMetricFamily("akjob_notifications", "Messages, by what became of them.", labels=["channel", "result"])
     for (channel, result), count in sorted(facts.messages.counts.items()):
         sent.add_metric([channel, result], count)
@@ -101,7 +101,7 @@ def _of_messages(facts: Facts) -> Iterator[Metric]:
     yield _gauge("akjob_notifications_pending", "Messages that wait to be sent.", [((), float(facts.messages.pending))])
 
 
-def _of_files(facts: Facts) -> Iterator[Metric]:
+def _of_files(facts: MetricFacts) -> Iterator[Metric]:
     yield _gauge("akjob_ledger_bytes", "The size of the ledger.", [((), float(facts.ledger_bytes))])
     yield _gauge("akjob_log_bytes", "The size of all log files.", [((), float(facts.log_bytes))])
 

@@ -23,7 +23,7 @@ class Messages(Struct, frozen=True, kw_only=True):
     pending: int = 0
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class MetricFacts(Struct, frozen=True, kw_only=True):
     """Everything at ``snapshot.now_us``. ``status`` is akjobd's answer, None while it does not answer."""
 
     snapshot: Snapshot
@@ -36,9 +36,9 @@ class Facts(Struct, frozen=True, kw_only=True):
     messages: Messages
 
 
-def gather(paths: Paths, snapshot: Snapshot, status: Status | None, reader: Reader) -> Facts:
+def gather(paths: Paths, snapshot: Snapshot, status: Status | None, reader: Reader) -> MetricFacts:
     """Read from the ledger and the folders what the metrics need besides."""
-    return Facts(
+    return MetricFacts(
         snapshot=snapshot,
         status=status,
         counters=reader.counters(),

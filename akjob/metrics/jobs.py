@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec import Struct
 
 from akjob.ledger import JobCounters
-from akjob.metrics.facts import Facts
+from akjob.metrics.facts import MetricFacts
 from akjob.metrics.intervals import Intervals
 from akjob.query.jobs import JobView
 from akjob.query.visibility import matches
@@ -33,7 +33,7 @@ class Selection(Struct, frozen=True, kw_only=True):
         return [job for job in found if self.tag is None or _has_tag(job, self.tag)]
 
 
-def render_jobs(facts: Facts, selection: Selection, intervals: Intervals | None = None) -> bytes:
+def render_jobs(facts: MetricFacts, selection: Selection, intervals: Intervals | None = None) -> bytes:
     """Return the metrics of the selected jobs in Prometheus' text format; ``intervals`` is kept between calls."""
     intervals = Intervals() if intervals is None else intervals
     jobs = [_Job(view, facts, intervals) for view in selection.of(facts.snapshot.jobs())]
@@ -52,7 +52,7 @@ def render_jobs(facts: Facts, selection: Selection, intervals: Intervals | None 
 class _Job:
     """A job with what is counted of it, and its label."""
 
-    def __init__(self, view: JobView, facts: Facts, intervals: Intervals) -> None:
+    def __init__(self, view: JobView, facts: MetricFacts, intervals: Intervals) -> None:
         self.view = view
         self.label = f'job_name="{_escaped(view.name)}"'
         self.counters = facts.job_counters.get(view.name, _NO_COUNTERS)

@@ -31,7 +31,7 @@ from akjob.models.code import is_unchanged, load_code, same_code
 from akjob.models.files import defaults_of, root_paths, slug, with_remarks
 from akjob.models.reading import fill
 from akjob.models.tables import SECTIONS, differences, merged, without_empty
-from akjob.models.writing import Kept, kept_zones, remarks, to_table
+from akjob.models.writing import KeptZones, kept_zones, remarks, to_table
 from akjob.query.slots import slots_of
 from akjob.spec import JobSpec, edit_file, parse_job, to_toml, write_file
 from akjob.spec.model import DillFile
@@ -83,7 +83,7 @@ class Job:
         self._code: Any = None
         self._code_known = True
         self._loaded: dict[str, Any] = {}
-        self._kept: Kept | None = None
+        self._kept: KeptZones | None = None
         self._refused: AkjobError | None = None
         for name, value in attributes.items():
             if name not in self.ATTRIBUTES and name != "job_code_object":

@@ -18,7 +18,7 @@ _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _OFFSET = re.compile(r"([+-])(\d\d):(\d\d)")
 
 
-class Kept(NamedTuple):
+class KeptZones(NamedTuple):
     """The time zone that a loaded file keeps, as it is ``said`` there, and the named zones of its ``tables``."""
 
     zone: str
@@ -26,7 +26,7 @@ class Kept(NamedTuple):
     tables: Mapping[str, str]
 
 
-def to_table(job: "Job", kept: Kept | None) -> dict[str, Any]:
+def to_table(job: "Job", kept: KeptZones | None) -> dict[str, Any]:
     """Return what the attributes are in a job file, without the code."""
     zone, zones = _zones(job, kept)
     schedule = given(
@@ -99,7 +99,7 @@ def _seconds(offset: timedelta | None) -> int:
     return 0 if offset is None else int(offset.total_seconds())
 
 
-def kept_zones(spec: JobSpec, table: Mapping[str, Any], asked: Mapping[str, Any]) -> Kept | None:
+def kept_zones(spec: JobSpec, table: Mapping[str, Any], asked: Mapping[str, Any]) -> KeptZones | None:
     """Return the zone of a loaded file where it is more than what the attributes make of it; else None.
 
     ``asked`` is what they would write. What has no attribute, such as ``cron`` or a zone's name, stays at its hours.
@@ -111,10 +111,10 @@ def kept_zones(spec: JobSpec, table: Mapping[str, Any], asked: Mapping[str, Any]
     beyond = any(key not in asked.get(name, {}) for name in ("schedule", "limits") for key in table.get(name, {}))
     if not named and not beyond and asked.get("schedule", {}).get("timezone") in (None, schedule.zone):
         return None
-    return Kept(schedule.zone, table.get("schedule", {}).get("timezone"), named)
+    return KeptZones(schedule.zone, table.get("schedule", {}).get("timezone"), named)
 
 
-def _zones(job: "Job", kept: Kept | None) -> tuple[str | None, dict[str, str | None]]:
+def _zones(job: "Job", kept: KeptZones | None) -> tuple[str | None, dict[str, str | None]]:
     """Return the file's time zone, and those of the tables that need one of their own.
 
     One offset for all is written once, and days are then those of that offset too. None is the file's own zone.

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from akjob.notify.outbox import Delivery
-from akjob.notify.sending import Order
+from akjob.notify.sending import DeliveryBatch
 from akjob.notify.transports import TRY_S
 
 BATCH = 20
@@ -19,7 +19,7 @@ BATCH = 20
 _START_S = 15.0
 
 
-class Result(Struct, frozen=True, kw_only=True):
+class TryResult(Struct, frozen=True, kw_only=True):
     """What a try came to: ``error`` None means that the message was taken."""
 
     delivery: Delivery
@@ -29,7 +29,7 @@ class Result(Struct, frozen=True, kw_only=True):
 class Child:
     """One process with one batch. ``deadline`` is on the clock that its caller counts by, in seconds."""
 
-    def __init__(self, order: Order, batch: Sequence[Delivery], now: float) -> None:
+    def __init__(self, order: DeliveryBatch, batch: Sequence[Delivery], now: float) -> None:
         self.batch = {one.id: one for one in batch}
         self.deadline = now + _START_S + (TRY_S + 1) * len(batch)
         self._rest = b""
@@ -51,7 +51,7 @@ class Child:
         self.stdout = self._process.stdout
         os.set_blocking(self.stdout.fileno(), False)
 
-    def results(self) -> Iterator[Result]:
+    def results(self) -> Iterator[TryResult]:
         """Yield what has been answered since the last call."""
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self.stdout.fileno(), 1 << 16):
@@ -61,18 +61,18 @@ class Child:
             answer: dict[str, Any] = msgspec.json.decode(line)
             delivery = self.batch.pop(answer["id"], None)
             if delivery is not None:
-                yield Result(delivery=delivery, error=answer["error"])
+                yield TryResult(delivery=delivery, error=answer["error"])
 
     @property
     def is_over(self) -> bool:
         """Return True if the child has ended; it is reaped then."""
         return self._process.poll() is not None
 
-    def end(self, why: str) -> list[Result]:
+    def end(self, why: str) -> list[TryResult]:
         """End the child, if it has not ended, and return what was not answered as failed."""
         found = list(self.results())
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
         self.stdout.close()
-        return [*found, *(Result(delivery=one, error=why) for one in self.batch.values())]
+        return [*found, *(TryResult(delivery=one, error=why) for one in self.batch.values())]

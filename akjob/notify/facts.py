@@ -33,7 +33,7 @@ _LINE = 500
 _MORE_LINES = 50  # read besides those shown, so that a secret of several lines is whole when it is replaced
 
 
-class Facts:
+class JobFacts:
     """Answers about jobs, from the last good definitions that the ledger keeps. Each is read once, until it changes."""
 
     def __init__(self, paths: Paths, config: Config, reader: Reader) -> None:

@@ -8,7 +8,7 @@ from akjob.errors import AkjobError
 from akjob.instants import MINUTE
 from akjob.notify.children import Child
 from akjob.notify.outbox import Delivery
-from akjob.notify.sending import Order
+from akjob.notify.sending import DeliveryBatch
 from akjob.notify.transports import Message
 from akjob.spec.model import Ping
 
@@ -36,7 +36,7 @@ class Heart:
             self._say("warning", "notify.heartbeat_withheld", message=reason)
             return
         ping = Ping(url=self._heartbeat.url, style="url")
-        order = Order(
+        order = DeliveryBatch(
             root=str(self._paths.root),
             messages=(Message(id="heartbeat", payload={"event": "complete", "run": ""}),),
             ping=ping,

@@ -64,7 +64,7 @@ class Absence(Struct, kw_only=True):
     made_up: dict[str, int] = field(default_factory=dict)
 
 
-class JobState(Struct, kw_only=True):
+class PolicyState(Struct, kw_only=True):
     """What the policy remembers of a job between two events."""
 
     failures: int = 0
@@ -80,6 +80,6 @@ class Remembered(Struct, kw_only=True):
     """
 
     next_incident: int = 1
-    jobs: dict[str, JobState] = field(default_factory=dict)
+    jobs: dict[str, PolicyState] = field(default_factory=dict)
     seen_us: int | None = None
     absence: Absence | None = None

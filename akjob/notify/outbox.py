@@ -22,7 +22,7 @@ from akjob.control.status import MessageCounts, Status
 from akjob.errors import AkjobError, UsageError
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, from_text, to_text
 from akjob.notify.gathering import GATHER_US, Pace, Parcel, ripen
-from akjob.notify.model import Absence, Incident, JobState, Note, Remembered
+from akjob.notify.model import Absence, Incident, Note, PolicyState, Remembered
 
 State = Literal["pending", "held", "sent", "dead"]
 
@@ -148,15 +148,15 @@ class Outbox:
         """Return what the policy goes on from; ``seen_us`` is when the last transition that was read happened."""
         return Remembered(next_incident=self.next_incident(), jobs=self.jobs(), seen_us=seen_us, absence=self.absence())
 
-    def jobs(self) -> dict[str, JobState]:
+    def jobs(self) -> dict[str, PolicyState]:
         """Return what was remembered of all jobs, their open incidents included."""
         rows = self._connection.execute("SELECT job, failures, paused FROM jobs")
-        found = {job: JobState(failures=failures, paused=bool(paused)) for job, failures, paused in rows}
+        found = {job: PolicyState(failures=failures, paused=bool(paused)) for job, failures, paused in rows}
         for incident in self.incidents():
-            found.setdefault(incident.job, JobState()).incidents[incident.trouble] = incident
+            found.setdefault(incident.job, PolicyState()).incidents[incident.trouble] = incident
         return found
 
-    def keep_job(self, job: str, state: JobState) -> None:
+    def keep_job(self, job: str, state: PolicyState) -> None:
         """Write what is remembered of a job, and its open incidents."""
         self._connection.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?)", (job, state.failures, state.paused))
         for incident in state.incidents.values():

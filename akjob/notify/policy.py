@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from akjob.instants import MINUTE, SECOND
 from akjob.ledger.model import Transition
-from akjob.notify.model import FAILURES, Absence, Incident, IncidentKind, JobState, Kind, Note, Remembered
+from akjob.notify.model import FAILURES, Absence, Incident, IncidentKind, Kind, Note, PolicyState, Remembered
 from akjob.spec.model import Notify
 
 LONG_AT_LEAST_US = 5 * MINUTE
@@ -375,10 +375,10 @@ class Policy:
             )
             self._notes.append(note)
 
-    def _state(self, job: str) -> JobState:
-        return self.jobs.setdefault(job, JobState())
+    def _state(self, job: str) -> PolicyState:
+        return self.jobs.setdefault(job, PolicyState())
 
-    def _change(self, job: str) -> JobState:
+    def _change(self, job: str) -> PolicyState:
         self.changed.add(job)
         return self._state(job)
 

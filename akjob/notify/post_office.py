@@ -10,14 +10,14 @@ from akjob.config import Config, Paths
 from akjob.config.notify import Channel
 from akjob.instants import from_text
 from akjob.ledger import Reader, Transition
-from akjob.notify.children import BATCH, Child, Result
-from akjob.notify.facts import Facts
+from akjob.notify.children import BATCH, Child, TryResult
+from akjob.notify.facts import JobFacts
 from akjob.notify.gathering import paces_of
 from akjob.notify.model import FAILURES, Incident, Note
 from akjob.notify.outbox import FALLBACK_AFTER, PING, Delivery, Outbox
 from akjob.notify.policy import BY_ITSELF, Policy
 from akjob.notify.redact import Redactor
-from akjob.notify.sending import Order
+from akjob.notify.sending import DeliveryBatch
 from akjob.notify.text import Origin, payload
 from akjob.notify.transports import Message
 from akjob.spec.model import Ping
@@ -50,7 +50,7 @@ class PostOffice:
         self._children: dict[str, Child] = {}
         self._outbox = Outbox(paths.notify_db)
         self._config = config
-        self._facts = Facts(paths, config, reader)
+        self._facts = JobFacts(paths, config, reader)
         self._node = node
         self._tellers: dict[str, str | None] = {}  # of runs and jobs: the node that wrote of them last
         self._policy = self._restored()
@@ -201,7 +201,7 @@ class PostOffice:
             Message(id=one.id, payload=one.payload or {}, thread=self._outbox.thread(one.incident, name))
             for one in batch
         )
-        order = Order(
+        order = DeliveryBatch(
             root=str(self._paths.root),
             messages=messages,
             channel=target if isinstance(target, Channel) else None,
@@ -220,7 +220,7 @@ class PostOffice:
                 del self._children[name]
             self._note(results, now_us)
 
-    def _note(self, results: Sequence[Result], now_us: int) -> None:
+    def _note(self, results: Sequence[TryResult], now_us: int) -> None:
         if not results:
             return
         with self._outbox.commit():

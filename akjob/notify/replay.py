@@ -9,7 +9,7 @@ from msgspec import Struct
 from akjob.config import Config
 from akjob.instants import from_text, to_text
 from akjob.ledger import Detail, Outcome, Reader, Transition
-from akjob.notify.facts import Facts
+from akjob.notify.facts import JobFacts
 from akjob.notify.gathering import GATHER_US, Pace, Parcel, paces_of, ripen
 from akjob.notify.model import FAILURES, Note
 from akjob.notify.policy import LONG_AT_LEAST_US, Policy
@@ -27,7 +27,7 @@ class Sent(Struct, frozen=True, kw_only=True):
     jobs: tuple[str, ...]
 
 
-def replay(reader: Reader, facts: Facts, config: Config, since_us: int, until_us: int) -> list[Sent]:
+def replay(reader: Reader, facts: JobFacts, config: Config, since_us: int, until_us: int) -> list[Sent]:
     """Return the messages that the ledger would have led to in this time, in order."""
     policy = Policy(rules=facts.notify, jitter_us=facts.jitter_us, usual_us=facts.usual_us)
     desk = _Desk(paces_of(config), since_us)
@@ -97,7 +97,7 @@ class _Desk:
         self._sealed_us: dict[str, list[int]] = {}
         self.sent: list[Sent] = []
 
-    def add(self, notes: Sequence[Note], facts: Facts) -> None:
+    def add(self, notes: Sequence[Note], facts: JobFacts) -> None:
         for note in notes:
             if note.at_us < self._since_us:
                 continue

@@ -19,7 +19,7 @@ from akjob.processes import die_with_parent
 from akjob.spec.model import Ping
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class DeliveryBatch(Struct, frozen=True, kw_only=True):
     """A batch: the messages of one channel, or the pings of one job."""
 
     root: str
@@ -28,7 +28,7 @@ class Order(Struct, frozen=True, kw_only=True):
     ping: Ping | None = None
 
 
-def sender(order: Order) -> Callable[[Message], None]:
+def sender(order: DeliveryBatch) -> Callable[[Message], None]:
     """Return what delivers a message of the batch; only the one transport that it needs is loaded."""
     root = Path(order.root)
     if order.ping is not None:
@@ -58,7 +58,7 @@ def deliver(send: Callable[[Message], None], message: Message) -> str | None:
 def main() -> None:
     """Deliver what standard input asks for, in its order."""
     die_with_parent(signal.SIGKILL)
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=DeliveryBatch)
     send = sender(order)
     for message in order.messages:
         answer = {"id": message.id, "error": deliver(send, message)}

@@ -4,7 +4,7 @@ from akjob.config import Paths
 from akjob.config.notify import Channel
 from akjob.notify.outbox import Outbox
 from akjob.notify.redact import Redactor, values_of
-from akjob.notify.sending import Order, deliver, sender
+from akjob.notify.sending import DeliveryBatch, deliver, sender
 from akjob.notify.text import Origin, Told, payload
 from akjob.notify.transports import Message
 
@@ -18,7 +18,7 @@ def send_test(paths: Paths, name: str, channel: Channel, host: str, now_us: int)
         with outbox.commit():
             delivery = outbox.reserve(name, "test", content, now_us)
         message = Message(id=delivery.id, payload=delivery.payload or {})
-        error = deliver(sender(Order(root=str(paths.root), messages=(message,), channel=channel)), message)
+        error = deliver(sender(DeliveryBatch(root=str(paths.root), messages=(message,), channel=channel)), message)
         error = None if error is None else Redactor(values_of(channel.secrets().values(), paths.root))(error)
         with outbox.commit():
             if error is None:

@@ -248,7 +248,7 @@ class JobView(Struct, frozen=True, kw_only=True):
         )
 
 
-class Folder:
+class JobSetView:
     """The job set of one root, kept over many questions: a look reads only the files that changed since the last one.
 
     It starts from what akjobd has parsed (``var/jobs.cache``), and keeps its own last good definitions from the ledger.
@@ -288,7 +288,7 @@ class Folder:
 
 def load(paths: Paths, config: Config, now_us: int, reader: Reader | None = None) -> Snapshot:
     """Read the folder and the ledger once, the root's own or ``reader``'s. Raises AkjobError where that cannot be."""
-    return Folder(paths, config).snapshot(now_us, reader)
+    return JobSetView(paths, config).snapshot(now_us, reader)
 
 
 def claimed_slots(open_runs: Iterable[Mapping[str, Any]], now_us: int) -> dict[str, int]:

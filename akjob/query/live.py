@@ -9,7 +9,7 @@ from akjob.config import Config, Paths
 from akjob.ledger import Transition, open_reader
 from akjob.processes import lock_holder
 from akjob.program import lock_file
-from akjob.query.jobs import Folder, Snapshot, claimed_slots
+from akjob.query.jobs import JobSetView, Snapshot, claimed_slots
 from akjob.query.shown import ShownStates, shown_states, updated
 from akjob.query.sight import Sight
 from akjob.query.visibility import Principal
@@ -27,7 +27,7 @@ class Live:
         self._paths = paths
         self._config = config
         self._reader = open_reader(paths.ledger_url)
-        self._folder = Folder(paths, config)
+        self._folder = JobSetView(paths, config)
         self._lock = Lock()
         self._snapshot: Snapshot | None = None
         self._shown = ShownStates(words={}, until_us=None)

@@ -14,14 +14,14 @@ from akjob.query.jobs import Snapshot
 _TAKES_UP_WITHIN_US = 3 * SECOND
 
 
-class Difference(Struct, frozen=True, kw_only=True):
+class LoadedDifference(Struct, frozen=True, kw_only=True):
     """The jobs that only one side has, or in another version, sorted; ``root`` is the one that akjobd reads."""
 
     root: str
     jobs: tuple[str, ...]
 
 
-def difference(snapshot: Snapshot) -> Difference | None:
+def difference(snapshot: Snapshot) -> LoadedDifference | None:
     """Return what akjobd has otherwise; None if that is nothing, or if it cannot be asked.
 
     A change of the last moments does not count: akjobd is about to load it.
@@ -31,7 +31,7 @@ def difference(snapshot: Snapshot) -> Difference | None:
         return None
     try:
         with Client(snapshot.paths) as client:
-            return Difference(root=client.call(GetStatus()).status.root, jobs=jobs)
+            return LoadedDifference(root=client.call(GetStatus()).status.root, jobs=jobs)
     except AkjobError:
         return None
 

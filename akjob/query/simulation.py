@@ -12,7 +12,7 @@ from akjob.instants import SECOND, from_text
 from akjob.ledger import RunColumns
 from akjob.ledger.model import JobRow
 from akjob.query.jobs import Snapshot
-from akjob.simulate import Simulation
+from akjob.simulate import Simulator
 from akjob.spec.model import JobSpec
 
 
@@ -39,7 +39,7 @@ def simulate(
     ``again_after`` count on. Nothing runs at the beginning. The same arguments give the same rows.
     """
     begin_us = scenario.from_us - 1  # a job is due after the instant at which it is loaded
-    simulation = Simulation(
+    simulation = Simulator(
         snapshot.jobset.jobs.values(),
         begin_us,
         max_running=config.max_running,

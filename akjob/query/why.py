@@ -52,7 +52,7 @@ class Why(Struct, frozen=True, kw_only=True):
     because: tuple[Because, ...] = ()
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class WhyFacts(Struct, frozen=True, kw_only=True):
     """All that is known for the answer. ``rows`` are the job's up to the instant, the newest slot first.
 
     ``then`` is the definition that was loaded at the instant, None where that is not known; ``open_runs`` are those of
@@ -79,7 +79,7 @@ def ask(reader: Reader, snapshot: Snapshot, job: JobView, at_us: int | None) -> 
     return answer(facts, snapshot.now_us if at_us is None else at_us)
 
 
-def answer(facts: Facts, at_us: int) -> Why:
+def answer(facts: WhyFacts, at_us: int) -> Why:
     """Return the answer. Pure."""
     row = _row_of(facts, at_us)
     if row is not None:
@@ -90,11 +90,11 @@ def answer(facts: Facts, at_us: int) -> Why:
 # -- the facts
 
 
-def _gather(reader: Reader, snapshot: Snapshot, job: JobView, at_us: int) -> Facts:
+def _gather(reader: Reader, snapshot: Snapshot, job: JobView, at_us: int) -> WhyFacts:
     rows = [from_row(row) for row in reader.slots_until(job.name, to_text(at_us), _NEAR)]
     oldest = reader.oldest_slot(job.name)
     events = reader.job_transitions(job.name)
-    return Facts(
+    return WhyFacts(
         job=job,
         now_us=snapshot.now_us,
         rows=rows,
@@ -123,7 +123,7 @@ def _definition_then(
     return None if text is None else load_definition(job.name, job.file, text)
 
 
-def _row_of(facts: Facts, at_us: int) -> Run | None:
+def _row_of(facts: WhyFacts, at_us: int) -> Run | None:
     """Return the row of the slot that an instant is: its last attempt, or the stretch that the slot lies in."""
     spec = facts.then or facts.job.spec
     for run in facts.rows:
@@ -137,7 +137,7 @@ def _row_of(facts: Facts, at_us: int) -> Run | None:
 # -- a slot that has a row
 
 
-def _of_row(facts: Facts, run: Run, at_us: int) -> Why:
+def _of_row(facts: WhyFacts, run: Run, at_us: int) -> Why:
     verdict = _WAITING.get(run.state, "ran")
     because = _REASONS[verdict](facts, run)
     slot = to_text(at_us) if run.count > 1 else run.slot
@@ -152,14 +152,14 @@ def _of_row(facts: Facts, run: Run, at_us: int) -> Why:
     )
 
 
-def _ran(facts: Facts, run: Run) -> list[Because]:
+def _ran(facts: WhyFacts, run: Run) -> list[Because]:
     found = [_trigger(facts, run)]
     if run.attempt > 1:
         found.append(Because(kind="schedule", message=f"this is attempt {run.attempt} of the slot"))
     return found
 
 
-def _trigger(facts: Facts, run: Run) -> Because:
+def _trigger(facts: WhyFacts, run: Run) -> Because:
     """Return what made a run due."""
     asked = f" by {run.by}" if isinstance(run.by, str) else ""
     said = {
@@ -182,7 +182,7 @@ def _due(spec: JobSpec | None, at_us: int) -> str:
     return f"due: {'; '.join(describe(spec.schedule, at_us))}"
 
 
-def _queued(facts: Facts, run: Run) -> list[Because]:
+def _queued(facts: WhyFacts, run: Run) -> list[Because]:
     """Return what a run waits for."""
     if from_text(run.slot) > facts.now_us:
         return [Because(kind="schedule", message=f"it is prepared, and starts at {run.slot}")]
@@ -195,7 +195,7 @@ def _queued(facts: Facts, run: Run) -> list[Because]:
     return [_shared(facts, run, running)]
 
 
-def _shared(facts: Facts, run: Run, running: Sequence[Run]) -> Because:
+def _shared(facts: WhyFacts, run: Run, running: Sequence[Run]) -> Because:
     """Return which of the things that jobs share a run waits for: a lock, a pool, or one of all places."""
     policy = _policy(facts, run)
     if policy is not None and policy.lock is not None:
@@ -211,12 +211,12 @@ def _shared(facts: Facts, run: Run, running: Sequence[Run]) -> Because:
     return Because(kind="pool", message="it waits for one of the places for runs (max_running)")
 
 
-def _policy(facts: Facts, run: Run) -> RunPolicy | None:
+def _policy(facts: WhyFacts, run: Run) -> RunPolicy | None:
     spec = facts.specs.get(run.job)
     return None if spec is None else spec.run
 
 
-def _skipped(facts: Facts, run: Run) -> list[Because]:
+def _skipped(facts: WhyFacts, run: Run) -> list[Because]:
     slot_us, said = from_text(run.slot), explain(run) or "it was skipped"
     pause = known.pause_at(facts.events, slot_us)
     if pause is not None:
@@ -233,7 +233,7 @@ def _skipped(facts: Facts, run: Run) -> list[Because]:
     return [Because(kind="overlap", message=said)]
 
 
-def _missed(facts: Facts, run: Run) -> list[Because]:
+def _missed(facts: WhyFacts, run: Run) -> list[Because]:
     found = [Because(kind="missed", message=explain(run) or "akjobd came too late to it")]
     down = known.down_at(facts.events, from_text(run.slot), from_text(run.queued_at))
     return [*found, Because(kind="down", message=_downtime(down))] if down is not None else found
@@ -245,7 +245,7 @@ def _downtime(down: known.Down) -> str:
     return f"akjobd was down{since}{until}"
 
 
-_REASONS: Mapping[str, Callable[[Facts, Run], list[Because]]] = {
+_REASONS: Mapping[str, Callable[[WhyFacts, Run], list[Because]]] = {
     "ran": _ran,
     "running": _ran,
     "queued": _queued,
@@ -254,7 +254,7 @@ _REASONS: Mapping[str, Callable[[Facts, Run], list[Because]]] = {
 }
 
 
-def _changed_since(facts: Facts, run: Run) -> list[Because]:
+def _changed_since(facts: WhyFacts, run: Run) -> list[Because]:
     spec, sha256 = facts.job.spec, run.definition_sha256
     if spec is None or sha256 is None or sha256 == spec.sha256 or run.started_at is None:
         return []
@@ -270,7 +270,7 @@ def _clock(spec: JobSpec | None, at_us: int) -> list[Because]:
 # -- an instant of the past without a row
 
 
-def _past(facts: Facts, at_us: int) -> Why:
+def _past(facts: WhyFacts, at_us: int) -> Why:
     loaded = None if facts.job.row is None else from_text(facts.job.row["first_loaded_at"])
     if loaded is None or at_us < loaded:
         return _without_row(facts, at_us, "no_slot", _before_loading(facts.job, loaded))
@@ -298,13 +298,13 @@ def _before_loading(job: JobView, loaded_us: int | None) -> Because:
     return Because(kind="definition", message="akjobd has never loaded the job")
 
 
-def _unknown_definition(facts: Facts, at_us: int) -> Because:
+def _unknown_definition(facts: WhyFacts, at_us: int) -> Because:
     pruned = facts.oldest_us is None or at_us < facts.oldest_us
     message = "the ledger no longer has what the job's definition was then"
     return Because(kind="pruned" if pruned else "definition", message=message)
 
 
-def _passed_by(facts: Facts, spec: JobSpec, at_us: int) -> Because | None:
+def _passed_by(facts: WhyFacts, spec: JobSpec, at_us: int) -> Because | None:
     """Return why a slot of the past passed by without a row; None where it should have one."""
     if not spec.enabled:
         return Because(kind="disabled", message="the job was disabled (enabled = false)")
@@ -313,7 +313,7 @@ def _passed_by(facts: Facts, spec: JobSpec, at_us: int) -> Because | None:
     return None
 
 
-def _unaccounted(facts: Facts, spec: JobSpec, at_us: int) -> Because:
+def _unaccounted(facts: WhyFacts, spec: JobSpec, at_us: int) -> Because:
     """Return why nothing is known of a slot of the past."""
     row = facts.job.row
     if row is not None and at_us > from_text(row["mark"]):
@@ -328,7 +328,7 @@ def _unaccounted(facts: Facts, spec: JobSpec, at_us: int) -> Because:
     return Because(kind="definition", message=message)
 
 
-def _without_row(facts: Facts, at_us: int, verdict: Verdict, because: Because) -> Why:
+def _without_row(facts: WhyFacts, at_us: int, verdict: Verdict, because: Because) -> Why:
     near = _nearest_before(facts, at_us) if verdict == "no_slot" or facts.then is None else at_us
     return Why(
         job=facts.job.name,
@@ -340,7 +340,7 @@ def _without_row(facts: Facts, at_us: int, verdict: Verdict, because: Because) -
     )
 
 
-def _nearest_before(facts: Facts, at_us: int) -> int | None:
+def _nearest_before(facts: WhyFacts, at_us: int) -> int | None:
     """Return the nearest slot before an instant: of the ledger, or by the definition where it was loaded then."""
     found = [from_text(run.slot_last) for run in facts.rows if from_text(run.slot_last) <= at_us]
     loaded = None if facts.job.row is None else from_text(facts.job.row["first_loaded_at"])
@@ -353,7 +353,7 @@ def _nearest_before(facts: Facts, at_us: int) -> int | None:
 # -- an instant of the future
 
 
-def _future(facts: Facts, at_us: int) -> Why:
+def _future(facts: WhyFacts, at_us: int) -> Why:
     job, spec = facts.job, facts.job.spec
     if spec is None:
         message = _broken(job) or "the job has no definition"
@@ -396,7 +396,7 @@ def _against(job: JobView, spec: JobSpec, at_us: int) -> list[Because]:
 # -- an instant that is not a slot
 
 
-def _no_slot(facts: Facts, spec: JobSpec, at_us: int) -> Why:
+def _no_slot(facts: WhyFacts, spec: JobSpec, at_us: int) -> Why:
     coming = facts.job.next_slots(at_us, 1) if at_us > facts.now_us else []
     near = coming[0] if coming else _nearest_before(facts, at_us) if at_us <= facts.now_us else None
     because = _why_not(spec, at_us)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LIBRARY_PATH = list(sys.path)
 """Where the bare interpreter finds its standard library; set by the zygote."""
 
-_known_site: load.Known | None = None
+_known_site: load.SiteSetup | None = None
 
 NAMES = (
     *("AKJOB_JOB", "AKJOB_RUN", "AKJOB_SLOT", "AKJOB_ATTEMPT", "AKJOB_ROOT"),
@@ -93,7 +93,7 @@ def _closed_library(order: Order) -> str | None:
 # -- what the zygote does once for all --------------------------------------------------------------------------------
 
 
-def prepare(known_site: load.Known | None) -> None:
+def prepare(known_site: load.SiteSetup | None) -> None:
     """Do in the zygote what is the same for every job: signals as a Python has them, hooks, streams, the usual path."""
     global _known_site  # noqa: PLW0603 - set once, before the first fork
     for number in _signal.valid_signals():

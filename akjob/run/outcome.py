@@ -24,7 +24,7 @@ _MOST_NAMED = 5
 _ENDED_BY_AKJOB = ("timed_out", "cancelled")
 
 
-class Outcome:
+class OutcomeRecorder:
     """What is known of how a run went, gathered while it lives; :meth:`end` makes ``end.json`` of it.
 
     ``decided`` and ``reason`` are set when the run has to end for a reason that is not its own: it was asked to, or its

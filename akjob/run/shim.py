@@ -31,7 +31,7 @@ import time
 from akjob.log.line.head import quote, timestamp
 from akjob.run import child, failpoint, folder, linux, order_socket, outcome, python, talk
 from akjob.run.gate import Gate
-from akjob.run.outcome import RECALLED, Outcome
+from akjob.run.outcome import RECALLED, OutcomeRecorder
 from akjob.run.pipes import Pipes
 from akjob.run.tree import ProcessTree, kill
 from akjob.run.wakeup import Wakeup
@@ -154,7 +154,7 @@ class Shim:
         self.tree = ProcessTree(order["cgroup"])
         self.pipes = Pipes(self.log.names, self.log.sender, order["output_limit"], self._say_limit)
         self.gate = Gate(order["start_us"], imports_ahead=order["import_ahead"])
-        self.outcome = Outcome()
+        self.outcome = OutcomeRecorder()
         self.phase = GATED
         self.pid = 0
         self.began = self.ended = 0.0

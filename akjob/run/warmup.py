@@ -32,7 +32,7 @@ _FOLDER = "warmup."
 _POOL = "pool"
 
 
-def warm_up(parent: str, known: load.Known | None) -> None:
+def warm_up(parent: str, known: load.SiteSetup | None) -> None:
     """Go through some runs in a folder below ``parent``, which is made and removed.
 
     ``known`` is what Python finds by itself here; without it only shims are warmed up: a job would have to find out.
@@ -143,7 +143,7 @@ def _acknowledge(listener: _socket.socket) -> None:
     connection.close()
 
 
-def _warm_up_job(order: Order, known_site: load.Known) -> None:
+def _warm_up_job(order: Order, known_site: load.SiteSetup) -> None:
     """Go the job's way to its call, and put back what it changes."""
     if not known_site.holds({}):
         return  # something is being installed: each run finds out for itself

@@ -56,7 +56,7 @@ def main(descriptor: int, warm_up_in: str) -> None:
         admission.wait()
 
 
-def _learn_site() -> load.Known | None:
+def _learn_site() -> load.SiteSetup | None:
     """Find out what Python's own start does here, in a process that ends: nothing of it is imported in this one."""
     read, write = os.pipe()
     pid = os.fork()
@@ -72,7 +72,7 @@ def _learn_site() -> load.Known | None:
         found = marshal.loads(told) if told else None  # noqa: S302 - our own child's
     except (EOFError, ValueError):
         found = None
-    return None if found is None else load.Known(*found)
+    return None if found is None else load.SiteSetup(*found)
 
 
 def _fork(control: _socket.socket, admission: order_socket.AdmissionLimit, order: Order) -> None:

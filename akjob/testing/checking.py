@@ -34,7 +34,7 @@ class InvalidJobError(Exception):
         self.problems = problems
 
 
-class JobFile(pytest.File):
+class JobFileCollector(pytest.File):
     """A job file. It has one item."""
 
     def collect(self) -> Iterator["JobItem"]:

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from akjob.testing.checking import JobFile
+    from akjob.testing.checking import JobFileCollector
     from akjob.testing.daemon import Daemon
     from akjob.testing.root import Root
     from akjob.testing.runs import Result
@@ -24,13 +24,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--akjob", action="store_true", help="Check each job file among the paths (jobs.d/…/*.toml), too.")
 
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "JobFile | None":
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "JobFileCollector | None":
     """Collect a job file, where ``--akjob`` is given."""
     if file_path.suffix != ".toml" or not parent.config.getoption("akjob"):
         return None
-    from akjob.testing.checking import JobFile, is_job_file  # noqa: PLC0415 - see above
+    from akjob.testing.checking import JobFileCollector, is_job_file  # noqa: PLC0415 - see above
 
-    return JobFile.from_parent(parent, path=file_path) if is_job_file(file_path) else None
+    return JobFileCollector.from_parent(parent, path=file_path) if is_job_file(file_path) else None
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ class Simulation:
         self._zone = get_zone("UTC")
         self._config = Config()
         specs = self._specs(jobs, start)
-        self._simulated = simulate.Simulation(
+        self._simulated = simulate.Simulator(
             specs,
             instant_of(start, self._zone),
             max_running=self._config.max_running,
@@ -79,12 +79,12 @@ class Simulation:
 
         Channels are those of the root's settings, and ``[notify]`` is that of each job.
         """
-        from akjob.notify.facts import Facts  # noqa: PLC0415 - hardly a test asks
+        from akjob.notify.facts import JobFacts  # noqa: PLC0415 - hardly a test asks
         from akjob.notify.replay import replay  # noqa: PLC0415
 
         self._simulated.rows()  # writes what was gathered
         reader = self._simulated.store.reader()
-        facts = Facts(self._paths, self._config, reader)
+        facts = JobFacts(self._paths, self._config, reader)
         sent = replay(reader, facts, self._config, 0, self._simulated.now_us)
         return [{**asdict(one), "jobs": list(one.jobs)} for one in sent]
 

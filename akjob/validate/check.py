@@ -86,7 +86,7 @@ def _in_file(problem: Problem) -> tuple[int, int]:
 # what to check
 
 
-class _Place:
+class _Target:
     """A target: the root that it belongs to, the folder of job files in it, and its path below that folder."""
 
     def __init__(self, root: str, folder: str, path: str) -> None:
@@ -95,7 +95,7 @@ class _Place:
         self.path = path
 
 
-def _place_of(given: str, paths: Paths | None) -> _Place:
+def _place_of(given: str, paths: Paths | None) -> _Target:
     place = os.path.abspath(given)
     if not os.path.lexists(place):
         message = f"{given} does not exist"
@@ -104,14 +104,14 @@ def _place_of(given: str, paths: Paths | None) -> _Place:
     while True:
         jobs_d = os.path.join(folder, "jobs.d")
         if place == jobs_d or place.startswith(jobs_d + os.sep):
-            return _Place(folder, jobs_d, os.path.relpath(place, jobs_d))
+            return _Target(folder, jobs_d, os.path.relpath(place, jobs_d))
         if folder == os.path.dirname(folder):
             break
         folder = os.path.dirname(folder)
     root = str(paths.root) if paths is not None else os.path.dirname(place)
     if os.path.isdir(place):
-        return _Place(root if paths is not None else place, place, os.curdir)
-    return _Place(root, os.path.dirname(place), os.path.basename(place))
+        return _Target(root if paths is not None else place, place, os.curdir)
+    return _Target(root, os.path.dirname(place), os.path.basename(place))
 
 
 def _whole(paths: Paths, now_us: int, progress: Progress | None) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from akjob.web import login, metrics
 from akjob.web.api import table as api
-from akjob.web.gate import Gate
+from akjob.web.gate import Application
 from akjob.web.pages import table as pages
 from akjob.web.pages.rendering import render_problem
 from akjob.web.routes import Route, RouteTable
@@ -18,6 +18,6 @@ _LOGIN = (
 ROUTES = (*_LOGIN, *metrics.ROUTES, *api.ROUTES, *pages.ROUTES)
 
 
-def build_app(site: Site) -> Gate:
+def build_app(site: Site) -> Application:
     """Return the ASGI application of a site."""
-    return Gate(site, RouteTable(ROUTES), render_problem)
+    return Application(site, RouteTable(ROUTES), render_problem)

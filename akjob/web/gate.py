@@ -31,7 +31,7 @@ _NONCE_BYTES = 16
 _NOBODY = Principal(name="", scope="metrics", jobs="", credential="none:")  # whom a route that needs nothing sees
 
 
-class Gate:
+class Application:
     """The ASGI application: the table of routes behind the gate."""
 
     def __init__(self, site: Site, table: RouteTable, problem_page: ProblemPage) -> None:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from akjob.web.problems import ProblemError
 from akjob.web.site import Call
-from akjob.web.store import Answer, Kept
+from akjob.web.store import StoredAnswer, StoredRequest
 
 _LONGEST_KEY = 200
 _SERVER_ERROR = 500
@@ -39,11 +39,11 @@ async def once_under(call: Call, key: str, digest: bytes, work: Callable[[], Awa
         call.site.store.drop_answer(credential, key)
         raise
     headers = {name: value for name, value in response.headers.items() if name in {"location", "content-type"}}
-    call.site.store.finish_answer(credential, key, Answer(response.status_code, headers, bytes(response.body)))
+    call.site.store.finish_answer(credential, key, StoredAnswer(response.status_code, headers, bytes(response.body)))
     return response
 
 
-def _again(kept: Kept, digest: bytes) -> Response:
+def _again(kept: StoredRequest, digest: bytes) -> Response:
     if kept.digest != digest:
         hint = "Use a new key for another request."
         raise ProblemError("key-reused", "this Idempotency-Key was used for another request", hint)

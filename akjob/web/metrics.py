@@ -9,7 +9,7 @@ from akjob.control.requests import GetStatus
 from akjob.control.status import Status
 from akjob.errors import UnreachableError
 from akjob.ledger import open_reader
-from akjob.metrics import Facts, Selection
+from akjob.metrics import MetricFacts, Selection
 from akjob.metrics.intervals import Intervals
 from akjob.query.visibility import visible
 from akjob.web import asking
@@ -37,7 +37,7 @@ async def _answer(call: Call, text: Callable[[], bytes]) -> Response:
     return PlainTextResponse(await call.site.read(text), media_type=_TYPE)
 
 
-def _facts(call: Call) -> Facts:
+def _facts(call: Call) -> MetricFacts:
     site = call.site
     reader = open_reader(site.paths.ledger_url)
     return metrics.gather(site.paths, site.live.snapshot(call.now_us), _status(site), reader)

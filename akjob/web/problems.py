@@ -39,7 +39,7 @@ STATUS = {
 """Every code that a request can be answered with, and its status."""
 
 
-class Problem(Struct, frozen=True, kw_only=True):
+class ProblemDetails(Struct, frozen=True, kw_only=True):
     """The body of an answer that is an error (RFC 9457). ``hint`` says what to do; it may be empty."""
 
     type: str
@@ -57,7 +57,7 @@ class ProblemError(Exception):
         super().__init__(detail)
         status = STATUS[code]
         self.headers = headers or {}
-        self.problem = Problem(
+        self.problem = ProblemDetails(
             type=f"urn:akjob:problem:{code}",
             title=status.phrase,
             status=status.value,

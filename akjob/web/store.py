@@ -70,7 +70,7 @@ class AuditRow(Struct, frozen=True, kw_only=True):
     status: int
 
 
-class Answer(Struct, frozen=True):
+class StoredAnswer(Struct, frozen=True):
     """What was answered to a request with an Idempotency-Key."""
 
     status: int
@@ -78,11 +78,11 @@ class Answer(Struct, frozen=True):
     body: bytes
 
 
-class Kept(Struct, frozen=True):
+class StoredRequest(Struct, frozen=True):
     """An earlier request with the same key: the digest of what it asked, and its answer, None while there is none."""
 
     digest: bytes
-    answer: Answer | None
+    answer: StoredAnswer | None
 
 
 class WebStore:
@@ -235,7 +235,7 @@ class WebStore:
 
     # -- answers under a key
 
-    def begin_answer(self, credential: str, key: str, digest: bytes, now_us: int) -> Kept | None:
+    def begin_answer(self, credential: str, key: str, digest: bytes, now_us: int) -> StoredRequest | None:
         """Claim a key for a request; return the earlier request that has it already, or None."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM answers WHERE at <= ?", (to_text(now_us - ANSWER_US),))
@@ -246,10 +246,10 @@ class WebStore:
                 values = (credential, key, digest, to_text(now_us))
                 connection.execute("INSERT INTO answers (credential, key, digest, at) VALUES (?, ?, ?, ?)", values)
                 return None
-        answer = None if row[1] is None else Answer(row[1], _headers(row[2]), row[3])
-        return Kept(row[0], answer)
+        answer = None if row[1] is None else StoredAnswer(row[1], _headers(row[2]), row[3])
+        return StoredRequest(row[0], answer)
 
-    def finish_answer(self, credential: str, key: str, answer: Answer) -> None:
+    def finish_answer(self, credential: str, key: str, answer: StoredAnswer) -> None:
         """Keep what was answered under a key."""
         headers = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
         with self._transaction() as connection:

@@ -10,12 +10,12 @@ import pytest
 from akjob import due
 from akjob.agenda import TRANSITIONS, WAITS, Agenda, End, last_good
 from akjob.agenda.jobs import backoff_us
-from akjob.agenda.life import Run
+from akjob.agenda.life import LiveRun
 from akjob.due import EARLY_US, GRACE_US
 from akjob.errors import AkjobError
 from akjob.instants import MINUTE, SECOND, to_text
 from akjob.jobset.git import Revision
-from akjob.jobset.model import BrokenJob, Change, JobSet, RefusedVersion
+from akjob.jobset.model import BrokenJob, JobSet, JobSetChange, RefusedVersion
 from akjob.ledger import JobRow, Writes
 from akjob.schedule import next_slot
 from akjob.spec import load_definition
@@ -75,7 +75,7 @@ def test_whatever_a_run_waits_for_it_can_come_to_its_order() -> None:
 
 def test_a_run_whose_order_is_out_waits_for_nothing() -> None:
     """The second table is asked in the phase ``waiting`` only: leaving the phase ends the wait."""
-    run = Run(row=row("1"), job="a", seq=1, not_before_us=0)
+    run = LiveRun(row=row("1"), job="a", seq=1, not_before_us=0)
     assert run.wait("queue")
     assert not run.wait("too_early")
     assert run.wait("lock_held")
@@ -941,7 +941,7 @@ def test_on_boot_runs_although_the_mark_is_ahead() -> None:
             booted=booted,
         )
         agenda.restore(rows, [], us(start))
-        agenda.load(Change(jobset=JobSet(jobs={"a": spec}, broken={}, loaded_us=us(start))), us(start))
+        agenda.load(JobSetChange(jobset=JobSet(jobs={"a": spec}, broken={}, loaded_us=us(start))), us(start))
         agenda.turn(us(start))
         effects = agenda.effects()
         rows = [*effects.writes.loaded, *effects.writes.jobs] or rows
@@ -972,7 +972,7 @@ def test_on_boot_runs_once_a_boot() -> None:
         boot = booted if start > booted else us("01:00:00")
         agenda = alone(started_us=start, boot_us=boot)
         agenda.restore(rows, [], start)
-        agenda.load(Change(jobset=JobSet(jobs={"a": spec}, broken={}, loaded_us=start)), start)
+        agenda.load(JobSetChange(jobset=JobSet(jobs={"a": spec}, broken={}, loaded_us=start)), start)
         agenda.turn(start)
         effects = agenda.effects()
         rows = [*effects.writes.loaded, *effects.writes.jobs] or rows
@@ -1386,7 +1386,7 @@ def test_only_due_jobs_cost_something(monkeypatch: pytest.MonkeyPatch) -> None:
     many = {f"{spec.name}-{k}": spec for spec in specs for k in range(167)}
     agenda = alone(started_us=us("10:00:00"))
     jobs = {name: msgspec.structs.replace(spec, name=name) for name, spec in many.items()}
-    agenda.load(Change(jobset=JobSet(jobs=jobs, broken={}, loaded_us=0)), us("10:00:00"))
+    agenda.load(JobSetChange(jobset=JobSet(jobs=jobs, broken={}, loaded_us=0)), us("10:00:00"))
     agenda.turn(us("10:00:00"))
     agenda.effects()
     calls = []
@@ -1413,14 +1413,14 @@ def test_the_last_good_definitions_come_from_the_ledger(tmp_path: Path) -> None:
         problems=(), running_last_good=True,
     )  # fmt: skip
     jobset = JobSet(jobs=world.specs, broken={"a": broken}, loaded_us=world.now)
-    world.agenda.load(Change(jobset=jobset, broken=(broken,)), world.now)
+    world.agenda.load(JobSetChange(jobset=jobset, broken=(broken,)), world.now)
     world.turn()
     good = last_good(world.ledger.jobs_state())
     assert set(good) == {"a"}
     assert good["a"].definition == world.specs["a"].definition
     assert good["a"].refused is not None
     assert (good["a"].refused.content, good["a"].refused.since_us) == ("sha", 5)
-    world.agenda.load(Change(jobset=JobSet(jobs=world.specs, broken={}, loaded_us=0), repaired=("a",)), world.now)
+    world.agenda.load(JobSetChange(jobset=JobSet(jobs=world.specs, broken={}, loaded_us=0), repaired=("a",)), world.now)
     world.turn()
     assert last_good(world.ledger.jobs_state())["a"].refused is None
 
@@ -1436,7 +1436,7 @@ def broken_job(name: str, since_us: int = 5, content: str = "sha") -> BrokenJob:
 def refuse(world: World, *broken: BrokenJob) -> None:
     """Hand over that these jobs are broken, and no others."""
     jobset = JobSet(jobs=world.specs, broken={one.job: one for one in broken}, loaded_us=world.now)
-    world.agenda.load(Change(jobset=jobset, broken=broken), world.now)
+    world.agenda.load(JobSetChange(jobset=jobset, broken=broken), world.now)
     world.turn()
 
 

@@ -9,14 +9,14 @@ import pytest
 from akjob.agenda.backfills import Asked, Backfills
 from akjob.agenda.book import Book
 from akjob.agenda.chains import Chains
-from akjob.agenda.changes import Changes
+from akjob.agenda.changes import FileChanges
 from akjob.agenda.effects import EffectsBuilder
-from akjob.agenda.life import Run
+from akjob.agenda.life import LiveRun
 from akjob.agenda.loading import Loading
 from akjob.agenda.refusals import Refusals
 from akjob.agenda.run_queue import RunQueue
 from akjob.agenda.waiting import Waiting
-from akjob.jobset.model import BrokenJob, Change, JobSet
+from akjob.jobset.model import BrokenJob, JobSet, JobSetChange
 from akjob.sources.change import FilesChanged
 from tests.unit.world import World, close_all, job, us
 
@@ -25,7 +25,7 @@ ATTACKED = f'{HOURLY}[run]\nlock = "one"\noverlap = "queue"\nretry = {{ attempts
 STEPS: tuple[tuple[type, str], ...] = (
     (Book, "wake_at"),
     (EffectsBuilder, "start"),
-    (Run, "wait"),
+    (LiveRun, "wait"),
     (RunQueue, "blocked"),
     (RunQueue, "hold"),
     (RunQueue, "join"),
@@ -129,7 +129,7 @@ def test_a_backfill_costs_its_job_alone(tmp_path: Path, monkeypatch: pytest.Monk
     assert [fault.job for fault in world.agenda.faults()] == ["a"]
 
 
-@pytest.mark.parametrize(("owner", "method"), [(Loading, "_remove_job"), (Refusals, "refuse"), (Changes, "found")])
+@pytest.mark.parametrize(("owner", "method"), [(Loading, "_remove_job"), (Refusals, "refuse"), (FileChanges, "found")])
 def test_what_is_heard_of_a_file_costs_its_job_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, method: str
 ) -> None:
@@ -157,7 +157,7 @@ def test_what_is_heard_of_a_file_costs_its_job_alone(
             running_last_good=True,
         )
         jobset = JobSet(jobs=world.specs, broken={"a": refused}, loaded_us=world.now)
-        world.agenda.load(Change(jobset=jobset, broken=(refused,)), world.now)
+        world.agenda.load(JobSetChange(jobset=jobset, broken=(refused,)), world.now)
     assert hits() == 1
     assert "b" in world.go("11:00:00")
     assert [fault.job for fault in world.agenda.faults()] == ["a"]

@@ -11,7 +11,7 @@ import pytest
 
 from akjob.instants import HOUR, MINUTE, SECOND
 from akjob.schedule.model import After
-from akjob.simulate import Simulation
+from akjob.simulate import Simulator
 from akjob.sources.after import UpstreamEnd, answer, circles
 from tests.unit.world import World, close_all, job, us
 
@@ -30,15 +30,15 @@ def after(value: str, rest: str = "") -> str:
     return f"[schedule]\nafter = {value}\n{rest}"
 
 
-def told(simulation: Simulation, name: str) -> list[tuple[str, int, str, str | None]]:
+def told(simulation: Simulator, name: str) -> list[tuple[str, int, str, str | None]]:
     """Return slot, attempt, state and reason of every row of a job."""
     rows = simulation.rows(name)
     return [(row["slot"][11:16], row["attempt"], row["state"], row["reason"]) for row in rows]
 
 
-def run(*jobs: tuple[str, str]) -> Simulation:
+def run(*jobs: tuple[str, str]) -> Simulator:
     """Return a simulation that begins at half past ten."""
-    return Simulation([job(name, text) for name, text in jobs], us("10:30:00"))
+    return Simulator([job(name, text) for name, text in jobs], us("10:30:00"))
 
 
 def test_a_job_runs_after_another_with_its_slot() -> None:

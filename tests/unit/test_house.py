@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -245,3 +246,20 @@ def test_each_promise_names_a_test_that_exists() -> None:
         if not path.exists() or not re.search(rf"^\s*def {name}\(", path.read_text(), re.MULTILINE):
             missing.append(f"{document}: {file}::{name}")
     assert missing == []
+
+
+def classes() -> Iterator[tuple[str, ast.ClassDef]]:
+    """Yield every class of akjob/ with the path of its file."""
+    for path in sorted((ROOT / "akjob").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                yield path.relative_to(ROOT).as_posix(), node
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """The name of a class, a private one's too, leads to one class."""
+    homes: dict[str, list[str]] = {}
+    for path, node in classes():
+        homes.setdefault(node.name, []).append(path)
+    assert len(homes) > 500
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, to_text
-from akjob.simulate import Simulation
+from akjob.simulate import Simulator
 from akjob.spec.model import JobSpec
 from tests.unit.world import World, close_all, job, us
 
@@ -21,12 +21,12 @@ def closed() -> Iterator[None]:
     close_all()
 
 
-def simulated(*specs: JobSpec) -> Simulation:
+def simulated(*specs: JobSpec) -> Simulator:
     """Return a simulation that begins at half past ten."""
-    return Simulation(specs, START)
+    return Simulator(specs, START)
 
 
-def told(simulation: Simulation, name: str | None = None) -> list[tuple[str, str, str, int]]:
+def told(simulation: Simulator, name: str | None = None) -> list[tuple[str, str, str, int]]:
     """Return time of the slot, state, trigger and attempt of every row."""
     return [(row["slot"][11:19], row["state"], row["trigger"], row["attempt"]) for row in simulation.rows(name)]
 
@@ -41,7 +41,7 @@ def test_it_has_the_rows_of_the_agenda_with_a_real_ledger(tmp_path: Path) -> Non
     ]
     world = World(tmp_path, *specs, now=START)
     world.until("16:00:00", lasts_us=MINUTE)
-    simulation = Simulation(specs, START)
+    simulation = Simulator(specs, START)
     for spec in specs:
         simulation.takes(spec.name, MINUTE)
     simulation.run(us("16:00:00"))
@@ -144,7 +144,7 @@ def test_a_clock_that_jumps_ahead_is_a_downtime() -> None:
 def test_places_are_given_as_akjobd_gives_them() -> None:
     """With one place the runs go one after another, the oldest slot first."""
     specs = [job(name, HOURLY) for name in ("a", "b", "c")]
-    simulation = Simulation(specs, START, max_running=1, takes=lambda _job, _slot: 60 * SECOND)
+    simulation = Simulator(specs, START, max_running=1, takes=lambda _job, _slot: 60 * SECOND)
     simulation.run(us("11:30:00"))
     assert sorted((row["started_at"] or "")[11:16] for row in simulation.rows()) == ["11:00", "11:01", "11:02"]
 
@@ -155,7 +155,7 @@ def test_a_year_of_many_jobs() -> None:
         job(f"j{n}", f'[schedule]\ntimezone = "Europe/Berlin"\ncron = "{n % 60} {n % 24} * * *"\n') for n in range(100)
     ]
     begin = us("2026-01-01T00:00:00Z")
-    simulation = Simulation(specs, begin)
+    simulation = Simulator(specs, begin)
     simulation.run(begin + 365 * DAY)
     rows = simulation.rows()
     assert len(rows) == 36_500

@@ -13,7 +13,7 @@ from akjob.agenda import Agenda, Effects, End, Start
 from akjob.akjobd.writer import Doing, Writer
 from akjob.config import Config, Paths
 from akjob.instants import from_text
-from akjob.jobset.model import BrokenJob, Change, Changed, JobSet
+from akjob.jobset.model import BrokenJob, Changed, JobSet, JobSetChange
 from akjob.ledger import RunColumns, RunRow
 from akjob.ledger.sqlite_reader import SqliteReader
 from akjob.ledger.sqlite_store import SqliteStore
@@ -225,7 +225,7 @@ class World:
         """Hand a change over, and turn."""
         jobset = JobSet(jobs=dict(self.specs), broken=broken or {}, loaded_us=self.now)
         self.agenda.load(
-            Change(jobset=jobset, added=tuple(added), changed=tuple(changed), removed=tuple(removed)), self.now
+            JobSetChange(jobset=jobset, added=tuple(added), changed=tuple(changed), removed=tuple(removed)), self.now
         )
         self.turn()
 

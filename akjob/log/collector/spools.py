@@ -14,7 +14,7 @@ from akjob.log.collector.sync import Syncer
 _AGAIN_S = 5.0
 
 
-class Log(Protocol):
+class LineTarget(Protocol):
     """The log that the lines go to."""
 
     def write(self, data: memoryview | bytes, key: bytes | None) -> bool:
@@ -30,7 +30,7 @@ class Spools:
     ``answer`` is called with a run and ``ok``, ``busy`` or ``bad`` once that is known of a spool that was asked for.
     """
 
-    def __init__(self, runs: str, log: Log, syncer: Syncer, answer: Callable[[str, bytes], None]) -> None:
+    def __init__(self, runs: str, log: LineTarget, syncer: Syncer, answer: Callable[[str, bytes], None]) -> None:
         self.due: float | None = time.monotonic()
         """When :meth:`scan` has something to do, a reading of the steady clock."""
         self._runs = runs

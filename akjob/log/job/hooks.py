@@ -195,7 +195,7 @@ _STRUCTLOG_LEVELS = {
 }
 
 
-class _Output:
+class _MessageOutput:
     """What a bound logger of structlog writes to: finished messages."""
 
     def __init__(self, name: str | None = None) -> None:
@@ -208,9 +208,9 @@ class _Output:
     log = debug = info = warn = warning = err = error = failure = exception = critical = fatal = msg
 
 
-def _make_output(*arguments: object) -> _Output:
+def _make_output(*arguments: object) -> _MessageOutput:
     """Return where a logger writes to: ``structlog.get_logger("name")`` has a name, ``get_logger()`` none."""
-    return _Output(arguments[0] if arguments and isinstance(arguments[0], str) else None)
+    return _MessageOutput(arguments[0] if arguments and isinstance(arguments[0], str) else None)
 
 
 def _finish(logger: object, method: str, event_dict: dict[str, object]) -> bytes:

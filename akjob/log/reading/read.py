@@ -39,7 +39,7 @@ _LOOK_S = 0.2
 Line = dict[str, Any]
 
 
-class Wanted(TypedDict, total=False):
+class LineFilter(TypedDict, total=False):
     """Which lines are read: those that fit all that is given and not None.
 
     ``level`` is the lowest one shown (a key of LEVELS), ``grep`` a regular expression that is searched for in the line
@@ -55,12 +55,12 @@ class Wanted(TypedDict, total=False):
     after: int | None
 
 
-def lines(paths: Paths, **wanted: Unpack[Wanted]) -> Iterator[Line]:
+def lines(paths: Paths, **wanted: Unpack[LineFilter]) -> Iterator[Line]:
     """Yield the lines that are wanted, oldest first, each once. Torn lines are left out."""
     return _history(str(paths.log_dir), _Filter(**wanted))
 
 
-def last(paths: Paths, count: int, **wanted: Unpack[Wanted]) -> list[Line]:
+def last(paths: Paths, count: int, **wanted: Unpack[LineFilter]) -> list[Line]:
     """Return the last ``count`` of what :func:`lines` yields, without reading what is before them.
 
     A copy counts as the line itself where that is before all these.
@@ -74,7 +74,7 @@ def follow(
     history: bool = True,
     newest: int | None = None,
     stop: Callable[[], bool] | None = None,
-    **wanted: Unpack[Wanted],
+    **wanted: Unpack[LineFilter],
 ) -> Iterator[Line]:
     """Yield what :func:`lines` does (nothing of the past if ``history`` is false), then what is added, over rotations.
 
@@ -117,7 +117,7 @@ def bytes_of(line: Mapping[str, Any]) -> bytes:
 class _Filter:
     """What is wanted, and what was there already."""
 
-    def __init__(  # noqa: PLR0913 - as Wanted
+    def __init__(  # noqa: PLR0913 - as LineFilter
         self,
         *,
         job: str | None = None,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from akjob import __version__
 from akjob.web.api.lists import NDJSON, Page
-from akjob.web.problems import MEDIA_TYPE, STATUS, Problem
+from akjob.web.problems import MEDIA_TYPE, STATUS, ProblemDetails
 from akjob.web.routes import Answers, Parameter, Route
 from akjob.web.site import Call
 
@@ -36,7 +36,8 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
     """Return the description of some routes."""
     described = [(route, route.answers) for route in routes if route.answers is not None]
     types = [type_ for _, answers in described for type_ in (answers.answer, answers.body) if type_ is not None]
-    schemas, components = msgspec.json.schema_components([*types, Problem], ref_template=_REFERENCE)
+    schemas, components = msgspec.json.schema_components([*types, ProblemDetails], ref_template=_REFERENCE)
+    components["Problem"] = {**components.pop(ProblemDetails.__name__), "title": "Problem"}  # its published name
     known = dict(zip(map(_key, types), schemas, strict=False))
     paths: dict[str, dict[str, Any]] = {}
     for route, answers in described:

@@ -31,7 +31,7 @@ PAGE = "/backfills"
 _SHOWN = 200
 
 
-class Wanted(Struct, frozen=True, kw_only=True, rename={"begin": "from"}):
+class BackfillForm(Struct, frozen=True, kw_only=True, rename={"begin": "from"}):
     """The form: what is to run again, as it was typed."""
 
     job: str = ""
@@ -54,7 +54,7 @@ class Preview(Struct, frozen=True, kw_only=True):
 async def show_backfills(call: Call) -> Response:
     """Show the backfills and, where the form is filled in, what it would run."""
     sight = await call.sight()
-    fields = {name: text for name in Wanted.__struct_encode_fields__ if (text := text_of(call, name))}
+    fields = {name: text for name in BackfillForm.__struct_encode_fields__ if (text := text_of(call, name))}
     wanted, preview, refused = _wanted(fields), None, ""
     may_begin = call.principal.scope in {"operate", "admin"}
     if may_begin and wanted.job and wanted.begin and wanted.until:
@@ -76,7 +76,9 @@ async def show_backfills(call: Call) -> Response:
 
 async def begin(call: Call, form: Form) -> str:
     """Begin a backfill; akjobd goes on with it. A form that is sent twice begins it once."""
-    wanted = _wanted({name: text for name, text in form.items() if name in Wanted.__struct_encode_fields__ and text})
+    wanted = _wanted(
+        {name: text for name, text in form.items() if name in BackfillForm.__struct_encode_fields__ and text}
+    )
     view = found_job(await call.sight(), wanted.job)
     request = _request(call, view, wanted, dry_run=False)
 
@@ -102,14 +104,14 @@ async def stop(call: Call, form: Form) -> str:
     return PAGE
 
 
-def _wanted(fields: dict[str, str]) -> Wanted:
+def _wanted(fields: dict[str, str]) -> BackfillForm:
     try:
-        return msgspec.convert(fields, Wanted)
+        return msgspec.convert(fields, BackfillForm)
     except msgspec.ValidationError as error:
         raise ProblemError("bad-body", str(error), "Use the page's own form.") from None
 
 
-def _request(call: Call, view: JobView, wanted: Wanted, *, dry_run: bool) -> BeginBackfill:
+def _request(call: Call, view: JobView, wanted: BackfillForm, *, dry_run: bool) -> BeginBackfill:
     """Return what akjobd is asked. Raises ProblemError for a time or a number that is none."""
     zone = get_zone("UTC" if view.spec is None else view.spec.schedule.zone)
     begin_us, until_us = (_instant(text, zone, call.now_us) for text in (wanted.begin, wanted.until))
@@ -143,7 +145,7 @@ def _instant(text: str, zone: tzinfo, now_us: int) -> int:
         raise ProblemError("bad-body", f"{text[:80]!r} is neither a time nor a duration", hint) from None
 
 
-def _preview(call: Call, view: JobView, wanted: Wanted, slots: tuple[str, ...]) -> Preview:
+def _preview(call: Call, view: JobView, wanted: BackfillForm, slots: tuple[str, ...]) -> Preview:
     """Return what akjobd's answer means to a person."""
     took = open_reader(call.site.paths.ledger_url).durations([view.name], plan.SAMPLES).get(view.name, ())
     each_us = plan.expected_us(took)

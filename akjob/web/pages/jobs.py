@@ -36,7 +36,7 @@ _MUCH_LONGER = 2
 _SLOTS_OF_ONE = 120
 
 
-class JobRow(Struct, frozen=True, kw_only=True):
+class JobLine(Struct, frozen=True, kw_only=True):
     """One line of the table of jobs."""
 
     name: str
@@ -152,11 +152,11 @@ _KEYS: Mapping[str, Callable[[JobView], int]] = {
 }
 
 
-def _row(view: JobView, slots: Sequence[StripSlot]) -> JobRow:
+def _row(view: JobView, slots: Sequence[StripSlot]) -> JobLine:
     spec = view.spec
     last = next((one.duration_s for one in reversed(slots) if one.duration_s is not None), None)
     times = 0 if last is None or last < _WORTH_A_LOOK_S else last / (usual_s(slots) or last)
-    return JobRow(
+    return JobLine(
         name=view.name,
         shown_state=view.shown_state,
         tags=() if spec is None else spec.tags,
@@ -274,7 +274,7 @@ def slot_rows(runs: Sequence[Run], now_us: int) -> list[SlotRow]:
     return found
 
 
-class Parameter(Struct, frozen=True, kw_only=True):
+class ArgumentField(Struct, frozen=True, kw_only=True):
     """One argument of the form: ``value`` is TOML, ``choices`` are offered where the values are known."""
 
     name: str
@@ -283,7 +283,7 @@ class Parameter(Struct, frozen=True, kw_only=True):
     choices: tuple[str, ...] = ()
 
 
-def parameters_of(view: JobView) -> list[Parameter]:
+def parameters_of(view: JobView) -> list[ArgumentField]:
     """Return the keyword arguments that the job's file gives; the code itself is never looked at here."""
     from akjob.spec.canonical import value_text  # noqa: PLC0415 - only for jobs with arguments
 
@@ -293,7 +293,7 @@ def parameters_of(view: JobView) -> list[Parameter]:
     for name, value in view.spec.kwargs.items():
         choices = ("true", "false") if isinstance(value, bool) else ()
         try:
-            found.append(Parameter(name=name, value=value_text(value), about=_kind(value), choices=choices))
+            found.append(ArgumentField(name=name, value=value_text(value), about=_kind(value), choices=choices))
         except (AkjobError, KeyError):
             continue  # a value of a kind that one line of TOML cannot say
     return found

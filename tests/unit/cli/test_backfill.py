@@ -5,7 +5,7 @@ import json
 from akjob.control.requests import BackfillBegun, BeginBackfill
 from akjob.instants import from_text
 from akjob.ledger import Writes, open_store
-from akjob.ledger.model import Backfill
+from akjob.ledger.model import BackfillRow
 from akjob.query.names import user_name
 from tests.unit.cli.root import Root
 
@@ -61,7 +61,7 @@ def test_backfills_are_listed_without_akjobd(root: Root) -> None:
     """Newest first, with how far each is; none is said in words."""
     assert root.akjob("backfills").output.startswith("There are no backfills.")
     begin, until = from_text("2026-03-01T00:00:00Z"), from_text("2026-03-04T00:00:00Z")
-    one = Backfill(
+    one = BackfillRow(
         id="b1", job="tick", at_us=until, from_us=begin, until_us=until, by="ann", slots=(1, 2, 3), position=2, done=1
     )
     store = open_store(root.paths.ledger_url)

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from akjob import __version__
-from akjob.cli import COMMANDS, Program, cli
+from akjob.cli import COMMANDS, CommandGroup, cli
 from akjob.errors import AkjobError, UnreachableError
 
 HEAVY = ("structlog", "dill", "watchdog", "asyncio", "rich", "tomlkit", "supervisor")
@@ -103,10 +103,10 @@ def test_wrong_options_are_wrong_usage() -> None:
     assert CliRunner().invoke(cli, ["pause"]).exit_code == 2
 
 
-def _group(error: BaseException) -> Program:
+def _group(error: BaseException) -> CommandGroup:
     """Make a group with one command that raises."""
 
-    class Raising(Program):
+    class Raising(CommandGroup):
         def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
             @click.command(name="list")
             def command() -> NoReturn:

@@ -9,7 +9,7 @@ import pytest
 from akjob.config import load_config
 from akjob.instants import HOUR, MINUTE, SECOND, to_text
 from akjob.ledger import Detail, Transition, Writes
-from akjob.notify.model import Incident, JobState, Note
+from akjob.notify.model import Incident, Note, PolicyState
 from akjob.notify.outbox import Outbox
 from akjob.run.ids import first_id
 from akjob.spec import parse_job
@@ -128,7 +128,7 @@ def test_list_and_ack(root: Root, outbox: Outbox) -> None:
         number=1, job="a", trouble="failure", kind="failed", opened_us=NOW_US, told_us=NOW_US, run="r", slot_us=NOW_US
     )
     with outbox.commit():
-        outbox.keep_job("a", JobState(failures=1, incidents={"failure": incident}))
+        outbox.keep_job("a", PolicyState(failures=1, incidents={"failure": incident}))
         outbox.add("ops", Note(kind="failed", at_us=NOW_US, job="a", incident=1), NOW_US)
     (one,) = root.json("notify", "list")
     assert {key: one[key] for key in ("at", "channel", "kind", "jobs", "state", "attempts", "error")} == {

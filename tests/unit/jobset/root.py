@@ -7,7 +7,7 @@ from pathlib import Path
 from akjob.config import Config, Paths
 from akjob.instants import SECOND
 from akjob.jobset.loader import Loader
-from akjob.jobset.model import Change, LastGood
+from akjob.jobset.model import JobSetChange, LastGood
 
 NOW_US = 1_800_000_000 * SECOND
 GOOD = 'command = "true"\n'
@@ -41,12 +41,12 @@ class Root:
         os.utime(file, ns=((self.now_us - age_us) * 1000,) * 2)
         return file
 
-    def load(self, *hints: str, after_us: int = 0) -> Change:
+    def load(self, *hints: str, after_us: int = 0) -> JobSetChange:
         """Look, some time later: at all, or at the hints."""
         self.now_us += after_us
         return self.loader.load(self.now_us, frozenset(hints) if hints else None)
 
-    def stored(self, change: Change) -> dict[str, LastGood]:
+    def stored(self, change: JobSetChange) -> dict[str, LastGood]:
         """Return what a ledger would have stored of a change."""
         names = [*change.added, *(changed.job for changed in change.changed)]
         return {

@@ -14,7 +14,7 @@ from akjob.config import Config
 from akjob.instants import SECOND
 from akjob.jobset.files import JobFile
 from akjob.jobset.loader import Loader
-from akjob.jobset.model import Change, LastGood, RefusedVersion
+from akjob.jobset.model import JobSetChange, LastGood, RefusedVersion
 from akjob.spec import parse
 from akjob.spec.model import Command
 from tests.unit.jobset.root import BAD, GOOD, OTHER, Root
@@ -417,7 +417,7 @@ def _many(root: Root) -> Path:
 LATER_US = 10**17  # long after whatever was done to a file
 
 
-def _started(root: Root, file: Path, config: Config | None = None, *, now_us: int = LATER_US) -> Change:
+def _started(root: Root, file: Path, config: Config | None = None, *, now_us: int = LATER_US) -> JobSetChange:
     """Start anew: load everything, then remember it for the next start."""
     loader = Loader(root.paths, config or Config(), cache_file=file)
     change = loader.load(now_us)

@@ -7,7 +7,7 @@ import pytest
 from akjob.errors import AkjobError
 from akjob.instants import SECOND
 from akjob.ledger import LedgerBusyError, Occurrence, Wait, Writes, open_reader
-from akjob.ledger.model import Backfill
+from akjob.ledger.model import BackfillRow
 from akjob.ledger.nodes import Me, Nodes
 from akjob.ledger.postgres import PostgresStore, connect
 from tests.unit.ledger.samples import life, moved
@@ -108,7 +108,7 @@ def test_what_happened_on_a_node_is_its_own_until_it_is_lost(
     """Its occurrences and backfills: another node that starts leaves them alone, and takes them when it is lost."""
     a, b = stores
     occurrence = Occurrence(job="a", key="start:1", at_us=1, trigger="start")
-    backfill = Backfill(id="f", job="a", at_us=1, from_us=1, until_us=9, slots=(1, 2))
+    backfill = BackfillRow(id="f", job="a", at_us=1, from_us=1, until_us=9, slots=(1, 2))
     a.commit(Writes(occurrences=[occurrence], new_backfills=[backfill]))
     assert (a.occurrences(), a.open_backfills()) == ([occurrence], [backfill])
     assert (b.occurrences(), b.open_backfills()) == ([], [])

@@ -4,7 +4,7 @@ import pytest
 
 from akjob.instants import SECOND
 from akjob.ledger import Blocked, Committed, Permit, Transition, Wait, Writes
-from akjob.ledger.postgres import Listener, PostgresStore
+from akjob.ledger.postgres import CommitListener, PostgresStore
 from tests.unit.ledger.samples import job_row, moved
 from tests.unit.world import row
 
@@ -126,7 +126,7 @@ def test_a_commit_is_announced_to_the_others(
 ) -> None:
     """A node does not hear itself. Behind a pooler, where nothing is announced, the listener looks by itself."""
     a, b = stores
-    listener = Listener(url, b.writer)
+    listener = CommitListener(url, b.writer)
     assert listener.wait(0.05, 0.05) is True  # whatever was before
     assert listener.wait(0.05, 0.05) is False
     if not announced:

@@ -31,7 +31,7 @@ from akjob.ledger import (
     open_store,
 )
 from akjob.ledger.asking import is_wanted
-from akjob.ledger.model import Backfill, SlotOutcome
+from akjob.ledger.model import BackfillRow, SlotOutcome
 from akjob.ledger.statements import KEEP_TRANSITIONS
 from tests.unit.ledger.samples import full_row, job_row, life, moved
 from tests.unit.world import row, us
@@ -123,7 +123,7 @@ class TestStore:
 
     def test_backfills_are_kept(self, ledger: Ledger) -> None:
         """One that is not over comes back whole, with how far it is; readers list all, newest first."""
-        first = Backfill(
+        first = BackfillRow(
             id="1", job="a", at_us=9, from_us=0, until_us=8, only="all", parallel=2, newest_first=True, by="ann",
             slots=(7, 6, 5),
         )  # fmt: skip

@@ -20,7 +20,7 @@ from akjob.instants import DAY, HOUR, SECOND, from_text
 from akjob.ledger import Writes, open_reader, open_store
 from akjob.metrics.intervals import Intervals, gap_around
 from akjob.notify.outbox import Outbox
-from akjob.query.jobs import Folder, load
+from akjob.query.jobs import JobSetView, load
 from akjob.spec import load_definition
 from tests.unit.cli.root import NOW, NOW_US, Root
 from tests.unit.ledger.samples import life, moved
@@ -291,7 +291,7 @@ def test_a_thousand_jobs_cost_no_more_questions_than_one(root: Root) -> None:
     specs = [load_definition(f"many/j{n}", f"jobs.d/many/j{n}.toml", HOURLY) for n in range(1000)]
     ends = [one for spec in specs for one in life(spec.name, job=spec.name)]
     root.ledger(Writes(transitions=ends))
-    folder = Folder(root.paths, config_of(root))
+    folder = JobSetView(root.paths, config_of(root))
     small = folder.snapshot(NOW_US, open_reader(url))
     jobs = {**small.jobset.jobs, **{spec.name: spec for spec in specs}}
     snapshot = replace(small, jobset=replace(small.jobset, jobs=jobs))

@@ -12,7 +12,7 @@ from akjob.config import Config, Paths, load_config
 from akjob.config.notify import Channel
 from akjob.instants import HOUR, from_text, to_text
 from akjob.ledger import JobRow, RunRow, Store, Writes, open_reader, open_store
-from akjob.notify.facts import Facts
+from akjob.notify.facts import JobFacts
 from akjob.notify.gathering import paces_of
 from akjob.notify.model import Note
 from akjob.spec import load_definition
@@ -56,11 +56,11 @@ class Root:
                 file.write(msgspec.json.encode({**base, "job": "a", "seq": seq, "stream": "stdout", **line}) + b"\n")
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> JobFacts:
         """Return the facts by the settings as they are now."""
         config, problems = load_config(self.paths.config_file)
         assert problems == []
-        return Facts(self.paths, config, open_reader(self.paths.ledger_url))
+        return JobFacts(self.paths, config, open_reader(self.paths.ledger_url))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from akjob.config import Config, Paths
 from akjob.instants import SECOND
-from akjob.query.jobs import Folder
+from akjob.query.jobs import JobSetView
 
 NOW_US = 1_774_699_200 * SECOND
 
@@ -23,7 +23,7 @@ def paths(tmp_path: Path) -> Paths:
 
 def test_a_second_look_reads_only_what_changed(paths: Paths) -> None:
     """A page that asks again and again does not parse the folder again and again."""
-    folder = Folder(paths, Config())
+    folder = JobSetView(paths, Config())
     before = folder.snapshot(NOW_US)
     (paths.jobs_d / "b.toml").write_text('command = "longer"\n')
     (paths.jobs_d / "c.toml").write_text("evry = 1\n")

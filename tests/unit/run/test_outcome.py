@@ -8,7 +8,7 @@ import pytest
 
 from akjob.run import outcome
 from akjob.run.order import Order
-from akjob.run.outcome import Outcome
+from akjob.run.outcome import OutcomeRecorder
 
 KILLED, TERMINATED, CPU = signal.SIGKILL, signal.SIGTERM, signal.SIGXCPU
 
@@ -26,14 +26,14 @@ def order(**keys: Any) -> Order:
     )
 
 
-def end_of(known: Outcome, oom_kills: int | None = None, **keys: Any) -> dict[str, Any]:
+def end_of(known: OutcomeRecorder, oom_kills: int | None = None, **keys: Any) -> dict[str, Any]:
     """Return the end of a run of which this is known."""
     return dict(known.end(order(**keys), oom_kills))
 
 
-def known(**attributes: Any) -> Outcome:
+def known(**attributes: Any) -> OutcomeRecorder:
     """Return an outcome with these attributes."""
-    found = Outcome()
+    found = OutcomeRecorder()
     for name, value in attributes.items():
         setattr(found, name, value)
     return found
