@@ -40,13 +40,17 @@ class Place:
 
     def start(self, *programs: str) -> None:
         """Start both, or the programs named, and wait until akjobd has loaded the jobs."""
+        self.launch(*programs)
+        if not programs or "akjobd" in programs:
+            until(self.loaded)
+
+    def launch(self, *programs: str) -> None:
+        """Start both, or the programs named, and wait for nothing."""
         for program in programs or PROGRAMS:
             self._spawn(program)
             keeper = threading.Thread(target=self._keep, args=(program,))
             keeper.start()
             self._keepers.append(keeper)
-        if not programs or "akjobd" in programs:
-            until(self.loaded)
 
     def _spawn(self, program: str) -> None:
         with open(self.root / f"{program}.out", "ab") as out:

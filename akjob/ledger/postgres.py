@@ -262,12 +262,6 @@ class PostgresStore(NoFile, SqlStore):
                 hint="akjobd renews it, and writes then; if it stays so, look at the machine's load and clock",
             )
 
-    def _claim(self, claims: list[RunRow]) -> frozenset[str]:
-        refused = super()._claim(claims)
-        if self._node is not None:
-            self._ask("UPDATE runs SET owner = ? WHERE id = ANY(?)", (self._node, [row.id for row in claims]))
-        return refused
-
     def take_over(self, nodes: Sequence[str]) -> list[OpenRun]:
         """Take the open runs of nodes that are lost, and return them: from now on only this node may write of them."""
         return self._transaction(lambda: self._take_over(nodes))
