@@ -1,6 +1,6 @@
 """``python -m benchmarks [NAME…]``: measure, show tables, write JSON and pictures.
 
-Without a name: everything but the measures with long pauses, which are the measures a to j. Half an hour; ``--quick``
+Without a name: everything but the measures with long pauses, which are the measures a to k. Half an hour; ``--quick``
 takes one round of everything but the peers. Everything is in folders of its own and removed afterwards.
 """
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import burst, idle, many, memory, output, peers, picture, report, scale, start, whole
+from benchmarks import burst, idle, many, memory, output, page, peers, picture, report, scale, start, whole
 from benchmarks.book import Book
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +34,7 @@ def _measures(book: Book, options: argparse.Namespace) -> dict[str, Callable[[],
         "definitions": lambda: many.measure(book, rounds, idle_s=35 if quick else 60, edits=20 if quick else 60),
         "up": lambda: whole.up(book, rounds),
         "together": lambda: whole.together(book, rounds, 20 if quick else 60),
+        "page": lambda: page.measure(book, rounds, **({"asked": 20, "idle_s": 15, "load_s": 8} if quick else {})),
         "simulation": lambda: whole.simulation(book, rounds),
         "memory": lambda: memory.measure(book, rounds),
         "output": lambda: output.measure(book, rounds),

@@ -1,6 +1,7 @@
 """What is wanted, by measure and figure. ``ratio`` is against the base in the same run."""
 
 from benchmarks.book import AKJOB, BASE, PEERS, Book, Figure, Goal
+from benchmarks.page import ALONE, LOADED, PAGES
 from benchmarks.scale import COMMANDS
 from benchmarks.whole import LOOKED_AT
 
@@ -52,6 +53,28 @@ GOALS = (
     Goal(measure="i", what="/metrics with 1,000 jobs, p50", text="≤ 30 ms", most=30.0),
     Goal(measure="i", what=f"{LOOKED_AT}, p99", text="± 5 % of none of it", ratio=1.05),
     Goal(measure="j", what="a year of 100 jobs", text="≤ 2 s", most=2.0),
+    *(Goal(measure="k", what=f"{page}: server CPU, p50", text="≤ 20 ms", most=20.0) for page in PAGES),
+    *(Goal(measure="k", what=f"{page}: server CPU, p99", text="≤ 60 ms", most=60.0) for page in PAGES),
+    *(
+        Goal(measure="k", what=f"{page}: wall, p50", text="≤ 20 ms, ≤ 1.3 x base", most=20.0, ratio=1.3)
+        for page in PAGES
+    ),
+    *(Goal(measure="k", what=f"{page}: wall, p99", text="≤ 60 ms", most=60.0) for page in PAGES),
+    *(
+        Goal(measure="k", what=f"{page}: rows that one question reads, at most", text="≤ 20,000", most=20_000.0)
+        for page in PAGES
+    ),
+    Goal(measure="k", what="its page opens with a log of 1,000,000 lines, wall", text="≤ 200 ms", most=200.0),
+    Goal(measure="k", what="lines searched for a plain word, wall", text="≥ 1,000,000/s", least=1_000_000.0),
+    Goal(measure="k", what="ready", text="≤ 0.6 s", most=0.6),
+    Goal(measure="k", what="akjob-web (PSS)", text="≤ 60 MB", most=60.0),
+    Goal(measure="k", what="wake-ups a minute without a client", text="≤ 5", most=5.0),
+    Goal(measure="k", what="SIGTERM with 20 open streams: ended after", text="≤ 1 s", most=1.0),
+    Goal(measure="k", what="layout shift, most of five pages", text="0", most=0.0),
+    Goal(measure="k", what="key or click to the next frame, slowest", text="≤ 100 ms", most=100.0),
+    Goal(measure="k", what=f"start to screen, p95: {ALONE}", text="≤ 500 ms", most=500.0),
+    Goal(measure="k", what=f"start to screen, p95: {LOADED}", text="≤ 500 ms", most=500.0),
+    Goal(measure="k", what="akjob-web's share of a core meanwhile", text="≤ 10 %", most=10.0),
     Goal(measure="g", what="history: 500,000 rows against none", text="≤ 0.3 s more", most=0.3),
     *(Goal(measure="g", what=f"large: {command}, more than empty", text="≤ 0.3 s", most=0.3) for command in COMMANDS),
     Goal(measure="g", what="large, pruned: status meanwhile, longest", text="≤ 100 ms", most=100.0),

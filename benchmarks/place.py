@@ -21,7 +21,11 @@ from akjob.control.requests import OPERATIONS
 from akjob.errors import AkjobError
 from benchmarks.machine import Cage, until
 
-_PROGRAMS = {"akjob-collector": "akjob.log.collector.program", "akjobd": "akjob.akjobd.daemon"}
+_PROGRAMS = {
+    "akjob-collector": "akjob.log.collector.program",
+    "akjobd": "akjob.akjobd.daemon",
+    "akjob-web": "akjob.web.program",
+}
 
 STAMP = '''\
 """What the measured jobs do: note the instant of their first instruction, and who they are."""
@@ -78,16 +82,17 @@ class Place:
 
     def start(self, deadline_s: float = 60.0) -> float:
         """Start both programs; return the seconds until akjobd had loaded the jobs."""
-        self._spawn("akjob-collector")
+        self.spawn("akjob-collector")
         until(self.paths.collector_socket.exists, deadline_s)
         began = time.perf_counter()
-        self._spawn("akjobd")
+        self.spawn("akjobd")
         if not until(self.loaded, deadline_s, 0.005):
             message = f"akjobd was not ready after {deadline_s} s: {self.said()}"
             raise RuntimeError(message)
         return time.perf_counter() - began
 
-    def _spawn(self, program: str) -> None:
+    def spawn(self, program: str) -> None:
+        """Start one program."""
         left_out = ("SUPERVISOR_", "AKJOB_", "PYTHONDONTWRITEBYTECODE")  # an installed akjob has its compiled form
         environment = {key: text for key, text in os.environ.items() if not key.startswith(left_out)}
         with (self.root / f"{program}.out").open("ab") as out:
@@ -147,14 +152,20 @@ class Place:
         """End both programs and what runs."""
         with suppress(AkjobError, OSError):
             self.ask("drain", kill=True)
-        for process in reversed(self.processes.values()):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self.processes.clear()
+        for program in reversed(list(self.processes)):
+            self.end(program)
+
+    def end(self, program: str) -> None:
+        """End one program, if it runs."""
+        process = self.processes.pop(program, None)
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def close(self) -> None:
         """End everything and remove the root."""

@@ -23,6 +23,7 @@ TITLES = {
     "h": "Start latency where nothing else happens: one start every so many seconds, each contender in turn",
     "i": "The page, the metrics and the messages: what they take, and whether starts become later",
     "j": "Simulation",
+    "k": "The page with 10,000 jobs: a million rows in the ledger, against ten thousand (base)",
 }
 MARKS = ("<!-- figures: begin -->", "<!-- figures: end -->")
 _HEAD = ("", "akjob", "base", "x base", "others", "goal", "")
