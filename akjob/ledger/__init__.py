@@ -1,7 +1,17 @@
 """The ledger: one row for every slot that ran, was skipped or was missed. Written by akjobd alone, opened by URL."""
 
 from akjob.ledger.asking import SeveralRunsError
-from akjob.ledger.columns import BackfillColumns, JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
+from akjob.ledger.columns import (
+    BackfillColumns,
+    JobColumns,
+    RunColumns,
+    RunCount,
+    RunFilter,
+    RunKey,
+    RunPage,
+    SlotColumns,
+    TimeColumns,
+)
 from akjob.ledger.memory import MemoryReader, MemoryStore
 from akjob.ledger.model import (
     STATES,
@@ -49,6 +59,7 @@ __all__ = [
     "Permit",
     "Reader",
     "RunColumns",
+    "RunCount",
     "RunFilter",
     "RunKey",
     "RunPage",
@@ -57,6 +68,7 @@ __all__ = [
     "SlotColumns",
     "State",
     "Store",
+    "TimeColumns",
     "Transition",
     "Trigger",
     "Wait",

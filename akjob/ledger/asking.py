@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from akjob.errors import AkjobError, UsageError
-from akjob.ledger.columns import RunColumns, RunFilter, RunKey, SlotColumns
+from akjob.ledger.columns import RunColumns, RunFilter, RunKey, SlotColumns, TimeColumns
 from akjob.ledger.model import STATES
 
 
@@ -48,4 +48,22 @@ def is_wanted(row: RunColumns, wanted: RunFilter) -> bool:
         and wanted.trigger in {None, row["trigger"]}
         and (wanted.since is None or row["slot"] >= wanted.since)
         and (wanted.until is None or row["slot"] < wanted.until)
+    )
+
+
+def time_columns(row: RunColumns) -> TimeColumns:
+    """Return what a line of time needs of a row."""
+    user_s, system_s = row["user_cpu_s"], row["system_cpu_s"]
+    return TimeColumns(
+        row["id"],
+        row["slot"],
+        row["state"],
+        row["trigger"],
+        row["count"],
+        row["queued_at"],
+        row["started_at"],
+        row["ended_at"],
+        row["cause"],
+        None if user_s is None or system_s is None else user_s + system_s,
+        row["max_rss_bytes"],
     )

@@ -76,6 +76,29 @@ class SlotColumns(Struct, frozen=True):
     count: int
 
 
+class TimeColumns(Struct, frozen=True, gc=False):
+    """What a line of time needs of a row of ``runs``; ``cpu_s`` is user and system time together."""
+
+    id: str
+    slot: str
+    state: State
+    trigger: Trigger
+    count: int
+    queued_at: str
+    started_at: str | None
+    ended_at: str | None
+    cause: str | None
+    cpu_s: float | None
+    max_rss_bytes: int | None
+
+
+class RunCount(NamedTuple):
+    """How many rows there are; at least so many where that is not exact."""
+
+    rows: int
+    is_exact: bool
+
+
 class RunKey(NamedTuple):
     """Where a row is in a list: of one job by slot and attempt, of all by id."""
 

@@ -8,8 +8,18 @@ from msgspec.structs import replace
 
 from akjob.instants import SECOND, from_text, to_text
 from akjob.ledger import counting, rows
-from akjob.ledger.asking import SAMPLE, check_state, is_wanted, only_run, run_key, slot_columns
-from akjob.ledger.columns import BackfillColumns, JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
+from akjob.ledger.asking import SAMPLE, check_state, is_wanted, only_run, run_key, slot_columns, time_columns
+from akjob.ledger.columns import (
+    BackfillColumns,
+    JobColumns,
+    RunColumns,
+    RunCount,
+    RunFilter,
+    RunKey,
+    RunPage,
+    SlotColumns,
+    TimeColumns,
+)
 from akjob.ledger.model import (
     BackfillRow,
     Committed,
@@ -232,10 +242,30 @@ class MemoryReader:
         fits = [row for row in columns if is_wanted(row, wanted) and (limits is None or key(run_key(row)) < limits)]
         return RunPage(fits[:limit], run_key(fits[limit - 1]) if len(fits) > limit else None)
 
+    def count(self, wanted: RunFilter, most: int) -> RunCount:
+        """Return how many rows are wanted, up to ``most``."""
+        found = len(self.page(wanted, most).rows)
+        return RunCount(found, is_exact=found < most)
+
     def newest_slots(self, jobs: Iterable[str], n: int) -> dict[str, list[SlotColumns]]:
         """Return the newest ``n`` rows of each job, newest slot first; jobs without one are left out."""
         found = {job: self.page(RunFilter(job=job), n).rows for job in jobs}
         return {job: [slot_columns(row) for row in newest] for job, newest in found.items() if newest}
+
+    def times(self, jobs: Iterable[str], since: str, until: str, n: int) -> dict[str, list[TimeColumns]]:
+        """Return the newest ``n`` rows of each job with slots in [since, until), and the one before; newest first."""
+        found = {}
+        for job in jobs:
+            within = self.page(RunFilter(job=job, since=since, until=until), n).rows
+            before = self.page(RunFilter(job=job, until=since), 1).rows if len(within) < n else []
+            found[job] = [time_columns(row) for row in (*within, *before)]
+        return found
+
+    def counts_by_hour(self, job: str, since: str, until: str, n: int) -> list[tuple[str, int]]:
+        """Return how many of a job's newest ``n`` rows in [since, until) each hour has: ``2026-03-29T01``, in order."""
+        newest = self.page(RunFilter(job=job, since=since, until=until), n).rows
+        hours = [row["slot"][:13] for row in newest]
+        return [(hour, hours.count(hour)) for hour in sorted(set(hours))]
 
     def run(self, prefix: str) -> RunColumns:
         """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""

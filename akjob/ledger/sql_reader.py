@@ -14,10 +14,12 @@ from akjob.ledger.columns import (
     BackfillColumns,
     JobColumns,
     RunColumns,
+    RunCount,
     RunFilter,
     RunKey,
     RunPage,
     SlotColumns,
+    TimeColumns,
 )
 from akjob.ledger.model import Counter, JobCounters, Outcome, Transition
 from akjob.ledger.statements import (
@@ -26,11 +28,14 @@ from akjob.ledger.statements import (
     OUTCOMES,
     SELECT_BACKFILLS,
     SELECT_COUNTERS,
+    SELECT_COUNTS_BY_HOUR,
     SELECT_DURATIONS,
     SELECT_EVENTS,
     SELECT_JOB_COUNTERS,
     SELECT_JOB_TRANSITIONS,
     SELECT_NEWEST,
+    SELECT_TIMES_BEFORE,
+    SELECT_TIMES_WITHIN,
     SELECT_TRANSITIONS,
     TRANSITIONS_SINCE,
     select,
@@ -107,6 +112,24 @@ class SqlReader(ABC):
                 return RunPage(columns, run_key(columns[-1]))
             return RunPage(columns, _end_of(ask, tail, wanted.since) if tail.rest else None)
 
+    def count(self, wanted: RunFilter, most: int) -> RunCount:
+        """Return how many rows are wanted, up to ``most``; where no index helps, among the newest PAGE_ROWS."""
+        tail = RunTail.of(wanted, None)
+        with self._session() as (ask, _):
+            if ask is None:
+                return RunCount(0, is_exact=True)
+            if not tail.rest:
+                ((found,),) = ask(
+                    f"SELECT count(*) FROM (SELECT 1 FROM runs{tail.where} LIMIT ?) AS seen",  # noqa: S608
+                    (*tail.values, most),
+                )
+                return RunCount(found, is_exact=found < most)
+            ((found,),) = ask(
+                f"SELECT count(*) FROM ({tail.looked_at}) AS seen{tail.rest}",  # noqa: S608 - ours
+                (*tail.values, *tail.rest_values),
+            )
+            return RunCount(found, is_exact=_end_of(ask, tail, wanted.since) is None)
+
     def newest_slots(self, jobs: Iterable[str], n: int) -> dict[str, list[SlotColumns]]:
         """Return the newest ``n`` rows of each job, newest slot first; jobs without one are left out."""
         with self._session() as (ask, _):
@@ -114,6 +137,22 @@ class SqlReader(ABC):
                 return {}
             found = {job: ask(SELECT_NEWEST, (job, n)) for job in jobs}
         return {job: [SlotColumns(*row) for row in newest] for job, newest in found.items() if newest}
+
+    def times(self, jobs: Iterable[str], since: str, until: str, n: int) -> dict[str, list[TimeColumns]]:
+        """Return the newest ``n`` rows of each job with slots in [since, until), and the one before; newest first."""
+        found = {}
+        with self._session() as (ask, _):
+            if ask is None:
+                return {job: [] for job in jobs}
+            for job in jobs:
+                within = ask(SELECT_TIMES_WITHIN, (job, since, until, n))
+                before = ask(SELECT_TIMES_BEFORE, (job, since, 1)) if len(within) < n else []
+                found[job] = [TimeColumns(*row) for row in (*within, *before)]
+        return found
+
+    def counts_by_hour(self, job: str, since: str, until: str, n: int) -> list[tuple[str, int]]:
+        """Return how many of a job's newest ``n`` rows in [since, until) each hour has: ``2026-03-29T01``, in order."""
+        return [(hour, count) for hour, count in self._select(SELECT_COUNTS_BY_HOUR, (job, since, until, n))]
 
     def run(self, prefix: str) -> RunColumns:
         """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""

@@ -147,3 +147,13 @@ SELECT_NEWEST = (
     'SELECT slot, state, id, started_at, ended_at, "count" FROM runs WHERE job = ? '
     "ORDER BY slot DESC, attempt DESC LIMIT ?"
 )
+SELECT_TIMES = (
+    'SELECT id, slot, state, trigger, "count", queued_at, started_at, ended_at, cause, user_cpu_s + system_cpu_s, '
+    "max_rss_bytes FROM runs WHERE job = ? AND {} ORDER BY slot DESC, attempt DESC LIMIT ?"
+)
+SELECT_TIMES_WITHIN = SELECT_TIMES.format("slot >= ? AND slot < ?")
+SELECT_TIMES_BEFORE = SELECT_TIMES.format("slot < ?")
+SELECT_COUNTS_BY_HOUR = (
+    "SELECT substr(slot, 1, 13), count(*) FROM (SELECT slot FROM runs WHERE job = ? AND slot >= ? AND slot < ? "
+    "ORDER BY slot DESC LIMIT ?) AS newest GROUP BY substr(slot, 1, 13) ORDER BY substr(slot, 1, 13)"
+)

@@ -4,7 +4,17 @@ from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from akjob.errors import AkjobError
-from akjob.ledger.columns import BackfillColumns, JobColumns, RunColumns, RunFilter, RunKey, RunPage, SlotColumns
+from akjob.ledger.columns import (
+    BackfillColumns,
+    JobColumns,
+    RunColumns,
+    RunCount,
+    RunFilter,
+    RunKey,
+    RunPage,
+    SlotColumns,
+    TimeColumns,
+)
 from akjob.ledger.model import (
     BackfillRow,
     Committed,
@@ -122,8 +132,17 @@ class Reader(Protocol):
         Of one job they are in the order of slot and attempt, of all in that of their ids.
         """
 
+    def count(self, wanted: RunFilter, most: int) -> RunCount:
+        """Return how many rows are wanted, up to ``most``; where no index helps, among the newest PAGE_ROWS."""
+
     def newest_slots(self, jobs: Iterable[str], n: int) -> dict[str, list[SlotColumns]]:
         """Return the newest ``n`` rows of each job, newest slot first; jobs without one are left out."""
+
+    def times(self, jobs: Iterable[str], since: str, until: str, n: int) -> dict[str, list[TimeColumns]]:
+        """Return the newest ``n`` rows of each job with slots in [since, until), and the one before; newest first."""
+
+    def counts_by_hour(self, job: str, since: str, until: str, n: int) -> list[tuple[str, int]]:
+        """Return how many of a job's newest ``n`` rows in [since, until) each hour has: ``2026-03-29T01``, in order."""
 
     def run(self, prefix: str) -> RunColumns:
         """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""

@@ -12,6 +12,7 @@ from akjob.program import lock_file
 from akjob.query.jobs import JobSetView, Snapshot, claimed_slots
 from akjob.query.shown import ShownStates, shown_states, updated
 from akjob.query.sight import Sight
+from akjob.query.slots import ComingSlots
 from akjob.query.visibility import Principal
 
 _AGAIN_US = 30_000_000  # the folder is looked at again after this long, whatever the transitions name
@@ -28,6 +29,7 @@ class Live:
         self._config = config
         self._reader = open_reader(paths.ledger_url)
         self._folder = JobSetView(paths, config)
+        self._slots = ComingSlots()
         self._lock = Lock()
         self._snapshot: Snapshot | None = None
         self._shown = ShownStates(words={}, until_us=None)
@@ -38,7 +40,7 @@ class Live:
         """Return what a principal may know now."""
         with self._lock:
             snapshot = self._current(now_us)
-            return Sight(principal, snapshot, self._shown.words, self._reader, self._config)
+            return Sight(principal, snapshot, self._shown.words, self._reader, self._config, self._slots)
 
     def snapshot(self, now_us: int) -> Snapshot:
         """Return all jobs as they are now."""

@@ -1,7 +1,7 @@
 """What one principal may know: every question of a page or of the API goes through here, and none around it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import islice
 
@@ -10,12 +10,13 @@ from msgspec.structs import replace
 
 from akjob.config import Config
 from akjob.control.status import BrokenFile, Status
-from akjob.ledger import BackfillColumns, Reader, RunFilter, RunKey, Transition
+from akjob.ledger import BackfillColumns, Reader, RunCount, RunFilter, RunKey, State, TimeColumns, Transition
+from akjob.ledger.asking import time_columns
 from akjob.query import why
 from akjob.query.changes import Changes, since_success
 from akjob.query.jobs import JobView, Snapshot
 from akjob.query.runs import Run, from_row
-from akjob.query.slots import slots_of
+from akjob.query.slots import ComingSlots, slots_of
 from akjob.query.strips import LENGTH, StripSlot, strip
 from akjob.query.visibility import Principal, visible
 from akjob.query.why import Why
@@ -24,6 +25,7 @@ from akjob.spec.model import JobSpec
 _ROWS_READ = 20_000  # so many rows a page of runs looks at, at most, for a principal who may see few of them
 _STRIP_ROWS = (LENGTH + 2, 8 * LENGTH)  # a slot that was retried has several
 _NEAR = 200
+EXCEPTIONS: tuple[State, ...] = ("failed", "timed_out", "lost", "missed")
 
 
 class JobFilter(Struct, frozen=True, kw_only=True):
@@ -100,8 +102,14 @@ class RunList(Struct, frozen=True):
 class Sight:
     """The jobs and the runs that a principal may know of, at one instant."""
 
-    def __init__(
-        self, principal: Principal, snapshot: Snapshot, shown: Mapping[str, str], reader: Reader, config: Config
+    def __init__(  # noqa: PLR0913, PLR0917 - what it looks at
+        self,
+        principal: Principal,
+        snapshot: Snapshot,
+        shown: Mapping[str, str],
+        reader: Reader,
+        config: Config,
+        slots: ComingSlots | None = None,
     ) -> None:
         """Look at a snapshot; ``shown`` has the :attr:`JobView.shown_state` of each of its jobs, sorted by name."""
         self._principal = principal
@@ -109,6 +117,7 @@ class Sight:
         self._shown = shown
         self._reader = reader
         self._config = config
+        self._slots = slots or ComingSlots()
 
     @property
     def now_us(self) -> int:
@@ -178,6 +187,15 @@ class Sight:
         """Return the next slots of a job, pauses and ``enabled`` aside, as ``runs`` allows."""
         return [] if job.spec is None else slots_of(job.spec, job.row, after_us, count)
 
+    def coming_until(self, job: JobView, until_us: int, most: int) -> list[int]:
+        """Return the first ``most`` slots that will start before ``until_us``; none of a job that is held."""
+        pause, after_us = job.pause, self.now_us
+        if job.spec is None or not job.spec.enabled or (pause is not None and pause.until_us is None):
+            return []
+        if pause is not None and pause.until_us is not None:
+            after_us = max(after_us, pause.until_us - 1)
+        return self._slots.between(job.spec, job.row, after_us, until_us - 1, most) if after_us < until_us else []
+
     def why(self, job: JobView, at_us: int | None) -> Why:
         """Return why an instant of a job became, or will become, what it did."""
         if self._principal.jobs is None:
@@ -197,15 +215,17 @@ class Sight:
 
     # -- runs
 
-    def runs(self, wanted: RunFilter, limit: int, after: RunKey | None = None) -> RunList:
-        """Return rows that are wanted, newest first; a bounded number of rows is read for it."""
-        if wanted.job is not None and not self.sees(wanted.job):
+    def runs(
+        self, wanted: RunFilter, limit: int, after: RunKey | None = None, among: Collection[str] | None = None
+    ) -> RunList:
+        """Return rows that are wanted, newest first, of some jobs or of all; it reads a bounded number of rows."""
+        if (wanted.job is not None and not self.sees(wanted.job)) or (among is not None and not among):
             return RunList([], None)
         found: list[Run] = []
         read = 0
         while True:
             page = self._reader.page(wanted, limit, after)
-            rows = [row for row in page.rows if self.sees(row["job"])]
+            rows = [row for row in page.rows if self.sees(row["job"]) and (among is None or row["job"] in among)]
             for row in rows:
                 found.append(from_row(row))
                 if len(found) == limit and row is not page.rows[-1]:
@@ -214,9 +234,28 @@ class Sight:
             if after is None or len(found) == limit or read >= _ROWS_READ:
                 return RunList(found, after)
 
+    def count(self, wanted: RunFilter, most: int) -> RunCount | None:
+        """Return how many rows are wanted, up to ``most``; None for a principal who may not see all of them."""
+        of_all = self._principal.jobs is None if wanted.job is None else self.sees(wanted.job)
+        return self._reader.count(wanted, most) if of_all else None
+
     def rows_between(self, job: JobView, since: str, until: str, n: int) -> list[Run]:
         """Return the first ``n`` rows of a job whose slots lie in [since, until), oldest first."""
         return [from_row(row) for row in self._reader.rows_between(job.name, since, until, n)]
+
+    def times(self, jobs: Iterable[str], since: str, until: str, n: int) -> dict[str, list[TimeColumns]]:
+        """Return the newest ``n`` rows of each job with slots in [since, until), and the one before; newest first."""
+        return self._reader.times([name for name in jobs if self.sees(name)], since, until, n)
+
+    def counts_by_hour(self, job: JobView, since: str, until: str) -> list[tuple[str, int]]:
+        """Return how many slots of a job's newest rows in [since, until) each hour has; not of more than 20,000."""
+        return self._reader.counts_by_hour(job.name, since, until, _ROWS_READ)
+
+    def exceptions(self, job: JobView, since: str, until: str, n: int) -> list[TimeColumns]:
+        """Return a job's newest ``n`` rows of each state that is one to look at, with slots in [since, until)."""
+        wanted = (RunFilter(job=job.name, state=state, since=since, until=until) for state in EXCEPTIONS)
+        rows = [time_columns(row) for one in wanted for row in self._reader.page(one, n).rows]
+        return sorted(rows, key=lambda row: row.slot, reverse=True)
 
     def backfills(self) -> list[BackfillColumns]:
         """Return the backfills, newest first."""

@@ -1,11 +1,20 @@
 """The coming slots of a definition, given what the ledger has of the job."""
 
+from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any
 
+from msgspec import Struct
+
 from akjob.instants import from_text
-from akjob.schedule import Memory, compile_schedule, next_slots
+from akjob.schedule import Memory, compile_schedule, next_slots, slots_between
+from akjob.schedule.model import Schedule
 from akjob.spec.model import JobSpec
+
+_KEPT = 256
+_MORE = 4  # a stretch is looked at a quarter longer than it was asked for: the next question is for a little later
 
 
 def slots_of(spec: JobSpec, row: Mapping[str, Any] | None, after_us: int, count: int) -> list[int]:
@@ -39,3 +48,46 @@ def _last_end_us(spec: JobSpec, row: Mapping[str, Any] | None, after_us: int) ->
     if from_us + again_us <= mark_us:  # that slot came to no run: akjobd counts from it
         from_us = mark_us
     return from_us + max(0, (after_us - from_us) // again_us) * again_us
+
+
+class _KnownSlots(Struct, frozen=True):
+    """All slots in (after, until] that a schedule has, by the calendar alone."""
+
+    after_us: int
+    until_us: int
+    slots: list[int]
+
+
+class ComingSlots:
+    """The coming slots of schedules, kept: a page that is shown again asks for nearly the same stretch.
+
+    A schedule's slots follow from the calendar alone, unless it has ``again_after``; those are asked for each time.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Schedule, _KnownSlots] = OrderedDict()
+        self._lock = Lock()
+
+    def between(
+        self, spec: JobSpec, row: Mapping[str, Any] | None, after_us: int, until_us: int, most: int
+    ) -> list[int]:
+        """Return the first ``most`` slots of a job with ``after_us`` < slot <= ``until_us``, as :func:`slots_of`."""
+        if spec.runs is not None or spec.schedule.again_after_us is not None:
+            return [slot for slot in slots_of(spec, row, after_us, most) if slot <= until_us]
+        with self._lock:
+            kept = self._kept.get(spec.schedule)
+        if kept is None or not kept.after_us <= after_us <= until_us <= kept.until_us:
+            kept = self._look(spec.schedule, after_us, until_us, most)
+        first, last = bisect_right(kept.slots, after_us), bisect_right(kept.slots, until_us)
+        return kept.slots[first : min(last, first + most)]
+
+    def _look(self, schedule: Schedule, after_us: int, until_us: int, most: int) -> _KnownSlots:
+        further_us = until_us + (until_us - after_us) // _MORE
+        found = slots_between(compile_schedule(schedule), after_us, further_us, 2 * most)
+        # Where there are more, the stretch ends with the last that was found, and what is asked for with it.
+        kept = _KnownSlots(after_us, further_us if len(found) < 2 * most else found[-1], found)
+        with self._lock:
+            self._kept[schedule] = kept
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return kept

@@ -1,13 +1,13 @@
-"""The runs of all jobs, and one of them with its log."""
+"""One run: what became of it and why, what changed, its steps, its log."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 from starlette.responses import Response
 
 from akjob.errors import AkjobError
 from akjob.instants import from_text
-from akjob.ledger import STATES, RunFilter, RunKey, Trigger
+from akjob.ledger import RunFilter
 from akjob.log.reading import read as log
 from akjob.log.reading.failure_text import failure_text
 from akjob.query.changes import Changes
@@ -15,9 +15,7 @@ from akjob.query.runs import Run, explain, took_us
 from akjob.query.sight import Sight
 from akjob.query.text import plural, size, span, stamp
 from akjob.units import format_duration
-from akjob.web.api.lists import choice_of, cursor_of, encode_cursor, text_of
 from akjob.web.api.runs import found_run
-from akjob.web.pages.jobs import slot_rows
 from akjob.web.pages.logs import AROUND, COUNTS, LEVELS, LogWanted, log_line, shown_log, wanted_of
 from akjob.web.pages.rendering import render
 from akjob.web.pages.summary import FAILED, summarize
@@ -26,40 +24,6 @@ from akjob.web.site import Call
 _ROWS = 100
 _STDERR = 20
 _OPEN = frozenset({"queued", "running"})
-
-
-async def show_runs(call: Call) -> Response:
-    """Show the rows that fit, newest first, a hundred a page."""
-    job, state, trigger = text_of(call, "job"), text_of(call, "state"), text_of(call, "trigger")
-    wanted = RunFilter(
-        job=job,
-        state=choice_of(call, "state", STATES),  # type: ignore[arg-type] # one of them
-        trigger=choice_of(call, "trigger", get_args(Trigger)),  # type: ignore[arg-type] # likewise
-    )
-    key, sight = cursor_of(call, RunKey), await call.sight()
-
-    def ask() -> dict[str, Any]:
-        found = sight.runs(wanted, _ROWS, key)
-        following = encode_cursor(found.following)
-        return {
-            "summary": summarize(sight),
-            "rows": slot_rows(found.runs, call.now_us),
-            "following": None if following is None else _link(job, state, trigger, following),
-        }
-
-    values = await call.site.read(ask)
-    newest = None if key is None else _link(job, state, trigger, "")
-    return render(
-        call, "runs.html", **values, newest=newest, job=job or "", state=state or "", trigger=trigger or "",
-        states=STATES, triggers=get_args(Trigger),
-    )  # fmt: skip
-
-
-def _link(job: str | None, state: str | None, trigger: str | None, cursor: str) -> str:
-    from urllib.parse import urlencode  # noqa: PLC0415 - beside its only use
-
-    given = {"job": job, "state": state, "trigger": trigger, "cursor": cursor}
-    return "/runs?" + urlencode({name: value for name, value in given.items() if value})
 
 
 async def show_run(call: Call) -> Response:

@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from akjob.web.pages import actions, backfills, bulk, jobs, others, runs, timeline
+from akjob.web.pages import actions, backfills, bulk, jobs, others, run_list, runs, timeline
 from akjob.web.pages.rendering import static_files
 from akjob.web.problems import ProblemError
 from akjob.web.routes import Route
@@ -22,7 +22,7 @@ ROUTES = (
     Route(method="GET", path="/", handler=jobs.show_jobs, needs="read"),
     Route(method="GET", path="/jobs/{name:path}", handler=jobs.show_job, needs="read"),
     Route(method="GET", path="/bulk", handler=bulk.show_bulk, needs="operate"),
-    Route(method="GET", path="/runs", handler=runs.show_runs, needs="read"),
+    Route(method="GET", path="/runs", handler=run_list.show_runs, needs="read"),
     Route(method="GET", path="/runs/{id}", handler=runs.show_run, needs="read"),
     Route(method="GET", path="/timeline", handler=timeline.show_timeline, needs="read"),
     Route(method="GET", path="/plan", handler=others.show_plan, needs="read"),

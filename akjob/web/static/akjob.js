@@ -159,6 +159,8 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem("akjob.keys") === "off") return;
   if (event.target.closest("input, textarea, select, [contenteditable]")) return;
   if (event.key === " " && event.target.closest("button, a, summary")) return;
+  const move = event.target.closest("#timeline") && $(`.moves a[data-key="${CSS.escape(event.key)}"]`);
+  if (move) { event.preventDefault(); sessionStorage.setItem("akjob.moved", "1"); location.href = move.href; return; }
   if (Date.now() - gone < 3000 && go[event.key]) { gone = 0; location.href = go[event.key]; return; }
   if (event.key === "g") { gone = Date.now(); return; }
   const act = keys[event.key];
@@ -177,6 +179,7 @@ tick(); setInterval(tick, 1000);
 setInterval(() => { if (live && !paused && Date.now() - lastNews > 12000) say(`live · ${Math.round((Date.now() - lastNews) / 1000)} s ago`); }, 5000);
 connect();
 const lanes = $(".timeline")?.parentElement;
+if (lanes && sessionStorage.getItem("akjob.moved")) { sessionStorage.removeItem("akjob.moved"); lanes.focus({ preventScroll: true }); }
 if (lanes) lanes.scrollLeft = lanes.scrollWidth * .75 - lanes.clientWidth * .7; // now stands at three quarters
 const log = $(".log[data-end]");
 if (log && (!location.hash || location.hash === "#log")) log.scrollTop = log.scrollHeight;

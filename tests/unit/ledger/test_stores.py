@@ -414,6 +414,39 @@ class TestStore:
         assert reader.oldest_slot("a") == at[10]
         assert reader.oldest_slot("b") is None
 
+    def test_rows_of_a_line_of_time(self, ledger: Ledger) -> None:
+        """The newest in the range, newest first, and the one before it; how many began in each hour."""
+        rows = [
+            row(f"r{number}", slot_us=us(at), started_us=us(at), user_cpu_s=0.5, system_cpu_s=0.25, cause="{}")
+            for number, at in enumerate(("08:00:00", "09:10:00", "10:20:00", "10:30:00", "12:00:00"))
+        ]
+        ledger.store.commit(Writes(claims=[*rows, row("x", job="x", slot_us=us("10:00:00"))]))
+        since, until = to_text(us("10:00:00")), to_text(us("12:00:00"))
+        found = ledger.reader.times(["a", "b"], since, until, 5)
+        assert {job: [one.id for one in kept] for job, kept in found.items()} == {"a": ["r3", "r2", "r1"], "b": []}
+        assert found["a"][0].started_at == to_text(us("10:30:00"))
+        assert (found["a"][0].cpu_s, found["a"][0].cause, found["a"][0].trigger) == (0.75, "{}", "schedule")
+        assert [one.id for one in ledger.reader.times(["a"], since, until, 1)["a"]] == ["r3"]
+        day = to_text(us("10:20:00"))[:11]
+        hours = ledger.reader.counts_by_hour("a", to_text(us("09:00:00")), to_text(us("13:00:00")), 3)
+        assert hours == [(f"{day}10", 2), (f"{day}12", 1)]
+
+    def test_how_many_rows_there_are(self, ledger: Ledger) -> None:
+        """Exactly below a bound, of a job, a state, a trigger and a range of slots."""
+        rows = [
+            row(f"r{number}", job="ab"[number % 2], slot_us=us("10:00:00") + number * HOUR, state=state)
+            for number, state in enumerate(("failed", "succeeded", "failed", "failed", "succeeded"))
+        ]
+        ledger.store.commit(Writes(claims=rows))
+        reader, since = ledger.reader, to_text(us("11:30:00"))
+        assert reader.count(RunFilter(), 100) == (5, True)
+        assert reader.count(RunFilter(), 4) == (4, False)
+        assert reader.count(RunFilter(state="failed"), 100) == (3, True)
+        assert reader.count(RunFilter(job="a", state="failed", since=since), 100) == (1, True)
+        assert reader.count(RunFilter(since=since), 100) == (3, True)
+        assert reader.count(RunFilter(trigger="manual"), 100) == (0, True)
+        assert reader.count(RunFilter(job="nothing"), 100) == (0, True)
+
     def test_how_long_the_last_runs_took(self, ledger: Ledger) -> None:
         """The newest that succeeded; a job without one is left out."""
         for number, state in enumerate(("succeeded", "failed", "succeeded", "succeeded")):

@@ -4,12 +4,10 @@ import re
 
 import pytest
 
-from akjob.instants import HOUR, MINUTE, from_text
 from akjob.query.strips import StripSlot
 from akjob.web.pages.ansi import overwritten, plain, to_html
-from akjob.web.pages.drawing import GLYPHS, WORDS, Lane, Mark, Span, label, lane, strip, ticks
+from akjob.web.pages.drawing import GLYPHS, WORDS, label, strip
 
-START = from_text("2026-03-02T00:00:00Z")
 STATES = ("succeeded", "failed", "timed_out", "lost", "cancelled", "skipped", "missed", "running")
 
 
@@ -51,50 +49,6 @@ def test_a_strip_says_itself_in_words() -> None:
     )
     assert label([]) == "no slots yet"
     assert set(STATES) <= set(WORDS)
-
-
-def test_a_lane_shows_runs_coming_slots_and_now() -> None:
-    """Bars link to their runs; many runs are a band, and the file stays small."""
-    span = Span(start_us=START, end_us=START + 24 * HOUR, now_us=START + 18 * HOUR)
-    marks = [Mark(start_us=START + HOUR, end_us=START + 2 * HOUR, state="failed", run="r1", said="<b>")]
-    drawn = lane(span, Lane(job="a<b", runs=tuple(marks), coming=(START + 20 * HOUR,), ghost_us=MINUTE))
-    assert 'href="/runs/r1"' in drawn
-    assert "&lt;b&gt;" in drawn
-    assert "<b>" not in drawn
-    assert "M720.0 0V22" in drawn
-    many = tuple(
-        Mark(start_us=START + n * MINUTE // 4, end_us=START + n * MINUTE // 4 + 1, state="succeeded", run="r", said="")
-        for n in range(3000)
-    )
-    assert len(lane(span, Lane(job="a", runs=many))) < 10_000
-
-
-def test_a_lane_with_many_runs_has_one_path_for_each_state() -> None:
-    """Bars that are too narrow to be hit carry no links: an elaborate lane costs as much as a plain one."""
-    span = Span(start_us=START, end_us=START + 24 * HOUR, now_us=START + 18 * HOUR)
-    runs = tuple(
-        Mark(start_us=START + n * 5 * MINUTE, end_us=START + n * 5 * MINUTE + MINUTE, state=state, run="r", said="")
-        for n, state in enumerate(["succeeded", "failed", "skipped", "missed"] * 50)
-    )
-    drawn = lane(span, Lane(job="a", runs=runs))
-    assert drawn.count("<path") == 5  # four states, and now
-    assert "<a " not in drawn
-    assert drawn.count("v12h-") == 100
-
-
-def test_slots_to_come_are_diamonds_or_a_line_where_they_would_cover_each_other() -> None:
-    """One path for all of them."""
-    span = Span(start_us=START, end_us=START + 24 * HOUR, now_us=START)
-    some = lane(span, Lane(job="a", runs=(), coming=(START + HOUR, START + 3 * HOUR), ghost_us=MINUTE))
-    assert (some.count("l4 -5l4 5l-4 5z"), some.count('class="ghost"'), some.count("<path")) == (2, 1, 3)
-    dense = lane(span, Lane(job="a", runs=(), coming=tuple(START + n * MINUTE for n in range(100))))
-    assert (dense.count("l4 -5l4 5l-4 5z"), "M0.0 11H66.0" in dense, dense.count("<path")) == (0, True, 2)
-
-
-def test_the_scale_names_days_and_hours() -> None:
-    """A tick each step, within the drawing."""
-    span = Span(start_us=START - HOUR, end_us=START + 3 * HOUR, now_us=START)
-    assert re.findall(r">([^<]+)</text>", ticks(span, HOUR)) == ["03-02", "01:00", "02:00"]
 
 
 @pytest.mark.parametrize(
