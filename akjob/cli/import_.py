@@ -17,7 +17,7 @@ from akjob.cli import complain
 from akjob.cli.common import examples, find_paths
 from akjob.config import DEFAULTS
 from akjob.errors import AkjobError, UsageError, escape_control
-from akjob.imports import Import, ImportNote, joined, slug
+from akjob.imports import LARGEST, Import, ImportNote, joined, slug
 from akjob.query.text import plural
 from akjob.schedule.zones import integer_zone
 
@@ -56,11 +56,14 @@ class Batch(Struct, frozen=True, kw_only=True):
     """One source: the folder that its jobs get, how it is read, and what ends the original.
 
     ``read`` takes the names that its entries got before, and whether what all jobs share becomes a ``_defaults.toml``.
+    ``texts`` has what is read, by the names of the files; ``kind`` is the command that reads it.
     """
 
     source: str
     folder: str
     read: Callable[[Mapping[str, str], bool], Import]
+    kind: str
+    texts: Sequence[tuple[str, str]]
     ends: str = ""
     apart: bool = False
     """Return whether ``-o`` names a folder for several of them."""
@@ -97,7 +100,8 @@ def crontab(  # noqa: PLR0913 - the options of a command
 
 def _crontab_batch(file: str, *, system: bool | None, zone: str, apart: bool) -> Batch:
     from akjob.imports.anacron import read_anacrontab
-    from akjob.imports.crontab import is_anacrontab, is_system, owner_of, read_crontab
+    from akjob.imports.crontab import has_entries, is_anacrontab, is_system, owner_of, read_crontab
+    from akjob.imports.kinds import kind_of
 
     text = _read(file)
     shown = "standard input" if file == "-" else file
@@ -106,7 +110,7 @@ def _crontab_batch(file: str, *, system: bool | None, zone: str, apart: bool) ->
     if is_anacrontab(text):
         click.echo(f"{shown}: read as an anacrontab", err=True)
         return Batch(
-            source=shown, folder=folder, ends=_end_of_line(shown), apart=apart,
+            source=shown, folder=folder, kind="anacron", texts=[(shown, text)], ends=_end_of_line(shown), apart=apart,
             read=lambda _, share: read_anacrontab(text, file=shown, zone=zone, share=share),
         )  # fmt: skip
     owner = None if file == "-" else owner_of(path)
@@ -117,11 +121,15 @@ def _crontab_batch(file: str, *, system: bool | None, zone: str, apart: bool) ->
         click.echo(f"{shown}: read as {kind}", err=True)
 
     def read(known: Mapping[str, str], share: bool) -> Import:
+        if kind_of(text) not in {"crontab", "anacron", None} and not has_entries(text):
+            return Import((), ())  # each of its lines of six words would be an entry
         return read_crontab(
             text, file=shown, system=bool(system), zone=zone, home=_home, owner=owner, known=known, share=share
         )
 
-    return Batch(source=shown, folder=folder, read=read, ends=_end_of_crontab(file, owner), apart=apart)
+    ends = _end_of_crontab(file, owner)
+    texts = [(shown, text)]
+    return Batch(source=shown, folder=folder, read=read, kind="crontab", texts=texts, ends=ends, apart=apart)
 
 
 def _end_of_crontab(file: str, owner: str | None) -> str:
@@ -143,8 +151,8 @@ def _end_of_line(file: str) -> str:
 def _crontabs(files: Iterable[str]) -> Iterator[str]:
     """Yield what was named, and for a folder the crontabs in it: cron passes over names with a dot, too."""
     for one in files:
-        if one != "-" and Path(one).is_dir():
-            inside = sorted(Path(one).iterdir())
+        if one != "-" and os.path.isdir(one):
+            inside = _inside(one, "*")
             yield from (str(path) for path in inside if path.is_file() and re.fullmatch(r"[\w-]+", path.name))
         else:
             yield one
@@ -162,7 +170,7 @@ def anacron(files: tuple[str, ...], output: Path | None, timezone: str | None, *
     batches = [
         Batch(
             source=file, folder="anacrontab" if file == "-" else slug(Path(file).name), ends=_end_of_line(file),
-            apart=len(files) > 1,
+            apart=len(files) > 1, kind="anacron", texts=[(file, text)],
             read=lambda _, share, file=file, text=text: read_anacrontab(text, file=file, zone=zone, share=share),  # type: ignore[misc]
         )
         for file, text in texts
@@ -187,7 +195,7 @@ def kubernetes(  # noqa: PLR0913 - the options of a command
         made = [read_cronjobs(text, file=file, zone=zone, image=not no_image) for file, text in texts]
         return joined(made, source="kubernetes", share=share)
 
-    batch = Batch(source=", ".join(files), folder="kubernetes", read=read)
+    batch = Batch(source=", ".join(files), folder="kubernetes", read=read, kind="kubernetes", texts=texts)
     _deliver([batch], output, dry_run=dry_run, force=force)
 
 
@@ -205,7 +213,7 @@ def yacron(files: tuple[str, ...], output: Path | None, timezone: str | None, *,
         return joined(made, source="yacron", share=share)
 
     ends = "stop yacron, or write `enabled: false` into each of its jobs"
-    batch = Batch(source=", ".join(files), folder="yacron", read=read, ends=ends)
+    batch = Batch(source=", ".join(files), folder="yacron", read=read, kind="yacron", texts=texts, ends=ends)
     _deliver([batch], output, dry_run=dry_run, force=force)
 
 
@@ -225,14 +233,15 @@ def celery(files: tuple[str, ...], output: Path | None, timezone: str | None, *,
         made = [read_celery(text, file=file, zone=timezone) for file, text in texts]
         return joined(made, source="celery", share=share)
 
-    _deliver([Batch(source=", ".join(files), folder="celery", read=read)], output, dry_run=dry_run, force=force)
+    batch = Batch(source=", ".join(files), folder="celery", read=read, kind="celery", texts=texts)
+    _deliver([batch], output, dry_run=dry_run, force=force)
 
 
 def _below(files: Iterable[str], *endings: str) -> Iterator[str]:
     """Yield what was named, and for a folder the files with these endings below it."""
     for one in files:
-        if one != "-" and Path(one).is_dir():
-            inside = sorted(Path(one).rglob("*"))
+        if one != "-" and os.path.isdir(one):
+            inside = _inside(one, "**/*")
             yield from (str(path) for path in inside if path.suffix in endings and path.is_file())
         else:
             yield one
@@ -264,7 +273,8 @@ def systemd(timers: tuple[str, ...], output: Path | None, timezone: str | None, 
     def read(_: Mapping[str, str], share: bool) -> Import:
         return joined(made, source="systemd's timers", share=share)
 
-    batch = Batch(source=" ".join(timers), folder="systemd", read=read, ends=ends)
+    texts = [(str(path), _unit_text(path, timer)) for path, timer in paths]
+    batch = Batch(source=" ".join(timers), folder="systemd", read=read, kind="systemd", texts=texts, ends=ends)
     _deliver([batch], output, dry_run=dry_run, force=force)
     if commands and integer_zone(zone).rule_changes:
         click.echo(f"in {zone} a time that does not exist in the spring night means the first instant after the gap; "
@@ -307,22 +317,39 @@ def _is_users(path: Path) -> bool:
 def _timers(wanted: Iterable[str]) -> Iterator[str]:
     """Yield what was named, and for a folder the timers in it."""
     for one in wanted:
-        if Path(one).is_dir():
-            yield from (str(path) for path in sorted(Path(one).glob("*.timer")) if path.is_file())
+        if os.path.isdir(one):
+            yield from (str(path) for path in _inside(one, "*.timer") if path.is_file())
         else:
             yield one
+
+
+def _inside(folder: str, pattern: str) -> list[Path]:
+    """Return what is in a folder, in order."""
+    try:
+        os.listdir(folder)  # a pattern passes over what may not be listed
+        return sorted(Path(folder).glob(pattern))
+    except OSError as error:
+        message = f"{folder} cannot be read: {error.strerror}"
+        raise UsageError(message, hint="Name a folder that you may read.") from None
 
 
 def _read(file: str) -> str:
     """Read a file; bytes that are not UTF-8 are kept, as surrogates."""
     try:
-        whole = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return whole.decode("utf-8", "surrogateescape")
+        if file == "-":
+            whole = sys.stdin.buffer.read(LARGEST + 1)
+        else:
+            with open(file, "rb") as opened:
+                whole = opened.read(LARGEST + 1)
     except FileNotFoundError:
         raise UsageError(f"{file} is not there", hint="Name a file, or - for standard input.") from None
     except OSError as error:
         message = f"{file} cannot be read: {error.strerror}"
         raise UsageError(message, hint="Name a file that you may read, or - for standard input.") from None
+    if len(whole) > LARGEST:
+        message = f"{file} has more than {LARGEST >> 20} MiB, which no schedule has"
+        raise UsageError(message, hint="Name the file itself; divide it if it is one.")
+    return whole.decode("utf-8", "surrogateescape")
 
 
 def _unit_file(name: str, folders: Iterable[Path]) -> Path | None:
@@ -347,7 +374,7 @@ def _unit_text(path: Path, unit: str) -> str:
     places = [folder / f"{name}.d" for folder in folders for name in _names(unit)]
     found = {part.name: part for place in reversed(places) for part in place.glob("*.conf")}
     parts = [path, *(found[name] for name in sorted(found))]
-    return "\n".join(part.read_text("utf-8", "surrogateescape") for part in parts)
+    return "\n".join(_read(str(part)) for part in parts)
 
 
 def machine_zone() -> str:
@@ -414,6 +441,8 @@ def _tell(made: Import, batch: Batch, folder: Path, known: Mapping[str, str]) ->
     """Print the notes, which files have lost their source, and that the original goes on."""
     for note, more in _once(made.notes):
         click.echo(f"{note} (and {more} more of these)" if more else str(note), err=True)
+    if not made.jobs:
+        _tell_of_nothing(batch, made.notes)
     names = {job.name for job in made.jobs}
     for line, name in known.items():
         if name not in names:
@@ -423,6 +452,25 @@ def _tell(made: Import, batch: Batch, folder: Path, known: Mapping[str, str]) ->
     ends = "; ".join(filter(None, [batch.ends, *made.ends]))
     if made.jobs and ends:
         click.echo(f"the original is still active: {ends}", err=True)
+
+
+def _tell_of_nothing(batch: Batch, notes: Sequence[ImportNote]) -> None:
+    """Print what was looked for in vain, and what was found instead."""
+    from akjob.imports.kinds import found_instead, kind_of, looked_for
+
+    if not batch.texts:
+        complain(f"nothing to import: there is no file of that kind in {batch.source}")
+    said = {note.file for note in notes}
+    reasons = {
+        file: found_instead(batch.kind, text)
+        for file, text in batch.texts
+        if file not in said or kind_of(text) not in {batch.kind, None}
+    }
+    for reason in dict.fromkeys(reasons.values()):
+        files = [escape_control(file) for file, other in reasons.items() if other == reason]
+        shown = files[0] if len(files) == 1 else f"{files[0]} and {plural(len(files) - 1, 'other file')}"
+        more = f"; {reason}" if reason else ""
+        complain(f"nothing to import: {shown}: {looked_for(batch.kind)}{more}")
 
 
 def _once(notes: Sequence[ImportNote]) -> Iterator[tuple[ImportNote, int]]:

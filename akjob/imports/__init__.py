@@ -19,6 +19,13 @@ from akjob.toml.faults import dotted
 KeyPath = tuple[str, ...]
 
 
+_DIGITS = 9
+LARGEST = 4 << 20
+"""Bytes of a source; a crontab of so many has a hundred thousand lines."""
+
+MOST_ENTRIES = 10_000
+MOST_TEXT = 32 << 20
+
 _SURROGATE = re.compile(r"[\udc80-\udcff]")
 
 
@@ -33,6 +40,11 @@ def escaped(text: str) -> str:
 def is_utf8(text: str) -> bool:
     """Return True if all bytes of a string that was decoded with ``surrogateescape`` were UTF-8."""
     return _SURROGATE.search(text) is None
+
+
+def is_number(text: str) -> bool:
+    """Return True for a whole number that any program can count to."""
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS
 
 
 class ImportNote(Struct, frozen=True):
@@ -67,6 +79,27 @@ class Import(Struct, frozen=True):
     defaults: str = ""
     ends: tuple[str, ...] = ()
     drafts: tuple["Draft", ...] = ()
+
+
+class TooMuchError(ValueError):
+    """A source from which more would be made than a folder of jobs can hold."""
+
+
+class Budget:
+    """What may be made of one source: so many entries, and so much text in all that is written for them."""
+
+    def __init__(self) -> None:
+        self._entries = MOST_ENTRIES
+        self._text = MOST_TEXT
+
+    def spend(self, text: int) -> None:
+        """Take an entry in for which so many characters are written. Raises TooMuchError."""
+        self._entries -= 1
+        self._text -= text
+        if self._entries < 0:
+            raise TooMuchError(f"it has more than {MOST_ENTRIES:,} entries: divide it, and import the parts one by one")
+        if self._text < 0:
+            raise TooMuchError(f"its jobs would have more than {MOST_TEXT >> 20} MiB: each gets what stands above all")
 
 
 class _DraftEntry:
@@ -318,12 +351,14 @@ class ImportNames:
 
     def __init__(self, used: Iterable[str] = ()) -> None:
         self._used = {name.lower() for name in used}
+        self._counts: dict[str, int] = {}
 
     def take(self, wanted: str) -> str:
         """Return ``wanted``, or the first of ``wanted-2``, ``wanted-3``, … that is free."""
-        name, count = wanted, 1
+        name, count = wanted, self._counts.get(wanted.lower(), 1)
         while name.lower() in self._used:
             count += 1
             name = f"{wanted}-{count}"
+        self._counts[wanted.lower()] = count
         self._used.add(name.lower())
         return name

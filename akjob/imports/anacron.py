@@ -3,10 +3,22 @@
 import re
 from datetime import datetime, time
 
-from akjob.imports import Draft, Import, ImportNote, distinct, escaped, finish_all, is_utf8, slug
+from akjob.imports import (
+    Budget,
+    Draft,
+    Import,
+    ImportNote,
+    TooMuchError,
+    distinct,
+    escaped,
+    finish_all,
+    is_number,
+    is_utf8,
+    slug,
+)
 
 _ENV = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.*)")
-_ENTRY = re.compile(r"\s*(@\w+|\d+)\s+(\d+)\s+(\S+)\s+(\S.*)")
+_ENTRY = re.compile(r"\s*(@\w+|\d{1,9})\s+(\d{1,9})\s+(\S+)\s+(\S.*)")
 _HOURS = re.compile(r"(\d{1,2})-(\d{1,2})")
 _DAYS = {
     "@daily": 1,
@@ -35,6 +47,7 @@ class _AnacrontabReader:
         self.kept: list[str] = []
         self.notes: list[ImportNote] = []
         self.drafts: list[tuple[str, str, Draft]] = []
+        self.budget = Budget()
 
     def line(self, number: int, line: str) -> None:
         """Take one line in."""
@@ -55,7 +68,7 @@ class _AnacrontabReader:
         self.kept.append(f"line {number}, not translated: {text}")
 
     def _variable(self, number: int, name: str, value: str) -> None:
-        if name == "RANDOM_DELAY" and value.isdigit():
+        if name == "RANDOM_DELAY" and is_number(value):
             self.random_delay = int(value)
         elif name == "START_HOURS_RANGE" and (match := _HOURS.fullmatch(value)):
             self.hours = (int(match[1]), int(match[2]))
@@ -70,6 +83,7 @@ class _AnacrontabReader:
 
     def _entry(self, number: int, line: str, match: re.Match[str]) -> None:
         period, delay, name, command = match.groups()
+        self.budget.spend(len(line) + sum(map(len, self.variables.values())))
         draft = Draft(self.file, number)
         draft.head = [f"Imported from {self.file}:", f"  {line}", *self.kept]
         self.kept = []
@@ -79,7 +93,7 @@ class _AnacrontabReader:
         self._put_schedule(draft, period, int(delay))
         draft.put("run", "timeout", "none", 'as under anacron; a limit such as "1h" is better')
         draft.put("run", "missed", "latest", "as under anacron: it is made up for when the machine is on again")
-        draft.put("run", "missed_within", f"{_DAYS.get(period, int(period) if period.isdigit() else 1)}d")
+        draft.put("run", "missed_within", f"{_DAYS.get(period, int(period) if is_number(period) else 1)}d")
         draft.put("run", "umask", "0022")
         draft.put("run", "user", "root")
         draft.put("run", "cwd", "/")
@@ -100,7 +114,7 @@ class _AnacrontabReader:
             draft.put("schedule", "monthly", {"days": [1], "at": at})
         elif days is not None:
             draft.put("schedule", "cron", f"0 {hour} 1 1 *")
-        elif period.isdigit() and int(period):
+        elif is_number(period) and int(period):
             draft.put("schedule", "every", f"{int(period)}d")
             draft.put("schedule", "anchor", datetime(1970, 1, 1, hour))  # noqa: DTZ001 - a local time
             draft.note(f"each {period} days have become a fixed grid of elapsed time")
@@ -123,8 +137,11 @@ def _time(hour: int) -> time:
 def read_anacrontab(text: str, *, file: str, zone: str, share: bool = False) -> Import:
     """Translate an anacrontab; see :func:`akjob.imports.crontab.read_crontab` for what the arguments are."""
     reader = _AnacrontabReader(file, zone)
-    for number, line in enumerate(text.split("\n"), 1):
-        reader.line(number, line.removesuffix("\r"))
+    try:
+        for number, line in enumerate(text.split("\n"), 1):
+            reader.line(number, line.removesuffix("\r"))
+    except TooMuchError as error:
+        return Import((), (ImportNote(file, 1, str(error)),))
     if reader.drafts:
         reader.drafts[-1][2].tail += reader.kept
     names = distinct([(name, line) for name, line, _ in reader.drafts], {})

@@ -7,6 +7,8 @@ from datetime import date, datetime, time
 
 from msgspec import Struct
 
+from akjob.imports import is_number
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _NTH = ("first", "second", "third", "fourth", "fifth")
 _MOST_TIMES = 24  # more times of day than that are better said by a cron expression
@@ -123,7 +125,7 @@ def _numbers(text: str, low: int, high: int) -> tuple[int, ...]:
         else:
             begin = _number(first, low, high)
             end = _number(last, low, high) if dots else high if step else begin
-        if step and not (step.isdigit() and int(step)):
+        if step and not (is_number(step) and int(step)):
             raise ValueError(f"{part!r}: {step!r} is not a step")
         if end < begin:
             raise ValueError(f"{part!r} ends before it begins")
@@ -132,7 +134,7 @@ def _numbers(text: str, low: int, high: int) -> tuple[int, ...]:
 
 
 def _number(text: str, low: int, high: int) -> int:
-    if not text.isdigit() or not low <= int(text) <= high:
+    if not is_number(text) or not low <= int(text) <= high:
         raise ValueError(f"{text!r} is not a number from {low} to {high}")
     return int(text)
 
@@ -143,7 +145,7 @@ def _days(text: str, *, from_end: bool) -> tuple[int, ...]:
         return _numbers(text, 1, 31)
     first, slash, step = text.partition("/")
     if slash:  # counts towards the month's end: ~07/1 is the 7th last, the 6th last, … the last
-        if not (step.isdigit() and int(step)):
+        if not (is_number(step) and int(step)):
             raise ValueError(f"{text!r}: {step!r} is not a step")
         return tuple(-day for day in range(_number(first, 1, 31), 0, -int(step)))
     return tuple(sorted(-day for day in _numbers(text, 1, 31)))

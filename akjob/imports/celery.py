@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from akjob.imports import Draft, Import, ImportNote, distinct, finish_all, slug
+from akjob.imports import Budget, Draft, Import, ImportNote, TooMuchError, distinct, finish_all, is_number, slug
 from akjob.imports.documents import seconds
 
 _SCHEDULES = frozenset({"beat_schedule", "CELERY_BEAT_SCHEDULE", "CELERYBEAT_SCHEDULE"})
@@ -34,11 +34,14 @@ def read_celery(text: str, *, file: str, zone: str | None = None) -> Import:
         return Import((), (ImportNote(file, line, f"it is not Python: {error}"),))
     reading = _Reading(file, zone or _constant(settings, _ZONES, str) or "UTC", _constant(settings, _LIMITS, int))
     drafts: list[tuple[str, str, Draft]] = []
-    for name, node in settings.items():
-        if name in _SCHEDULES:
-            drafts += reading.beat(node)
-        elif name in _CRONJOBS:
-            drafts += reading.cronjobs(node)
+    try:
+        for name, node in settings.items():
+            if name in _SCHEDULES:
+                drafts += reading.beat(node)
+            elif name in _CRONJOBS:
+                drafts += reading.cronjobs(node)
+    except TooMuchError as error:
+        return Import((), (ImportNote(file, 1, str(error)),))
     added = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node.func) == "add_periodic_task"]
     reading.notes += [
         ImportNote(
@@ -46,8 +49,6 @@ def read_celery(text: str, *, file: str, zone: str | None = None) -> Import:
         )
         for node in added
     ]
-    if not drafts and not reading.notes:
-        reading.notes.append(ImportNote(file, 1, "there is neither a beat_schedule nor CRONJOBS in it"))
     names = distinct([(name, source) for name, source, _ in drafts], {})
     made = finish_all([(name, draft) for name, (_, _, draft) in zip(names, drafts, strict=True)], reading.notes)
     ends = {"stop `celery beat`"} if settings.keys() & _SCHEDULES or added else set()
@@ -83,6 +84,7 @@ class _Reading:
         self.zone = zone
         self.limit = limit
         self.notes: list[ImportNote] = []
+        self.budget = Budget()
 
     def beat(self, node: ast.expr) -> Iterator[tuple[str, str, Draft]]:
         """Yield a draft for each entry of a ``beat_schedule``."""
@@ -97,6 +99,7 @@ class _Reading:
                     ImportNote(self.file, value.lineno, "an entry that is not written out is not translated")
                 )
                 continue
+            self.budget.spend(len(key.value))
             draft = Draft(self.file, key.lineno)
             draft.head = [f"Imported from {self.file}, entry {key.value}"]
             self._entry(draft, {str(k.value): v for k, v in zip(value.keys, value.values, strict=True)
@@ -207,6 +210,7 @@ class _Reading:
             )
             return
         for item in node.elts:
+            self.budget.spend(0)
             draft = Draft(self.file, item.lineno)
             parts = item.elts if isinstance(item, (ast.List, ast.Tuple)) else []
             values = [self._literal(draft, part, "a part of it") for part in parts]
@@ -308,14 +312,14 @@ def _weekdays(field: str) -> list[str]:
         span, _, step = part.partition("/")
         first, dash, last = span.partition("-")
         begin, end = (0, 6) if first == "*" else (_weekday(first), _weekday(last if dash else first))
-        if not begin <= end or (step and not (step.isdigit() and int(step))):
+        if not begin <= end or (step and not (is_number(step) and int(step))):
             raise _UnknownError(f"day_of_week {field}")
         found.update(day % 7 for day in range(begin, end + 1, int(step or 1)))
     return [_WEEKDAYS[day] for day in sorted(found)]
 
 
 def _weekday(word: str) -> int:
-    if word.isdigit() and int(word) <= len(_WEEKDAYS):
+    if is_number(word) and int(word) <= len(_WEEKDAYS):
         return int(word)
     if word[:3] in _WEEKDAYS:
         return _WEEKDAYS.index(word[:3])

@@ -9,11 +9,23 @@ import itertools
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import MAXYEAR, MINYEAR, date
 
 from msgspec import Struct
 
-from akjob.imports import Draft, Import, ImportNote, distinct, escaped, finish_all, is_utf8, slug
+from akjob.imports import (
+    Budget,
+    Draft,
+    Import,
+    ImportNote,
+    TooMuchError,
+    distinct,
+    escaped,
+    finish_all,
+    is_number,
+    is_utf8,
+    slug,
+)
 from akjob.instants import SECOND
 from akjob.schedule.cron import check_cron
 from akjob.units import parse_duration
@@ -38,7 +50,7 @@ _INPUT = re.compile(r"((?:\\.|[^\\%])*\\?)(?:%(.*))?", re.DOTALL)  # the command
 _ONE_WITH_STEP = re.compile(r"(?<![^,])0*(\w+)-0*\1/0*[1-9]\d*(?![^,])", re.IGNORECASE)
 # what Debian's packages begin with, so that not all machines come at once
 _WAITS = re.compile(r"\b(?:perl|python3?)\s+-[ce]\s+(?:'[^']*\bsleep\b[^']*'|\"[^\"]*\bsleep\b[^\"]*\")")
-_RANDOM = re.compile(r"(\d*)~(\d*)(.*)")
+_RANDOM = re.compile(r"(\d{0,9})~(\d{0,9})(.*)")
 
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
 _FIELD_COUNT = 5
@@ -75,6 +87,7 @@ class _CrontabReader:
         self.notes: list[ImportNote] = []
         self.seconds_first = False
         self.broken_off = False
+        self.budget = Budget()
 
     def line(self, number: int, line: str) -> None:
         """Take one line in."""
@@ -153,6 +166,7 @@ class _CrontabReader:
             why = "a system crontab's entry needs a user and a command" if self.system else "it has no command"
             self._keep(number, line.strip(), why)
             return
+        self.budget.spend(len(line) + sum(map(len, self.environment.variables.values())))
         draft = self._draft(number, line, command)
         seed = f"{name_of(command)} {line.strip()}"
         self._put_schedule(draft, when, seed)
@@ -197,7 +211,7 @@ class _CrontabReader:
         if year == "*":
             return
         first, _, last = year.partition("-")
-        if first.isdigit() and (last or first).isdigit():
+        if all(is_number(one) and MINYEAR <= int(one) <= MAXYEAR for one in (first, last or first)):
             limit = {"first": date(int(first), 1, 1), "last": date(int(last or first), 12, 31)}
             draft.put("limits", "dates", limit)
         else:
@@ -223,7 +237,7 @@ class _CrontabReader:
         else:
             draft.put("schedule", "cron", _fields(draft, when, seed))
         delay = self.environment.random_delay
-        if delay.isdigit() and int(delay):
+        if is_number(delay) and int(delay):
             draft.put("schedule", "jitter", f"{int(delay)}m")
             draft.note(
                 "RANDOM_DELAY has become jitter: a delay that stays the same for this job, not a new one each day"
@@ -275,8 +289,11 @@ def read_crontab(  # noqa: PLR0913 - what a crontab does not say itself
     """
     reader = _CrontabReader(file, system=system, owner=owner, zone=zone, home=home)
     reader.seconds_first = has_seconds_first(text)
-    for number, line in enumerate(text.split("\n"), 1):
-        reader.line(number, line.removesuffix("\r"))
+    try:
+        for number, line in enumerate(text.split("\n"), 1):
+            reader.line(number, line.removesuffix("\r"))
+    except TooMuchError as error:
+        return Import((), (ImportNote(file, 1, str(error)),))
     if reader.drafts:
         reader.drafts[-1][2].tail += [*reader.kept, *reader.comments]
     names = distinct([(name, source) for name, source, _ in reader.drafts], known or {})
@@ -309,6 +326,16 @@ def has_seconds_first(text: str) -> bool:
             continue
         if not _YEAR.fullmatch(more[0]) or check_cron(" ".join(fields)) is not None:
             return check_cron(" ".join([*fields, *more])) is None
+    return False
+
+
+def has_entries(text: str) -> bool:
+    """Return True if a line has the five fields of a time, or a word such as @daily, and a command."""
+    for line in text.splitlines():
+        match = None if line.lstrip().startswith("#") or _ENV.fullmatch(line) else _ENTRY.fullmatch(line)
+        when = match["when"] if match else ""
+        if when.lower() in _ALIASES or (when and all(_STRICT.fullmatch(field) for field in when.split())):
+            return True
     return False
 
 
@@ -437,7 +464,7 @@ def _fields(draft: Draft, when: str, seed: str) -> str:
     for i, field in enumerate(fields[:_FIELD_COUNT]):
         name, low, high = _FIELDS[i]
         span = high if high == _SUNDAY else high - low + 1
-        if (far := re.fullmatch(r"\*/(\d+)", field)) and int(far[1]) >= span:
+        if (far := re.fullmatch(r"\*/(\d{1,9})", field)) and int(far[1]) >= span:
             fields[i] = str(low)
             draft.note(f"{field} in the {name} leaves {low} alone, for cron too: was every {far[1]} meant?")
         elif "~" in field:

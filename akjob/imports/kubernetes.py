@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from akjob.imports import Draft, Import, ImportNote, distinct, finish_all, slug
+from akjob.imports import Budget, Draft, Import, ImportNote, TooMuchError, distinct, finish_all, slug
 from akjob.imports.documents import NotYamlError, documents, rows, seconds, table
 
 _OVERLAP = {"Allow": "allow", "Forbid": "skip", "Replace": "replace"}
@@ -36,14 +36,18 @@ def read_cronjobs(text: str, *, file: str, zone: str, image: bool = True) -> Imp
     drafts: list[tuple[str, str, Draft]] = []
     notes: list[ImportNote] = []
     ends: list[str] = []
+    budget = Budget()
     try:
         for part, nodes in documents(text):
             for path, manifest in _cronjobs(part.value):
+                budget.spend(len(repr(manifest)))
                 translation = _CronJobTranslation(file, nodes.line(*path), manifest, zone, image=image)
                 drafts.append(translation.draft_of_all())
                 ends += translation.ends
     except NotYamlError as error:
         notes.append(ImportNote(file, error.line, str(error)))
+    except TooMuchError as error:
+        return Import((), (ImportNote(file, 1, str(error)),))
     names = distinct([(name, source) for name, source, _ in drafts], {})
     made = finish_all([(name, draft) for name, (_, _, draft) in zip(names, drafts, strict=True)], notes)
     return Import(made.jobs, made.notes, made.defaults, tuple(ends), made.drafts)
@@ -265,4 +269,4 @@ def _strings(value: Any) -> Sequence[str]:
 
 
 def _cpus(text: str) -> str:
-    return f"{int(text[:-1]) / 1000:g}" if re.fullmatch(r"\d+m", text) else text
+    return f"{int(text[:-1]) / 1000:g}" if re.fullmatch(r"\d{1,9}m", text) else text

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from akjob.imports import Draft, Import, ImportNote, finish_all, is_utf8, slug
+from akjob.imports import Draft, Import, ImportNote, finish_all, is_number, is_utf8, slug
 from akjob.imports.calendar import DAYS, OnCalendarTrigger, parse_calendar, trigger_of
 from akjob.imports.words import (
     commands,
@@ -80,7 +80,7 @@ _SECONDS = {
     "y": 31557600, "year": 31557600, "years": 31557600,
 }  # fmt: skip
 _FINE = {"ms": 1_000, "msec": 1_000, "us": 1, "usec": 1, "µs": 1, "μs": 1}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-zµμ]*)\s*")
+_SPAN = re.compile(r"(\d{1,18}(?:\.\d+)?)\s*([A-Za-zµμ]*)\s*")
 
 
 def parse_span(text: str) -> int | None:
@@ -309,7 +309,7 @@ class _TimerTranslation:
         self._resources(unit)
         success = [code for s in unit.take("SuccessExitStatus") for code in s.value.split()]
         if success:
-            numbers = [int(code) for code in success if code.isdigit()]
+            numbers = [int(code) for code in success if is_number(code)]
             self.draft.put("run", "success_codes", sorted({0, *numbers}))
             if len(numbers) < len(success):
                 self.draft.note("SuccessExitStatus: names of signals and of codes are left out")
@@ -389,7 +389,7 @@ class _TimerTranslation:
         if restart.value not in ("on-failure", "on-abnormal", "on-abort", "on-watchdog"):
             self.draft.note(f"Restart={restart.value} is not translated: a job runs at its times", restart.line)
             return
-        attempts = int(burst.value) if burst is not None and burst.value.isdigit() else 5
+        attempts = int(burst.value) if burst is not None and is_number(burst.value) else 5
         delay = duration(pause) if pause is not None else "100ms"
         if attempts > 1:
             self.draft.put("run", "retry", {"attempts": attempts, "delay": delay}, f"Restart={restart.value}")
@@ -519,9 +519,9 @@ class _TimerTranslation:
                 continue
             value = setting.value.partition(":")[0]
             if key in ("memory", "file_size"):
-                size = re.fullmatch(r"(\d+)([KMGT]?)", value)
+                size = re.fullmatch(r"(\d{1,18})([KMGT]?)", value)
                 found[key] = f"{size[1]}{size[2] + 'iB' if size[2] else 'B'}" if size else value
-            elif value.isdigit():
+            elif is_number(value):
                 found[key] = int(value)
             else:
                 self.draft.note(f"{name}={setting.value} is not translated", setting.line)
@@ -552,7 +552,7 @@ def _in_zone(trigger: OnCalendarTrigger, zone: str) -> OnCalendarTrigger:
 
 
 def _int(text: str) -> int | str:
-    return int(text) if re.fullmatch(r"[+-]?\d+", text) else text
+    return int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else text
 
 
 def _unless_set(variable: tuple[str, str]) -> _UnitStep:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from akjob.imports import Draft, Import, ImportNote, distinct, finish_all, slug
+from akjob.imports import Budget, Draft, Import, ImportNote, TooMuchError, distinct, finish_all, slug
 from akjob.imports.documents import NotYamlError, documents, rows, seconds, table
 
 _OVERLAP = {"Allow": "allow", "Forbid": "skip", "Replace": "replace"}
@@ -24,12 +24,15 @@ def read_yacron(text: str, *, file: str, zone: str) -> Import:
     """Translate the jobs of a yacron file; ``zone`` is the machine's, for jobs with ``utc: false``."""
     notes: list[ImportNote] = []
     drafts: list[tuple[str, str, Draft]] = []
+    budget = Budget()
     try:
         for part, nodes in documents(text):
             whole = table(part.value)
             left_out = [key for key in ("include", "web", "logging") if whole.get(key)]
             notes += [ImportNote(file, nodes.line(key), f"{key} is not translated") for key in left_out]
+            above = len(repr(whole.get("defaults")))
             for index, job in enumerate(rows(whole.get("jobs"))):
+                budget.spend(above + len(repr(job)))
                 draft = Draft(file, nodes.line("jobs", index))
                 merged = _merged(table(whole.get("defaults")), table(job))
                 name = str(merged.get("name") or f"job-{index + 1}")
@@ -38,6 +41,8 @@ def read_yacron(text: str, *, file: str, zone: str) -> Import:
                 drafts.append((slug(name), name, draft))
     except NotYamlError as error:
         notes.append(ImportNote(file, error.line, str(error)))
+    except TooMuchError as error:
+        return Import((), (ImportNote(file, 1, str(error)),))
     names = distinct([(name, source) for name, source, _ in drafts], {})
     return finish_all([(name, draft) for name, (_, _, draft) in zip(names, drafts, strict=True)], notes)
 
