@@ -64,14 +64,14 @@ def _loader(text: str) -> Any:
 
     kind: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-    class Loader(kind):  # type: ignore[misc]
+    class BoundedYamlLoader(kind):  # type: ignore[misc]
         """The safe loader, for which a number of thousands of digits is a text."""
 
     def number(loader: Any, node: Any) -> Any:
         return loader.construct_yaml_int(node) if len(node.value) <= _DIGITS else node.value
 
-    Loader.add_constructor("tag:yaml.org,2002:int", number)
-    return Loader(text)
+    BoundedYamlLoader.add_constructor("tag:yaml.org,2002:int", number)
+    return BoundedYamlLoader(text)
 
 
 def _measure(events: Iterable[Any]) -> None:
