@@ -15,7 +15,8 @@ from akjob.agenda import Agenda, Effects, End, Start
 from akjob.instants import SECOND
 from akjob.jobset.garbage import without_collections
 from akjob.jobset.model import Changed, JobSet, JobSetChange
-from akjob.ledger import MemoryStore, RunColumns
+from akjob.ledger import RunColumns
+from akjob.ledger.memory import MemoryStore
 from akjob.ledger.model import JobRow
 from akjob.run.ids import RunIds
 from akjob.run.order import stop_at_text, stop_at_us

@@ -83,6 +83,7 @@ class Book:
         self._attempts: dict[tuple[str, int], int] = {}  # taken lately: the ledger may not have them yet
         self._seq = 0
         self._wakes: list[tuple[int, str]] = []
+        self._loaded: deque[tuple[int, AgendaJob]] = deque()  # in the order of their instants
 
     def next_seq(self) -> int:
         """Return a number for a run: of two with one slot the smaller one is first."""
@@ -202,11 +203,23 @@ class Book:
         if wake_us is not None:
             heapq.heappush(self._wakes, (wake_us, job.row.job))
 
+    def wake_loaded(self, job: AgendaJob, now_us: int) -> None:
+        """Have a job looked at that is loaded now: of ten thousand with one instant a heap would compare the names."""
+        if self._loaded and self._loaded[-1][0] > now_us:  # the clock was set back
+            self.wake_at(job, now_us)
+            return
+        job.wake_us = now_us
+        self._loaded.append((now_us, job))
+
     @property
     def wake_us(self) -> int | None:
         """The instant of the next decision about a job."""
         while self._wakes and self.jobs[self._wakes[0][1]].wake_us != self._wakes[0][0]:
             heapq.heappop(self._wakes)
+        while self._loaded and self._loaded[0][1].wake_us != self._loaded[0][0]:
+            self._loaded.popleft()
+        if self._loaded and not (self._wakes and self._wakes[0][0] < self._loaded[0][0]):
+            return self._loaded[0][0]
         return self._wakes[0][0] if self._wakes else None
 
     def due(self, now_us: int) -> AgendaJob | None:
@@ -214,6 +227,9 @@ class Book:
         wake_us = self.wake_us
         if wake_us is None or wake_us > now_us:
             return None
-        job = self.jobs[heapq.heappop(self._wakes)[1]]
+        if self._loaded and self._loaded[0][0] == wake_us:
+            _, job = self._loaded.popleft()
+        else:
+            job = self.jobs[heapq.heappop(self._wakes)[1]]
         job.wake_us = None
         return job

@@ -16,7 +16,7 @@ from akjob.due import timing
 from akjob.errors import AkjobError
 from akjob.jobset.model import JobSetChange
 from akjob.ledger.model import Detail, JobRow
-from akjob.sources import AFTER, KINDS, Loaded
+from akjob.sources import AFTER, KINDS, Loaded, may_occur
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec
 
@@ -122,6 +122,8 @@ class Loading:
 
     def _occur(self, job: AgendaJob, spec: JobSpec, now_us: int, *, is_new: bool) -> None:
         """Take in the occurrences that the loading comes to, and forget those that the definition knows no more."""
+        if not (job.occurrences or job.parts or may_occur(spec)):
+            return  # nearly every one of ten thousand jobs
         loaded = Loaded(
             now_us=now_us,
             started_us=self._started_us,
@@ -159,7 +161,7 @@ class Loading:
             if run.of_calendar and not run.has_wait and (run.inherited or run.phase == "waiting"):
                 run.not_before_us = run.row.slot_us + job.when.jitter_us
             run.inherited = False
-        self._book.wake_at(job, now_us)
+        self._book.wake_loaded(job, now_us)
 
     # ------------------------------------------------------------------ edits
 

@@ -8,10 +8,9 @@ use. The file may be deleted any time.
 
 import hashlib
 import os
-import re
 import sys
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,7 +26,8 @@ from akjob.spec.model import JobSpec
 _MAGIC = b"akjob jobs 2\n"
 WORTH_KEEPING = 100  # files: parsing fewer costs less than keeping them
 _SCALARS = (str, int, float, bool)
-_IMPORT = re.compile(r"^[ \t]*from (akjob[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
+PARSING = ("config", "errors", "instants", "log", "schedule", "spec", "toml", "units")
+"""The rooms of akjob.spec.parse and of all that it imports, wherever in them."""
 
 
 class Record(Struct, array_like=True, frozen=True, gc=False):
@@ -154,30 +154,19 @@ def stamp_of(config: Config) -> bytes:
 def fingerprint() -> bytes:
     """Return a hash of what parses: the version, the interpreter, and the state of the source files."""
     found = hashlib.sha256(f"{__version__} {sys.version} {msgspec.__version__}".encode())
-    for source in sorted(sources_of("akjob.spec.parse")):
-        status = source.stat()
-        found.update(f"{source} {status.st_size} {status.st_mtime_ns} {status.st_ino}\n".encode())
+    for path in sorted(_sources()):
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue  # a room is a module or a folder, not both
+        found.update(f"{path} {status.st_size} {status.st_mtime_ns} {status.st_ino}\n".encode())
     return found.digest()
 
 
-def sources_of(module: str) -> set[Path]:
-    """Return the source files of a module of akjob and of all that it imports, wherever in them."""
-    package = Path(__file__).parents[1]
-    found: set[Path] = set()
-    wanted = [module]
-    while wanted:
-        source = _source_of(wanted.pop(), package)
-        if source is None or source in found:
-            continue
-        found.add(source)
-        for match in _IMPORT.finditer(source.read_text(encoding="utf-8")):
-            names = re.findall(r"\w+", match[2].partition("#")[0] if "(" not in match[2] else match[2])
-            wanted += [match[1], *(f"{match[1]}.{name}" for name in names)]
-    return found
-
-
-def _source_of(module: str, package: Path) -> Path | None:
-    """Return a module's file; None for a name that is not a module."""
-    place = package.parent.joinpath(*module.split("."))
-    candidates = (place / "__init__.py", place.with_name(f"{place.name}.py"))
-    return next((file for file in candidates if file.is_file()), None)
+def _sources() -> Iterator[str]:
+    """Yield the source files of the rooms that a parser can import: none of them is read for that."""
+    package = os.path.dirname(os.path.dirname(__file__))
+    for room in PARSING:
+        yield f"{package}/{room}.py"
+        for folder, _, names in os.walk(f"{package}/{room}"):
+            yield from (f"{folder}/{name}" for name in names if name.endswith(".py"))

@@ -12,7 +12,6 @@ from akjob.ledger.columns import (
     SlotColumns,
     TimeColumns,
 )
-from akjob.ledger.memory import MemoryReader, MemoryStore
 from akjob.ledger.model import (
     STATES,
     Blocked,
@@ -50,8 +49,6 @@ __all__ = [
     "JobRow",
     "LedgerBusyError",
     "LedgerFullError",
-    "MemoryReader",
-    "MemoryStore",
     "News",
     "Occurrence",
     "OpenRun",

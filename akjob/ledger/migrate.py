@@ -2,7 +2,7 @@
 
 import sqlite3
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from akjob.errors import AkjobError
 
@@ -13,9 +13,10 @@ def migrations() -> tuple[tuple[int, str], ...]:
 
     They are read once: each question to the ledger compares its version with the newest one.
     """
-    folder = files("akjob.ledger") / "migrations"
-    found = [(int(entry.name.split("_")[0]), entry) for entry in folder.iterdir() if entry.name.endswith(".sql")]
-    return tuple((number, entry.read_text(encoding="utf-8")) for number, entry in sorted(found, key=lambda one: one[0]))
+    found = sorted(
+        (int(file.name.split("_")[0]), file) for file in Path(__file__).with_name("migrations").glob("*.sql")
+    )
+    return tuple((number, file.read_text(encoding="utf-8")) for number, file in found)
 
 
 def migrate(connection: sqlite3.Connection, name: str) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from akjob.errors import UsageError
-from akjob.ledger.memory import MemoryReader, MemoryStore
 from akjob.ledger.sqlite_reader import SqliteReader
 from akjob.ledger.sqlite_store import SqliteStore
 from akjob.ledger.store import Reader, Store
@@ -18,6 +17,8 @@ def open_store(url: str, node: str | None = None) -> Store:
     LedgerFullError when it cannot be written now.
     """
     if url == "memory:":
+        from akjob.ledger.memory import MemoryStore  # noqa: PLC0415 - no program has its ledger there
+
         return MemoryStore()
     if is_postgres(url):
         from akjob.ledger.postgres import PostgresStore  # noqa: PLC0415 - of the extra `cluster`
@@ -29,6 +30,8 @@ def open_store(url: str, node: str | None = None) -> Store:
 def open_reader(url: str) -> Reader:
     """Return the reading side of ``sqlite:///PATH`` or ``postgresql://…``, which may be empty, or of ``memory:``."""
     if url == "memory:":
+        from akjob.ledger.memory import MemoryReader, MemoryStore  # noqa: PLC0415 - as above
+
         return MemoryReader(MemoryStore())
     if is_postgres(url):
         from akjob.ledger.postgres import PostgresReader  # noqa: PLC0415 - as above

@@ -27,15 +27,27 @@ def canonical_text(table: Mapping[str, Any]) -> str:
         if name in table:
             value = table[name]
             lines.append(f"{name} = {writers[type(value)](value)}\n")
-    for header, section, names in _SECTIONS:
+    for section in _SECTIONS:
         members = table.get(section)
         if members:
-            lines.append(header)
-            for name in names:
-                if name in members:
-                    value = members[name]
-                    lines.append(f"{name} = {writers[type(value)](value)}\n")
+            lines += _section_lines(section, members)
     return _without_del("".join(lines))
+
+
+def section_text(section: str, members: Mapping[str, Any]) -> str | None:
+    """Write one table of a definition; None if not all of it can be written, for it is not valid."""
+    try:
+        lines = _section_lines(section, members)
+    except KeyError:
+        return None
+    return "".join(lines) if len(lines) == len(members) + 1 else None
+
+
+def _section_lines(section: str, members: Mapping[str, Any]) -> list[str]:
+    writers = _WRITERS
+    header, names = _SECTIONS[section]
+    values = [(name, members[name]) for name in names if name in members]
+    return [header, *[f"{name} = {writers[type(value)](value)}\n" for name, value in values]]
 
 
 CALENDARS_BEGIN = "\n[calendars."
@@ -69,7 +81,7 @@ def key_text(key: str) -> str:
 
 
 _TOP = tuple(name for name in TOP if name not in SECTIONS and name != "expect")  # which is not part of the job
-_SECTIONS = tuple((f"\n[{section}]\n", section, tuple(members)) for section, members in SECTIONS.items())
+_SECTIONS = {section: (f"\n[{section}]\n", tuple(members)) for section, members in SECTIONS.items()}
 _TABLES = (WEEKLY, MONTHLY, AFTER, ON_CHANGE, HOURS, DATES, RETRY, RESOURCES, SECRET, ENV_FILE, DILL, PING)
 _BARE = frozenset(name for members in _TABLES for name in members)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")

@@ -4,7 +4,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,7 +18,7 @@ from akjob.schedule.model import Limits, Schedule
 from akjob.schedule.never import fires_in_gaps_only, never_fires
 from akjob.schedule.zones import integer_zone, is_zone
 from akjob.spec import expect
-from akjob.spec.canonical import CALENDARS_BEGIN, calendars_text, canonical_text
+from akjob.spec.canonical import CALENDARS_BEGIN, calendars_text, canonical_text, section_text
 from akjob.spec.instances import INSTANCES, SEPARATOR, Instance, instances_of
 from akjob.spec.job import CODE, SECTIONS, TOP
 from akjob.spec.keys import fields, unknown
@@ -38,6 +38,11 @@ _ROUNDS = 4  # what is wrong shows something else that is, three times over at m
 _OF_CALENDARS = ("unknown-calendar", "broken-calendar")  # found out with a job, also in its defaults
 _JOB_LIMITS = ("runs", "when_done")  # what [limits] says of the job and not of its instants
 _NO_TABLE: Mapping[str, Any] = {}
+_MOST_READ = 500  # different tables of a kind that are remembered below one folder's defaults
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+_ScheduleKey = tuple[str | None, str | None, int | None]  # the text of both tables, and what the time is
 
 
 class ParseResult(Struct, frozen=True):
@@ -85,7 +90,8 @@ class _Base(Struct, frozen=True, eq=False):
     """All defaults of one folder, merged: what a job file is laid over.
 
     ``read``, ``policy`` and ``told`` are the top, ``[run]`` and ``[notify]`` as read; ``settings`` are None where they
-    are not known; ``sections`` is True where there is anything in a table.
+    are not known; ``sections`` is True where there is anything in a table. ``read_schedules`` and ``read_policies`` are
+    what tables of jobs came to, by their text.
     """
 
     made_of: tuple[object, ...]
@@ -103,6 +109,8 @@ class _Base(Struct, frozen=True, eq=False):
     settings: Config | None
     files: tuple[str, ...]
     problems: tuple[Problem, ...]
+    read_schedules: dict[_ScheduleKey, tuple[Schedule, dict[str, Any]]]
+    read_policies: dict[str, RunPolicy]
 
 
 def parse_job(  # noqa: PLR0913 - a file, and all that its meaning depends on
@@ -282,18 +290,16 @@ def _without(table: Mapping[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
 
 def _read_job(name: str, file: str, table: Mapping[str, Any], asked: _Asked, out: Reading) -> JobSpec | None:
     """Read a table that tomllib returned, over its defaults. Returns None when ``out`` has an error."""
-    base, now_us = asked.base, asked.now_us
+    base = asked.base
     top = fields(table, (), out, TOP)
     _check_code(table, out)
     raw = {section: top.pop(section, None) or _NO_TABLE for section in SECTIONS}
-    schedule = _read_schedule(raw["schedule"], raw["limits"], base, out)
+    schedule = _schedule(raw["schedule"], raw["limits"], asked, out)
     run = raw["run"]
-    policy = base.whole_policy if not run else _policy(fields(run, ("run",), out, RUN), base, out)
+    policy = base.whole_policy if not run else _policy(run, base, out)
     notify = base.notify if not raw["notify"] else _notify(raw["notify"], base, out)
     if table.get("command") is not None:
         _check_command(table, run, out)
-    if schedule is not None:
-        _check_schedule(schedule[0], raw["schedule"], out, now_us)
     expected = top.pop("expect", None) or base.read.get("expect")
     if expected and schedule is not None and asked.check_us is not None and not out.errors:
         expect.check(expected, schedule[0], asked.check_us, out)
@@ -302,7 +308,8 @@ def _read_job(name: str, file: str, table: Mapping[str, Any], asked: _Asked, out
     definition = sha256 = ""
     if asked.resolve:
         definition = canonical_text(_merged(table, raw, base) if base.top or base.sections else table)
-        definition += calendars_text(calendars_of(schedule[0]))
+        if calendars := calendars_of(schedule[0]):
+            definition += calendars_text(calendars)
         sha256 = hashlib.sha256(definition.encode()).hexdigest()
     code = top["code"]
     sources = (file, *base.files)
@@ -327,6 +334,32 @@ def _read_job(name: str, file: str, table: Mapping[str, Any], asked: _Asked, out
         **limits,
         **top,
     )
+
+
+def _schedule(
+    own: Mapping[str, Any], own_limits: Mapping[str, Any], asked: _Asked, out: Reading
+) -> tuple[Schedule, dict[str, Any]] | None:
+    """Read and check both tables; those that many jobs have alike, and nothing is wrong with, once for all of them."""
+    base, key = asked.base, None
+    if asked.calendars is None:
+        key = section_text("schedule", own), section_text("limits", own_limits), asked.now_us
+        known = base.read_schedules.get(key)
+        if known is not None:
+            return known
+    told = len(out.found)
+    found = _read_schedule(own, own_limits, base, out)
+    if found is not None:
+        _check_schedule(found[0], own, out, asked.now_us)
+    if key is not None and None not in key[:2] and found is not None and len(out.found) == told:
+        _remember(base.read_schedules, key, found)
+    return found
+
+
+def _remember(known: dict[_K, _V], key: _K, value: _V) -> None:
+    """Keep what was read; not of so many that are all different."""
+    if len(known) >= _MOST_READ:
+        known.clear()
+    known[key] = value
 
 
 def _read_schedule(
@@ -377,7 +410,20 @@ def _note_drift(period_us: int, written: str, zone: str, out: Reading) -> None:
         out.bad(("schedule", "every"), "every-moves", message, hint, severity="info")
 
 
-def _policy(found: dict[str, Any], base: _Base, out: Reading) -> RunPolicy | None:
+def _policy(own: Mapping[str, Any], base: _Base, out: Reading) -> RunPolicy | None:
+    """Read a job's ``[run]``, once where many jobs have it alike."""
+    key = section_text("run", own)
+    known = base.read_policies.get(key or "")
+    if known is not None:
+        return known
+    told = len(out.found)
+    policy = _laid_over(fields(own, ("run",), out, RUN), base, out)
+    if key is not None and policy is not None and len(out.found) == told:
+        _remember(base.read_policies, key, policy)
+    return policy
+
+
+def _laid_over(found: dict[str, Any], base: _Base, out: Reading) -> RunPolicy | None:
     """Lay a job's ``[run]`` over its defaults; ``env`` alone is merged."""
     _check_pool(found.get("pool"), base.settings, out)
     if out.under("run"):
@@ -674,6 +720,8 @@ def _make_base(chain: Sequence[Defaults], made_of: tuple[object, ...], settings:
         settings=settings,
         files=tuple(one.file for one in chain[1:]),
         problems=problems,
+        read_schedules={},
+        read_policies={},
     )
 
 

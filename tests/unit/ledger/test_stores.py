@@ -16,7 +16,6 @@ from akjob.ledger import (
     Counter,
     Definition,
     JobCounters,
-    MemoryStore,
     Occurrence,
     Reader,
     RunFilter,
@@ -31,6 +30,7 @@ from akjob.ledger import (
     open_store,
 )
 from akjob.ledger.asking import is_wanted
+from akjob.ledger.memory import MemoryStore
 from akjob.ledger.model import BackfillRow, SlotOutcome
 from akjob.ledger.statements import KEEP_TRANSITIONS
 from tests.unit.ledger.samples import full_row, job_row, life, moved

@@ -8,7 +8,8 @@ import pytest
 from akjob.config import Config, Paths
 from akjob.instants import DAY, HOUR, MINUTE, from_text, to_text
 from akjob.jobset.model import BrokenJob, JobSet
-from akjob.ledger import Definition, Detail, JobRow, MemoryStore, RunRow, Transition, Writes
+from akjob.ledger import Definition, Detail, JobRow, RunRow, Transition, Writes
+from akjob.ledger.memory import MemoryStore
 from akjob.ledger.model import DaemonEvent, JobEvent
 from akjob.query.jobs import Snapshot
 from akjob.query.why import Why, ask

@@ -9,7 +9,7 @@ from akjob.cli.new import full_text
 from akjob.schedule.events import EVENTS, Event, Loaded
 from akjob.schedule.model import Schedule
 from akjob.schedule.words import describe
-from akjob.sources import KINDS
+from akjob.sources import KINDS, may_occur
 from akjob.sources.events import AnEvent
 from akjob.spec.when import SCHEDULE, TRIGGERS
 from tests.unit.world import job
@@ -54,3 +54,26 @@ def test_an_event_becomes_an_occurrence_of_its_own() -> None:
     assert list(kind.on_load(asks, replace(LOADED, is_new=False))) == []
     assert kind.survives(asks, one)
     assert not kind.survives(plain, one)
+
+
+def test_only_jobs_with_events_are_asked_at_a_loading() -> None:
+    """What :func:`may_occur` passes over has no occurrence of any kind; what has one, it does not pass over."""
+    loaded = Loaded(
+        now_us=NOW_US,
+        started_us=NOW_US - 5,
+        boot_us=NOW_US - 9,
+        first=True,
+        booted=True,
+        is_new=False,
+        watermark_us=NOW_US - 100,
+    )
+    texts = {
+        "start": "[schedule]\non_start = true\n",
+        "boot": '[schedule]\non_boot = "5m"\n',
+        "after": '[schedule]\nafter = "other"\n',
+        "change": '[schedule]\non_change = "inbox/*.csv"\n',
+        "daily": "[schedule]\ndaily = 09:00:00\n",
+    }
+    specs = {name: job(name, text) for name, text in texts.items()}
+    due = {name for name, spec in specs.items() for kind in KINDS for _ in kind.on_load(spec, loaded)}
+    assert due == {name for name, spec in specs.items() if may_occur(spec)} == {"start", "boot"}

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, from_text, to_text
-from akjob.ledger import MemoryStore, RunRow, TimeColumns, Writes
+from akjob.ledger import RunRow, TimeColumns, Writes
+from akjob.ledger.memory import MemoryStore
 from akjob.query.lanes import Lane, LaneRun, Link, Stretch, lane_of, links_of, load_of
 from akjob.schedule import get_zone
 from akjob.web.pages.lanes import across, day_marks, lane, ticks
