@@ -24,6 +24,7 @@ from akjob.config import Paths
 from akjob.inotify import FolderWatch
 from akjob.log import archive, files, index
 from akjob.log.index import Extent
+from akjob.log.reading.needle import holding
 from akjob.log.reading.render import is_output, render
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
@@ -44,7 +45,8 @@ class LineFilter(TypedDict, total=False):
 
     ``level`` is the lowest one shown (a key of LEVELS), ``grep`` a regular expression that is searched for in the line
     as :func:`akjob.log.reading.render.render` shows it. A bad level raises KeyError, a bad pattern re.error.
-    ``after`` leaves out the lines of ``run`` up to that number, and most of the reading of them.
+    ``after`` leaves out the lines of ``run`` up to that number, and most of the reading of them. ``needle`` leaves out
+    most lines that cannot fit a pattern, see :func:`akjob.log.reading.needle.needle_of`; the rest may fit or not.
     """
 
     job: str | None
@@ -53,6 +55,7 @@ class LineFilter(TypedDict, total=False):
     level: str | None
     grep: str | None
     after: int | None
+    needle: bytes | None
 
 
 def lines(paths: Paths, **wanted: Unpack[LineFilter]) -> Iterator[Line]:
@@ -126,12 +129,14 @@ class _Filter:
         level: str | None = None,
         grep: str | None = None,
         after: int | None = None,
+        needle: bytes | None = None,
     ) -> None:
+        self.needle = needle
         self.job = job
         self.run = run
         self.since_us = since_us
         self.after = after
-        self._needle = f'"run":"{run}"'.encode() if run is not None else f'"job":"{job}"'.encode() if job else b""
+        self._key = f'"run":"{run}"'.encode() if run is not None else f'"job":"{job}"'.encode() if job else b""
         self._since = "" if since_us is None else instants.to_text(since_us)
         self._since_bytes = self._since.encode()
         self._least = 0 if level is None else LEVELS[level]
@@ -142,12 +147,18 @@ class _Filter:
     def newest(self, chunk: bytes) -> list[tuple[Line, bytes]]:
         """Return the wanted ones of whole lines with their bytes, copies too."""
         found = []
-        for text in _with(chunk, self._needle) if self._needle else chunk[:-1].split(b"\n"):
+        for text in self._texts(chunk):
             with contextlib.suppress(msgspec.DecodeError):
                 line = self._decode(text)
                 if self._fits(line) and self._shown(line):
                     found.append((line, text))
         return found
+
+    def _texts(self, chunk: bytes) -> Iterable[bytes]:
+        """Return those of whole lines that may be wanted."""
+        if self.needle is not None:
+            return holding(chunk, self.needle)
+        return _with(chunk, self._key) if self._key else chunk[:-1].split(b"\n")
 
     def first_time(self, line: Line, text: bytes) -> bool:
         """Return True unless a line is a copy of one that this, or :meth:`pick`, has seen."""
@@ -155,7 +166,7 @@ class _Filter:
 
     def pick(self, chunk: bytes) -> Iterator[Line]:
         """Yield the wanted ones of whole lines."""
-        for text in _with(chunk, self._needle) if self._needle else chunk[:-1].split(b"\n"):
+        for text in self._texts(chunk):
             # The quick look at the time spares decoding; lines begin with it.
             if self._since and text.startswith(_STAMP) and text[14:41] < self._since_bytes:
                 continue

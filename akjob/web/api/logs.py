@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from akjob.config import Paths
 from akjob.log.reading import read
+from akjob.log.reading.needle import needle_of
 from akjob.log.reading.render import render
 from akjob.web.api import ranges
 from akjob.web.api.lists import NDJSON, choice_of, ndjson, text_of
@@ -32,9 +33,10 @@ async def show_log(call: Call) -> Response:
     stream = choice_of(call, "stream", ("stdout", "stderr"))
     if choice_of(call, "raw", ("0", "1")) == "1":
         return await _raw(call, run.id, stream)
-    level = choice_of(call, "level", read.LEVELS)
-    wanted = pattern_of(text_of(call, "grep"))
-    lines = read.lines(call.site.paths, run=run.id, level=level)
+    level, grep = choice_of(call, "level", read.LEVELS), text_of(call, "grep")
+    wanted = pattern_of(grep)
+    needle = None if grep is None else needle_of(grep)
+    lines = read.lines(call.site.paths, run=run.id, level=level, needle=needle)
     found = (line for line in lines if stream in {None, line.get("stream")} and wanted(line))
     return StreamingResponse(_steps(call.site, found), media_type=NDJSON)
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from akjob.config import Paths
 from akjob.log.reading import read
+from akjob.log.reading.needle import needle_of
 from akjob.log.reading.render import is_output, render
 from akjob.web.api.lists import choice_of, text_of
 from akjob.web.api.logs import pattern_of
@@ -26,6 +27,8 @@ AROUND = 20
 """So many lines are shown before a line that a search found."""
 
 _SEARCH_S = 1.0
+_MOST_HITS = 1000
+_ERROR = read.LEVELS["error"]
 _LONGEST_NUMBER = 15
 
 
@@ -40,18 +43,33 @@ class LogLine(Struct, frozen=True, kw_only=True):
 
 
 class LogWanted(Struct, frozen=True, kw_only=True):
-    """Which lines are shown: ``count`` from the number ``begin`` on, or the last ones; of a level, with a pattern."""
+    """Which lines are shown: ``count`` from the number ``begin`` on, or the last ones; of a level, with a pattern.
+
+    With ``hit``, the number of a line that a search found, the lines around it are shown, whatever their level.
+    """
 
     begin: int | None
     count: int
     level: str
     grep: str
+    hit: int | None = None
     fits: Callable[[dict[str, Any]], bool]
+    needle: bytes | None = None
 
     @property
     def searches(self) -> bool:
         """True if some lines are left out between those that are shown."""
-        return bool(self.level or self.grep)
+        return bool(self.level or self.grep) and self.hit is None
+
+
+class Hits(Struct, frozen=True, kw_only=True):
+    """Where one of the lines that a search found stands among them: the ``place`` of it, counted from 1."""
+
+    place: int
+    count: int
+    is_all: bool
+    before: int | None
+    after: int | None
 
 
 class LogShown(Struct, frozen=True, kw_only=True):
@@ -64,28 +82,40 @@ class LogShown(Struct, frozen=True, kw_only=True):
     earlier: int | None = None
     later: int | None = None
     searched: int | None = None
+    hits: Hits | None = None
 
 
 def wanted_of(call: Call) -> LogWanted:
     """Return what the URL asks for. Raises ProblemError."""
     level, grep = choice_of(call, "level", LEVELS[1:]) or "", text_of(call, "grep") or ""
     count = choice_of(call, "lines", [str(one) for one in COUNTS])
-    begin = text_of(call, "from")
-    if begin is not None and not (begin.isascii() and begin.isdigit() and len(begin) <= _LONGEST_NUMBER):
-        raise bad_parameter("from", begin, "the number of a line")
+    hit = _number_of(call, "hit")
     return LogWanted(
-        begin=None if begin is None else int(begin),
+        begin=_number_of(call, "from") if hit is None else max(1, hit - AROUND),
+        hit=hit,
         count=int(count) if count else COUNTS[0],
         level=level,
         grep=grep,
         fits=pattern_of(grep or None),
+        needle=needle_of(grep) if grep else None,
     )
+
+
+def _number_of(call: Call, name: str) -> int | None:
+    text = text_of(call, name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
+        raise bad_parameter(name, text, "the number of a line")
+    return int(text)
 
 
 def shown_log(paths: Paths, run: str, wanted: LogWanted, clock: Callable[[], float] = time.monotonic) -> LogShown:
     """Return what of a run's log is shown. A search ends with its page, or after a second, and says how far it came."""
     if wanted.searches:
-        return _search(paths, run, wanted, clock() + _SEARCH_S, clock)
+        found, searched = _search(paths, run, wanted, 0 if wanted.begin is None else wanted.begin, wanted.count, clock)
+        return LogShown(lines=_lines(found), searched=searched, later=None if searched is None else searched + 1)
+    hits = _hits(paths, run, wanted, clock)
     if wanted.begin is None:
         found = read.last(paths, wanted.count, run=run)
         return LogShown(lines=_lines(found), earlier=_earlier(found, wanted))
@@ -93,19 +123,49 @@ def shown_log(paths: Paths, run: str, wanted: LogWanted, clock: Callable[[], flo
     found = list(islice(lines, wanted.count))
     following = next(lines, None)
     later = None if following is None else _number(following)
-    return LogShown(lines=_lines(found), earlier=_earlier(found, wanted), later=later)
+    return LogShown(lines=_lines(found), earlier=_earlier(found, wanted), later=later, hits=hits)
 
 
-def _search(paths: Paths, run: str, wanted: LogWanted, end_s: float, clock: Callable[[], float]) -> LogShown:
+def _search(  # noqa: PLR0913, PLR0917 - what, where and how much
+    paths: Paths, run: str, wanted: LogWanted, begin: int, most: int, clock: Callable[[], float]
+) -> tuple[list[dict[str, Any]], int | None]:
+    """Return the lines that fit, and the last one that was looked at where the search did not come to the end."""
     found: list[dict[str, Any]] = []
+    end_s = clock() + _SEARCH_S
     least = read.LEVELS[wanted.level] if wanted.level else 0
-    begin = 0 if wanted.begin is None else wanted.begin
-    for line in read.lines(paths, run=run, after=begin - 1):
-        if len(found) == wanted.count or clock() > end_s:
-            return LogShown(lines=_lines(found), searched=_number(line) - 1, later=_number(line))
+    for line in read.lines(paths, run=run, after=begin - 1, needle=wanted.needle):
+        if len(found) == most or clock() > end_s:
+            return found, _number(line) - 1
         if _level(line) >= least and wanted.fits(line):
             found.append(line)
-    return LogShown(lines=_lines(found))
+    return found, None
+
+
+def _hits(paths: Paths, run: str, wanted: LogWanted, clock: Callable[[], float]) -> Hits | None:
+    """Return where a hit stands among all; None without one, or where it is too far down to be counted."""
+    if wanted.hit is None or not (wanted.level or wanted.grep):
+        return None
+    found, searched = _search(paths, run, wanted, 0, _MOST_HITS, clock)
+    numbers = [_number(line) for line in found]
+    if wanted.hit not in numbers:
+        return None
+    place = numbers.index(wanted.hit)
+    return Hits(
+        place=place + 1,
+        count=len(numbers),
+        is_all=searched is None,
+        before=numbers[place - 1] if place else None,
+        after=numbers[place + 1] if place + 1 < len(numbers) else None,
+    )
+
+
+def first_error(paths: Paths, run: str) -> int | None:
+    """Return the number of the first line of a run that is an error, or worse; None without one."""
+    found = (
+        next((_number(line) for line in read.lines(paths, run=run, needle=one) if _level(line) >= _ERROR), None)
+        for one in (b'"level":"error"', b'"level":"critical"')
+    )
+    return min((number for number in found if number is not None), default=None)
 
 
 def _earlier(found: list[dict[str, Any]], wanted: LogWanted) -> int | None:

@@ -3,8 +3,10 @@
 from itertools import count
 
 import pytest
+from msgspec.structs import replace
 
 from akjob.log.reading import read
+from akjob.log.reading.needle import needle_of
 from akjob.web.api.logs import pattern_of
 from akjob.web.pages.logs import LogWanted, shown_log
 from tests.unit.cli.root import Root, output
@@ -27,7 +29,8 @@ def root(root: Root) -> Root:
 
 def wanted(*, begin: int | None = None, lines: int = 200, level: str = "", grep: str = "") -> LogWanted:
     """Return what a URL asks for."""
-    return LogWanted(begin=begin, count=lines, level=level, grep=grep, fits=pattern_of(grep or None))
+    needle = needle_of(grep) if grep else None
+    return LogWanted(begin=begin, count=lines, level=level, grep=grep, fits=pattern_of(grep or None), needle=needle)
 
 
 def test_it_opens_at_the_end(root: Root) -> None:
@@ -52,7 +55,7 @@ def test_it_goes_to_any_line(  # noqa: PLR0913, PLR0917 - a row of the table eac
 
 def test_a_search_is_of_the_whole_log(root: Root) -> None:
     """Not of the lines that the page would show without it."""
-    assert [line.seq for line in shown_log(root.paths, RUN, wanted(grep="hundred")).lines] == list(
+    assert [line.seq for line in shown_log(root.paths, RUN, wanted(grep="(?i)hundred")).lines] == list(
         range(100, 1001, 100)
     )
     assert [line.seq for line in shown_log(root.paths, RUN, wanted(level="warning")).lines] == [1]
@@ -62,11 +65,11 @@ def test_a_search_is_of_the_whole_log(root: Root) -> None:
 def test_a_search_goes_on_from_where_it_ended(root: Root) -> None:
     """After its page is full, or its time is over, it says how far it came."""
     found = shown_log(root.paths, RUN, wanted(grep="hundred", lines=4))
-    assert ([line.seq for line in found.lines], found.searched, found.later) == ([100, 200, 300, 400], 400, 401)
+    assert ([line.seq for line in found.lines], found.searched, found.later) == ([100, 200, 300, 400], 499, 500)
     found = shown_log(root.paths, RUN, wanted(grep="hundred", lines=4, begin=401))
     assert [line.seq for line in found.lines] == [500, 600, 700, 800]
     ticks = count()
-    found = shown_log(root.paths, RUN, wanted(grep="hundred"), lambda: next(ticks) / 125)
+    found = shown_log(root.paths, RUN, wanted(grep="(?i)hundred"), lambda: next(ticks) / 125)
     assert ([line.seq for line in found.lines], found.searched) == ([100], 125)
 
 
@@ -75,7 +78,7 @@ def test_the_page_links_what_a_search_finds_to_what_is_around_it(site: Served) -
     client = site.browser()
     text = client.get(f"/runs/{RUN}", params={"grep": "hundred 500"}).text
     assert "1 line found" in text
-    assert f'href="/runs/{RUN}?from=480#L500"' in text
+    assert f'href="/runs/{RUN}?grep=hundred+500&amp;hit=500#L500"' in text
     assert "hundred 500" in client.get(f"/runs/{RUN}", params={"from": "480"}).text
     for wrong in ("x", "-1", "9" * 400, "\u0663"):
         assert client.get(f"/runs/{RUN}", params={"from": wrong}).status_code == 422
@@ -93,3 +96,28 @@ def test_the_level_of_a_search_is_that_of_the_commands(root: Root) -> None:
     assert [line.seq for line in found.lines] == [
         line["seq"] for line in read.lines(root.paths, run=RUN, level="warning")
     ]
+
+
+def test_a_hit_says_which_of_how_many_it_is(site: Served) -> None:
+    """With the one before and the one after it; the lines around it are all there."""
+    client = site.browser()
+    text = client.get(f"/runs/{RUN}", params={"grep": "hundred", "hit": "500"}).text
+    assert "Hit 5 of 10" in text
+    assert f'href="/runs/{RUN}?grep=hundred&amp;hit=400#L400"' in text
+    assert f'href="/runs/{RUN}?grep=hundred&amp;hit=600#L600"' in text
+    assert "line 501" in text
+    assert '<li id="L500" class="stdout hit">' in text
+
+
+def test_a_plain_word_is_looked_for_in_the_bytes(root: Root) -> None:
+    """Of a thousand lines those alone are decoded and looked at that may have it."""
+    looked: list[int] = []
+    plain = wanted(grep="hundred 500")
+
+    def fits(line: dict[str, object]) -> bool:
+        looked.append(int(str(line["seq"])))
+        return plain.fits(line)
+
+    found = shown_log(root.paths, RUN, replace(plain, fits=fits))
+    assert [line.seq for line in found.lines] == [500]
+    assert looked == [500, 1000]  # and the last one, which says how far the search came
