@@ -231,6 +231,8 @@ class Reader:
         file.write_text(block.text, encoding="utf-8")
         config, problems = load_config(file)
         found = [*problems, *config_problems(config)]
+        if "reference/" in block.page:  # its examples name files of a root that is not there
+            found = [one for one in found if one.code != "calendar-unreadable"]
         return _judged(block, [(one.code, one.message) for one in found if one.severity == "error"])
 
     def _python(self, block: Block) -> list[str]:

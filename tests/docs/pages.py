@@ -139,6 +139,10 @@ def _job_file() -> Iterator[str]:
         'sizes are `"512MiB"` or `"2GB"`; times, dates and date-times are TOML\'s own, without quotes. Paths are',
         "relative to the root, and nothing is expanded in them.",
         "",
+        "An entry has a line for cron, systemd and Kubernetes where these have something like it, and none where they",
+        "have not. Its first example is the key alone, its second a whole job; a key within a table is in the examples",
+        "of its table.",
+        "",
     )
     sections = {name: [] for name in ("", *SECTIONS)}  # type: dict[str, list[Entry]]
     for entry in _of("key"):
@@ -181,16 +185,19 @@ def _settings() -> Iterator[str]:
         "",
         "All keys may be left out, and so may the file. `akjob validate` checks it, `akjob help KEY` prints these",
         'entries. A wrong value costs itself alone: its default holds. A value `{ file = "/run/secrets/x" }` is read',
-        "from that file when it is needed, one newline at its end cut.",
+        "from that file when it is needed, one newline at its end cut. A key within a table is in the examples of its",
+        "table.",
         "",
     )
+    shown = set()
     for entry in _of("setting"):
         facts, details = _facts(entry)
         mark = "###" if "." in entry.name else "##"
         yield from (f"{mark} {entry.name}", "", " ".join([entry.summary, *details]), "")
         yield from _table(facts[0], facts[1:])
         for label, text in entry.facts:
-            if label == "example":
+            if label == "example" and text not in shown:  # a key has those of its table, which stand there
+                shown.add(text)
                 yield from ("```toml", "# etc/akjob.toml", text, "```", "")
 
 

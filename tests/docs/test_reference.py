@@ -126,6 +126,26 @@ def test_nothing_is_written_of_a_key_that_is_not_there() -> None:
             assert "example" in known or name.startswith("expect."), name
 
 
+def test_every_key_and_setting_has_an_example_that_has_it() -> None:
+    """A key of a job file two, the small one and a whole job; one within a table at least the job."""
+    for kind in ("key", "setting"):
+        for name, entry in of(kind).items():
+            texts_of = [text for label, text in entry.facts if label == "example"]
+            words = [word for word in name.split(".") if word != "NAME"]
+            assert any(re.search(rf"(?<![\w-]){words[-1]}\b", text) for text in texts_of), name
+            if kind == "key":
+                jobs = [text for text in texts_of if re.search(r"^(callable|command|\[dill\])", text, re.MULTILINE)]
+                assert jobs, name
+                within = name.count(".") > (name.partition(".")[0] in SECTIONS)
+                assert len(texts_of) > 1 or within, name
+
+
+def test_every_key_says_what_holds_without_it() -> None:
+    """Its default, or that there is none; and what an edit does."""
+    for name, entry in of("key").items():
+        assert name in SECTIONS or {"default", "an edit"} <= {label for label, _ in entry.facts}, name
+
+
 def test_every_code_that_an_entry_names_is_there() -> None:
     """A word with hyphens in code, in the parentheses in which codes stand."""
     named = {

@@ -1,5 +1,6 @@
 """One entry of the reference, and the texts that entries are made of."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +61,13 @@ def page(name: str) -> str:
 
 def _data() -> Path:
     return Path(__file__).parents[2] / "data"
+
+
+def examples_with(path: str, table: Mapping[str, str]) -> dict[str, str]:
+    """Return those examples of a table that have the key at ``path``, which needs none of its own then."""
+    key = path.removesuffix(".NAME").rpartition(".")[2]
+    used = re.compile(rf"(?<![\w-]){re.escape(key)}\s*[=.\]]")
+    return {label: table[label] for label in ("example", "real") if used.search(table.get(label, ""))}
 
 
 def facts_of(written: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from akjob.query.reference.entry import Entry, facts_of, texts
+from akjob.query.reference.entry import Entry, examples_with, facts_of, texts
 from akjob.spec.canonical import value_text
 from akjob.spec.job import CODE, SECTIONS
 from akjob.spec.schema import json_schema
@@ -27,16 +27,19 @@ def key_entries() -> Iterator[Entry]:
 def _entries(name: str, schema: Schema, written: Schema, of_all: Schema) -> Iterator[Entry]:
     """Yield a key, and the keys of the tables that may be its value."""
     shared = {} if name in {*SECTIONS, "instances"} else of_all
-    yield _entry(name, schema, {**shared, **written})
+    known = {**shared, **written}
+    yield _entry(name, schema, known)
     if name not in SECTIONS:
-        for path, inner in dict(_inner(name, schema)).items():  # a table and an array of it have the same keys
-            yield _entry(path, inner, {})
+        # a table and an array of it have the same keys
+        for path, (inner, needed) in {path: (inner, needed) for path, inner, needed in _inner(name, schema)}.items():
+            yield _entry(path, inner, {"edit": known["edit"], **examples_with(path, known)}, needed=needed)
 
 
-def _inner(name: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
+def _inner(name: str, schema: Schema) -> Iterator[tuple[str, Schema, bool]]:
+    """Yield the path and the schema of each key within a value, and whether its table must have it."""
     for one in (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ())):
         for key, inner in one.get("properties", {}).items():
-            yield f"{name}.{key}", inner
+            yield f"{name}.{key}", inner, key in one.get("required", ())
             yield from _inner(f"{name}.{key}", inner)
         if isinstance(one.get("items"), Mapping):
             yield from _inner(name, one["items"])
@@ -44,13 +47,21 @@ def _inner(name: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
             yield from _inner(f"{name}.NAME", one["additionalProperties"])
 
 
-def _entry(name: str, schema: Schema, written: Schema) -> Entry:
+def _entry(name: str, schema: Schema, written: Schema, *, needed: bool = False) -> Entry:
     facts = [("type", type_words(schema))]
-    if schema.get("default") is not None:
-        facts.append(("default", value_text(schema["default"])))
+    if name not in SECTIONS:
+        facts.append(("default", _default(name, schema, needed=needed)))
     facts += [("example", value_text(one)) for one in schema.get("examples", ())]
     facts.append(("where", _where(name)))
     return Entry(name=name, kind="key", summary=schema["description"], facts=(*facts, *facts_of(written)))
+
+
+def _default(name: str, schema: Schema, *, needed: bool) -> str:
+    if schema.get("default") is not None:
+        return value_text(schema["default"])
+    if name in CODE:
+        return f"none: exactly one of {', '.join(CODE)} must be given"
+    return "none: it must be given" if needed else "none"
 
 
 def _where(name: str) -> str:
