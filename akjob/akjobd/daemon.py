@@ -67,9 +67,10 @@ class Akjobd:
             socket_address(paths.collector_socket), paths.run_dir / "akjobd.spool", clock.now_us, clock.steady_s
         )
         self._log_watch = speaking.LogWatch(self._loop.selector, self._log.sender)
-        self._membership = None if config.cluster is None else Membership(self._loop, paths, config.cluster)
+        cluster = config.cluster
+        self._membership = None if cluster is None else Membership(self._loop, paths, cluster, config.web)
         self._store = ledger.open_store(paths.ledger_url, node_name(config))
-        self._news = None if config.cluster is None else _news(self._loop, paths, self._store, self._log.say)
+        self._news = None if cluster is None else _news(self._loop, paths, self._store, self._log.say)
         self._folders = Worker("folders", self._loop.wake)
         self._chores = Worker("chores", self._loop.wake)
         recycler = FolderRecycler(paths, self._folders.give, self._spool_asked, self._folders_failed)
@@ -155,7 +156,7 @@ class Akjobd:
 
         if not isinstance(store, PostgresStore):
             return None
-        self._agenda.share(cluster.node or socket.gethostname(), cluster.tags)
+        self._agenda.share(cluster.name, cluster.tags)
         return Taking(
             cluster=cluster,
             store=store,

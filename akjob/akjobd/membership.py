@@ -4,7 +4,6 @@ The database is asked in a thread of its own: while it is away, the loop goes on
 """
 
 import os
-import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from akjob.akjobd.loop import Loop
 from akjob.akjobd.worker import Worker
 from akjob.config import Config, Paths
 from akjob.config.cluster import ClusterConfig
+from akjob.config.web import WebConfig, published_url
 from akjob.errors import AkjobError
 from akjob.jobset.git import Revision
 from akjob.ledger import Store
@@ -29,7 +29,7 @@ _STOP, _DEAD = 0.75, 0.9  # of a lease that is not renewed: runs are to end, and
 
 def node_name(config: Config) -> str | None:
     """Return the name of this node; None without a cluster."""
-    return None if config.cluster is None else config.cluster.node or socket.gethostname()
+    return None if config.cluster is None else config.cluster.name
 
 
 class Membership:
@@ -39,12 +39,13 @@ class Membership:
     runs with ``on_partition = "stop"`` are ended, for another node will take them for lost.
     """
 
-    def __init__(self, loop: Loop, paths: Paths, cluster: ClusterConfig) -> None:
+    def __init__(self, loop: Loop, paths: Paths, cluster: ClusterConfig, web: WebConfig) -> None:
         from akjob.ledger.nodes import Nodes  # noqa: PLC0415 - of the extra `cluster`
 
         self._loop = loop
         self._cluster = cluster
-        self._node = cluster.node or socket.gethostname()
+        self._web = web
+        self._node = cluster.name
         self._nodes = Nodes(paths.ledger_url)
         self._worker = Worker("lease", loop.wake)
         self._renewed_us: int | None = None
@@ -94,6 +95,7 @@ class Membership:
             lease_us=cluster.lease_us,
             version=__version__,
             git_commit=commit,
+            url=published_url(self._web, self._nodes.own_address()),
         )
         standing = self._nodes.renew(me, offset_s)
         lease_s = cluster.lease_us / 1e6

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,11 +22,12 @@ from akjob.cli.common import (
     settings,
 )
 from akjob.cli.log_lines import shortened
-from akjob.config import Paths
+from akjob.config import Config, Paths
 from akjob.errors import AkjobError, UsageError
 from akjob.ledger import SeveralRunsError, open_reader
 from akjob.log.reading import read
 from akjob.log.reading.render import render
+from akjob.query.distant import MOST_LAST, AwayError, DistantLog, LocalLog, run_log
 from akjob.query.names import known_job, unknown_job
 
 _TAIL = 10  # so many lines of the past are shown before what is added, where nothing says since when
@@ -61,30 +63,38 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
 ) -> None:
     """Show the log of a job, of one run, or all of it; each line once. Times are this machine's.
 
-    RUN is a run's id as `akjob history` shows it; the beginning is enough. Without JOB and RUN, -f begins with the last
-    few lines. On a terminal the start and the end of a run are a short line each; a pipe gets all fields.
+    In a cluster it is the log of this node; the lines of one RUN come from the node that has them. RUN is a run's id as
+    `akjob history` shows it; the beginning is enough. Without JOB and RUN, -f begins with the last few lines. On a
+    terminal the start and the end of a run are a short line each; a pipe gets all fields.
     """
     if grep is not None:
         _check_pattern(grep)
     paths = find_paths()
     job, run = (None, None) if target is None else job_or_run(paths, target)
-    elsewhere = log_elsewhere(paths, settings(paths))
+    config = settings(paths)
+    log = None if run is None else log_of(paths, config, run)
+    elsewhere = log_elsewhere(paths, config) if not isinstance(log, DistantLog) else None
     if elsewhere is not None:
         if follow:
             raise elsewhere
         complain(f"{elsewhere.message}, but for what was logged before", elsewhere.hint)
     if raw:
-        _raw(paths, run, stream)
+        _raw(log, stream)
         return
     since_us = None if since is None else moment(since, "--since", now_us(), None, past=True)
     wanted: read.LineFilter = {"job": job, "run": run, "since_us": since_us, "level": level, "grep": grep}
     if follow and count is None and target is None and since is None:
         count = _TAIL
-    if follow and not paths.log_dir.is_dir():
+    distant = log if isinstance(log, DistantLog) else None
+    if follow and distant is None and not paths.log_dir.is_dir():
         hint = "Start akjobd with `akjob up`."
         raise AkjobError(f"{paths.log_dir} is not there: nothing was ever logged", hint=hint)
     colour, short = colours(), on_terminal()
-    for line in _lines(paths, wanted, count, follow=follow):
+    if distant is None:
+        lines = _lines(paths, wanted, count, follow=follow)
+    else:
+        lines = distant_lines(distant, wanted, count, follow=follow)
+    for line in lines:
         shown = shortened(line) if short and not as_json else line
         text = msgspec.json.encode(line).decode() if as_json else render(shown, colour)
         sys.stdout.write(text + "\n")
@@ -100,6 +110,35 @@ def _lines(paths: Paths, wanted: read.LineFilter, count: int | None, *, follow: 
         yield from read.last(paths, count, **wanted)
     else:
         yield from read.lines(paths, **wanted)
+
+
+def log_of(paths: Paths, config: Config, run: str) -> LocalLog | DistantLog:
+    """Return the log of a run: on this machine, or on the node that the ledger names."""
+    if config.cluster is None:
+        return LocalLog(paths, run)
+    row = open_reader(paths.ledger_url).find_run(run)
+    return run_log(paths, config, None if row is None else row["node"], run)
+
+
+def distant_lines(
+    log: DistantLog, wanted: read.LineFilter, count: int | None, *, follow: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield what is wanted of another node's lines, all of it or the last ``count``, and what is added.
+
+    Raises AkjobError, with the time of this machine, where the node does not answer.
+    """
+    rest = {key: value for key, value in wanted.items() if key in {"since_us", "level", "grep"} and value is not None}
+    try:
+        if follow:
+            yield from read.choose(log.follow(count), **wanted)
+        elif count is not None and not rest and count <= MOST_LAST:
+            yield from log.last(count)
+        elif count is not None:
+            yield from deque(read.choose(log.lines(), **wanted), maxlen=count)
+        else:
+            yield from read.choose(log.lines(), **wanted)
+    except AwayError as error:
+        raise AkjobError(error.said(None, now_us()), hint=error.why) from error
 
 
 def job_or_run(paths: Paths, target: str) -> tuple[str | None, str | None]:
@@ -129,10 +168,11 @@ def _check_pattern(pattern: str) -> None:
         raise UsageError(message, hint="Put a \\ before characters that mean themselves.") from None
 
 
-def _raw(paths: Paths, run: str | None, stream: str | None) -> None:
-    if run is None:
+def _raw(log: LocalLog | DistantLog | None, stream: str | None) -> None:
+    if log is None:
         raise click.UsageError("--raw needs a RUN: its output is what one run printed.")
     out = sys.stdout.buffer
-    for piece in read.raw(paths, run, stream):
+    lines = distant_lines(log, {}, None, follow=False) if isinstance(log, DistantLog) else log.lines()
+    for piece in read.printed(lines, stream):
         out.write(piece)
     out.flush()

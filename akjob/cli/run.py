@@ -2,7 +2,7 @@
 
 import select
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import isfinite, nan
 from time import monotonic
 from types import TracebackType
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from akjob.cli import INTERRUPTED, complain
 from akjob.cli.common import colours, examples, find_paths, is_beside_errors, log_elsewhere, now_us, settings
 from akjob.cli.text import STATE_COLOURS, paint
-from akjob.config import Paths
+from akjob.config import Config, Paths
 from akjob.control.client import Client
 from akjob.control.requests import RunJob, WaitForRun
 from akjob.errors import AkjobError, UsageError, escape_control
@@ -23,6 +23,7 @@ from akjob.instants import SECOND
 from akjob.ledger import open_reader
 from akjob.log.reading import read
 from akjob.log.reading.render import is_output, render
+from akjob.query.distant import AwayError, DistantLog, run_log
 from akjob.query.jobs import load
 from akjob.query.names import user_name
 from akjob.query.runs import ReportedEnd, exit_code, explain
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _LAST_LINES_S = 10.0  # how long the log's last lines are waited for once akjobd has said that the run ended
+_LOOK_S = 0.3
 _OPEN = frozenset({"queued", "running"})
 _EXAMPLES = examples(
     "akjob run reports/nightly",
@@ -60,7 +62,8 @@ def command(job: str, arguments: tuple[str, ...], *, here: bool) -> None:
     paths = find_paths()
     if here:
         raise SystemExit(_run_locally(paths, job, values))
-    elsewhere = log_elsewhere(paths, settings(paths))
+    config = settings(paths)
+    elsewhere = log_elsewhere(paths, config)
     with Client(paths) as client:
         from akjob.cli.control import job_name
 
@@ -71,7 +74,7 @@ def command(job: str, arguments: tuple[str, ...], *, here: bool) -> None:
             client.send(WaitForRun(run=run))
             if elsewhere is None:
                 with _Printer() as printer:
-                    end = _follow(paths, client, run, printer)
+                    end = _follow(paths, config, client, run, printer)
             else:
                 complain(elsewhere.message, elsewhere.hint)
                 end = _End(paths, client, run, "Its end is waited for here all the same.").wait(None)
@@ -136,6 +139,14 @@ class _End:
             return False
         return monotonic() - self._ended_at > _LAST_LINES_S
 
+    def node_of_start(self) -> str | None:
+        """Return the node of a cluster that has started the run, once one has; None where none will."""
+        while True:
+            row = self._reader.find_run(self._run)
+            if row is None or row["state"] != "queued":
+                return None if row is None else row["node"]
+            select.select([], [], [], _LOOK_S)
+
     def wait(self, logged: ReportedEnd | None) -> ReportedEnd:
         """Return how it ended, as akjobd reports it; where akjobd is gone, as the log or the ledger has it."""
         while self.answer is None:
@@ -165,17 +176,29 @@ class _End:
         self._ended_at = monotonic()
 
 
-def _follow(paths: Paths, client: Client, run: str, printer: "_Printer") -> ReportedEnd:
+def _follow(paths: Paths, config: Config, client: Client, run: str, printer: "_Printer") -> ReportedEnd:
     """Print the run's lines until its last one; return how it ended."""
     end = _End(paths, client, run, "Its output is followed here all the same.")
     last: ReportedEnd | None = None
-    for line in read.follow(paths, run=run, stop=end.overdue):
-        printer.line(line)
-        if line.get("event") == "run.finished" and line.get("source") != "job":
-            last = msgspec.convert(line, ReportedEnd)
-            break
+    try:
+        for line in _lines(paths, config, run, end):
+            printer.line(line)
+            if line.get("event") == "run.finished" and line.get("source") != "job":
+                last = msgspec.convert(line, ReportedEnd)
+                break
+    except AwayError as error:
+        complain(error.said(None, now_us()), f"{error.why}\nIts end is waited for here all the same.")
     ended = end.wait(last)
     return ended if last is None else replace(ended, duration_s=last.duration_s)
+
+
+def _lines(paths: Paths, config: Config, run: str, end: _End) -> Iterator[dict[str, Any]]:
+    """Yield the run's lines as they come: of this machine, or of the node of a cluster that has taken it."""
+    node = None if config.cluster is None else end.node_of_start()
+    log = run_log(paths, config, node, run)
+    if isinstance(log, DistantLog):
+        return log.follow(stop=end.overdue)
+    return read.follow(paths, run=run, stop=end.overdue)
 
 
 class _Printer:

@@ -5,11 +5,12 @@ import click
 from akjob.cli import complain
 from akjob.cli.common import examples, find_paths, now_us, settings
 from akjob.config import Config, Paths
+from akjob.config.web import base_url
 from akjob.control import presence
 from akjob.errors import AkjobError
 from akjob.query.names import user_name
 from akjob.web.store import WebStore
-from akjob.web.urls import base_url, login_url
+from akjob.web.urls import login_url
 
 
 @click.command(name="web", epilog=examples("akjob web", "akjob web --open"))

@@ -1,6 +1,7 @@
 """``[pools]`` and ``[cluster]``: how many runs at once, and which node of how many this is."""
 
 import re
+import socket
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,11 @@ class ClusterConfig(Struct, frozen=True, kw_only=True):
     slots: int | None = None
     lease_us: int = 20 * _SECOND_US
     rollout_grace_us: int = 60 * _SECOND_US
+
+    @property
+    def name(self) -> str:
+        """The name of this node."""
+        return self.node or socket.gethostname()
 
 
 def queue_name(where: str, needs: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ Role = Literal["read", "operate", "admin"]
 
 _ROLES: tuple[Role, ...] = ("read", "operate", "admin")
 _LAST_PORT = 65535
+_IPV4 = 4
 _UNIX = "unix:"
 
 
@@ -53,6 +54,41 @@ class WebConfig(Struct, frozen=True, kw_only=True):
 def read_web(value: Any, path: tuple[str, ...], out: PathProblems) -> WebConfig:
     """Return what is right in the table; note the rest."""
     return WebConfig(**read_table_keys(value, path, out, _WEB))
+
+
+def base_url(web: WebConfig) -> str | None:
+    """Return where people reach the page: ``public_url``, else the first address; None for a Unix socket."""
+    if web.public_url:
+        return web.public_url
+    address = next((address for address in web.listen if not address.path), None)
+    if address is None:
+        return None
+    listened = _unspecified(address)
+    if listened is None:
+        return f"http://{address}"
+    return f"http://{Address('127.0.0.1' if listened.version == _IPV4 else '::1', address.port)}"
+
+
+def published_url(web: WebConfig, own_address: str) -> str | None:
+    """Return where other nodes reach this one's page; None where they cannot.
+
+    That is ``public_url``, else the first address; where it listens on all of them, ``own_address``.
+    """
+    if not web.enabled:
+        return None
+    address = next((address for address in web.listen if not address.path), None)
+    if web.public_url or address is None or _unspecified(address) is None:
+        return base_url(web)
+    return f"http://{Address(own_address, address.port)}"
+
+
+def _unspecified(address: Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return what stands for all addresses of the machine; None for any other address, and for a name."""
+    try:
+        listened = ipaddress.ip_address(address.host)
+    except ValueError:
+        return None
+    return listened if listened.is_unspecified else None
 
 
 def parse_address(text: str) -> Address | None:

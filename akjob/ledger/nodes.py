@@ -1,5 +1,7 @@
 """The nodes of a cluster: until when each may claim slots, and which are lost, by the clock of the database."""
 
+import os
+import socket
 from collections.abc import Sequence
 from datetime import UTC
 from typing import Any, Literal
@@ -53,6 +55,23 @@ class Node(Struct, frozen=True, kw_only=True):
     since: str
 
 
+class Whereabouts(Struct, frozen=True, kw_only=True):
+    """Where the akjob-web of a node is, and when the node renewed its lease last, in microseconds."""
+
+    url: str | None
+    seen_us: int
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """What a run holds while it runs: a lock, or a place in a pool."""
+
+    kind: str
+    name: str
+    run: str
+    job: str
+    node: str
+
+
 _STATE = (
     "CASE WHEN stopped THEN 'down' WHEN lease_until < clock_timestamp() THEN 'lost' "
     "WHEN draining THEN 'draining' ELSE 'up' END"
@@ -83,6 +102,17 @@ FROM nodes ORDER BY node
 """  # noqa: S608 - ours
 
 
+_WHERE = "SELECT url, (extract(epoch FROM renewed_at) * 1000000)::bigint FROM nodes WHERE node = ?"
+_MADE_ONCE = (
+    "INSERT INTO node_token SELECT 'akjn_' || replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '') "
+    "WHERE NOT EXISTS (SELECT 1 FROM node_token) ON CONFLICT DO NOTHING"
+)
+_HELD = """
+SELECT split_part(gate, ':', 1), substr(gate, strpos(gate, ':') + 1), id, job, node FROM runs, unnest(gates) AS gate
+WHERE state IN ('queued', 'running') AND node IS NOT NULL AND gate ~ '^(lock|pool):' ORDER BY 1, 2, 3
+"""
+
+
 class Nodes:
     """The table of nodes, on a connection of its own; for one thread at a time."""
 
@@ -107,6 +137,30 @@ class Nodes:
             lambda: self._session.ask("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
         )
         return int(found[0][0])
+
+    def own_address(self) -> str:
+        """Return the address of this machine towards the database; the loopback address for one on this machine."""
+        with socket.socket(fileno=os.dup(self._session.connected().fileno())) as link:
+            return "127.0.0.1" if link.family == socket.AF_UNIX else str(link.getsockname()[0])
+
+    def find(self, node: str) -> Whereabouts | None:
+        """Return where a node is; None for one that is not there."""
+        found = self._session.transaction(lambda: self._session.ask(_WHERE, (node,)))
+        return Whereabouts(url=found[0][0], seen_us=int(found[0][1])) if found else None
+
+    def token(self) -> str:
+        """Return the secret by which nodes ask each other for the logs of runs; it is made where there is none."""
+
+        def work() -> str:
+            self._session.ask(_MADE_ONCE)
+            return str(self._session.ask("SELECT token FROM node_token")[0][0])
+
+        return self._session.transaction(work)
+
+    def held(self) -> "list[Held]":
+        """Return the locks and the places in pools that runs hold, by name."""
+        rows = self._session.transaction(lambda: self._session.ask(_HELD))
+        return [Held(kind=kind, name=name, run=run, job=job, node=node) for kind, name, run, job, node in rows]
 
     def list(self) -> "list[Node]":
         """Return all nodes, by name."""

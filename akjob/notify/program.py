@@ -151,7 +151,7 @@ class Notifier:
             self._selector,
             host=socket.gethostname(),
             say=self._log.say,
-            node=None if self._config.cluster is None else self._config.cluster.node or socket.gethostname(),
+            node=None if self._config.cluster is None else self._config.cluster.name,
         )
         self._read_at = time.monotonic()
 

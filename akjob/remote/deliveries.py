@@ -7,7 +7,6 @@ whether it is still wanted, and akjobd takes it there.
 import asyncio
 import itertools
 import os
-import socket
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -51,7 +50,7 @@ class Deliveries:
 
     def __init__(self, paths: Paths, cluster: ClusterConfig, max_running: int | None) -> None:
         self._paths = paths
-        self._queues = queues(cluster.node or socket.gethostname(), cluster.tags)
+        self._queues = queues(cluster.name, cluster.tags)
         slots = cluster.slots or _SLOTS_A_PROCESSOR * (os.cpu_count() or 1)
         self._slots = slots if max_running is None else min(slots, max_running)
         self.app = App(

@@ -1,6 +1,6 @@
 """The application: every route there is, behind the gate."""
 
-from akjob.web import login, metrics
+from akjob.web import login, metrics, nodes
 from akjob.web.api import table as api
 from akjob.web.gate import Application
 from akjob.web.pages import table as pages
@@ -15,7 +15,7 @@ _LOGIN = (
     Route(method="GET", path="/readyz", handler=login.ready, needs="nothing"),
 )
 
-ROUTES = (*_LOGIN, *metrics.ROUTES, *api.ROUTES, *pages.ROUTES)
+ROUTES = (*_LOGIN, *metrics.ROUTES, *api.ROUTES, *pages.ROUTES, *nodes.ROUTES)
 
 
 def build_app(site: Site) -> Application:

@@ -16,7 +16,7 @@ def ask(paths: Paths, request: Request[A]) -> A:
 def missing(paths: Paths) -> str | None:
     """Return what is not there of what the page needs; None while ledger and akjobd answer."""
     try:
-        if not paths.db.exists():
+        if paths.ledger_url.startswith("sqlite:") and not paths.db.exists():
             return "there is no ledger yet"
         open_reader(paths.ledger_url).find_run("")
     except AkjobError:

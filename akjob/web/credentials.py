@@ -22,9 +22,9 @@ def identify(request: Request, store: WebStore, web: WebConfig, cookie: str, now
 
     A token that is not good is not made good by a cookie next to it.
     """
-    kind, _, secret = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() == "bearer":
-        return store.token(secret.strip(), now_us)
+    secret = bearer(request)
+    if secret is not None:
+        return store.token(secret, now_us)
     session = request.cookies.get(cookie)
     if session is not None:
         principal = store.session(session, now_us)
@@ -33,6 +33,12 @@ def identify(request: Request, store: WebStore, web: WebConfig, cookie: str, now
     if web.proxy is not None and is_trusted(request.scope, web.proxy):
         return named_by_proxy(request, web.proxy, web.roles)
     return None
+
+
+def bearer(request: Request) -> str | None:
+    """Return the token that a request comes with; None for one without."""
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    return secret.strip() if kind.lower() == "bearer" else None
 
 
 def is_trusted(scope: MutableMapping[str, Any], proxy: ProxyConfig) -> bool:

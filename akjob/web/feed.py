@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from akjob.config import Paths
 from akjob.errors import AkjobError
-from akjob.inotify import FolderWatch
 from akjob.ledger import Transition, open_reader
+from akjob.web.written import Written
 
 T = TypeVar("T")
 
@@ -65,26 +65,14 @@ class Feed:
     async def _watch(self) -> None:
         self._kept.clear()
         self._seq = await self.last_seq()
-        with FolderWatch(self._paths.var) as watch:
-            written = asyncio.Event()
-            loop = asyncio.get_running_loop()
-            notified = watch.fileno() >= 0 and self._paths.ledger_url.startswith("sqlite:")
-            if notified:
-                loop.add_reader(watch.fileno(), _note, watch, written)
-            try:
-                await self._follow(written, None if notified else _LOOK_S)
-            finally:
-                if notified:
-                    loop.remove_reader(watch.fileno())
-
-    async def _follow(self, written: asyncio.Event, patience_s: float | None) -> None:
-        while True:
-            await _wait(written, patience_s)
-            written.clear()
-            await asyncio.sleep(_AFTER_WRITE_S)
-            if not await self._take():
-                await _wait(written, _AGAIN_S)
-                await self._take()
+        in_files = self._paths.ledger_url.startswith("sqlite:")
+        with Written(self._paths.var if in_files else None, _LOOK_S) as written:
+            while True:
+                await written.wait()
+                await asyncio.sleep(_AFTER_WRITE_S)
+                if not await self._take():
+                    await written.wait(_AGAIN_S)
+                    await self._take()
 
     async def _take(self) -> bool:
         """Read what is new; return True if something is."""
@@ -104,15 +92,3 @@ class Feed:
 
     async def _ask(self, question: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, question)
-
-
-def _note(watch: FolderWatch, written: asyncio.Event) -> None:
-    watch.drain()
-    written.set()
-
-
-async def _wait(event: asyncio.Event, seconds: float | None) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return

@@ -15,7 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from akjob.errors import AkjobError
 from akjob.query.visibility import Principal
-from akjob.web.credentials import cookie_name, identify
+from akjob.web.credentials import bearer, cookie_name, identify
+from akjob.web.door import NODE
 from akjob.web.hosts import Hosts, is_from_here
 from akjob.web.login import login_page
 from akjob.web.packing import pack
@@ -80,7 +81,7 @@ class Application:
 
     async def _handle(self, call: Call, match: Match | None) -> Response:
         route = self._route(call.request, match)
-        if not route.grants(call.principal.scope):
+        if call.principal is not NODE and not route.grants(call.principal.scope):
             hint = f"It needs the scope {route.needs}."
             raise ProblemError("not-allowed", f"the scope {call.principal.scope} does not allow this", hint)
         if not is_from_here(call.request.method, call.request.headers.raw, call.principal, self._hosts):
@@ -91,11 +92,24 @@ class Application:
         """Return who asks. Without a credential only the routes that need none are there; the rest is 401."""
         if match is not None and match.route.needs == "nothing":
             return _NOBODY
+        if match is not None and match.route.needs == "node":
+            return await self._admit_node(request)
         principal = identify(request, self._site.store, self._site.config.web, self._cookie, now_us)
         if principal is None:
             hint = "`akjob web` prints a URL to log in with; programs send `Authorization: Bearer akj_…`."
             raise ProblemError("no-credential", "log in first", hint, {"WWW-Authenticate": "Bearer"})
         return principal
+
+    async def _admit_node(self, request: Request) -> Principal:
+        """Return the principal of another node. This token alone is asked for here, and it is good nowhere else."""
+        try:
+            known = await self._site.door.opens(bearer(request))
+        except AkjobError as error:
+            raise of_akjob_error(error) from error
+        if not known:
+            hint = "This is for the other nodes of the cluster."
+            raise ProblemError("no-credential", "this is not the cluster's token", hint, {"WWW-Authenticate": "Bearer"})
+        return NODE
 
     def _route(self, request: Request, match: Match | None) -> Route:
         if match is not None:

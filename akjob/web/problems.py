@@ -8,6 +8,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from akjob.errors import AkjobError, UnreachableError, UsageError
+from akjob.query.distant import AwayError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -20,6 +21,7 @@ STATUS = {
     "unknown-job": HTTPStatus.NOT_FOUND,
     "unknown-run": HTTPStatus.NOT_FOUND,
     "unknown-backfill": HTTPStatus.NOT_FOUND,
+    "unknown-node": HTTPStatus.NOT_FOUND,
     "bad-method": HTTPStatus.METHOD_NOT_ALLOWED,
     "too-slow": HTTPStatus.REQUEST_TIMEOUT,
     "refused": HTTPStatus.CONFLICT,
@@ -33,6 +35,7 @@ STATUS = {
     "key-reused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "too-many-streams": HTTPStatus.TOO_MANY_REQUESTS,
     "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "log-elsewhere": HTTPStatus.BAD_GATEWAY,
     "akjobd-unreachable": HTTPStatus.SERVICE_UNAVAILABLE,
     "ledger-unreadable": HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -74,7 +77,11 @@ class ProblemError(Exception):
 
 def of_akjob_error(error: AkjobError) -> ProblemError:
     """Return what a failure of the read model, or a refusal of akjobd, is as an answer."""
-    kinds = ((UnreachableError, "akjobd-unreachable"), (UsageError, "bad-body"))
+    kinds = (
+        (UnreachableError, "akjobd-unreachable"),
+        (UsageError, "bad-body"),
+        (AwayError, "log-elsewhere"),
+    )
     code = next((code for kind, code in kinds if isinstance(error, kind)), "refused")
     return ProblemError(code, error.message, error.hint)
 

@@ -1,7 +1,7 @@
 """The table of routes: each has a method, a path and what it needs. What is not in the table is not there."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 from starlette.responses import Response
@@ -10,17 +10,19 @@ from starlette.routing import compile_path
 from akjob.query.visibility import Scope
 from akjob.web.site import Call
 
-Needs = Literal["nothing", "login", "read", "operate", "admin", "metrics"]
-"""What a route needs: ``login`` is any credential, ``nothing`` not even that."""
+Needs = Literal["nothing", "login", "read", "operate", "admin", "metrics", "node"]
+"""What a route needs: ``login`` is any credential, ``nothing`` not even that, ``node`` the cluster's own token."""
 
 Handler = Callable[[Call], Awaitable[Response]]
 
 _GRANTED: dict[Needs, frozenset[Scope]] = {
+    "nothing": frozenset(get_args(Scope)),
     "login": frozenset({"read", "operate", "admin", "metrics"}),
     "read": frozenset({"read", "operate", "admin"}),
     "operate": frozenset({"operate", "admin"}),
     "admin": frozenset({"admin"}),
     "metrics": frozenset({"metrics", "admin"}),
+    "node": frozenset(),  # whom the gate has let in by the cluster's token, and nobody by a scope
 }
 
 
@@ -55,7 +57,7 @@ class Route(Struct, frozen=True, kw_only=True):
 
     def grants(self, scope: Scope) -> bool:
         """Return True if a credential of this scope may use the route."""
-        return self.needs == "nothing" or scope in _GRANTED[self.needs]
+        return scope in _GRANTED[self.needs]
 
 
 class Match(Struct, frozen=True):

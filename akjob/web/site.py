@@ -9,9 +9,11 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from akjob.config import Config, Paths
+from akjob.query.distant import DistantLog, LocalLog
 from akjob.query.live import Live
 from akjob.query.sight import Sight
 from akjob.query.visibility import Principal
+from akjob.web.door import Door
 from akjob.web.events_log import WebLog
 from akjob.web.feed import Feed
 from akjob.web.store import WebStore
@@ -21,6 +23,7 @@ T = TypeVar("T")
 
 _READERS = 4
 _ACTORS = 8
+_CALLERS = 4
 
 
 class Site(Struct, kw_only=True):
@@ -35,6 +38,8 @@ class Site(Struct, kw_only=True):
     closing: asyncio.Event
     readers: ThreadPoolExecutor
     actors: ThreadPoolExecutor
+    callers: ThreadPoolExecutor
+    door: Door
     feed: Feed
     log: WebLog
 
@@ -46,17 +51,23 @@ class Site(Struct, kw_only=True):
         """Return what akjobd answers, asked in a thread: an akjobd that hangs holds up no reading."""
         return await asyncio.get_running_loop().run_in_executor(self.actors, request)
 
+    async def read_log(self, log: LocalLog | DistantLog, question: Callable[[], T]) -> T:
+        """Return what a question to a run's log answers: a node that hangs holds up those alone who ask for it."""
+        threads = self.callers if isinstance(log, DistantLog) else self.readers
+        return await asyncio.get_running_loop().run_in_executor(threads, question)
+
     async def close(self) -> None:
         """Let the threads end; what was not logged yet stays in the spool."""
         await self.log.close()
         self.readers.shutdown(cancel_futures=True)
-        self.actors.shutdown(wait=False, cancel_futures=True)
+        for threads in (self.actors, self.callers):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def build_site(paths: Paths, config: Config, store: WebStore, clock: Callable[[], int]) -> Site:
     """Return the site of a root. Called in the running loop."""
     closing = asyncio.Event()
-    readers = ThreadPoolExecutor(_READERS, "reader")
+    readers, callers = ThreadPoolExecutor(_READERS, "reader"), ThreadPoolExecutor(_CALLERS, "caller")
     return Site(
         paths=paths,
         config=config,
@@ -67,6 +78,8 @@ def build_site(paths: Paths, config: Config, store: WebStore, clock: Callable[[]
         closing=closing,
         readers=readers,
         actors=ThreadPoolExecutor(_ACTORS, "actor"),
+        callers=callers,
+        door=Door(paths, config, callers),
         feed=Feed(paths, readers),
         log=WebLog(paths, clock),
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 from akjob.query.visibility import Principal
@@ -18,6 +18,17 @@ MOST_EACH = 200
 _CHECK_S = 0.4
 
 
+async def begun(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Return a stream after its first bytes came: too many are refused while there is a status to say so."""
+    return _after(await anext(stream), stream)
+
+
+async def _after(head: bytes, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for piece in stream:
+        yield piece
+
+
 class Streams:
     """The open streams. While there is one, their credentials are looked up a few times a second."""
 
@@ -28,6 +39,11 @@ class Streams:
         self._open: Counter[str] = Counter()
         self._ended: dict[str, asyncio.Event] = {}
         self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return self._open.total()
 
     @contextmanager
     def open(self, principal: Principal) -> Iterator[asyncio.Event]:

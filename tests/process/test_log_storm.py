@@ -6,7 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from akjob.log.reading.read import bytes_of, lines, raw
+from akjob.log.reading.read import bytes_of, lines
+from akjob.log.reading.read import printed as output_of
 from tests.roots import Place
 from tests.support import until
 
@@ -79,8 +80,8 @@ def test_what_was_printed_comes_back_byte_for_byte(place: Place) -> None:
     printed = (
         bytes(range(256)) * 20 + b"\n" + b"x" * 10_000_000 + b"\n" + "grüße, 世界\n\r\nno newline at the end".encode()
     )
-    assert b"".join(raw(place.paths, run, "stdout")) == printed
-    assert b"".join(raw(place.paths, run, "stderr")) == b"and an error"
+    assert b"".join(output_of(lines(place.paths, run=run), "stdout")) == printed
+    assert b"".join(output_of(lines(place.paths, run=run), "stderr")) == b"and an error"
     assert all(
         len(bytes_of(line)) <= 64 * 1024 for line in lines(place.paths, run=run) if line["event"] == "run.output"
     )

@@ -104,9 +104,14 @@ def follow(
             tail.close()
 
 
-def raw(paths: Paths, run: str, stream: str | None = None) -> Iterator[bytes]:
+def choose(found: Iterable[Line], **wanted: Unpack[LineFilter]) -> Iterator[Line]:
+    """Yield those of some lines, of which there are no copies, that are wanted."""
+    return filter(_Filter(**wanted).wants, found)
+
+
+def printed(found: Iterable[Line], stream: str | None = None) -> Iterator[bytes]:
     """Yield what a run printed, byte for byte, on ``stdout`` or ``stderr``; without ``stream`` on both, as it came."""
-    for line in lines(paths, run=run):
+    for line in found:
         if is_output(line) and (stream is None or line.get("stream") == stream):
             yield bytes_of(line)
 
@@ -150,7 +155,7 @@ class _Filter:
         for text in self._texts(chunk):
             with contextlib.suppress(msgspec.DecodeError):
                 line = self._decode(text)
-                if self._fits(line) and self._shown(line):
+                if self.wants(line):
                     found.append((line, text))
         return found
 
@@ -176,6 +181,10 @@ class _Filter:
                 continue
             if self._fits(line) and self._seen.first_time(line, text) and self._shown(line):
                 yield line
+
+    def wants(self, line: Line) -> bool:
+        """Return True if a line is wanted, copies aside."""
+        return self._fits(line) and self._shown(line)
 
     def _fits(self, line: Line) -> bool:
         if self.run is not None and line.get("run") != self.run:

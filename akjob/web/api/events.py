@@ -11,6 +11,7 @@ from akjob.query.visibility import Principal
 from akjob.web.feed import Feed
 from akjob.web.problems import ProblemError
 from akjob.web.site import Call
+from akjob.web.streams import begun
 
 _GATHER_S = 0.25
 _KEEP_ALIVE_S = 15.0
@@ -21,16 +22,9 @@ async def stream_events(call: Call) -> Response:
     """Answer with changes as they come, those since ``Last-Event-ID`` first."""
     seq = _last_event(call)
     first = await call.site.feed.last_seq() if seq is None else seq
-    events = _events(call, first)
-    head = await anext(events)  # too many streams are refused while there is a status to say so
+    events = await begun(_events(call, first))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_after(head, events), headers=headers, media_type="text/event-stream")
-
-
-async def _after(head: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for event in events:
-        yield event
+    return StreamingResponse(events, headers=headers, media_type="text/event-stream")
 
 
 def _last_event(call: Call) -> int | None:

@@ -5,14 +5,14 @@ import re._constants as ops  # type: ignore[import-not-found] # the parser of th
 import re._parser as parser  # type: ignore[import-not-found]
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.responses import Response, StreamingResponse
 
-from akjob.config import Paths
 from akjob.log.reading import read
 from akjob.log.reading.needle import needle_of
 from akjob.log.reading.render import render
+from akjob.query.distant import DistantLog, LocalLog, run_log
 from akjob.web.api import ranges
 from akjob.web.api.lists import NDJSON, choice_of, ndjson, text_of
 from akjob.web.api.runs import found_run
@@ -24,49 +24,54 @@ _LONGEST_PATTERN = 200
 _SEARCHED = 2048  # so much of a line is searched: what a pattern may cost grows with the square of it
 
 Line = dict[str, Any]
+T = TypeVar("T")
 
 
 async def show_log(call: Call) -> Response:
     """Answer with the log's objects; with ``raw=1`` with the output's bytes, or a ``Range`` of them."""
     sight = await call.sight()
     run = await call.site.read(lambda: found_run(sight, call.path("id")))
+    log = run_log(call.site.paths, call.site.config, run.node, run.id)
     stream = choice_of(call, "stream", ("stdout", "stderr"))
     if choice_of(call, "raw", ("0", "1")) == "1":
-        return await _raw(call, run.id, stream)
+        return await _raw(call, log, run.id, stream)
     level, grep = choice_of(call, "level", read.LEVELS), text_of(call, "grep")
     wanted = pattern_of(grep)
     needle = None if grep is None else needle_of(grep)
-    lines = read.lines(call.site.paths, run=run.id, level=level, needle=needle)
+    lines = read.choose(log.lines(needle=needle), level=level)
     found = (line for line in lines if stream in {None, line.get("stream")} and wanted(line))
-    return StreamingResponse(_steps(call.site, found), media_type=NDJSON)
+    steps = _steps(call.site, log, found)
+    return StreamingResponse(_encoded(await anext(steps, []), steps, ndjson), media_type=NDJSON)
 
 
-async def _steps(site: Site, lines: Iterator[Line]) -> AsyncIterator[bytes]:
-    """Yield lines as they are read, some hundreds at a time, in a thread."""
-    while some := await site.read(lambda: list(islice(lines, _STEP))):
-        yield ndjson(some)
+async def _steps(site: Site, log: LocalLog | DistantLog, things: Iterator[T]) -> AsyncIterator[list[T]]:
+    """Yield things as they are read, some hundreds at a time, in a thread."""
+    while some := await site.read_log(log, lambda: list(islice(things, _STEP))):
+        yield some
 
 
-async def _raw(call: Call, run: str, stream: str | None) -> Response:
+async def _encoded(
+    first: list[T], steps: AsyncIterator[list[T]], encode: Callable[[list[T]], bytes]
+) -> AsyncIterator[bytes]:
+    """Yield as bytes what was read before the answer was begun, so that it can say what is wrong, and the rest."""
+    if first:
+        yield encode(first)
+    async for some in steps:
+        yield encode(some)
+
+
+async def _raw(call: Call, log: LocalLog | DistantLog, run: str, stream: str | None) -> Response:
     wanted = ranges.parse(call.request.headers.get("range"))
-    paths, site = call.site.paths, call.site
+    site = call.site
     if wanted is None:
         headers = {"Accept-Ranges": "bytes", "Content-Disposition": f'attachment; filename="{run}.log"'}
-        pieces = read.raw(paths, run, stream)
-        return StreamingResponse(_bytes(site, pieces), headers=headers, media_type="application/octet-stream")
-    size = await site.read(lambda: _size(paths, run, stream))
+        pieces = _steps(site, log, read.printed(log.lines(), stream))
+        body = _encoded(await anext(pieces, []), pieces, b"".join)
+        return StreamingResponse(body, headers=headers, media_type="application/octet-stream")
+    size = await site.read_log(log, lambda: sum(map(len, read.printed(log.lines(), stream))))
     found = ranges.resolve(wanted, size)
-    body = await site.read(lambda: ranges.cut(read.raw(paths, run, stream), found))
-    return ranges.answer(found, body, size)
-
-
-async def _bytes(site: Site, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while some := await site.read(lambda: list(islice(pieces, _STEP))):
-        yield b"".join(some)
-
-
-def _size(paths: Paths, run: str, stream: str | None) -> int:
-    return sum(map(len, read.raw(paths, run, stream)))
+    parts = await site.read_log(log, lambda: ranges.cut(read.printed(log.lines(), stream), found))
+    return ranges.answer(found, parts, size)
 
 
 def pattern_of(text: str | None) -> Callable[[Line], bool]:

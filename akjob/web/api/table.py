@@ -119,7 +119,7 @@ READING = (
             about="What a run logged, one object a line; or the bytes that it printed.",
             media_type=NDJSON,
             parameters=_LOG_FILTER,
-            codes=("unknown-run", "bad-range"),
+            codes=("unknown-run", "bad-range", "log-elsewhere"),
         ),
     ),
     Route(

@@ -69,6 +69,7 @@ class SlotRow(Struct, frozen=True, kw_only=True):
     took: str
     git_commit: str | None
     git_dirty: bool | None
+    node: str | None = None
     changed: bool = False
 
 
@@ -268,6 +269,7 @@ def slot_rows(runs: Sequence[Run], now_us: int) -> list[SlotRow]:
                 took="" if took is None else span(took),
                 git_commit=run.git_commit,
                 git_dirty=run.git_dirty,
+                node=run.node,
                 changed=before is not None and before.definition_sha256 != run.definition_sha256,
             )
         )

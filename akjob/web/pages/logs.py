@@ -8,10 +8,10 @@ from typing import Any
 from markupsafe import Markup
 from msgspec import Struct
 
-from akjob.config import Paths
 from akjob.log.reading import read
 from akjob.log.reading.needle import needle_of
 from akjob.log.reading.render import is_output, render
+from akjob.query.distant import LinesOfRun
 from akjob.web.api.lists import choice_of, text_of
 from akjob.web.api.logs import pattern_of
 from akjob.web.pages.ansi import plain, to_html
@@ -75,7 +75,8 @@ class Hits(Struct, frozen=True, kw_only=True):
 class LogShown(Struct, frozen=True, kw_only=True):
     """The lines, and where to go from them: ``earlier`` and ``later`` are numbers of lines, None where there are none.
 
-    ``searched`` is the last line that a search looked at, None where it looked at all of them.
+    ``searched`` is the last line that a search looked at, None where it looked at all of them. ``away`` says where the
+    log is that cannot be shown, ``why`` the reason.
     """
 
     lines: list[LogLine]
@@ -83,6 +84,8 @@ class LogShown(Struct, frozen=True, kw_only=True):
     later: int | None = None
     searched: int | None = None
     hits: Hits | None = None
+    away: str = ""
+    why: str = ""
 
 
 def wanted_of(call: Call) -> LogWanted:
@@ -110,30 +113,30 @@ def _number_of(call: Call, name: str) -> int | None:
     return int(text)
 
 
-def shown_log(paths: Paths, run: str, wanted: LogWanted, clock: Callable[[], float] = time.monotonic) -> LogShown:
+def shown_log(log: LinesOfRun, wanted: LogWanted, clock: Callable[[], float] = time.monotonic) -> LogShown:
     """Return what of a run's log is shown. A search ends with its page, or after a second, and says how far it came."""
     if wanted.searches:
-        found, searched = _search(paths, run, wanted, 0 if wanted.begin is None else wanted.begin, wanted.count, clock)
+        found, searched = _search(log, wanted, 0 if wanted.begin is None else wanted.begin, wanted.count, clock)
         return LogShown(lines=_lines(found), searched=searched, later=None if searched is None else searched + 1)
-    hits = _hits(paths, run, wanted, clock)
+    hits = _hits(log, wanted, clock)
     if wanted.begin is None:
-        found = read.last(paths, wanted.count, run=run)
+        found = log.last(wanted.count)
         return LogShown(lines=_lines(found), earlier=_earlier(found, wanted))
-    lines = read.lines(paths, run=run, after=wanted.begin - 1)
+    lines = log.lines(wanted.begin - 1)
     found = list(islice(lines, wanted.count))
     following = next(lines, None)
     later = None if following is None else _number(following)
     return LogShown(lines=_lines(found), earlier=_earlier(found, wanted), later=later, hits=hits)
 
 
-def _search(  # noqa: PLR0913, PLR0917 - what, where and how much
-    paths: Paths, run: str, wanted: LogWanted, begin: int, most: int, clock: Callable[[], float]
+def _search(
+    log: LinesOfRun, wanted: LogWanted, begin: int, most: int, clock: Callable[[], float]
 ) -> tuple[list[dict[str, Any]], int | None]:
     """Return the lines that fit, and the last one that was looked at where the search did not come to the end."""
     found: list[dict[str, Any]] = []
     end_s = clock() + _SEARCH_S
     least = read.LEVELS[wanted.level] if wanted.level else 0
-    for line in read.lines(paths, run=run, after=begin - 1, needle=wanted.needle):
+    for line in log.lines(begin - 1, wanted.needle):
         if len(found) == most or clock() > end_s:
             return found, _number(line) - 1
         if _level(line) >= least and wanted.fits(line):
@@ -141,11 +144,11 @@ def _search(  # noqa: PLR0913, PLR0917 - what, where and how much
     return found, None
 
 
-def _hits(paths: Paths, run: str, wanted: LogWanted, clock: Callable[[], float]) -> Hits | None:
+def _hits(log: LinesOfRun, wanted: LogWanted, clock: Callable[[], float]) -> Hits | None:
     """Return where a hit stands among all; None without one, or where it is too far down to be counted."""
     if wanted.hit is None or not (wanted.level or wanted.grep):
         return None
-    found, searched = _search(paths, run, wanted, 0, _MOST_HITS, clock)
+    found, searched = _search(log, wanted, 0, _MOST_HITS, clock)
     numbers = [_number(line) for line in found]
     if wanted.hit not in numbers:
         return None
@@ -159,10 +162,10 @@ def _hits(paths: Paths, run: str, wanted: LogWanted, clock: Callable[[], float])
     )
 
 
-def first_error(paths: Paths, run: str) -> int | None:
+def first_error(log: LinesOfRun) -> int | None:
     """Return the number of the first line of a run that is an error, or worse; None without one."""
     found = (
-        next((_number(line) for line in read.lines(paths, run=run, needle=one) if _level(line) >= _ERROR), None)
+        next((_number(line) for line in log.lines(needle=one) if _level(line) >= _ERROR), None)
         for one in (b'"level":"error"', b'"level":"critical"')
     )
     return min((number for number in found if number is not None), default=None)

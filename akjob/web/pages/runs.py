@@ -1,6 +1,7 @@
 """One run: what became of it and why, what changed, its steps, its log."""
 
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Any
 
 from starlette.responses import Response
@@ -8,15 +9,16 @@ from starlette.responses import Response
 from akjob.errors import AkjobError
 from akjob.instants import from_text
 from akjob.ledger import RunFilter
-from akjob.log.reading import read as log
 from akjob.log.reading.failure_text import failure_text
+from akjob.log.reading.read import Line
 from akjob.query.changes import Changes
+from akjob.query.distant import AwayError, LinesOfRun, run_log
 from akjob.query.runs import Run, explain, took_us
 from akjob.query.sight import Sight
 from akjob.query.text import plural, size, span, stamp
 from akjob.units import format_duration
 from akjob.web.api.runs import found_run
-from akjob.web.pages.logs import AROUND, COUNTS, LEVELS, LogWanted, log_line, shown_log, wanted_of
+from akjob.web.pages.logs import AROUND, COUNTS, LEVELS, LogShown, LogWanted, log_line, shown_log, wanted_of
 from akjob.web.pages.rendering import render
 from akjob.web.pages.summary import FAILED, summarize
 from akjob.web.site import Call
@@ -31,16 +33,27 @@ async def show_run(call: Call) -> Response:
     sight = await call.sight()
     run = await call.site.read(lambda: found_run(sight, call.path("id")))
     wanted = wanted_of(call)
-    values = await call.site.read(lambda: _run(call, sight, run, wanted))
-    return render(call, "run.html", **values, wanted=wanted, levels=LEVELS, counts=COUNTS, around=AROUND)
+    log = run_log(call.site.paths, call.site.config, run.node, run.id)
+    shown, end = await call.site.read_log(
+        log, lambda: _log(log, wanted, ended_badly=run.state in FAILED, at_us=call.now_us)
+    )
+    values = await call.site.read(lambda: _run(call, sight, run, end))
+    return render(call, "run.html", **values, log=shown, wanted=wanted, levels=LEVELS, counts=COUNTS, around=AROUND)
 
 
-def _run(call: Call, sight: Sight, run: Run, wanted: LogWanted) -> dict[str, Any]:
+def _log(log: LinesOfRun, wanted: LogWanted, *, ended_badly: bool, at_us: int) -> tuple[LogShown, Sequence[Line]]:
+    """Return what is shown of a log, and the last lines of a run that failed."""
+    try:
+        return shown_log(log, wanted), log.last(COUNTS[0]) if ended_badly else ()
+    except AwayError as error:
+        return LogShown(lines=[], away=f"The {error.said(UTC, at_us)} UTC.", why=error.why), ()
+
+
+def _run(call: Call, sight: Sight, run: Run, end: Sequence[Line]) -> dict[str, Any]:
     view = sight.job(run.job)
     spec = None if view is None else view.spec
     rows = sight.runs(RunFilter(job=run.job), _ROWS).runs
     failed = run.state in FAILED
-    end = log.last(call.site.paths, COUNTS[0], run=run.id) if failed else []
     older, newer = _neighbours(rows, run)
     return {
         "summary": summarize(sight),
@@ -54,7 +67,6 @@ def _run(call: Call, sight: Sight, run: Run, wanted: LogWanted) -> dict[str, Any
         "steps": _steps(run),
         "zone": "UTC" if spec is None else spec.schedule.zone,
         "kill_after": "10s" if spec is None else format_duration(spec.run.kill_after_us),
-        "log": shown_log(call.site.paths, run.id, wanted),
         "facts": _facts(run),
         "definition": sight.definition(run),
         "older": older,

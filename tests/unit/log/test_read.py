@@ -136,9 +136,9 @@ def test_raw_takes_one_stream(paths: Paths, sink: FileSink) -> None:
     """Standard output and standard error can be had apart, and together as they came."""
     error = line("r1", 2, "oops").replace(b'"stdout"', b'"stderr"')
     put(sink, line("r1", 1, "one"), error, line("r1", 3, "two"))
-    assert b"".join(read.raw(paths, "r1")) == b"one\noops\ntwo\n"
-    assert b"".join(read.raw(paths, "r1", "stdout")) == b"one\ntwo\n"
-    assert b"".join(read.raw(paths, "r1", "stderr")) == b"oops\n"
+    assert b"".join(read.printed(read.lines(paths, run="r1"))) == b"one\noops\ntwo\n"
+    assert b"".join(read.printed(read.lines(paths, run="r1"), "stdout")) == b"one\ntwo\n"
+    assert b"".join(read.printed(read.lines(paths, run="r1"), "stderr")) == b"oops\n"
 
 
 def test_follow_goes_on_over_rotations(paths: Paths, sink: FileSink) -> None:

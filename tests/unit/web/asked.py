@@ -1,4 +1,4 @@
-"""Requests for every route there is, so that a test need not name them."""
+"""Requests for every route there is, so that a test need not name them; those of other nodes are in test_nodes."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,10 +11,10 @@ from akjob.web.app import ROUTES
 from akjob.web.routes import Route
 
 PUBLIC = [route for route in ROUTES if route.needs == "nothing"]
-CLOSED = [route for route in ROUTES if route.needs != "nothing"]
-READING = [route for route in ROUTES if route.method == "GET"]
+CLOSED = [route for route in ROUTES if route.needs not in {"nothing", "node"}]
+READING = [route for route in ROUTES if route.method == "GET" and route.needs != "node"]
 WRITING = [route for route in ROUTES if route.method != "GET"]
-IN_A_PATH = [route for route in ROUTES if "{" in route.path]
+IN_A_PATH = [route for route in ROUTES if "{" in route.path and route.needs != "node"]
 _PART = re.compile(r"\{(\w+)(:\w+)?\}")
 
 

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from akjob.log.reading import read
 from akjob.log.reading.needle import needle_of
+from akjob.query.distant import LocalLog
 from akjob.web.api.logs import pattern_of
 from akjob.web.pages.logs import LogWanted, shown_log
 from tests.unit.cli.root import Root, output
@@ -35,7 +36,7 @@ def wanted(*, begin: int | None = None, lines: int = 200, level: str = "", grep:
 
 def test_it_opens_at_the_end(root: Root) -> None:
     """The last lines, and where those before begin."""
-    found = shown_log(root.paths, RUN, wanted())
+    found = shown_log(LocalLog(root.paths, RUN), wanted())
     assert [line.seq for line in found.lines] == list(range(801, 1001))
     assert (found.earlier, found.later) == (601, None)
 
@@ -48,28 +49,28 @@ def test_it_goes_to_any_line(  # noqa: PLR0913, PLR0917 - a row of the table eac
     root: Root, begin: int, first: int, last: int, earlier: int | None, later: int | None
 ) -> None:
     """From a number on, with the ways back and forth."""
-    found = shown_log(root.paths, RUN, wanted(begin=begin))
+    found = shown_log(LocalLog(root.paths, RUN), wanted(begin=begin))
     assert (found.lines[0].seq, found.lines[-1].seq) == (first, last)
     assert (found.earlier, found.later) == (earlier, later)
 
 
 def test_a_search_is_of_the_whole_log(root: Root) -> None:
     """Not of the lines that the page would show without it."""
-    assert [line.seq for line in shown_log(root.paths, RUN, wanted(grep="(?i)hundred")).lines] == list(
+    assert [line.seq for line in shown_log(LocalLog(root.paths, RUN), wanted(grep="(?i)hundred")).lines] == list(
         range(100, 1001, 100)
     )
-    assert [line.seq for line in shown_log(root.paths, RUN, wanted(level="warning")).lines] == [1]
-    assert shown_log(root.paths, RUN, wanted(level="error")).lines == []
+    assert [line.seq for line in shown_log(LocalLog(root.paths, RUN), wanted(level="warning")).lines] == [1]
+    assert shown_log(LocalLog(root.paths, RUN), wanted(level="error")).lines == []
 
 
 def test_a_search_goes_on_from_where_it_ended(root: Root) -> None:
     """After its page is full, or its time is over, it says how far it came."""
-    found = shown_log(root.paths, RUN, wanted(grep="hundred", lines=4))
+    found = shown_log(LocalLog(root.paths, RUN), wanted(grep="hundred", lines=4))
     assert ([line.seq for line in found.lines], found.searched, found.later) == ([100, 200, 300, 400], 499, 500)
-    found = shown_log(root.paths, RUN, wanted(grep="hundred", lines=4, begin=401))
+    found = shown_log(LocalLog(root.paths, RUN), wanted(grep="hundred", lines=4, begin=401))
     assert [line.seq for line in found.lines] == [500, 600, 700, 800]
     ticks = count()
-    found = shown_log(root.paths, RUN, wanted(grep="(?i)hundred"), lambda: next(ticks) / 125)
+    found = shown_log(LocalLog(root.paths, RUN), wanted(grep="(?i)hundred"), lambda: next(ticks) / 125)
     assert ([line.seq for line in found.lines], found.searched) == ([100], 125)
 
 
@@ -92,7 +93,7 @@ def test_a_page_of_the_log_is_small(site: Served) -> None:
 
 def test_the_level_of_a_search_is_that_of_the_commands(root: Root) -> None:
     """The same lines as ``akjob logs --level``."""
-    found = shown_log(root.paths, RUN, wanted(level="warning"))
+    found = shown_log(LocalLog(root.paths, RUN), wanted(level="warning"))
     assert [line.seq for line in found.lines] == [
         line["seq"] for line in read.lines(root.paths, run=RUN, level="warning")
     ]
@@ -118,6 +119,6 @@ def test_a_plain_word_is_looked_for_in_the_bytes(root: Root) -> None:
         looked.append(int(str(line["seq"])))
         return plain.fits(line)
 
-    found = shown_log(root.paths, RUN, replace(plain, fits=fits))
+    found = shown_log(LocalLog(root.paths, RUN), replace(plain, fits=fits))
     assert [line.seq for line in found.lines] == [500]
     assert looked == [500, 1000]  # and the last one, which says how far the search came
