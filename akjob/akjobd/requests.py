@@ -11,7 +11,7 @@ from akjob.akjobd.status import StatusOf
 from akjob.akjobd.writer import Writer
 from akjob.control import requests as asked
 from akjob.control.server import Peer
-from akjob.errors import AkjobError, UnreachableError, UsageError
+from akjob.errors import AkjobError, UnreachableError
 from akjob.instants import from_text, to_text
 from akjob.ledger import Reader
 from akjob.toml.wire import from_json
@@ -40,7 +40,7 @@ class Requests:
         status: StatusOf,
         reader: Reader,
         send: Callable[[Peer, asked.Answer], None],
-        take: Callable[[str, int], asked.Answer] | None = None,
+        take: Callable[[str, int], asked.Answer],
     ) -> None:
         self._clock = loop.clock
         self._agenda = agenda
@@ -125,8 +125,6 @@ class Requests:
 
     def _take(self, request: asked.TakeRun, now_us: int) -> asked.Answer:
         self._must_be_ready()
-        if self._take_run is None:
-            raise UsageError("this root is not a node of a cluster", hint="[cluster] in etc/akjob.toml makes it one")
         return self._take_run(request.run, now_us)
 
     def _stop(self, request: asked.StopRuns, now_us: int) -> asked.Answer:

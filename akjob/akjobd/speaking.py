@@ -3,10 +3,11 @@
 import contextlib
 import selectors
 
-from akjob.daemon_log import Say
+from akjob.akjobd.loop import Loop
+from akjob.config import Paths, socket_address
+from akjob.daemon_log import DaemonLog, Say
 from akjob.errors import Problem
 from akjob.jobset.model import JobSetChange
-from akjob.log.line.sender import Sender
 
 
 def say_problem(say: Say, problem: Problem) -> None:
@@ -52,24 +53,48 @@ def say_change(say: Say, change: JobSetChange) -> None:
     )
 
 
-class LogWatch:
-    """Keeps a selector's interest in the collector's connection up to date."""
+class Speaker:
+    """akjobd's own lines, and the connection to the collector as a step of the loop, the last of a turn."""
 
-    def __init__(self, selector: selectors.BaseSelector, sender: Sender) -> None:
-        self._selector = selector
-        self._sender = sender
+    def __init__(self, loop: Loop, paths: Paths) -> None:
+        clock = loop.clock
+        self._loop = loop
+        self._log = DaemonLog(
+            socket_address(paths.collector_socket), paths.run_dir / "akjobd.spool", clock.now_us, clock.steady_s
+        )
         self._watched = (-1, 0)
+        self.say = self._log.say
 
-    def update(self) -> None:
-        """Wait for what the sender waits for; every turn ends with a step of it."""
-        fd = self._sender.fileno()
-        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._sender.wants_write else 0)
+    def step(self, _now_us: int) -> None:
+        """Send what the collector takes, and wait for what the connection waits for."""
+        sender, selector = self._log.sender, self._loop.selector
+        sender.step(self._loop.clock.steady_s())
+        fd = sender.fileno()
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if sender.wants_write else 0)
         known, known_mask = self._watched
         if (fd, mask) == (known, known_mask):
             return
         if known >= 0:
             with contextlib.suppress(KeyError, ValueError):  # it was closed, and with it forgotten
-                self._selector.unregister(known)
+                selector.unregister(known)
         if fd >= 0:
-            self._selector.register(fd, mask, lambda _mask: None)
+            selector.register(fd, mask, lambda _mask: None)
         self._watched = (fd, mask)
+
+    def due_us(self) -> int | None:
+        """Return when the next step is due even if the collector sends nothing."""
+        return self._loop.instant_of(self._log.sender.deadline(self._loop.clock.steady_s()))
+
+    def is_silent(self) -> bool:
+        """Return True while the collector takes no lines."""
+        return self._log.sender.silent(self._loop.clock.steady_s())
+
+    def close(self, seconds: float) -> None:
+        """Send what is left, for so long at most; the rest stays in a spool."""
+        clock = self._loop.clock
+        end = clock.steady_s() + seconds
+        while not self._log.sender.idle and clock.steady_s() < end:
+            self.step(clock.now_us())
+            self._loop.selector.select(0.01)
+        with contextlib.suppress(OSError):  # a full disk: these last lines are lost
+            self._log.close()

@@ -110,6 +110,11 @@ class JobSetChange(Struct, frozen=True, kw_only=True):
     swapped: bool = False
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Return the jobs that were added, changed or removed."""
+        return (*self.added, *(one.job for one in self.changed), *self.removed)
+
+    @property
     def is_news(self) -> bool:
         """Return True if there is anything to report: another job set, or a new problem."""
         return self.swapped or bool(self.broken or self.repaired or self.problems)

@@ -39,7 +39,49 @@ class GroupLimits(TypedDict):
     processes: int | None
 
 
-class Order(TypedDict):
+class ProcessOrder(TypedDict):
+    """What of an order makes the job's process."""
+
+    cwd: str
+    path: list[str]
+    """Folders that are put in front of PATH."""
+    pythonpath: list[str]
+    interpreter: str | None
+    setup: list[str]
+    code: tuple[Any, ...]
+    """``("callable", target)``, ``("dill", path, sha256, python)``, ``("command", argv)``."""
+    args: list[Any]
+    env: dict[str, str | tuple[str]]
+    """Strings, or ``(file,)`` for a secret."""
+    env_file: list[tuple[str, bool]]
+    user: str | None
+    group: str | None
+    umask: int
+    nice: int | None
+    ionice: int | None
+    """As ioprio_set(2) takes it: class << 13 | level."""
+    rlimits: list[tuple[str, int, int, int]]
+    """Name, resource, soft and hard limit."""
+    limits: GroupLimits
+    warnings: list[str]
+    """What goes on the log stream when the run starts."""
+
+
+class EndOrder(TypedDict):
+    """What of an order says when and how the run is ended, and how its end is judged."""
+
+    timeout_us: int | None
+    stop_at_us: int | None
+    """The instant at which the run is ended if it still goes on."""
+    stop_at: str
+    """The local time that this is, as the job file has it."""
+    stop_signal: int
+    kill_after_us: int
+    success_codes: list[int]
+    output_limit: int
+
+
+class Order(ProcessOrder, EndOrder):
     """One run. Paths are absolute, instants and durations in microseconds."""
 
     version: int
@@ -56,7 +98,7 @@ class Order(TypedDict):
     start_us: int
     """The gate: not before this instant of the wall clock; 0 is at once."""
     import_ahead: bool
-    """Return whether the code is imported before the gate."""
+    """Whether the code is imported before the gate."""
     lead_us: int
     folder: str
     folder_pool: str
@@ -66,48 +108,16 @@ class Order(TypedDict):
     collector: str
     """Address of the socket for lines."""
     root: str
-    cwd: str
-    path: list[str]
-    """Folders that are put in front of PATH."""
-    pythonpath: list[str]
-    interpreter: str | None
-    setup: list[str]
-    code: tuple[Any, ...]
-    """``("callable", target)``, ``("dill", path, sha256, python)``, ``("command", argv)``."""
-    args: list[Any]
     kwargs: dict[str, Any]
-    env: dict[str, str | tuple[str]]
-    """Strings, or ``(file,)`` for a secret."""
-    env_file: list[tuple[str, bool]]
     names: dict[str, str]
     """The ``AKJOB_*`` of the run."""
     changed: list[str]
     """The files whose change made the run due, for the file ``changed_file``; empty: no such file is made."""
     changed_file: str
-    user: str | None
-    group: str | None
-    umask: int
-    nice: int | None
-    ionice: int | None
-    """As ioprio_set(2) takes it: class << 13 | level."""
-    rlimits: list[tuple[str, int, int, int]]
-    """Name, resource, soft and hard limit."""
     cgroup: str
     """The control group to make; empty: none."""
-    limits: GroupLimits
-    timeout_us: int | None
-    stop_at_us: int | None
-    """The instant at which the run is ended if it still goes on."""
-    stop_at: str
-    """The local time that this is, as the job file has it."""
     lease: str
     """The file that says until when the node may run it (:mod:`akjob.run.lease`); empty: for as long as it takes."""
-    stop_signal: int
-    kill_after_us: int
-    success_codes: list[int]
-    output_limit: int
-    warnings: list[str]
-    """What goes on the log stream when the run starts."""
 
 
 def make(  # noqa: PLR0913 - all that makes this run this run
@@ -140,8 +150,9 @@ def make(  # noqa: PLR0913 - all that makes this run this run
     changed_file = _changed_file(spec, f"{paths.runs}/{run}", run) if files else ""
     if changed_file:
         names["AKJOB_CHANGED_FILE"] = changed_file
-    rlimits, warnings = _rlimits(policy.resources, groups.controllers if groups is not None else frozenset())
     return {
+        **_process(spec, root, config, groups),
+        **_end(spec, max(start_us, now_us)),
         "version": VERSION,
         "run": run,
         "job": spec.name,
@@ -158,6 +169,19 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "shims": socket_address(paths.shims_socket),
         "collector": socket_address(paths.collector_socket),
         "root": root,
+        "kwargs": _plain({**spec.kwargs, **(kwargs or {})}),
+        "names": names,
+        "changed": list(files),
+        "changed_file": changed_file,
+        "cgroup": "" if groups is None else groups.of(run),
+        "lease": str(paths.lease) if leased and policy.on_partition == "stop" else "",
+    }
+
+
+def _process(spec: JobSpec, root: str, config: Config, groups: Groups | None) -> ProcessOrder:
+    policy = spec.run
+    rlimits, warnings = _rlimits(policy.resources, groups.controllers if groups is not None else frozenset())
+    return {
         "cwd": _below(root, policy.cwd),
         "path": [_below(root, folder) for folder in policy.path],
         "pythonpath": list(config.pythonpath),
@@ -165,29 +189,29 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "setup": list(policy.setup),
         "code": _code(spec.code, spec, root),
         "args": _plain(list(spec.args)),
-        "kwargs": _plain({**spec.kwargs, **(kwargs or {})}),
         "env": {key: (_below(root, v.file),) if isinstance(v, SecretFile) else v for key, v in policy.env.items()},
         "env_file": [(_below(root, one.file), one.optional) for one in policy.env_files],
-        "names": names,
-        "changed": list(files),
-        "changed_file": changed_file,
         "user": policy.user,
         "group": policy.group,
         "umask": policy.umask,
         "nice": policy.nice,
         "ionice": _ionice(policy.ionice),
         "rlimits": rlimits,
-        "cgroup": "" if groups is None else groups.of(run),
         "limits": _group_limits(policy.resources, groups),
+        "warnings": warnings,
+    }
+
+
+def _end(spec: JobSpec, begins_us: int) -> EndOrder:
+    policy = spec.run
+    return {
         "timeout_us": policy.timeout_us,
-        "stop_at_us": stop_at_us(spec, max(start_us, now_us)),
+        "stop_at_us": stop_at_us(spec, begins_us),
         "stop_at": stop_at_text(spec),
-        "lease": str(paths.lease) if leased and policy.on_partition == "stop" else "",
         "stop_signal": policy.stop_signal,
         "kill_after_us": policy.kill_after_us,
         "success_codes": list(policy.success_codes),
         "output_limit": policy.output_limit,
-        "warnings": warnings,
     }
 
 

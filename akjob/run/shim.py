@@ -149,7 +149,6 @@ class Shim:
         self.order = order
         self.process = process
         self.run: str = order["run"]
-        self.folder: str = order["folder"]
         self.log = talk.RunLog(order)
         self.tree = ProcessTree(order["cgroup"])
         self.pipes = Pipes(self.log.names, self.log.sender, order["output_limit"], self._say_limit)
@@ -169,10 +168,10 @@ class Shim:
     def live(self) -> None:
         """Run the whole life. SystemExit when another has the fence of this order already."""
         try:
-            folder.make(self.folder, self.order["folder_pool"])
-            lock = folder.begin(self.folder, self.order["token"], self.process.wakeup.call)
+            folder.make(self.order["folder"], self.order["folder_pool"])
+            lock = folder.begin(self.order["folder"], self.order["token"], self.process.wakeup.call)
         except OSError as error:
-            self.process.notices.report(talk.unable(self.run, self.order["token"], error, self.folder))
+            self.process.notices.report(talk.unable(self.run, self.order["token"], error, self.order["folder"]))
             raise SystemExit(1) from None
         if lock is None:
             raise SystemExit(0)
@@ -370,7 +369,7 @@ class Shim:
     def _told_to_stop(self, now: float) -> None:
         if not self.outcome.started_us and self.pid:
             self._hold_still()
-        word = folder.read_stop(self.folder)
+        word = folder.read_stop(self.order["folder"])
         state, reason, at_once = word or ("cancelled", "its shim was asked to end it, with no reason given", False)
         started = self.outcome.started_us
         if state == RECALLED and started:
@@ -556,7 +555,7 @@ class Shim:
 
     def _write_end(self, end: str) -> bool:
         try:
-            folder.write_end(self.folder, self.lock, end.encode())
+            folder.write_end(self.order["folder"], self.lock, end.encode())
         except FileNotFoundError:
             raise SystemExit(1) from None  # the folder was removed under us: akjobd has given the run up
         except OSError:
@@ -570,7 +569,7 @@ class Shim:
         sender = self.log.sender
         if sender.idle:
             return True
-        if sender.fileno() < 0 and not os.path.exists(self.folder):
+        if sender.fileno() < 0 and not os.path.exists(self.order["folder"]):
             raise SystemExit(1)  # removed under us, as in _write_end, and there is no collector for the rest
         if not sender.silent(now):
             return False

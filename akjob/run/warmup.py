@@ -89,7 +89,7 @@ def _warm_up_shims(place: str) -> None:
             one.live()
             if turn < _TURNS:
                 ours.send(marshal.dumps(dict(_order(place, turn))))
-            folder.recycle(one.folder, f"{place}/{_POOL}/{one.run}")
+            folder.recycle(order["folder"], f"{place}/{_POOL}/{one.run}")
             order = one.next_order()
             _hear(ours)
     finally:

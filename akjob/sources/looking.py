@@ -3,13 +3,24 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from akjob.schedule.model import OnChange
 from akjob.sources.change import LOOK_AGAIN_US, FilesChanged, FileWatch, Snapshot, folders, scan
+from akjob.spec.model import JobSpec
 from akjob.watching import FolderHints
 
 _GAP_US = 50_000  # between two looks: a storm of events is a few looks
+
+
+def looked_at(jobs: Mapping[str, JobSpec], names: Iterable[str]) -> dict[str, OnChange]:
+    """Return what some jobs have as ``on_change``; none for a job that is not enabled, or is gone."""
+    found = {}
+    for name in names:
+        spec = jobs.get(name)
+        if spec is not None and spec.enabled and spec.schedule.on_change is not None:
+            found[name] = spec.schedule.on_change
+    return found
 
 
 class ChangeLooker:
@@ -30,14 +41,22 @@ class ChangeLooker:
         self._thread: threading.Thread | None = None
         self._stopped = False
 
-    def watch(self, jobs: Mapping[str, OnChange], seen: Mapping[str, Snapshot]) -> None:
-        """Look at the files of these jobs from now on; ``seen`` is what their last slots saw, where there were any."""
+    def watch(self, names: Iterable[str], jobs: Mapping[str, OnChange], seen: Mapping[str, Snapshot]) -> None:
+        """Look at the files of ``jobs`` from now on; of ``names``, those that are not among them look at none any more.
+
+        ``seen`` is what their last slots saw, where there were any. What does not concern the thread does not wake it.
+        """
+        gone = [name for name in names if name not in jobs and name in self._watches]
+        if not jobs and not gone:
+            return
+        new = {
+            name: self._kept(name, change) or FileWatch(name, change, seen.get(name)) for name, change in jobs.items()
+        }
         with self._lock:
-            self._watches = {
-                name: self._kept(name, change) or FileWatch(name, change, seen.get(name))
-                for name, change in jobs.items()
-            }
-        if jobs and self._thread is None:
+            self._watches.update(new)
+            for name in gone:
+                del self._watches[name]
+        if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="changes", daemon=True)
             self._thread.start()
         self._wakeup.set()

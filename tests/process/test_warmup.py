@@ -16,7 +16,7 @@ del sys.path[0]
 import _signal, json, os
 
 child.LIBRARY_PATH = list(sys.path)
-known = load.Known(list(sys.path), (sys.prefix, sys.exec_prefix), [{line!r}], {{}})
+known = load.SiteSetup(list(sys.path), (sys.prefix, sys.exec_prefix), [{line!r}], {{}})
 child.prepare(known)
 
 def state():
@@ -56,7 +56,7 @@ def test_it_has_happened(tmp_path: Path) -> None:
         CODE.format(home=str(HOME), line="", place=str(tmp_path)).replace(
             "before = state()",
             "ends = []\nlive = warmup.shim.Shim.live\n"
-            "def watched(self):\n    live(self)\n    end = json.load(open(self.folder + '/end.json'))\n"
+            "def watched(self):\n    live(self)\n    end = json.load(open(self.order['folder'] + '/end.json'))\n"
             "    ends.append([end['state'], self.log.sender.idle, self.childless])\n"
             "warmup.shim.Shim.live = watched\njobs = []\nrun = warmup.child.begin\n"
             "def seen(*given, **named):\n    jobs.append(run(*given, **named))\n    return jobs[-1]\n"

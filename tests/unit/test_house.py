@@ -263,3 +263,42 @@ def test_no_two_classes_have_one_name() -> None:
         homes.setdefault(node.name, []).append(path)
     assert len(homes) > 500
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+RECORDS = {"Struct", "TypedDict", "NamedTuple"}
+"""A record of values may have as many fields as there are: a row of the ledger has its columns."""
+MOST_ATTRIBUTES = 20
+MOST_LINES = 60
+
+
+def attributes(node: ast.ClassDef) -> set[str]:
+    """Return the names that a class sets on itself."""
+    targets = [each for each in ast.walk(node) if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store)]
+    return {each.attr for each in targets if isinstance(each.value, ast.Name) and each.value.id == "self"}
+
+
+def test_no_class_owns_too_much() -> None:
+    """A class that is not a record has at most twenty attributes."""
+    bases: dict[str, set[str]] = {}
+    found: dict[str, tuple[str, int]] = {}
+    for path, node in classes():
+        bases[node.name] = {ast.unparse(base).partition("[")[0] for base in node.bases}
+        found[node.name] = (path, len(attributes(node)))
+
+    def is_record(name: str) -> bool:
+        return name in RECORDS or any(is_record(base) for base in bases.get(name, ()))
+
+    assert max(count for _, count in found.values()) > MOST_ATTRIBUTES // 2
+    assert {name: at for name, at in found.items() if at[1] > MOST_ATTRIBUTES and not is_record(name)} == {}
+
+
+def test_a_function_fits_on_a_page() -> None:
+    """No function is longer than a page; what is longer has two things to do."""
+    found = [
+        (f"{path.relative_to(ROOT)}::{node.name}", (node.end_lineno or 0) - node.lineno + 1)
+        for path in sorted((ROOT / "akjob").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert max(lines for _, lines in found) > MOST_LINES // 2
+    assert [one for one in found if one[1] > MOST_LINES] == []

@@ -1,8 +1,6 @@
 """The collector's loop: many senders' connections in, one sink out.
 
-A chunk of a connection costs a handful of calls whatever it holds: receive, find the last newline, count the newlines,
-write, acknowledge. One chunk a connection a turn, so a flood delays another sender's line by a few chunks at most.
-Memory is bounded: of each connection no more than an unfinished line is kept, and of all together no more than HELD.
+One chunk a connection a turn, so a flood delays another sender's line by a few chunks at most.
 
 What is promised by an acknowledgement: the kernel has the line, so neither the collector's death nor anybody's ``kill
 -9`` loses it. fdatasync follows within a second (in a thread, for it can take long), so a power failure can cost the
@@ -20,27 +18,15 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from akjob.log import index
-from akjob.log.collector import spool
 from akjob.log.collector.report import report
+from akjob.log.collector.senders import CHUNK, LEAST, RETRY_S, Connection, Senders
 from akjob.log.collector.sink import Sink, event_line
 from akjob.log.collector.spools import Spools
 from akjob.log.collector.sync import Syncer
 from akjob.program import RESTORED
 
-CHUNK = 256 << 10
-"""Bytes taken in one turn, shared by the connections that have something, ..."""
-
-LEAST = 32 << 10
-"""... but of each so many at least: with a hundred floods a turn still takes some milliseconds only."""
-
-HELD = 64 << 20
-"""Bytes of unfinished lines kept for all connections together."""
-
 BACKLOG = 4096
-_RETRY_S = 1.0
 _PLACES_S = 30.0
-_ACCEPTS = 64
 _SECOND_US = 1_000_000
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT})
 
@@ -60,23 +46,6 @@ class Upkeep(Protocol):
         """Look after a child process that ended."""
 
 
-class Connection:
-    """One sender: the beginning of a line that it sent (``tail``), and answers not sent to it yet (``out``)."""
-
-    __slots__ = ("greeted", "key", "mask", "out", "run", "seq", "sock", "tail", "waits_for")
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.greeted = False
-        self.run: str | None = None
-        self.key: bytes | None = None
-        self.seq = 0
-        self.tail = b""
-        self.out = b""
-        self.mask = selectors.EVENT_READ
-        self.waits_for: str | None = None
-
-
 class Hub:
     """The loop. ``listener`` listens already; ``runs`` is the runs' folder; ``upkeep`` looks after finished files.
 
@@ -92,26 +61,19 @@ class Hub:
         restore: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._restore = restore
-        self._listener = listener
         self._sink = sink
         self._upkeep = upkeep
         self._rotations = sink.rotations
         self._selector = selectors.DefaultSelector()
-        self._buffer = bytearray(spool.MAX_LINE + CHUNK)
-        self._view = memoryview(self._buffer)
-        self._connections: set[Connection] = set()
-        self._held = 0
-        self._share = CHUNK
         self._signals: set[int] = set()
         self._wake_in, self._wake_out = socket.socketpair()
-        self._listen_at: float | None = None
         self._places_at = time.monotonic() + _PLACES_S
-        self._waiting: dict[str, list[Connection]] = {}
         self._now_us = now_us()
         self._stop = False
         self._stuck = False
         self._syncer = Syncer(sink.sync_fds, self.wake)
-        self._spools = Spools(runs, self, self._syncer, self._answer)
+        self._spools = Spools(runs, self, self._syncer, lambda run, said: self._senders.answer(run, said))  # noqa: PLW0108 - they come after
+        self._senders = Senders(listener, self._selector, self, self._spools)
 
     # -- the life of the loop -----------------------------------------------------------------------------------------
 
@@ -138,9 +100,8 @@ class Hub:
         """Work until SIGTERM or SIGINT."""
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
-        self._listener.setblocking(False)
-        self._selector.register(self._wake_in, selectors.EVENT_READ)
-        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._wake_in, selectors.EVENT_READ, self._drain_wake)
+        self._senders.listen()
         while not self._stop:
             self.turn()
         self._finish()
@@ -149,14 +110,12 @@ class Hub:
         """Wait for something to do, and do it."""
         ready = self._selector.select(self._timeout())
         self._now_us = now_us()
-        self._share = max(LEAST, CHUNK // max(1, len(ready)))
+        share = max(LEAST, CHUNK // max(1, len(ready)))
         for key, mask in ready:
-            if key.data is not None:
-                self._serve(key.data, mask)
-            elif key.fileobj is self._listener:
-                self._accept()
+            if isinstance(key.data, Connection):
+                self._senders.serve(key.data, mask, share)
             else:
-                self._drain_wake()
+                key.data()
         self._act_on_signals()
         self._spools.read(CHUNK)
         self._timers()
@@ -164,7 +123,7 @@ class Hub:
     def _timeout(self) -> float | None:
         if self._spools.are_read:
             return 0.0
-        dues = (self._syncer.due, self._listen_at, self._spools.due, self._places_at)
+        dues = (self._syncer.due, self._senders.due, self._spools.due, self._places_at)
         times = [at for at in dues if at is not None]
         wait = min(times) - time.monotonic() if times else None
         due_us = self._sink.due_us()
@@ -181,9 +140,8 @@ class Hub:
         if self._syncer.due is not None and now >= self._syncer.due:
             self._check_places()
             self._syncer.step()
-        if self._listen_at is not None and now >= self._listen_at:
-            self._listen_at = None
-            self._selector.register(self._listener, selectors.EVENT_READ)
+        if self._senders.due is not None and now >= self._senders.due:
+            self._senders.listen()
         if now >= self._places_at:
             self._check_places()
         if self._spools.due is not None and now >= self._spools.due:
@@ -224,9 +182,7 @@ class Hub:
 
     def _finish(self) -> None:
         """Everything that was received is written and acknowledged by now; an incomplete line is sent again."""
-        self._listener.close()
-        for connection in list(self._connections):
-            self._close(connection)
+        self._senders.close()
         self._spools.close()
         with contextlib.suppress(OSError):
             if not self._stuck:
@@ -234,132 +190,11 @@ class Hub:
         self._syncer.finish(2.0)
         self._sink.close()
 
-    # -- lines in -----------------------------------------------------------------------------------------------------
-
-    def _accept(self) -> None:
-        for _ in range(_ACCEPTS):
-            try:
-                sock, _address = self._listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
-                    continue
-                report(
-                    f"cannot take another sender: {error}; {len(self._connections)} are connected; next try in a second"
-                )
-                self._selector.unregister(self._listener)
-                self._listen_at = time.monotonic() + _RETRY_S
-                return
-            sock.setblocking(False)
-            connection = Connection(sock)
-            self._connections.add(connection)
-            self._selector.register(sock, selectors.EVENT_READ, connection)
-
-    def _close(self, connection: Connection) -> None:
-        if connection not in self._connections:
-            return
-        self._connections.discard(connection)
-        self._held -= len(connection.tail)
-        connection.tail = b""
-        self._selector.unregister(connection.sock)
-        connection.sock.close()
-        if connection.run is not None and self._spools.exists(connection.run):
-            self._spools.scan_later()
-
-    def _refuse(self, connection: Connection, why: str) -> None:
-        report(f"closed a connection of {connection.run or 'an unknown sender'}: {why}")
-        fields = {"run": connection.run} if connection.run else {}
-        self._close(connection)
-        self.note("warning", "collector.refused", reason=why, **fields)
+    # -- lines ---------------------------------------------------------------------------------------------------------
 
     def note(self, level: str, event: str, **fields: object) -> None:
         """Write an event of the collector's own."""
         self.write(event_line(self._now_us, level, event, **fields), None)
-
-    def _serve(self, connection: Connection, mask: int) -> None:
-        if mask & selectors.EVENT_WRITE:
-            self._tell(connection)
-        if not mask & selectors.EVENT_READ or connection not in self._connections:
-            return
-        kept = len(connection.tail)
-        view = self._view
-        if kept:
-            view[:kept] = connection.tail
-        try:
-            received = connection.sock.recv_into(view[kept : kept + self._share])
-        except BlockingIOError:
-            return
-        except OSError:
-            received = 0
-        if not received:
-            self._close(connection)  # half a line at the end is dropped: it was not acknowledged
-            return
-        end = kept + received
-        cut = self._buffer.rfind(b"\n", kept, end) + 1
-        if cut and not self._take(connection, cut):
-            return
-        self._keep(connection, bytes(view[cut:end]))
-
-    def _keep(self, connection: Connection, tail: bytes) -> None:
-        self._held += len(tail) - len(connection.tail)
-        connection.tail = tail
-        if len(tail) > spool.MAX_LINE:
-            self._refuse(connection, "a line over 4 MiB")
-        elif self._held > HELD:
-            # Safe: its sender connects again and sends again what was not acknowledged.
-            self._close(max(self._connections, key=lambda each: len(each.tail)))
-
-    def _take(self, connection: Connection, cut: int) -> bool:
-        """Write the whole lines in the buffer up to ``cut``; False when the connection is closed."""
-        start = 0
-        if not connection.greeted:
-            start = self._buffer.find(b"\n", 0, cut) + 1
-            try:
-                hello = spool.parse_hello(bytes(self._view[: start - 1]))
-            except ValueError as error:
-                self._refuse(connection, f"no hello: {error}")
-                return False
-            connection.greeted = True
-            if hello.spool is not None:
-                connection.waits_for = hello.spool
-                self._waiting.setdefault(hello.spool, []).append(connection)
-                self._spools.ask(hello.spool)
-                return connection in self._connections
-            connection.run = hello.run
-            connection.key = None if hello.run is None else index.key_of(hello.run, hello.job)
-            connection.seq = hello.seq - 1
-        if connection.waits_for is not None or start == cut:
-            return True
-        if not self.write(self._view[start:cut], connection.key):
-            return False
-        connection.seq += self._buffer.count(b"\n", start, cut)
-        connection.out = self._unsent(connection) + b"%d\n" % connection.seq
-        self._tell(connection)
-        return connection in self._connections
-
-    @staticmethod
-    def _unsent(connection: Connection) -> bytes:
-        """Return the end of an answer that was sent in part; whole answers that wait are superseded."""
-        head, newline, _ = connection.out.partition(b"\n")
-        return head + newline if newline and connection.mask & selectors.EVENT_WRITE else b""
-
-    def _tell(self, connection: Connection) -> None:
-        """Send the answers; what the sender does not take yet, later."""
-        try:
-            sent = connection.sock.send(connection.out)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._close(connection)
-            return
-        connection.out = connection.out[sent:]
-        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.out else 0)
-        if mask != connection.mask:
-            connection.mask = mask
-            self._selector.modify(connection.sock, mask, connection)
-
-    # -- lines out ----------------------------------------------------------------------------------------------------
 
     def write(self, data: memoryview | bytes, key: bytes | None) -> bool:
         """Write whole lines. While the disk takes none, wait here: no sender is read or acknowledged, and they spool.
@@ -399,7 +234,7 @@ class Hub:
     def _wait_for_signals(self) -> None:
         with selectors.DefaultSelector() as signals:
             signals.register(self._wake_in, selectors.EVENT_READ)
-            signals.select(_RETRY_S)
+            signals.select(RETRY_S)
         self._drain_wake()
         self._now_us = now_us()
         if self._signals & _ENDING:
@@ -413,26 +248,14 @@ class Hub:
             lost = [str(path) for path in (self._sink.restore(self._now_us), *self._restore()) if path]
         except OSError as error:
             report(f"the log is not in its place any more, and cannot be opened: {error}; trying again each second")
-            self._places_at = time.monotonic() + _RETRY_S
+            self._places_at = time.monotonic() + RETRY_S
         for path in lost:
             report(f"{path}: {RESTORED}")
             self.note("warning", "var.restored", path=path, message=RESTORED)
 
     def replace_listener(self, listener: socket.socket) -> None:
         """Take connections from another socket."""
-        if self._listen_at is None:
-            self._selector.unregister(self._listener)
-        self._listener.close()
-        self._listener, self._listen_at = listener, None
-        self._selector.register(listener, selectors.EVENT_READ)
-
-    # -- spools -------------------------------------------------------------------------------------------------------
-
-    def _answer(self, run: str, text: bytes) -> None:
-        for connection in self._waiting.pop(run, []):
-            if connection in self._connections:
-                connection.out = text
-                self._tell(connection)
+        self._senders.replace_listener(listener)
 
 
 def raise_open_files() -> None:

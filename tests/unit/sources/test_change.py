@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from akjob.instants import MINUTE, SECOND, to_text
 from akjob.ledger import RunColumns
 from akjob.schedule.model import OnChange
 from akjob.sources.change import FilesChanged, FileWatch, Snapshot, folders, scan
-from akjob.sources.looking import ChangeLooker
+from akjob.sources.looking import ChangeLooker, looked_at
+from akjob.spec.model import JobSpec
 from tests.support import until
 from tests.unit.world import World, close_all, job, us
 
@@ -115,7 +117,7 @@ def test_a_looker_finds_what_is_written(tmp_path: Path) -> None:
         return slots
 
     try:
-        looker.watch({"a": change}, {})
+        looker.watch(["a"], {"a": change}, {})
         until(found)
         (tmp_path / "inbox").mkdir()
         (tmp_path / "inbox" / "a.csv").write_text("1")
@@ -125,6 +127,55 @@ def test_a_looker_finds_what_is_written(tmp_path: Path) -> None:
         (tmp_path / "inbox" / "a.csv").write_text("12")
         until(lambda: any(one.files for one in found()))
         assert slots[0].files == (str(tmp_path / "inbox" / "a.csv"),)
+    finally:
+        looker.stop()
+
+
+class Named(dict[str, JobSpec]):
+    """Jobs that are asked for by name; to walk through all of them is a fault."""
+
+    def __iter__(self) -> Iterator[str]:
+        """Fail."""
+        raise AssertionError
+
+    keys = items = values = __iter__  # type: ignore[assignment]
+
+
+def test_an_edit_concerns_the_jobs_that_it_names() -> None:
+    """Of ten thousand jobs only those that an edit names are looked through."""
+    looking, off, other = job("a", WATCHING), job("b", "enabled = false\n" + WATCHING), job("c", "")
+    jobs = Named({"a": looking, "b": off, "c": other})
+    assert looked_at(jobs, ["a", "b", "c", "gone"]) == {"a": looking.schedule.on_change}
+
+
+def test_a_looker_follows_the_jobs_that_an_edit_names(tmp_path: Path) -> None:
+    """Other jobs go on being looked at; one that looks at no files any more is due by none; without jobs no thread."""
+    looker = ChangeLooker(str(tmp_path), lambda: None, lambda: time.time_ns() // 1000)
+    slots: list[FilesChanged] = []
+
+    def found() -> list[FilesChanged]:
+        slots.extend(looker.take())
+        return slots
+
+    def write(name: str) -> None:
+        (tmp_path / name).write_text("1")
+        until(lambda: any(path.endswith(name) for one in found() for path in one.files))
+
+    def watching(*names: str) -> dict[str, OnChange]:
+        return {name: OnChange(paths=(f"{name}*.csv",), settle_us=10_000) for name in names}
+
+    before = threading.active_count()
+    try:
+        looker.watch(["a"], {}, {})
+        assert threading.active_count() == before
+        looker.watch(["a", "b"], watching("a", "b"), {})
+        until(lambda: {one.job for one in found()} == {"a", "b"})
+        looker.watch(["c", "a"], watching("c"), {})
+        until(lambda: {one.job for one in found()} == {"a", "b", "c"})
+        (tmp_path / "a1.csv").write_text("1")
+        write("b1.csv")
+        write("c1.csv")
+        assert [one.job for one in slots if one.files] == ["b", "c"]
     finally:
         looker.stop()
 
