@@ -3,7 +3,6 @@
 The database is asked in a thread of its own: while it is away, the loop goes on.
 """
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from akjob.agenda import Agenda
 from akjob.akjobd.loop import Loop
 from akjob.akjobd.worker import Worker
 from akjob.config import Config, Paths
-from akjob.config.cluster import ClusterConfig
+from akjob.config.cluster import ClusterConfig, places
 from akjob.config.web import WebConfig, published_url
 from akjob.errors import AkjobError
 from akjob.jobset.git import Revision
@@ -22,7 +21,6 @@ from akjob.run import lease
 if TYPE_CHECKING:
     from akjob.ledger.nodes import Standing
 
-_SLOTS_A_PROCESSOR = 4
 _RENEWALS = 4  # so often within a lease
 _STOP, _DEAD = 0.75, 0.9  # of a lease that is not renewed: runs are to end, and are killed
 
@@ -87,7 +85,7 @@ class Membership:
         clock, cluster = self._loop.clock, self._cluster
         before_us, boot_s = clock.now_us(), lease.boot_s()
         offset_s = ((before_us + clock.now_us()) // 2 - self._nodes.now_us()) / 1e6
-        slots = cluster.slots or _SLOTS_A_PROCESSOR * (os.cpu_count() or 1)
+        slots = places(cluster, None)
         me = Me(
             node=self._node,
             tags=cluster.tags,

@@ -5,13 +5,14 @@ from typing import Literal
 
 import click
 
-from akjob.cli.common import examples, find_paths, json_option, moment, now_us, say, say_json, settings
+from akjob.cli.common import examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.control import ask, job_name
 from akjob.config import Paths
 from akjob.control.requests import BackfillBegun, BeginBackfill
 from akjob.errors import UsageError
 from akjob.instants import from_text, to_text
 from akjob.query.jobs import load
+from akjob.query.moments import moment
 from akjob.query.names import user_name
 from akjob.query.text import plural, stamp
 from akjob.schedule import get_zone

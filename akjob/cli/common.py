@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from datetime import tzinfo
 from pathlib import Path
 from time import time_ns
 from typing import IO, Any, TypeVar
@@ -106,33 +105,6 @@ def instant(text: str, option: str) -> int:
     except (ValueError, OverflowError):
         message = f"{option}: {text!r} is not a time with an offset"
         hint = "Write it as 2026-03-29T01:00:00Z or 2026-03-29T02:00:00+01:00."
-        raise UsageError(message, hint=hint) from None
-
-
-def moment(text: str, option: str, now: int, zone: tzinfo | None, *, past: bool) -> int:
-    """Read a time as people type it, and return its instant.
-
-    ISO 8601, without an offset in ``zone`` (None: the machine's); a date alone is its midnight; a duration such as
-    ``2h30m`` counts from ``now``, backwards where ``past``. Raises AkjobError (exit code 2).
-    """
-    from datetime import datetime
-
-    from akjob.instants import from_datetime
-    from akjob.units import parse_duration
-
-    try:
-        duration = parse_duration(text)
-        return now - duration if past else now + duration
-    except ValueError:
-        pass
-    try:
-        read = datetime.fromisoformat(text)
-        if read.tzinfo is None:
-            read = read.astimezone() if zone is None else read.replace(tzinfo=zone)
-        return from_datetime(read)
-    except (ValueError, OverflowError):
-        message = f"{option}: {text!r} is neither a time nor a duration"
-        hint = 'Write a time as 2026-03-29T02:00:00+01:00 or 2026-03-29, a duration as "2h30m".'
         raise UsageError(message, hint=hint) from None
 
 

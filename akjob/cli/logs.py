@@ -16,7 +16,6 @@ from akjob.cli.common import (
     find_paths,
     json_option,
     log_elsewhere,
-    moment,
     now_us,
     on_terminal,
     settings,
@@ -28,6 +27,7 @@ from akjob.ledger import SeveralRunsError, open_reader
 from akjob.log.reading import read
 from akjob.log.reading.render import render
 from akjob.query.distant import MOST_LAST, AwayError, DistantLog, LocalLog, run_log
+from akjob.query.moments import moment
 from akjob.query.names import known_job, unknown_job
 
 _TAIL = 10  # so many lines of the past are shown before what is added, where nothing says since when

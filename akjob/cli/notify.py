@@ -11,7 +11,6 @@ from akjob.cli.common import (
     examples,
     find_paths,
     json_option,
-    moment,
     now_us,
     say,
     say_json,
@@ -22,6 +21,7 @@ from akjob.config import Config, Paths
 from akjob.errors import AkjobError, UsageError
 from akjob.instants import from_text
 from akjob.ledger import open_reader
+from akjob.query.moments import moment
 from akjob.query.names import known_job, unknown_job, user_name
 from akjob.query.text import relative, stamp
 

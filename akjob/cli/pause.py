@@ -3,11 +3,12 @@
 import click
 
 from akjob.cli.choosing import choose, for_each, jobs_arguments
-from akjob.cli.common import examples, find_paths, moment, now_us
+from akjob.cli.common import examples, find_paths, now_us
 from akjob.cli.control import ask
 from akjob.control.requests import PauseJob
 from akjob.errors import UsageError
 from akjob.instants import to_text
+from akjob.query.moments import moment
 from akjob.query.names import user_name
 from akjob.query.text import stamp
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 
 from akjob.cli import complain
-from akjob.cli.common import colours, examples, find_paths, json_option, moment, now_us, say, say_json, settings
+from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.next import is_file, read_file
 from akjob.cli.text import paint, table
 from akjob.config import Config, Paths
 from akjob.instants import from_text, to_datetime
 from akjob.ledger import open_reader
 from akjob.query.jobs import Snapshot, load
+from akjob.query.moments import moment
 from akjob.query.names import unknown_job
 from akjob.query.plan import (
     DEFAULT_US,

@@ -1,20 +1,21 @@
 """``akjob simulate``: what would become of the jobs, with downtimes and failures that are only pretended."""
 
-from datetime import tzinfo
+from collections.abc import Mapping
 
 import click
 
-from akjob.cli.common import examples, find_paths, json_option, moment, now_us, say, say_json, settings
+from akjob.cli import complain
+from akjob.cli.common import examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.history import table_of
-from akjob.errors import UsageError
+from akjob.config import Paths
 from akjob.ledger import open_reader
-from akjob.query.jobs import Snapshot, load
-from akjob.query.names import unknown_job
-from akjob.query.plan import DEFAULT_US, SAMPLES, check_order
+from akjob.query.jobs import load
+from akjob.query.plan import SAMPLES
 from akjob.query.runs import from_row
-from akjob.query.simulation import Scenario, simulate
+from akjob.query.scenarios import Wish, read
+from akjob.query.simulation import simulate
 from akjob.schedule import get_zone
-from akjob.units import parse_duration
+from akjob.spec.model import JobSpec
 
 _EXAMPLES = examples(
     "akjob simulate --until 7d",
@@ -31,6 +32,8 @@ _EXAMPLES = examples(
     "--fail", "failures", metavar="JOB[@SLOT]", multiple=True, help="The runs of a job fail, or only those of one slot."
 )
 @click.option("--takes", metavar="JOB=DURATION", multiple=True, help="How long each run of a job takes.")
+@click.option("--machines", type=click.IntRange(1, 1000), metavar="N", help="So many machines share the runs.")
+@click.option("--rev", metavar="REV", help="The jobs of this commit, branch or tag; `.`: as their files are now.")
 @click.option("--seed", type=int, metavar="N", help="Draw how long runs take from the last ones, not the median.")
 @json_option
 def command(  # noqa: PLR0913, PLR0917 - the options of a command
@@ -39,6 +42,8 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
     downs: tuple[str, ...],
     failures: tuple[str, ...],
     takes: tuple[str, ...],
+    machines: int | None,
+    rev: str | None,
     seed: int | None,
     *,
     as_json: bool,
@@ -47,26 +52,19 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
 
     Nothing is run, and akjobd is not needed. A run takes the median of its job's last runs unless --takes says
     how long. The same call gives the same rows. A job that is due by files or by akjobd's start is not due here,
-    but after --down. Times are as for `akjob plan`.
+    but after --down. --machines bounds the runs at once: max_running or [cluster] slots, so many times. Times are as
+    for `akjob plan`.
     """
     paths = find_paths()
     config = settings(paths)
     now = now_us()
     snapshot = load(paths, config, now)
-    zone = get_zone(config.timezone)
-    from_us = now if since is None else moment(since, "--from", now, zone, past=False)
-    until_us = from_us + DEFAULT_US if until is None else moment(until, "--until", from_us, zone, past=False)
-    check_order(from_us, until_us)
-    scenario = Scenario(
-        from_us=from_us,
-        until_us=until_us,
-        downs=tuple(_down(one, from_us, zone) for one in downs),
-        failures=tuple(_failure(snapshot, one, from_us, zone) for one in failures),
-        takes=dict(_duration(snapshot, one) for one in takes),
-        seed=seed,
-    )
-    durations = open_reader(paths.ledger_url).durations(snapshot.names(), SAMPLES)
-    rows = simulate(snapshot, config, durations, scenario)
+    jobs = snapshot.jobset.jobs if rev is None else _at_revision(paths, rev)
+    names = snapshot.names() if rev is None else sorted(jobs)
+    wish = Wish(since=since, until=until, downs=downs, failures=failures, takes=takes, seed=seed, machines=machines)
+    scenario = read(wish, names, now, get_zone(config.timezone))
+    durations = open_reader(paths.ledger_url).durations(names, SAMPLES)
+    rows = simulate(snapshot, config, durations, scenario, jobs)
     if as_json:
         say_json(*rows)
     elif not rows:
@@ -75,36 +73,11 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
         say(table_of([from_row(row) for row in rows], now))
 
 
-def _down(text: str, from_us: int, zone: tzinfo) -> tuple[int, int]:
-    """Read ``A..B``."""
-    first, dots, last = text.partition("..")
-    if not dots:
-        raise UsageError(f"--down {text}: this is not A..B", hint="Write --down 2026-03-29T01:00..2026-03-29T04:00.")
-    start_us = moment(first, "--down", from_us, zone, past=False)
-    end_us = moment(last, "--down", start_us, zone, past=False)
-    if end_us <= start_us:
-        raise UsageError(f"--down {text}: it ends before it begins", hint="The later time comes second.")
-    return start_us, end_us
+def _at_revision(paths: Paths, rev: str) -> Mapping[str, JobSpec]:
+    """Return the jobs of a revision; ``.`` is the work tree."""
+    from akjob.diff.side import of_revision
 
-
-def _failure(snapshot: Snapshot, text: str, from_us: int, zone: tzinfo) -> tuple[str, int | None]:
-    """Read ``JOB`` or ``JOB@SLOT``; an instance has an @ in its own name."""
-    names = set(snapshot.names())
-    if text in names:
-        return text, None
-    job, _, slot = text.rpartition("@")
-    if job not in names:
-        raise unknown_job(job or text, sorted(names))
-    return job, moment(slot, "--fail", from_us, zone, past=False)
-
-
-def _duration(snapshot: Snapshot, text: str) -> tuple[str, int]:
-    """Read ``JOB=DURATION``."""
-    job, _, duration = text.partition("=")
-    names = snapshot.names()
-    if job not in names:
-        raise unknown_job(job, names)
-    try:
-        return job, parse_duration(duration)
-    except ValueError as error:
-        raise UsageError(f"--takes {text}: {error}", hint=f"Write --takes {job}=90s.") from None
+    side = of_revision(paths, rev)
+    for name in sorted(side.refused):
+        complain(f"{name} is broken at {rev}, and left out")
+    return side.jobs

@@ -4,10 +4,11 @@ from typing import cast, get_args
 
 import click
 
-from akjob.cli.common import examples, find_paths, json_option, moment, now_us, say, say_json
+from akjob.cli.common import examples, find_paths, json_option, now_us, say, say_json
 from akjob.cli.text import Cell, table
 from akjob.errors import UsageError
 from akjob.instants import from_text, to_text
+from akjob.query.moments import moment
 from akjob.query.names import user_name
 from akjob.query.text import relative, stamp
 from akjob.query.visibility import Scope

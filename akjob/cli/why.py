@@ -6,12 +6,13 @@ import textwrap
 
 import click
 
-from akjob.cli.common import colours, examples, find_paths, json_option, moment, now_us, say, say_json, settings
+from akjob.cli.common import colours, examples, find_paths, json_option, now_us, say, say_json, settings
 from akjob.cli.text import paint
 from akjob.errors import escape_control
 from akjob.instants import from_text
 from akjob.ledger import open_reader
 from akjob.query.jobs import load
+from akjob.query.moments import moment
 from akjob.query.text import relative, stamp
 from akjob.query.why import Why, ask
 from akjob.schedule import get_zone

@@ -1,5 +1,6 @@
 """``[pools]`` and ``[cluster]``: how many runs at once, and which node of how many this is."""
 
+import os
 import re
 import socket
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from akjob.config.secrets import Secret
 from akjob.toml.faults import PathProblems, dotted
 
 _SECOND_US = 1_000_000
+_SLOTS_A_PROCESSOR = 4
 _SHORTEST_LEASE_US = 4 * _SECOND_US  # it is renewed four times
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -36,6 +38,12 @@ class ClusterConfig(Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The name of this node."""
         return self.node or socket.gethostname()
+
+
+def places(cluster: ClusterConfig | None, max_running: int | None) -> int:
+    """Return how many runs a node takes at once: ``slots`` or four a processor, and not more than ``max_running``."""
+    slots = (None if cluster is None else cluster.slots) or _SLOTS_A_PROCESSOR * (os.cpu_count() or 1)
+    return slots if max_running is None else min(slots, max_running)
 
 
 def queue_name(where: str, needs: Iterable[str]) -> str:

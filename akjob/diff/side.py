@@ -30,6 +30,15 @@ class Side(Struct, frozen=True, kw_only=True):
     unseen: Mapping[str, Problem] = {}
 
 
+WORK_TREE = "."
+"""What stands for the work tree where a revision may be named."""
+
+
+def of_revision(paths: Paths, revision: str, now_us: int | None = None) -> Side:
+    """Return the jobs of a commit, or those of the work tree for ``.``; as :func:`at_revision` does."""
+    return of_work_tree(paths, now_us) if revision == WORK_TREE else at_revision(paths, revision, now_us)
+
+
 def at_revision(paths: Paths, revision: str, now_us: int | None = None) -> Side:
     """Return the jobs of a commit; with ``now_us`` as akjobd would take them then.
 

@@ -51,8 +51,26 @@ def clock_note(schedule: Schedule, at_us: int) -> str:
     zone = get_zone(schedule.zone)
     if is_slot(schedule, at_us):
         gap = _gap_ending_at(at_us, zone)
-        return f"{_clocks(at_us, gap, zone)}: what falls in between starts at that instant" if gap else ""
+        if not gap or is_slot(_with_fixed_offset(schedule, at_us, zone), at_us):
+            return ""
+        return f"{_clocks(at_us, gap, zone)}: what falls in between starts at that instant"
     return _in_or_after_gap(schedule, at_us, zone) or _second_time(schedule, at_us, zone)
+
+
+def _with_fixed_offset(schedule: Schedule, at_us: int, zone: tzinfo) -> Schedule:
+    """Return a schedule as if its clock were always set as it is at an instant."""
+    moment = to_datetime(at_us).astimezone(zone)
+    fixed = f"{moment:%z}"[:5]
+    name = f"{fixed[:3]}:{fixed[3:]}"
+    return replace(
+        schedule,
+        zone=name,
+        at=tuple(replace(one, zone=name) for one in schedule.at),
+        daily=None if schedule.daily is None else replace(schedule.daily, zone=name),
+        weekly=tuple(replace(one, zone=name) for one in schedule.weekly),
+        monthly=tuple(replace(one, zone=name) for one in schedule.monthly),
+        cron=tuple(replace(one, zone=name) for one in schedule.cron),
+    )
 
 
 def _in_or_after_gap(schedule: Schedule, at_us: int, zone: tzinfo) -> str:

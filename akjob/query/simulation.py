@@ -4,48 +4,41 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from statistics import median
 
-from msgspec import Struct
-
 from akjob.agenda.jobs import new_row
 from akjob.config import Config
+from akjob.config.cluster import places
 from akjob.instants import SECOND, from_text
 from akjob.ledger import RunColumns
 from akjob.ledger.model import JobRow
 from akjob.query.jobs import Snapshot
+from akjob.query.scenarios import Scenario
 from akjob.simulate import Simulator
 from akjob.spec.model import JobSpec
 
 
-class Scenario(Struct, frozen=True, kw_only=True):
-    """What is pretended in [from, until): downtimes, jobs or single slots that fail, how long jobs take.
-
-    How long others take is the median of their last runs; with a ``seed`` it is one of them, by chance.
-    """
-
-    from_us: int
-    until_us: int
-    downs: tuple[tuple[int, int], ...] = ()
-    failures: tuple[tuple[str, int | None], ...] = ()
-    takes: Mapping[str, int] = {}
-    seed: int | None = None
-
-
 def simulate(
-    snapshot: Snapshot, config: Config, durations: Mapping[str, Sequence[float]], scenario: Scenario
+    snapshot: Snapshot,
+    config: Config,
+    durations: Mapping[str, Sequence[float]],
+    scenario: Scenario,
+    jobs: Mapping[str, JobSpec] | None = None,
 ) -> list[RunColumns]:
     """Return the rows, in the order of slots. ``durations`` are those of the last runs of each job, in seconds.
+
+    ``jobs`` are those of another revision; None: those that are loaded.
 
     akjobd is up at the beginning, and has of each job what the ledger has now: pauses go on, ``runs`` and
     ``again_after`` count on. Nothing runs at the beginning. The same arguments give the same rows.
     """
+    specs = snapshot.jobset.jobs if jobs is None else jobs
     begin_us = scenario.from_us - 1  # a job is due after the instant at which it is loaded
     simulation = Simulator(
-        snapshot.jobset.jobs.values(),
+        specs.values(),
         begin_us,
-        max_running=config.max_running,
+        max_running=_most_at_once(config, scenario.machines),
         pools=config.pools,
         takes=lambda job, slot_us: _takes(job, slot_us, durations.get(job, ()), scenario),
-        known=[_known(snapshot, spec, begin_us) for spec in snapshot.jobset.jobs.values()],
+        known=[_known(snapshot, spec, begin_us) for spec in specs.values()],
     )
     for down in scenario.downs:
         simulation.down(*down)
@@ -53,6 +46,13 @@ def simulate(
         simulation.fail(job, slot_us)
     simulation.run(scenario.until_us - 1)
     return [row for row in simulation.rows() if scenario.from_us <= from_text(row["slot"]) < scenario.until_us]
+
+
+def _most_at_once(config: Config, machines: int | None) -> int | None:
+    """Return how many runs so many machines have at once; None: as many as are due."""
+    if machines is None:
+        return config.max_running
+    return machines * places(config.cluster, config.max_running)
 
 
 def _known(snapshot: Snapshot, spec: JobSpec, begin_us: int) -> JobRow:

@@ -6,7 +6,6 @@ whether it is still wanted, and akjobd takes it there.
 
 import asyncio
 import itertools
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -15,12 +14,11 @@ from procrastinate import App, PsycopgConnector, RetryStrategy
 from procrastinate.exceptions import ConnectorException
 
 from akjob.config import Paths, socket_address
-from akjob.config.cluster import ClusterConfig, queue_name
+from akjob.config.cluster import ClusterConfig, places, queue_name
 from akjob.control.requests import A, Request, TakeRun, WaitForRun, decode_answer
 from akjob.errors import AkjobError, UnreachableError
 from akjob.ledger.postgres import TASK
 
-_SLOTS_A_PROCESSOR = 4
 _TRIES = 5  # akjobd may be restarting: so many seconds a delivery waits before another node gets it
 _KEEP_S = 30.0
 _LOOK_S = 5.0  # for a delivery whose announcement was lost, as all are once the database was restarted
@@ -51,8 +49,7 @@ class Deliveries:
     def __init__(self, paths: Paths, cluster: ClusterConfig, max_running: int | None) -> None:
         self._paths = paths
         self._queues = queues(cluster.name, cluster.tags)
-        slots = cluster.slots or _SLOTS_A_PROCESSOR * (os.cpu_count() or 1)
-        self._slots = slots if max_running is None else min(slots, max_running)
+        self._slots = places(cluster, max_running)
         self.app = App(
             connector=PsycopgConnector(conninfo=paths.ledger_url, min_size=1, max_size=4, kwargs=_CONNECTION)
         )

@@ -16,6 +16,7 @@ from akjob.query.visibility import Principal
 from akjob.web.door import Door
 from akjob.web.events_log import WebLog
 from akjob.web.feed import Feed
+from akjob.web.simulator import Simulations
 from akjob.web.store import WebStore
 from akjob.web.streams import Streams
 
@@ -42,6 +43,7 @@ class Site(Struct, kw_only=True):
     door: Door
     feed: Feed
     log: WebLog
+    simulations: Simulations
 
     async def read(self, question: Callable[[], T]) -> T:
         """Return what a question to files or to the ledger answers, asked in a thread: the loop serves others."""
@@ -82,6 +84,7 @@ def build_site(paths: Paths, config: Config, store: WebStore, clock: Callable[[]
         door=Door(paths, config, callers),
         feed=Feed(paths, readers),
         log=WebLog(paths, clock),
+        simulations=Simulations(closing),
     )
 
 

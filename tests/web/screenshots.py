@@ -14,6 +14,7 @@ PAGES = {
     "runs": "/runs",
     "timeline": "/timeline?span=15+min",
     "plan": "/plan",
+    "simulation": "/plan?simulate=1&until=2h&down=30m..50m&fail=backup/files&machines=2",
     "backfills": "/backfills?job=reports/sales&from=1h&until=0s&only=all",
     "why": "/why?job=reports/sales",
     "broken": "/broken",

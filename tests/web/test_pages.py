@@ -19,6 +19,7 @@ pytestmark = pytest.mark.process
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 PAGES = ("/", "/jobs/reports/nightly", "/jobs/broken", "/jobs/greet", "/runs", "/timeline", "/plan", "/why?job=tick",
+         "/plan?simulate=1&down=1h..2h&against=.",
          "/backfills", "/bulk?do=pause&job=tick&job=greet",
          "/broken", "/messages", "/system", "/tv", "/?state=failed", "/?q=nothing-fits")  # fmt: skip
 MOST_BYTES = 100 * 1024

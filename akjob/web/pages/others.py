@@ -1,9 +1,8 @@
-"""The smaller pages: broken files, the system, messages, the plan, why, and the screen on the wall."""
+"""The smaller pages: broken files, the system, messages, why, and the screen on the wall."""
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -12,20 +11,17 @@ from starlette.responses import Response
 from akjob.control.requests import GetStatus
 from akjob.control.status import Status
 from akjob.errors import AkjobError
-from akjob.instants import DAY, HOUR
 from akjob.jobset.git import Provenance
 from akjob.ledger import open_reader
 from akjob.notify.gathering import paces_of, quiet_until_us
 from akjob.notify.model import Incident
 from akjob.notify.outbox import Delivery, Outbox, with_messages
-from akjob.query import plan
 from akjob.query.broken import Mistake, mistakes
 from akjob.query.sight import JobFilter, Sight
 from akjob.query.text import size
-from akjob.schedule import get_zone
 from akjob.web import asking
 from akjob.web.api.jobs import found_job
-from akjob.web.api.lists import choice_of, text_of
+from akjob.web.api.lists import text_of
 from akjob.web.api.times import instant_of
 from akjob.web.pages.rendering import render
 from akjob.web.pages.source import excerpt
@@ -33,9 +29,7 @@ from akjob.web.pages.summary import FAILED, Summary, summarize
 from akjob.web.problems import ProblemError
 from akjob.web.site import Call
 
-_AHEAD: Mapping[str, int] = {"6h": 6 * HOUR, "1d": DAY, "3d": 3 * DAY, "7d": 7 * DAY}
 _MESSAGES = 100
-_MOST_SLOTS = 20_000  # so that a job of every second does not keep everybody waiting
 _AUDIT = 50
 
 
@@ -199,31 +193,6 @@ def _channel(name: str, kind: str, deliveries: list[Delivery]) -> ShownChannel:
     if last is not None and last.error:
         said += f": {last.error}"
     return ShownChannel(name=name, kind=kind, last=said)
-
-
-async def show_plan(call: Call) -> Response:
-    """Show the coming slots hour by hour, and what is worth a change."""
-    sight = await call.sight()
-    chosen = choice_of(call, "until", _AHEAD) or "1d"
-
-    def ask() -> dict[str, Any]:
-        views = sight.jobs(JobFilter())
-        durations = open_reader(call.site.paths.ledger_url).durations([view.name for view in views], plan.SAMPLES)
-        planned = [one for view in views if (one := plan.of_job(view, durations.get(view.name, []))) is not None]
-        until_us = call.now_us + _AHEAD[chosen]
-        found = list(islice(plan.starts(planned, call.now_us, until_us), _MOST_SLOTS))
-        cut = len(found) == _MOST_SLOTS
-        until_us = found[-1].slot_us if cut else until_us
-        specs = {view.name: view.spec for view in views if view.spec is not None}
-        return {
-            "summary": summarize(sight),
-            "cut": cut,
-            "hours": plan.hours(found, call.now_us, until_us, get_zone("UTC")),
-            "advice": plan.advise(found, specs, call.now_us, until_us),
-        }
-
-    values = await call.site.read(ask)
-    return render(call, "plan.html", **values, spans=list(_AHEAD), chosen=chosen, live=False)
 
 
 async def show_why(call: Call) -> Response:

@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from akjob.web.pages import actions, backfills, bulk, jobs, others, run_list, runs, timeline
+from akjob.web.pages import actions, backfills, bulk, jobs, others, plan, run_list, runs, timeline
 from akjob.web.pages.rendering import static_files
 from akjob.web.problems import ProblemError
 from akjob.web.routes import Route
@@ -25,7 +25,7 @@ ROUTES = (
     Route(method="GET", path="/runs", handler=run_list.show_runs, needs="read"),
     Route(method="GET", path="/runs/{id}", handler=runs.show_run, needs="read"),
     Route(method="GET", path="/timeline", handler=timeline.show_timeline, needs="read"),
-    Route(method="GET", path="/plan", handler=others.show_plan, needs="read"),
+    Route(method="GET", path="/plan", handler=plan.show_plan, needs="read"),
     Route(method="GET", path="/backfills", handler=backfills.show_backfills, needs="read"),
     Route(method="GET", path="/why", handler=others.show_why, needs="read"),
     Route(method="GET", path="/broken", handler=others.show_broken, needs="read"),

@@ -92,6 +92,39 @@ def test_pools_hold_and_stop_at_ends_runs(root: Root) -> None:
     assert rows[1]["reason"] == "still running at 12:30:00, its stop_at"
 
 
+def test_machines_share_the_runs(root: Root) -> None:
+    """So many times what one has at once: max_running, or the slots of [cluster] if they are fewer."""
+    root.paths.config_file.parent.mkdir()
+    root.paths.config_file.write_text("max_running = 1\n")
+    for name in "abc":
+        root.job(name, HOURLY)
+    takes = [f"--takes={name}=10m" for name in "abc"]
+
+    def starts(*more: str) -> list[str]:
+        return [row["started_at"][14:16] for row in root.json("simulate", "--until", "1h", *takes, *more)]
+
+    assert starts() == ["00", "10", "20"]
+    assert starts("--machines", "2") == ["00", "00", "10"]
+    assert starts("--machines", "3") == ["00", "00", "00"]
+    assert root.akjob("simulate", "--machines", "0").exit_code == 2
+
+
+def test_another_revision(root: Root) -> None:
+    """The jobs of a commit, without those that are broken in it, or as their files are now."""
+    root.job("tick", HOURLY)
+    root.job("bad", "evry = 1\n")
+    root.commit()
+    root.job("tick", HOURLY.replace("1h", "2h"))
+    root.job("new", HOURLY)
+    told_then = root.akjob("simulate", "--rev", "HEAD", "--until", "3h", "--json")
+    assert told_then.stdout.count('"job":"tick"') == 3
+    assert '"job":"new"' not in told_then.stdout
+    assert "bad is broken at HEAD, and left out" in told_then.stderr
+    assert root.akjob("simulate", "--rev", ".", "--until", "3h", "--json").stdout.count('"job":"new"') == 3
+    assert root.akjob("simulate", "--rev", "nope").exit_code == 2
+    assert root.akjob("simulate", "--rev", "HEAD", "--fail", "new").exit_code == 2
+
+
 def test_a_year(jobs: Root) -> None:
     """A simulation may be longer than a plan."""
     assert len(told(jobs, "--until", "365d")) == 365 * 24
