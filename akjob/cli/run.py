@@ -18,7 +18,7 @@ from akjob.cli.text import STATE_COLOURS, paint
 from akjob.config import Config, Paths
 from akjob.control.client import Client
 from akjob.control.requests import RunJob, WaitForRun
-from akjob.errors import AkjobError, UnreachableError, UsageError, escape_control
+from akjob.errors import AkjobError, UsageError, escape_control
 from akjob.instants import SECOND
 from akjob.ledger import open_reader
 from akjob.log.reading import read
@@ -122,14 +122,10 @@ def _run_locally(paths: Paths, job: str, values: Mapping[str, Any]) -> int:
 
 
 class _End:
-    """Waits for the end of a run: akjobd reports it, or, when akjobd went away, the ledger.
-
-    Raises UnreachableError once the root itself is gone: nothing will report the end then.
-    """
+    """Waits for the end of a run: akjobd reports it, or, when akjobd went away, the ledger."""
 
     def __init__(self, paths: Paths, client: Client, run: str, without_akjobd: str) -> None:
         self._without_akjobd = without_akjobd
-        self._root = paths.root
         self._reader = open_reader(paths.ledger_url)
         self._client: Client | None = client
         self._run = run
@@ -169,9 +165,6 @@ class _End:
                 self._client = None
                 complain("akjobd went away; the run goes on", self._without_akjobd)
             return
-        if not self._root.is_dir():  # an open database goes on answering after its file is deleted
-            message = f"{self._root} is gone, and with it akjobd and its ledger: how run {self._run} ended is not known"
-            raise UnreachableError(message, hint="if it was moved, `akjob --root FOLDER history` shows the run")
         row = self._reader.find_run(self._run)
         if row is not None and row["state"] not in _OPEN:
             self._take(row)

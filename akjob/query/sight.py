@@ -1,7 +1,7 @@
 """What one principal may know: every question of a page or of the API goes through here, and none around it."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
 
@@ -10,13 +10,16 @@ from msgspec.structs import replace
 
 from akjob.config import Config
 from akjob.control.status import BrokenFile, Status
+from akjob.instants import HOUR, from_text, to_text
 from akjob.ledger import BackfillColumns, Reader, RunCount, RunFilter, RunKey, State, TimeColumns, Transition
 from akjob.ledger.asking import time_columns
 from akjob.query import why
 from akjob.query.changes import Changes, since_success
 from akjob.query.jobs import JobView, Snapshot
+from akjob.query.likeness import Likeness, likeness_of
 from akjob.query.runs import Run, from_row
 from akjob.query.slots import ComingSlots, slots_of
+from akjob.query.steps import WaitedFor
 from akjob.query.strips import LENGTH, StripSlot, strip
 from akjob.query.visibility import Principal, visible
 from akjob.query.why import Why
@@ -25,7 +28,10 @@ from akjob.spec.model import JobSpec
 _ROWS_READ = 20_000  # so many rows a page of runs looks at, at most, for a principal who may see few of them
 _STRIP_ROWS = (LENGTH + 2, 8 * LENGTH)  # a slot that was retried has several
 _NEAR = 200
-EXCEPTIONS: tuple[State, ...] = ("failed", "timed_out", "lost", "missed")
+_HOLDERS = 20
+_OTHERS = 50
+FAILURES: tuple[State, ...] = ("failed", "timed_out", "lost")
+EXCEPTIONS: tuple[State, ...] = (*FAILURES, "missed")
 
 
 class JobFilter(Struct, frozen=True, kw_only=True):
@@ -265,6 +271,48 @@ class Sight:
         """Return one run by its id; None for one that is not there, or not for this principal."""
         row = self._reader.find_run(run)
         return from_row(row) if row is not None and self.sees(row["job"]) else None
+
+    def held(self, run: Run, spec: JobSpec | None) -> list[WaitedFor]:
+        """Return the runs that had, between a run's slot and its start, what it needs: its job, its lock, its pool."""
+        if spec is None:
+            return []
+        policy, until_us = spec.run, self.now_us if run.started_at is None else from_text(run.started_at)
+        whats = {run.job: f"the run before it ({policy.overlap})"}
+        for name, other in self._snapshot.jobset.jobs.items():
+            if name == run.job or not self.sees(name):
+                continue
+            if policy.lock is not None and other.run.lock == policy.lock:
+                whats[name] = f"lock {policy.lock}"
+            elif policy.pool is not None and other.run.pool == policy.pool:
+                whats[name] = f"pool {policy.pool}"
+        names = list(whats)[:_HOLDERS]
+        rows = self._reader.times(names, to_text(from_text(run.slot) - HOUR), to_text(until_us), _HOLDERS)
+        return [
+            WaitedFor(
+                what=whats[job],
+                run=row.id,
+                job=job,
+                begin_us=from_text(row.started_at),
+                end_us=until_us if row.ended_at is None else from_text(row.ended_at),
+            )
+            for job, found in rows.items()
+            for row in found
+            if row.started_at is not None and row.id != run.id
+        ]
+
+    def likeness(self, run: Run, rows: Sequence[Run]) -> Likeness:
+        """Return what a failed run has in common with others; ``rows`` are the newest of its job."""
+        since, key = to_text(from_text(run.slot) - HOUR), RunKey(run.id, run.slot, run.attempt)
+        others = [
+            one for state in FAILURES for one in self.runs(RunFilter(state=state, since=since), _OTHERS, key).runs
+        ]
+        failures = [
+            one
+            for state in FAILURES
+            for one in self.runs(RunFilter(job=run.job, state=state, until=run.slot), _OTHERS).runs
+        ]
+        others.sort(key=lambda one: one.id, reverse=True)
+        return likeness_of(run, rows, failures, others, self.now_us)
 
     def definition(self, run: Run) -> str | None:
         """Return the text of the definition that a run was made from; None where the ledger no longer has it."""

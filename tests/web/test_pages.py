@@ -110,7 +110,7 @@ def test_what_runs_after_what_is_on_the_job_and_on_the_timeline(site: Site) -> N
     page.locator("dt:text-is('Followed by') + dd a").click()
     page.locator("dt:text-is('Runs after') + dd a", has_text="extract").wait_for()
     page.goto(f"{site.url}/timeline?q=load")
-    assert page.locator(".timeline .name").inner_text() == "load after extract"
+    assert page.locator(".lanes .name").inner_text() == "load after extract"
     assert "after extract" in page.locator(".timeline svg title").all_text_contents()[-1]
     page.context.close()
 
@@ -224,7 +224,57 @@ def test_what_is_copied_from_the_log_is_what_was_printed(site: Site, ran: dict[s
     assert [line for line in copied.splitlines() if line][1:3] == ["start", "oops"]
     assert page.locator("#log-times").is_checked()
     page.locator("#log-times").uncheck()
-    assert not page.locator(".log time").first.is_visible()
+    assert page.evaluate("getComputedStyle(document.querySelector('.log li a'), '::after').display") == "none"
+    page.context.close()
+
+
+def test_the_timeline_is_moved_by_keys(site: Site) -> None:
+    """With the focus in it: earlier, closer, and back to now; the focus stays in it. Elsewhere the keys are others."""
+    page = site.page()
+    page.goto(f"{site.url}/timeline")
+    page.locator("#timeline").focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**/timeline?at=*")
+    assert page.evaluate("document.activeElement.id") == "timeline"
+    page.keyboard.press("+")
+    page.wait_for_url("**/timeline?span=6+h&at=*")
+    page.keyboard.press("t")
+    page.wait_for_url("**/timeline?span=6+h")
+    page.context.close()
+
+
+def test_lines_that_come_are_counted_while_others_are_read(site: Site) -> None:
+    """A log that was scrolled up stays where it is, says how many lines are new, and goes to them on a click."""
+    place, page = site.place, site.page(width=1000)
+    place.define(talks='command = "seq 300; while [ ! -e go ]; do sleep 0.05; done; seq 7; sleep 60"\n')
+    started = run(site, "talks")
+    page.goto(f"{site.url}/runs/{started}")
+    page.locator(".log li", has_text="300").first.wait_for()
+    page.locator("#live", has_text="live").wait_for()
+    page.evaluate("document.querySelector('.log').scrollTop = 0")
+    first = page.locator(".log li").first.inner_text()
+    (place.paths.root / "go").touch()
+    run(site, "tick")  # what a run prints is no transition: the next change has the page look
+    page.locator("#log-new", has_text="7 new lines").wait_for()
+    assert page.locator(".log li").first.inner_text() == first
+    page.locator("#log-new").click()
+    page.wait_for_function("document.querySelector('.log li:last-child').innerText.trim().endsWith('7')")
+    place.ask("stop", target="talks")
+    page.context.close()
+
+
+def test_all_of_the_output_is_copied_as_plain_text(site: Site, ran: dict[str, str]) -> None:
+    """Also what is not on the page, without colours; without JavaScript there is no such button."""
+    page = site.page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{site.url}/runs/{ran['tick']}")
+    page.get_by_role("button", name="Copy the output").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == "red\n"
+    page.context.close()
+    page = site.page(javascript=False)
+    page.goto(f"{site.url}/runs/{ran['tick']}")
+    assert not page.get_by_role("button", name="Copy the output").is_visible()
     page.context.close()
 
 

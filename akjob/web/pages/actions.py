@@ -131,9 +131,11 @@ async def stop(call: Call, form: Form) -> str:
     """End a run, or all runs of a job."""
     target, sight = form.get("target", ""), await call.sight()
     job = sight.job(target)
-    page = (
-        _job_page(target) if job is not None else f"/runs/{(await call.site.read(lambda: found_run(sight, target))).id}"
-    )
+    if job is not None:
+        page = _job_page(target)
+    else:
+        run = await call.site.read(lambda: found_run(sight, target))
+        page = f"/runs/{run.id}?stopped={to_text(call.now_us)[:19]}Z"
 
     async def work() -> Response:
         await ask(call, StopRuns(target=target, by=call.principal.name, reason=reason_of(form.get("reason"))))

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+import msgspec
 from markupsafe import Markup
 from msgspec import Struct
+from msgspec.structs import replace
 
 from akjob.log.reading import read
 from akjob.log.reading.needle import needle_of
@@ -19,27 +21,34 @@ from akjob.web.problems import bad_parameter
 from akjob.web.site import Call
 
 LEVELS = ("", "warning", "error")
-COUNTS = (200, 1000, 5000)
-"""How many lines a page may have; the first is the default."""
+SHOWN = 200
+"""How many lines a page has: two elements each, and one for each colour."""
 
 _LONGEST_LINE = 4000
+_LONGEST_JSON = 20_000
+_MESSAGES = ("message", "msg", "event")
+_OF_THE_HEAD = ("timestamp", "level", "event", "source", "job", "run", "seq")
+_WORTH_FOLDING = 40  # so many characters of fields
 AROUND = 20
 """So many lines are shown before a line that a search found."""
 
 _SEARCH_S = 1.0
 _MOST_HITS = 1000
 _ERROR = read.LEVELS["error"]
+_ERRORS = b'"level":"error"'  # among output, which has a level of its own where the program gave one
+_LOOK_S = 0.05  # so long the first error is looked for: the page of a long log opens at its end
 _LONGEST_NUMBER = 15
 
 
 class LogLine(Struct, frozen=True, kw_only=True):
-    """One line of the viewer."""
+    """One line of the viewer; ``fields`` are folded: what a line has besides its message."""
 
     seq: int
     at: str
     clock: str
     kind: str
     text: Markup
+    fields: str = ""
 
 
 class LogWanted(Struct, frozen=True, kw_only=True):
@@ -91,12 +100,11 @@ class LogShown(Struct, frozen=True, kw_only=True):
 def wanted_of(call: Call) -> LogWanted:
     """Return what the URL asks for. Raises ProblemError."""
     level, grep = choice_of(call, "level", LEVELS[1:]) or "", text_of(call, "grep") or ""
-    count = choice_of(call, "lines", [str(one) for one in COUNTS])
     hit = _number_of(call, "hit")
     return LogWanted(
         begin=_number_of(call, "from") if hit is None else max(1, hit - AROUND),
         hit=hit,
-        count=int(count) if count else COUNTS[0],
+        count=SHOWN,
         level=level,
         grep=grep,
         fits=pattern_of(grep or None),
@@ -162,13 +170,22 @@ def _hits(log: LinesOfRun, wanted: LogWanted, clock: Callable[[], float]) -> Hit
     )
 
 
-def first_error(log: LinesOfRun) -> int | None:
-    """Return the number of the first line of a run that is an error, or worse; None without one."""
-    found = (
-        next((_number(line) for line in log.lines(needle=one) if _level(line) >= _ERROR), None)
-        for one in (b'"level":"error"', b'"level":"critical"')
-    )
-    return min((number for number in found if number is not None), default=None)
+def opened(wanted: LogWanted, error: int | None) -> LogWanted:
+    """Return what is shown where the URL names no stretch: from some lines before the first error on, or the end."""
+    if error is None or wanted.begin is not None or wanted.level or wanted.grep:
+        return wanted
+    return replace(wanted, begin=max(1, error - wanted.count // 2))
+
+
+def first_error(log: LinesOfRun, clock: Callable[[], float] = time.monotonic) -> int | None:
+    """Return the number of the first line of a run that is an error, or worse; None where none is found in time."""
+    end_s = clock() + _LOOK_S
+    for line in log.lines(needle=_ERRORS):
+        if clock() > end_s:
+            return None
+        if _level(line) >= _ERROR:
+            return _number(line)
+    return None
 
 
 def _earlier(found: list[dict[str, Any]], wanted: LogWanted) -> int | None:
@@ -190,12 +207,38 @@ def _lines(found: list[dict[str, Any]]) -> list[LogLine]:
 
 def log_line(line: dict[str, Any]) -> LogLine:
     """Return a line as it is shown: what a job printed with its colours, all else as text."""
-    at = str(line.get("timestamp", ""))
+    at, fields = str(line.get("timestamp", "")), ""
     if is_output(line):
         text, kind = read.bytes_of(line).decode("utf-8", "replace"), str(line.get("stream", "stdout"))
+        message = _message_of(text)
+        if message is not None:
+            fields, text = plain(text)[:_LONGEST_LINE], message
         shown = to_html(text[:_LONGEST_LINE])
     else:
         kind = str(line.get("level", "info")) if line.get("source") == "job" else "event"
-        said = render(line, colour=False).partition("  ")[2] or str(line.get("event", ""))
-        shown = to_html(plain(said)[:_LONGEST_LINE])
-    return LogLine(seq=_number(line), at=at, clock=at[11:19], kind=kind, text=shown)
+        head = {name: line[name] for name in _OF_THE_HEAD if name in line}
+        whole, said = _said(line), _said(head)
+        if kind == "event" or not whole.startswith(said) or len(whole) - len(said) < _WORTH_FOLDING:
+            said = whole
+        shown, fields = to_html(plain(said)[:_LONGEST_LINE]), plain(whole[len(said) :])[:_LONGEST_LINE].strip()
+    return LogLine(seq=_number(line), at=at, clock=at[11:19], kind=kind, text=shown, fields=fields)
+
+
+def _said(line: dict[str, Any]) -> str:
+    """Return a line without its time and its job, which the page shows elsewhere."""
+    return render(line, colour=False).partition(f" {line.get('job') or line.get('source') or ''} ")[2]
+
+
+def _message_of(text: str) -> str | None:
+    """Return the message of a line that is a JSON object with one, and with more; None for other lines."""
+    if not text.startswith("{") or len(text) > _LONGEST_JSON:
+        return None
+    try:
+        fields = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return None
+    name = next((one for one in _MESSAGES if isinstance(fields.get(one), str)), None)
+    if name is None or len(fields) == 1:
+        return None
+    level = fields.get("level")
+    return f"{level} {fields[name]}" if isinstance(level, str) else str(fields[name])

@@ -17,7 +17,7 @@ from akjob.errors import AkjobError
 from akjob.instants import to_datetime
 from akjob.processes import lock_holder
 from akjob.program import lock_file
-from akjob.query.text import relative
+from akjob.query.text import relative, size, span
 from akjob.schedule import get_zone
 from akjob.web.pages.drawing import GLYPHS, WORDS
 from akjob.web.pages.summary import NOTHING, Summary, summarize
@@ -66,6 +66,8 @@ def _environment() -> Environment:
     environment.filters["iso"] = _iso
     environment.filters["local"] = _local
     environment.filters["relative"] = relative
+    environment.filters["span"] = span
+    environment.filters["size"] = size
     environment.filters["query"] = lambda given: urlencode({name: value for name, value in given.items() if value})
     environment.filters["urlencode"] = lambda text: quote(text, safe="/@")
     environment.globals |= {"glyphs": GLYPHS, "words": WORDS}

@@ -121,9 +121,11 @@ def _among(sight: Sight, wanted: RunsWanted) -> set[str] | None:
 def _runs(call: Call, sight: Sight, wanted: RunsWanted, key: RunKey | None) -> dict[str, Any]:
     found = sight.runs(wanted.rows, _ROWS, key, _among(sight, wanted))
     following = encode_cursor(found.following)
+    rows = slot_rows(found.runs, call.now_us)
     return {
         "summary": summarize(sight),
-        "rows": slot_rows(found.runs, call.now_us),
+        "rows": rows,
+        "nodes": any(row.node for row in rows),
         "following": None if following is None else wanted.link(cursor=following),
         "counts": _counts(sight, wanted),
         "total": None if wanted.jobs is not None else _said(sight.count(wanted.rows, _MOST)),

@@ -2,29 +2,45 @@
 
 from collections.abc import Sequence
 from datetime import UTC
+from itertools import islice
 from typing import Any
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from akjob.errors import AkjobError
-from akjob.instants import from_text
+from akjob.instants import HOUR, SECOND, from_text
 from akjob.ledger import RunFilter
-from akjob.log.reading.failure_text import failure_text
 from akjob.log.reading.read import Line
 from akjob.query.changes import Changes
 from akjob.query.distant import AwayError, LinesOfRun, run_log
 from akjob.query.runs import Run, explain, took_us
 from akjob.query.sight import Sight
-from akjob.query.text import plural, size, span, stamp
+from akjob.query.steps import WORTH_NAMING_US, Step, steps_of
+from akjob.query.text import size, span, stamp
+from akjob.spec.model import JobSpec
 from akjob.units import format_duration
 from akjob.web.api.runs import found_run
-from akjob.web.pages.logs import AROUND, COUNTS, LEVELS, LogShown, LogWanted, log_line, shown_log, wanted_of
+from akjob.web.api.times import instant_of
+from akjob.web.pages.logs import (
+    LEVELS,
+    SHOWN,
+    LogShown,
+    LogWanted,
+    first_error,
+    log_line,
+    opened,
+    shown_log,
+    wanted_of,
+)
 from akjob.web.pages.rendering import render
 from akjob.web.pages.summary import FAILED, summarize
+from akjob.web.pages.tracebacks import TracePart, trace_parts
 from akjob.web.site import Call
 
 _ROWS = 100
 _STDERR = 20
+_SHORT = 8
 _OPEN = frozenset({"queued", "running"})
 
 
@@ -34,22 +50,35 @@ async def show_run(call: Call) -> Response:
     run = await call.site.read(lambda: found_run(sight, call.path("id")))
     wanted = wanted_of(call)
     log = run_log(call.site.paths, call.site.config, run.node, run.id)
-    shown, end = await call.site.read_log(
-        log, lambda: _log(log, wanted, ended_badly=run.state in FAILED, at_us=call.now_us)
-    )
-    values = await call.site.read(lambda: _run(call, sight, run, end))
-    return render(call, "run.html", **values, log=shown, wanted=wanted, levels=LEVELS, counts=COUNTS, around=AROUND)
+    found = await call.site.read_log(log, lambda: _log(log, wanted, ended_badly=run.state in FAILED, at_us=call.now_us))
+    values = await call.site.read(lambda: _run(call, sight, run, found))
+    return render(call, "run.html", **values, wanted=wanted, levels=LEVELS)
 
 
-def _log(log: LinesOfRun, wanted: LogWanted, *, ended_badly: bool, at_us: int) -> tuple[LogShown, Sequence[Line]]:
-    """Return what is shown of a log, and the last lines of a run that failed."""
+class LogOfRun(Struct, frozen=True, kw_only=True):
+    """What is shown of a log; of a run that failed, its first error, some lines from there on, and the last ones."""
+
+    shown: LogShown
+    error: int | None = None
+    first: Sequence[Line] = ()
+    last: Sequence[Line] = ()
+
+
+def _log(log: LinesOfRun, wanted: LogWanted, *, ended_badly: bool, at_us: int) -> LogOfRun:
+    """Return the log of a run. A traceback is often the first error, and the end of the log long after it."""
     try:
-        return shown_log(log, wanted), log.last(COUNTS[0]) if ended_badly else ()
-    except AwayError as error:
-        return LogShown(lines=[], away=f"The {error.said(UTC, at_us)} UTC.", why=error.why), ()
+        error = first_error(log) if ended_badly else None
+        return LogOfRun(
+            shown=shown_log(log, opened(wanted, error)),
+            error=error,
+            first=() if error is None else list(islice(log.lines(error - 1), _STDERR)),
+            last=log.last(SHOWN) if ended_badly else (),
+        )
+    except AwayError as away:
+        return LogOfRun(shown=LogShown(lines=[], away=f"The {away.said(UTC, at_us)} UTC.", why=away.why))
 
 
-def _run(call: Call, sight: Sight, run: Run, end: Sequence[Line]) -> dict[str, Any]:
+def _run(call: Call, sight: Sight, run: Run, log: LogOfRun) -> dict[str, Any]:
     view = sight.job(run.job)
     spec = None if view is None else view.spec
     rows = sight.runs(RunFilter(job=run.job), _ROWS).runs
@@ -61,12 +90,18 @@ def _run(call: Call, sight: Sight, run: Run, end: Sequence[Line]) -> dict[str, A
         "is_open": run.state in _OPEN,
         "failed": failed,
         "sentence": sentence(run, rows, call.now_us),
-        "traceback": _traceback(end),
-        "stderr": [one.text for line in end if (one := log_line(line)).kind == "stderr"][-_STDERR:],
+        "traceback": _traceback([*log.first, *log.last], str(call.site.paths.root)),
+        "stderr": [one.text for line in log.last if (one := log_line(line)).kind == "stderr"][-_STDERR:],
         "changes": _changes(sight, run) if failed else None,
-        "steps": _steps(run),
+        "likeness": sight.likeness(run, rows) if failed else None,
+        "took": took_us(run, call.now_us),
+        "fall": _waterfall(sight, run, spec, rows, call.now_us),
         "zone": "UTC" if spec is None else spec.schedule.zone,
         "kill_after": "10s" if spec is None else format_duration(spec.run.kill_after_us),
+        "stopping": _stopping(call, run, spec),
+        "other_definition": spec is not None and run.definition_sha256 not in {None, spec.sha256},
+        "error_line": log.error,
+        "log": log.shown,
         "facts": _facts(run),
         "definition": sight.definition(run),
         "older": older,
@@ -75,19 +110,86 @@ def _run(call: Call, sight: Sight, run: Run, end: Sequence[Line]) -> dict[str, A
     }
 
 
+class Stopping(Struct, frozen=True, kw_only=True):
+    """When a run was asked to stop, and when it is killed."""
+
+    asked_us: int
+    kill_us: int
+
+
+def _stopping(call: Call, run: Run, spec: JobSpec | None) -> Stopping | None:
+    """Return how the stop that the page has asked for goes on; None without one, and when it is over."""
+    asked_us = instant_of(call, "stopped")
+    if asked_us is None or run.state not in _OPEN or not 0 <= call.now_us - asked_us < HOUR:
+        return None
+    return Stopping(asked_us=asked_us, kill_us=asked_us + (10 * SECOND if spec is None else spec.run.kill_after_us))
+
+
+class Waterfall(Struct, frozen=True, kw_only=True):
+    """The steps of a run, each with how long after the slot and where in percent, and what the lateness is made of."""
+
+    steps: list[tuple[Step, str, str, str]]
+    late: str
+
+
+def _waterfall(sight: Sight, run: Run, spec: JobSpec | None, rows: Sequence[Run], now_us: int) -> Waterfall:
+    if run.started_at is None and run.state not in _OPEN:
+        return Waterfall(steps=[], late="")  # it never ran: the reason says why
+    former = next((one for one in rows if one.slot == run.slot and one.attempt == run.attempt - 1), None)
+    waits_us = (now_us if run.started_at is None else from_text(run.started_at)) - from_text(run.slot)
+    held = sight.held(run, spec) if waits_us >= WORTH_NAMING_US else []
+    steps = steps_of(run, spec, former, held, now_us)
+    if not steps:
+        return Waterfall(steps=[], late="")
+    begin_us, length_us = steps[0].begin_us, max(1, steps[-1].end_us - steps[0].begin_us)
+    places = [
+        (
+            one,
+            f"+{span(one.begin_us - begin_us)}",
+            f"{(one.begin_us - begin_us) / length_us:.2%}",
+            f"{max(0.003, one.took_us / length_us):.2%}",
+        )
+        for one in steps
+    ]
+    late = [one for one in steps if one.is_late]
+    parts = " + ".join(f"{span(one.took_us)} {one.name}" for one in late)
+    total = sum(one.took_us for one in late)
+    return Waterfall(steps=places, late=f"{span(total)} after the slot: {parts}" if late and run.started_at else "")
+
+
 def sentence(run: Run, rows: Sequence[Run], now_us: int) -> str:
-    """Return in one sentence what became of a run, and how often in a row."""
+    """Return in one sentence what became of a run, which in a row it is that failed, and what the last success was."""
     took = took_us(run, now_us)
-    after = "" if took is None else f" after {span(took)}"
+    after = "" if took is None else f" {span(took)} after its start"
     why = explain(run)
     if run.state == "running":
         return f"Running for {span(took or 0)}."
     if run.state == "queued":
         return f"Queued{': ' + why if why else ''}."
     words = {"timed_out": "Timed out", "lost": "Lost"}.get(run.state, run.state.capitalize())
+    if run.state == "succeeded" and took is not None:
+        after = f" after {span(took)}"
+    said = f"{words}{after}{': ' + why if why else ''}"
+    return f"{said}{_history_of(run, rows)}." if run.state in FAILED else f"{said}."
+
+
+def _history_of(run: Run, rows: Sequence[Run]) -> str:
+    """Return which failure in a row a run is, and what the last success before it was."""
     in_a_row = _failures_in_a_row(run, rows)
-    again = f" {plural(in_a_row, 'slot')} in a row failed." if in_a_row > 1 else ""
-    return f"{words}{after}{': ' + why if why else ''}.{again}"
+    said = f", {ordinal(in_a_row)} failure in a row" if in_a_row > 1 else ""
+    good = next((one for one in rows if one.state == "succeeded" and one.slot < run.slot), None)
+    if good is None:
+        return f"{said}, no success is known"
+    commit = f" on {good.git_commit[:_SHORT]}" if good.git_commit else ""
+    return f"{said}, last success {good.slot[:16].replace('T', ' ')} UTC{commit}"
+
+
+def ordinal(number: int) -> str:
+    """Return ``second``, ``third``, ``11th``, ``21st``."""
+    words = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
+    tens, ones = divmod(number, 10)
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(ones if tens % 10 != 1 else 0, "th")
+    return words.get(number, f"{number}{ending}")
 
 
 def _failures_in_a_row(run: Run, rows: Sequence[Run]) -> int:
@@ -119,17 +221,6 @@ def _changes(sight: Sight, run: Run) -> Changes | None:
         return None
 
 
-def _steps(run: Run) -> list[tuple[str, int, str]]:
-    slot_us = from_text(run.slot)
-    times = [("due", run.slot), ("claimed", run.queued_at), ("started", run.started_at), ("ended", run.ended_at)]
-    found = [(name, from_text(text)) for name, text in times if text]
-    return [(name, at_us, _offset(at_us - slot_us)) for name, at_us in sorted(found, key=lambda pair: pair[1])]
-
-
-def _offset(distance_us: int) -> str:
-    return f"{'-' if distance_us < 0 else '+'}{span(abs(distance_us))}"
-
-
 def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [
         ("Run", run.id),
@@ -152,9 +243,9 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in facts if isinstance(value, (str, int))]
 
 
-def _traceback(lines: Sequence[dict[str, Any]]) -> str:
+def _traceback(lines: Sequence[dict[str, Any]], root: str) -> list[TracePart]:
     for line in reversed(lines):
         failure = line.get("exception")
         if isinstance(failure, dict):
-            return "\n".join(failure_text(failure))
-    return ""
+            return trace_parts(failure, root)
+    return []

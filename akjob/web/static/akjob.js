@@ -54,6 +54,13 @@ const parsed = (text) => new DOMParser().parseFromString(policy ? policy.createH
 function swap(old, fresh) {
   if (!old || !fresh) return;
   const log = $(".log[data-end]", old), follows = log && log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
+  const next = $(".log[data-end]", fresh);
+  if (log && next && !follows) { // what is read stays where it is; what came is counted
+    const newest = (one) => Number($("li:last-child a", one)?.textContent ?? 0), more = newest(next) - newest(log);
+    const button = $("#log-new", fresh);
+    if (button && more > 0) { button.hidden = false; button.textContent = `${more} new ${more === 1 ? "line" : "lines"} ↓`; }
+    next.replaceWith(log.cloneNode(true));
+  }
   morph(old, fresh);
   if (follows) log.scrollTop = log.scrollHeight;
 }
@@ -168,12 +175,20 @@ document.addEventListener("keydown", (event) => {
 });
 $("#theme")?.addEventListener("click", theme);
 $("#keys-off")?.addEventListener("change", (event) => localStorage.setItem("akjob.keys", event.target.checked ? "off" : "on"));
-all("[data-copy]").forEach((button) => button.addEventListener("click", () => {
-  const text = $(button.dataset.copy)?.textContent ?? "";
-  if (navigator.clipboard) navigator.clipboard.writeText(text);
-  else { const box = document.createElement("textarea"); box.value = text; document.body.append(box); box.select(); document.execCommand("copy"); box.remove(); }
-  button.textContent = "Copied";
-}));
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const box = document.createElement("textarea"); // by plain HTTP there is no clipboard
+  box.value = text; document.body.append(box); box.select(); document.execCommand("copy"); box.remove();
+}
+all("[data-copy]").forEach((button) => button.addEventListener("click", () => { copy($(button.dataset.copy)?.textContent ?? ""); button.textContent = "Copied"; }));
+document.addEventListener("click", async ({ target }) => {
+  if (target.id === "log-new") { target.hidden = true; const log = $(".log"); log.scrollTop = log.scrollHeight; refresh(); }
+  const from = target.dataset?.copyFrom;
+  if (!from) return;
+  const answer = await fetch(from);
+  const text = (await answer.text()).replace(/\x1b\[[0-9;:]*[A-Za-z]/g, ""); // colours are no part of what was said
+  copy(text).then(() => { target.textContent = "Copied"; }, () => { target.textContent = "This browser does not copy"; });
+});
 setTheme(localStorage.getItem("akjob.theme") || "");
 tick(); setInterval(tick, 1000);
 setInterval(() => { if (live && !paused && Date.now() - lastNews > 12000) say(`live · ${Math.round((Date.now() - lastNews) / 1000)} s ago`); }, 5000);
@@ -181,5 +196,7 @@ connect();
 const lanes = $(".timeline")?.parentElement;
 if (lanes && sessionStorage.getItem("akjob.moved")) { sessionStorage.removeItem("akjob.moved"); lanes.focus({ preventScroll: true }); }
 if (lanes) lanes.scrollLeft = lanes.scrollWidth * .75 - lanes.clientWidth * .7; // now stands at three quarters
+const at = $(".log[data-at]");
+if (at && !location.hash) { const line = document.getElementById(at.dataset.at); if (line) at.scrollTop = line.offsetTop - at.offsetTop - at.clientHeight / 2; }
 const log = $(".log[data-end]");
 if (log && (!location.hash || location.hash === "#log")) log.scrollTop = log.scrollHeight;

@@ -325,27 +325,6 @@ def test_run_without_a_last_line_ends_by_the_ledger(root: Root, monkeypatch: pyt
     assert "lost: its shim was killed" in result.stderr
 
 
-@pytest.mark.parametrize("log_to", ["file", "stdout"])
-def test_run_ends_when_its_root_is_gone(root: Root, log_to: str, tmp_path: Path) -> None:
-    """Neither akjobd nor the ledger will ever report the end: that is said, with the code of an akjobd that is away."""
-    root.paths.etc.mkdir()
-    root.paths.config_file.write_text(f'[log]\nto = "{log_to}"\n')
-
-    def answer(asked: Request[Any]) -> Answer | None:
-        if isinstance(asked, RunJob):
-            root.run("r1", "tick", 0, state="running")
-            return RunClaimed(run="r1")
-        root.paths.root.rename(tmp_path / "moved")
-        return None
-
-    with root.akjobd(answer):
-        result = root.akjob("run", "tick")
-    (tmp_path / "moved").rename(root.paths.root)
-    assert result.exit_code == 3
-    assert f"{root.paths.root} is gone, and with it akjobd and its ledger" in result.stderr
-    assert "how run r1 ended is not known" in result.stderr
-
-
 def test_run_waits_for_the_end_alone_where_the_log_goes_elsewhere(root: Root) -> None:
     """With `[log] to = "stdout"` there is nothing to follow: that is said at once, and the end is not waited past."""
     root.paths.etc.mkdir()

@@ -95,3 +95,12 @@ def test_a_link_keeps_what_is_chosen(site: Served) -> None:
     text = site.browser().get("/runs", params={"job": "load", "state": "failed", "since": "7d"}).text
     assert 'href="/runs?state=failed&amp;since=7d" aria-current="true">only \u201cload\u201d' in text
     assert 'href="/runs?job=load&amp;state=failed&amp;since=1h">last hour' in text
+
+
+def test_a_cluster_says_where_each_ran(site: Served, root: Root) -> None:
+    """A column for the node, where there is one."""
+    assert ">Node</th>" not in site.browser().get("/runs").text
+    root.run("n1", "tick", -1, state="succeeded", node="east-2")
+    text = site.browser().get("/runs").text
+    assert ">Node</th>" in text
+    assert '<td class="small">east-2</td>' in text

@@ -9,7 +9,7 @@ from akjob.log.reading import read
 from akjob.log.reading.needle import needle_of
 from akjob.query.distant import LocalLog
 from akjob.web.api.logs import pattern_of
-from akjob.web.pages.logs import LogWanted, shown_log
+from akjob.web.pages.logs import LogWanted, first_error, shown_log
 from tests.unit.cli.root import Root, output
 from tests.unit.web.serving import Served
 
@@ -122,3 +122,11 @@ def test_a_plain_word_is_looked_for_in_the_bytes(root: Root) -> None:
     found = shown_log(LocalLog(root.paths, RUN), replace(plain, fits=fits))
     assert [line.seq for line in found.lines] == [500]
     assert looked == [500, 1000]  # and the last one, which says how far the search came
+
+
+def test_the_first_error_is_looked_for_a_moment(root: Root) -> None:
+    """A page opens soon, however long the log is: where no error is found in time, at the end."""
+    root.log(output(RUN, 1001, "bad", level="error"), output(RUN, 1002, "worse", level="critical"))
+    assert first_error(LocalLog(root.paths, RUN)) == 1001
+    ticks = count()
+    assert first_error(LocalLog(root.paths, RUN), lambda: next(ticks)) is None

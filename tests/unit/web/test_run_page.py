@@ -1,0 +1,161 @@
+"""The page of one run: what became of it comes first, then what differs, then where its time went."""
+
+import re
+
+import pytest
+
+from akjob.instants import MINUTE, SECOND
+from akjob.web.pages.runs import ordinal
+from akjob.web.pages.tracebacks import TracePart, trace_parts
+from tests.unit.cli.root import NOW, NOW_US, Root, output
+from tests.unit.web.serving import Served
+
+RUN = "01m85ajwkd1sc8zp"
+
+
+def frame(file: str, function: str, **more: object) -> dict[str, object]:
+    """Return a frame as the log has it."""
+    return {"file": file, "line": 3, "function": function, "source": f"{function}()", **more}
+
+
+FAILURE = {
+    "type": "KeyError",
+    "message": "'emea'",
+    "frames": [
+        frame("/srv/jobs/report.py", "main"),
+        frame("/srv/jobs/.venv/lib/python3.11/site-packages/pandas/core.py", "apply"),
+        frame("/usr/lib/python3.11/functools.py", "wrapper"),
+        frame("/srv/jobs/lib/sales.py", "sums"),
+    ],
+}
+
+
+def test_frames_of_libraries_are_folded() -> None:
+    """Those of the root's own code are open, in their order; type and message end it."""
+    parts = trace_parts(FAILURE, "/srv/jobs")
+    assert [part.folded for part in parts] == ["", "", "2 frames of libraries", "", ""]
+    assert 'File "/srv/jobs/report.py", line 3, in main' in parts[1].text
+    assert "pandas" in parts[2].text
+    assert "functools" in parts[2].text
+    assert parts[-1] == TracePart(text="KeyError: 'emea'")
+
+
+def test_what_was_raised_before_is_folded() -> None:
+    """Under its type; an exception without frames of its own code is shown whole."""
+    before = {"type": "OSError", "message": "gone", "frames": [frame("/srv/jobs/a.py", "read")]}
+    parts = trace_parts({**FAILURE, "cause": before}, "/srv/jobs")
+    assert parts[0].folded == "What was raised before: OSError"
+    assert "OSError: gone" in parts[0].text
+    foreign = trace_parts({**FAILURE, "frames": [frame("/usr/lib/python3.11/json.py", "loads")]}, "/srv/jobs")
+    assert [part.folded for part in foreign] == [""]
+    assert "KeyError: 'emea'" in foreign[0].text
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(2, "second"), (3, "third"), (11, "11th"), (12, "12th"), (21, "21st"), (33, "33rd")]
+)
+def test_a_number_in_a_row(number: int, word: str) -> None:
+    """As it is said."""
+    assert ordinal(number) == word
+
+
+@pytest.fixture
+def root(root: Root) -> Root:
+    """Make a job that succeeded, then failed three times, and another one that failed with it."""
+    for name in ("tick", "other", "keeper"):
+        spec = root.job(name, 'command = ["true"]\n[schedule]\nevery = "5m"\n[run]\nlock = "db"\n')
+        assert spec is not None
+        root.loaded(spec)
+    took = {"host": "here", "git_commit": "abc12345def"}
+    ended = {minute: {"started_us": NOW_US + minute * MINUTE, "ended_us": NOW_US + minute * MINUTE + SECOND} for minute
+             in (-30, -20, -15, -12)}  # fmt: skip
+    root.run("01m80", "tick", -30, state="succeeded", **took, **ended[-30])
+    root.run("01m81", "tick", -20, state="failed", exit_code=1, **took, **ended[-20])
+    root.run("01m82", "tick", -15, state="failed", exit_code=1, **took, **ended[-15])
+    root.run("01m83", "other", -12, state="failed", exit_code=2, **took, **ended[-12])
+    slot_us = NOW_US - 10 * MINUTE
+    root.run("01m84", "keeper", -11, state="succeeded", started_us=slot_us - MINUTE, ended_us=slot_us + 4 * SECOND)
+    root.run(
+        RUN, "tick", -10, state="failed", exit_code=1, error="KeyError: 'emea'", reason="KeyError: 'emea'", **took,
+        started_us=slot_us + 5 * SECOND, ended_us=slot_us + 17 * SECOND,
+    )  # fmt: skip
+    failure = {**FAILURE, "frames": [frame(f"{root.paths.root}/report.py", "main"), *FAILURE["frames"][1:3]]}
+    job = {"timestamp": NOW, "source": "job", "job": "tick", "run": RUN, "level": "error"}
+    root.log(
+        *(output(RUN, seq, f"line {seq}") for seq in range(1, 400)),
+        {**job, "seq": 400, "event": "uncaught exception", "exception": failure},
+        output(RUN, 401, '{"level":"info","msg":"rows read","rows":412,"table":"customers"}'),
+        output(RUN, 402, "oops", stream="stderr"),
+        *(output(RUN, seq, f"line {seq}") for seq in range(403, 700)),
+    )
+    return root
+
+
+def shown(site: Served, run: str = RUN, **query: str) -> str:
+    """Return the page."""
+    return site.browser().get(f"/runs/{run}", params=query).text
+
+
+def test_failure_comes_first(site: Served) -> None:
+    """One sentence with the time, the error, which failure in a row it is, and the last success with its commit."""
+    lead = re.findall(r'<p class="lead">(.+?)</p>', shown(site))[0]
+    assert lead.startswith(
+        "Failed 12 s after its start: KeyError: &#39;emea&#39;; exit code 1, third failure in a row, "
+    )
+    assert re.search(r"last success \S+ \S+ UTC on abc12345\.$", lead)
+
+
+def test_what_it_has_in_common_with_others(site: Served) -> None:
+    """How long it takes as a rule, how often it ended alike, and who failed with it."""
+    text = shown(site)
+    assert "12 s, 1 s as a rule" in text
+    assert "▲ 12.0\u00d7" in text
+    assert "2 of the 2 failures before it had exit code 1" in text
+    assert '<span class="soft">same commit and host</span>' in text
+    assert 'href="/runs/01m83"' in text
+
+
+def test_what_is_hidden_is_no_likeness(site: Served) -> None:
+    """Neither in the likeness nor among the waits."""
+    text = site.token("read", jobs="tick").get(f"/runs/{RUN}", headers={"Accept": "text/html"}).text
+    assert "no other job with the same commit or host" in text
+    assert "other" not in re.sub("no other job|other definition", "", text)
+    assert "keeper" not in text
+
+
+def test_lateness_adds_up(site: Served) -> None:
+    """What it waited for has its name, and a link to the run that had it."""
+    text = shown(site)
+    assert "Started 5 s after the slot: 4 s lock db: keeper + 1 s the start." in text
+    assert '<a href="/runs/01m84">lock db: keeper</a>' in text
+    assert 'x="23.53%" width="5.88%"' in text
+
+
+def test_the_log_opens_at_the_first_error(site: Served) -> None:
+    """With what was before it; the end is a link away, and JSON has its fields folded."""
+    text = shown(site)
+    assert 'data-at="L400"' in text
+    assert '<li id="L300"' in text
+    assert '<li id="L499"' in text
+    assert '<li id="L500"' not in text
+    assert '>info rows read <span class="fields">{&#34;level&#34;:&#34;info&#34;' in text
+    assert 'id="traceback"' in text
+    assert '<li id="L699"' in shown(site, **{"from": "600"})
+
+
+def test_a_stop_counts_down(site: Served, root: Root) -> None:
+    """When the signal was sent, and when SIGKILL comes; nothing of it once the run is over."""
+    root.run("01m8run", "tick", -1, state="running", started_us=NOW_US - MINUTE)
+    text = shown(site, "01m8run", stopped=NOW)
+    assert "its stop signal was sent" in text
+    assert ">in 10 s</time>" in text
+    assert "its stop signal was sent" not in shown(site, stopped=NOW)
+    assert site.browser().get("/runs/01m8run", params={"stopped": "x"}).status_code == 422
+
+
+def test_a_run_of_an_older_definition_says_so(site: Served, root: Root) -> None:
+    """To run it again is to run today's."""
+    root.run("01m8old", "tick", -2, state="succeeded", definition_sha256="0" * 64)
+    assert "with today&#39;s definition" in shown(site, "01m8old") or "with today's definition" in shown(
+        site, "01m8old"
+    )
