@@ -3,13 +3,16 @@
 from akjob.ledger.asking import SeveralRunsError
 from akjob.ledger.columns import (
     BackfillColumns,
+    DayCount,
     JobColumns,
+    Measured,
     RunColumns,
     RunCount,
     RunFilter,
     RunKey,
     RunPage,
     SlotColumns,
+    SlotTally,
     TimeColumns,
 )
 from akjob.ledger.model import (
@@ -42,6 +45,7 @@ __all__ = [
     "Blocked",
     "Committed",
     "Counter",
+    "DayCount",
     "Definition",
     "Detail",
     "JobColumns",
@@ -49,6 +53,7 @@ __all__ = [
     "JobRow",
     "LedgerBusyError",
     "LedgerFullError",
+    "Measured",
     "News",
     "Occurrence",
     "OpenRun",
@@ -63,6 +68,7 @@ __all__ = [
     "RunRow",
     "SeveralRunsError",
     "SlotColumns",
+    "SlotTally",
     "State",
     "Store",
     "TimeColumns",

@@ -37,7 +37,9 @@ def run_key(row: RunColumns) -> RunKey:
 
 def slot_columns(row: RunColumns) -> SlotColumns:
     """Return what a strip needs of a row."""
-    return SlotColumns(row["slot"], row["state"], row["id"], row["started_at"], row["ended_at"], row["count"])
+    return SlotColumns(
+        row["slot"], row["state"], row["id"], row["started_at"], row["ended_at"], row["count"], row["trigger"]
+    )
 
 
 def is_wanted(row: RunColumns, wanted: RunFilter) -> bool:

@@ -74,6 +74,37 @@ class SlotColumns(Struct, frozen=True):
     started_at: str | None
     ended_at: str | None
     count: int
+    trigger: Trigger
+
+
+class SlotTally(Struct, frozen=True):
+    """How many slots of a job were to run, how many of them succeeded, and the first of them."""
+
+    slots: int
+    succeeded: int
+    since: str
+
+
+class Measured(Struct, frozen=True):
+    """What charts of a job need of a row of ``runs`` that ended."""
+
+    slot: str
+    state: State
+    id: str
+    started_at: str
+    ended_at: str
+    cpu_s: float | None
+    max_rss_bytes: int | None
+    definition_sha256: str | None
+    git_commit: str | None
+
+
+class DayCount(Struct, frozen=True):
+    """How many slots of one day (UTC, as text) came to one state."""
+
+    day: str
+    state: State
+    count: int
 
 
 class TimeColumns(Struct, frozen=True, gc=False):

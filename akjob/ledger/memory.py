@@ -11,13 +11,16 @@ from akjob.ledger import counting, rows
 from akjob.ledger.asking import SAMPLE, check_state, is_wanted, only_run, run_key, slot_columns, time_columns
 from akjob.ledger.columns import (
     BackfillColumns,
+    DayCount,
     JobColumns,
+    Measured,
     RunColumns,
     RunCount,
     RunFilter,
     RunKey,
     RunPage,
     SlotColumns,
+    SlotTally,
     TimeColumns,
 )
 from akjob.ledger.model import (
@@ -32,6 +35,7 @@ from akjob.ledger.model import (
     Outcome,
     RunRow,
     SlotOutcome,
+    State,
     Transition,
     Wait,
     Writes,
@@ -41,6 +45,7 @@ from akjob.ledger.statements import KEEP_TRANSITIONS
 
 _LOADED_FIELDS = JobRow.__struct_fields__[JobRow.__struct_fields__.index("first_loaded_us") :]
 _OPEN = ("queued", "running")
+_COUNTED = frozenset({"succeeded", "failed", "timed_out", "lost", "missed"})
 
 
 class MemoryStore(NoFile):
@@ -266,6 +271,47 @@ class MemoryReader:
         newest = self.page(RunFilter(job=job, since=since, until=until), n).rows
         hours = [row["slot"][:13] for row in newest]
         return [(hour, hours.count(hour)) for hour in sorted(set(hours))]
+
+    def slot_tallies(self, jobs: Iterable[str], since: str, n: int) -> dict[str, SlotTally]:
+        """Return how many slots of each job succeeded from ``since`` on; jobs without one are left out."""
+        found = {}
+        for job in jobs:
+            rows = [row for row in self._newest(job, since, n) if row["state"] in _COUNTED]
+            if rows:
+                slots = len({row["slot"] for row in rows}) + sum(row["count"] - 1 for row in rows)
+                good = len({row["slot"] for row in rows if row["state"] == "succeeded"})
+                found[job] = SlotTally(slots, good, rows[-1]["slot"])
+        return found
+
+    def measured(self, job: str, n: int) -> list[Measured]:
+        """Return what there is to draw of the runs that ended among a job's newest ``n`` rows, newest first."""
+        return [
+            Measured(
+                row["slot"],
+                row["state"],
+                row["id"],
+                row["started_at"],
+                row["ended_at"],
+                None
+                if row["user_cpu_s"] is None or row["system_cpu_s"] is None
+                else row["user_cpu_s"] + row["system_cpu_s"],
+                row["max_rss_bytes"],
+                row["definition_sha256"],
+                row["git_commit"],
+            )
+            for row in self._newest(job, "", n)
+            if row["started_at"] is not None and row["ended_at"] is not None
+        ]
+
+    def day_counts(self, job: str, since: str, n: int) -> list[DayCount]:
+        """Return how many slots of a job came to which state, day by day in UTC, among its newest ``n`` rows."""
+        counts: dict[tuple[str, State], int] = defaultdict(int)
+        for row in self._newest(job, since, n):
+            counts[row["slot"][:10], row["state"]] += row["count"]
+        return [DayCount(day, state, count) for (day, state), count in sorted(counts.items())]
+
+    def _newest(self, job: str, since: str, n: int) -> list[RunColumns]:
+        return self.page(RunFilter(job=job, since=since or None), n).rows
 
     def run(self, prefix: str) -> RunColumns:
         """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""

@@ -12,13 +12,16 @@ from akjob.ledger.columns import (
     JOB_COLUMNS,
     RUN_COLUMNS,
     BackfillColumns,
+    DayCount,
     JobColumns,
+    Measured,
     RunColumns,
     RunCount,
     RunFilter,
     RunKey,
     RunPage,
     SlotColumns,
+    SlotTally,
     TimeColumns,
 )
 from akjob.ledger.model import Counter, JobCounters, Outcome, Transition
@@ -29,11 +32,14 @@ from akjob.ledger.statements import (
     SELECT_BACKFILLS,
     SELECT_COUNTERS,
     SELECT_COUNTS_BY_HOUR,
+    SELECT_DAYS,
     SELECT_DURATIONS,
     SELECT_EVENTS,
     SELECT_JOB_COUNTERS,
     SELECT_JOB_TRANSITIONS,
+    SELECT_MEASURED,
     SELECT_NEWEST,
+    SELECT_SLOT_TALLY,
     SELECT_TIMES_BEFORE,
     SELECT_TIMES_WITHIN,
     SELECT_TRANSITIONS,
@@ -153,6 +159,22 @@ class SqlReader(ABC):
     def counts_by_hour(self, job: str, since: str, until: str, n: int) -> list[tuple[str, int]]:
         """Return how many of a job's newest ``n`` rows in [since, until) each hour has: ``2026-03-29T01``, in order."""
         return [(hour, count) for hour, count in self._select(SELECT_COUNTS_BY_HOUR, (job, since, until, n))]
+
+    def slot_tallies(self, jobs: Iterable[str], since: str, n: int) -> dict[str, SlotTally]:
+        """Return how many slots of each job succeeded from ``since`` on; jobs without one are left out."""
+        with self._session() as (ask, _):
+            if ask is None:
+                return {}
+            found = {job: ask(SELECT_SLOT_TALLY, (job, since, n))[0] for job in jobs}
+        return {job: SlotTally(int(row[0]), int(row[1]), row[2]) for job, row in found.items() if row[2] is not None}
+
+    def measured(self, job: str, n: int) -> list[Measured]:
+        """Return what there is to draw of the runs that ended among a job's newest ``n`` rows, newest first."""
+        return [Measured(*row) for row in self._select(SELECT_MEASURED, (job, n))]
+
+    def day_counts(self, job: str, since: str, n: int) -> list[DayCount]:
+        """Return how many slots of a job came to which state, day by day in UTC, among its newest ``n`` rows."""
+        return [DayCount(day, state, int(count)) for day, state, count in self._select(SELECT_DAYS, (job, since, n))]
 
     def run(self, prefix: str) -> RunColumns:
         """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""

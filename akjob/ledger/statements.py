@@ -144,7 +144,7 @@ COUNT_JOB = (
 )
 KEEP_TRANSITIONS = 10_000  # however old they are: who reads them may have been away for long
 SELECT_NEWEST = (
-    'SELECT slot, state, id, started_at, ended_at, "count" FROM runs WHERE job = ? '
+    'SELECT slot, state, id, started_at, ended_at, "count", "trigger" FROM runs WHERE job = ? '
     "ORDER BY slot DESC, attempt DESC LIMIT ?"
 )
 SELECT_TIMES = (
@@ -156,4 +156,20 @@ SELECT_TIMES_BEFORE = SELECT_TIMES.format("slot < ?")
 SELECT_COUNTS_BY_HOUR = (
     "SELECT substr(slot, 1, 13), count(*) FROM (SELECT slot FROM runs WHERE job = ? AND slot >= ? AND slot < ? "
     "ORDER BY slot DESC LIMIT ?) AS newest GROUP BY substr(slot, 1, 13) ORDER BY substr(slot, 1, 13)"
+)
+# A row that stands for a stretch counts for all its slots. What was left out on purpose says nothing of success.
+SELECT_SLOT_TALLY = (
+    'SELECT count(DISTINCT slot) + coalesce(sum("count" - 1), 0), '
+    "count(DISTINCT CASE WHEN state = 'succeeded' THEN slot END), min(slot) FROM (SELECT slot, state, \"count\" "
+    "FROM runs WHERE job = ? AND slot >= ? ORDER BY slot DESC, attempt DESC LIMIT ?) AS newest "
+    "WHERE state NOT IN ('queued', 'running', 'skipped', 'cancelled')"
+)
+SELECT_MEASURED = (
+    "SELECT slot, state, id, started_at, ended_at, user_cpu_s + system_cpu_s, max_rss_bytes, definition_sha256, "
+    "git_commit FROM (SELECT * FROM runs WHERE job = ? ORDER BY slot DESC, attempt DESC LIMIT ?) AS newest "
+    "WHERE started_at IS NOT NULL AND ended_at IS NOT NULL"
+)
+SELECT_DAYS = (
+    'SELECT substr(slot, 1, 10), state, sum("count") FROM (SELECT slot, state, "count" FROM runs '
+    "WHERE job = ? AND slot >= ? ORDER BY slot DESC, attempt DESC LIMIT ?) AS newest GROUP BY 1, 2 ORDER BY 1, 2"
 )

@@ -6,13 +6,16 @@ from typing import Protocol
 from akjob.errors import AkjobError
 from akjob.ledger.columns import (
     BackfillColumns,
+    DayCount,
     JobColumns,
+    Measured,
     RunColumns,
     RunCount,
     RunFilter,
     RunKey,
     RunPage,
     SlotColumns,
+    SlotTally,
     TimeColumns,
 )
 from akjob.ledger.model import (
@@ -143,6 +146,18 @@ class Reader(Protocol):
 
     def counts_by_hour(self, job: str, since: str, until: str, n: int) -> list[tuple[str, int]]:
         """Return how many of a job's newest ``n`` rows in [since, until) each hour has: ``2026-03-29T01``, in order."""
+
+    def slot_tallies(self, jobs: Iterable[str], since: str, n: int) -> dict[str, SlotTally]:
+        """Return how many slots of each job succeeded from ``since`` on; jobs without one are left out.
+
+        Only the newest ``n`` rows of a job are looked at. Slots that were skipped or cancelled do not count.
+        """
+
+    def measured(self, job: str, n: int) -> list[Measured]:
+        """Return what there is to draw of the runs that ended among a job's newest ``n`` rows, newest first."""
+
+    def day_counts(self, job: str, since: str, n: int) -> list[DayCount]:
+        """Return how many slots of a job came to which state, day by day in UTC, among its newest ``n`` rows."""
 
     def run(self, prefix: str) -> RunColumns:
         """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""

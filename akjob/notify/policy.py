@@ -18,14 +18,13 @@ from msgspec import Struct
 from akjob.instants import MINUTE, SECOND
 from akjob.ledger.model import Transition
 from akjob.notify.model import FAILURES, Absence, Incident, IncidentKind, Kind, Note, PolicyState, Remembered
+from akjob.query.delays import BY_ITSELF
 from akjob.spec.model import Notify
 
 LONG_AT_LEAST_US = 5 * MINUTE
 CATCHING_UP_US = 10 * SECOND
 """What akjobd accounts for within so long after its start belongs to the time in which it was down."""
 
-BY_ITSELF = frozenset({"schedule", "start", "missed", "after", "change"})
-"""Triggers of runs that are due without anybody asking: they can be late."""
 _KINDS: Mapping[str, Kind] = {
     "failed": "failed",
     "timed_out": "timed_out",

@@ -15,11 +15,12 @@ from akjob.notify.facts import JobFacts
 from akjob.notify.gathering import paces_of
 from akjob.notify.model import FAILURES, Incident, Note
 from akjob.notify.outbox import FALLBACK_AFTER, PING, Delivery, Outbox
-from akjob.notify.policy import BY_ITSELF, Policy
+from akjob.notify.policy import Policy
 from akjob.notify.redact import Redactor
 from akjob.notify.sending import DeliveryBatch
 from akjob.notify.text import Origin, payload
 from akjob.notify.transports import Message
+from akjob.query.delays import BY_ITSELF
 from akjob.spec.model import Ping
 
 _READ = 1000

@@ -9,13 +9,14 @@ from msgspec.structs import asdict, replace
 
 from akjob.config import Config, Paths
 from akjob.control.status import BrokenFile
-from akjob.instants import from_text, to_text
+from akjob.instants import SECOND, from_text, to_text
 from akjob.jobset.loader import Loader
 from akjob.jobset.model import BrokenJob, JobSet, LastGood, RefusedVersion
 from akjob.jobset.names import file_of
 from akjob.ledger import Reader, open_reader
 from akjob.program import own_uid
 from akjob.query import broken as broken_files
+from akjob.query.delays import Underway, underway
 from akjob.query.names import names_meant, unknown_job
 from akjob.query.slots import runs_left, slots_of
 from akjob.schedule import describe
@@ -24,6 +25,9 @@ from akjob.spec.model import JobSpec
 
 if TYPE_CHECKING:
     from akjob.jobset.git import Revision
+
+
+_MOMENT_US = 3 * SECOND
 
 
 class Pause(Struct, frozen=True, kw_only=True):
@@ -71,7 +75,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """All jobs at ``now_us``; ``rows`` are the ledger's, ``running`` counts the runs of each job.
 
     ``claimed`` has the slots still to come whose orders are out already, the first of each job that has one;
-    ``origins`` has, for each broken job, the commit that the refused version is from, and whether it differs from it.
+    ``origins`` has, for each broken job, the commit that the refused version is from, and whether it differs from it;
+    ``underway`` are the runs that have not ended.
     """
 
     paths: Paths
@@ -81,6 +86,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     now_us: int
     claimed: Mapping[str, int] = {}
     origins: Mapping[str, tuple[str | None, bool | None]] = {}
+    underway: tuple[Underway, ...] = ()
 
     def names(self) -> list[str]:
         """Return all jobs, sorted; also those that are broken and never were good."""
@@ -207,6 +213,15 @@ class JobView(Struct, frozen=True, kw_only=True):
         return slots[0] if slots else None
 
     @property
+    def overdue_us(self) -> int | None:
+        """The first slot that is over without a row; None where there is none, or it is only a moment ago."""
+        spec, row = self.spec, self.row
+        if spec is None or row is None or not spec.enabled or self.pause is not None or self.claimed_us is not None:
+            return None
+        slots = self.next_slots(from_text(row["mark"]), 1)
+        return slots[0] if slots and slots[0] < self.now_us - _MOMENT_US else None
+
+    @property
     def file(self) -> str:
         """The job's own file, below the root."""
         return self.spec.file if self.spec is not None else f"jobs.d/{file_of(self.name)}"
@@ -274,6 +289,7 @@ class JobSetView:
             now_us=now_us,
             claimed=claimed_slots(open_runs, now_us),
             origins=_origins(self.paths, jobset.broken, rows),
+            underway=underway(open_runs),
         )
 
     def _jobset(self, rows: Mapping[str, Mapping[str, Any]], now_us: int) -> JobSet:
@@ -289,6 +305,18 @@ class JobSetView:
 def load(paths: Paths, config: Config, now_us: int, reader: Reader | None = None) -> Snapshot:
     """Read the folder and the ledger once, the root's own or ``reader``'s. Raises AkjobError where that cannot be."""
     return JobSetView(paths, config).snapshot(now_us, reader)
+
+
+def differing(old: Snapshot, new: Snapshot) -> set[str] | None:
+    """Return the jobs of which two snapshots say something else; None where their definitions differ."""
+    jobs = new.jobset.jobs
+    if old.jobset.broken != new.jobset.broken or old.jobset.jobs.keys() != jobs.keys():
+        return None
+    if any(one is not jobs[name] and one != jobs[name] for name, one in old.jobset.jobs.items()):
+        return None
+    rows = {name for name, row in new.rows.items() if old.rows.get(name) != row}
+    counts = dict(old.running).items() ^ dict(new.running).items()
+    return {*rows, *(name for name, _ in counts), *(name for name, _ in old.claimed.items() ^ new.claimed.items())}
 
 
 def claimed_slots(open_runs: Iterable[Mapping[str, Any]], now_us: int) -> dict[str, int]:

@@ -9,9 +9,13 @@ from akjob.config import Config, Paths
 from akjob.ledger import Transition, open_reader
 from akjob.processes import lock_holder
 from akjob.program import lock_file
-from akjob.query.jobs import JobSetView, Snapshot, claimed_slots
-from akjob.query.shown import ShownStates, shown_states, updated
-from akjob.query.sight import Sight
+from akjob.query.delays import underway
+from akjob.query.found import traits_of
+from akjob.query.jobs import JobSetView, Snapshot, claimed_slots, differing
+from akjob.query.orders import Orders
+from akjob.query.pace import Recent
+from akjob.query.shown import shown_states, updated
+from akjob.query.sight import Kept, Sight
 from akjob.query.slots import ComingSlots
 from akjob.query.visibility import Principal
 
@@ -31,35 +35,40 @@ class Live:
         self._folder = JobSetView(paths, config)
         self._slots = ComingSlots()
         self._lock = Lock()
-        self._snapshot: Snapshot | None = None
-        self._shown = ShownStates(words={}, until_us=None)
+        self._known: tuple[Snapshot, Kept] | None = None
+        self._recent = Recent(self._reader)
         self._seq = 0
         self._looked_us = 0
 
     def sight(self, principal: Principal, now_us: int) -> Sight:
         """Return what a principal may know now."""
         with self._lock:
-            snapshot = self._current(now_us)
-            return Sight(principal, snapshot, self._shown.words, self._reader, self._config, self._slots)
+            snapshot, kept = self._current(now_us)
+            return Sight(principal, snapshot, kept, self._reader, self._config, self._slots)
 
     def snapshot(self, now_us: int) -> Snapshot:
         """Return all jobs as they are now."""
         with self._lock:
-            return self._current(now_us)
+            return self._current(now_us)[0]
 
-    def _current(self, now_us: int) -> Snapshot:
-        kept = self._snapshot
-        news = [] if kept is None else self._reader.transitions(self._seq, _MOST)
-        if kept is None or self._is_stale(news, now_us):
+    def _current(self, now_us: int) -> tuple[Snapshot, Kept]:
+        known = self._known
+        news = [] if known is None else self._reader.transitions(self._seq, _MOST)
+        if known is None or self._is_stale(news, now_us):
             return self._look(now_us)
+        snapshot, kept = known
         changed: set[str] = set()
         if news:
             self._seq = news[-1].seq
             changed = {one.job for one in news if one.job is not None}
-            kept = self._updated(kept, changed)
-        self._snapshot = replace(kept, now_us=now_us)
-        self._shown = updated(self._shown, self._snapshot, changed)
-        return self._snapshot
+            snapshot = self._updated(snapshot, changed)
+        return self._follow(replace(snapshot, now_us=now_us), kept, changed)
+
+    def _follow(self, snapshot: Snapshot, kept: Kept, changed: set[str]) -> tuple[Snapshot, Kept]:
+        """Take over a snapshot of the same jobs, of which those named may have changed."""
+        kept.orders.follow(snapshot, changed)
+        self._known = snapshot, replace(kept, shown=updated(kept.shown, snapshot, changed))
+        return self._known
 
     def _is_stale(self, news: list[Transition], now_us: int) -> bool:
         age_us = now_us - self._looked_us
@@ -67,13 +76,26 @@ class Live:
         named = any(one.kind == "job" and one.to_state in _OF_THE_FOLDER for one in news)
         return named or len(news) == _MOST or not 0 <= age_us < patience_us
 
-    def _look(self, now_us: int) -> Snapshot:
-        """Look at the folder, and read the rows of all jobs."""
+    def _look(self, now_us: int) -> tuple[Snapshot, Kept]:
+        """Look at the folder, and read the rows of all jobs. What was kept goes on where no definition is another."""
         self._seq = self._reader.last_seq()
         self._looked_us = now_us
-        self._snapshot = self._folder.snapshot(now_us, self._reader)
-        self._shown = shown_states(self._snapshot)
-        return self._snapshot
+        snapshot = self._folder.snapshot(now_us, self._reader)
+        if self._known is not None:
+            before, kept = self._known
+            changed = differing(before, snapshot)
+            if changed is not None:
+                return self._follow(snapshot, kept, changed)
+        self._known = (
+            snapshot,
+            Kept(
+                shown=shown_states(snapshot),
+                traits=traits_of(snapshot),
+                orders=Orders(snapshot, self._recent),
+                recent=self._recent,
+            ),
+        )
+        return self._known
 
     def _updated(self, kept: Snapshot, jobs: set[str]) -> Snapshot:
         """Return a snapshot with new rows of some jobs."""
@@ -81,6 +103,7 @@ class Live:
         return replace(
             kept,
             rows={**kept.rows, **self._reader.jobs(jobs)},
+            underway=underway(open_runs),
             running=Counter(row["job"] for row in open_runs if row["state"] == "running"),
             claimed=claimed_slots(open_runs, kept.now_us),
         )

@@ -46,6 +46,23 @@ def excluded_by(schedule: Schedule, at_us: int) -> tuple[Excluded, ...]:
     return tuple(found.values())
 
 
+def excluded_days(schedule: Schedule, after_us: int, until_us: int, count: int) -> list[int]:
+    """Return the first instants between two that a calendar or a date excludes, and that would be slots without it."""
+    limits = schedule.limits
+    if not (limits.except_dates or limits.not_on or limits.only_on):
+        return []
+    without = replace(limits, except_dates=(), not_on=(), only_on=())
+    plan, found = compile_schedule(replace(schedule, limits=without)), list[int]()
+    at_us: int | None = after_us
+    while len(found) < count and at_us is not None:
+        at_us = next_slot(plan, at_us)
+        if at_us is None or at_us >= until_us:
+            break
+        if not is_slot(schedule, at_us):
+            found.append(at_us)
+    return found
+
+
 def clock_note(schedule: Schedule, at_us: int) -> str:
     """Return what a change of the local clock has to do with an instant; empty where it has nothing to do with it."""
     zone = get_zone(schedule.zone)

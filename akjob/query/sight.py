@@ -1,9 +1,10 @@
 """What one principal may know: every question of a page or of the API goes through here, and none around it."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
+from typing import TypeVar
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
@@ -11,23 +12,46 @@ from msgspec.structs import replace
 from akjob.config import Config
 from akjob.control.status import BrokenFile, Status
 from akjob.instants import HOUR, from_text, to_text
-from akjob.ledger import BackfillColumns, Reader, RunCount, RunFilter, RunKey, State, TimeColumns, Transition
+from akjob.ledger import (
+    BackfillColumns,
+    DayCount,
+    Measured,
+    Reader,
+    RunCount,
+    RunFilter,
+    RunKey,
+    SlotColumns,
+    SlotTally,
+    State,
+    TimeColumns,
+    Transition,
+)
 from akjob.ledger.asking import time_columns
-from akjob.query import why
+from akjob.processes import lock_holder
+from akjob.program import lock_file
+from akjob.query import delays, why
 from akjob.query.changes import Changes, since_success
+from akjob.query.commits import CommitNote, commit_note
+from akjob.query.found import Names, Traits, ended_between, starting_within
 from akjob.query.jobs import JobView, Snapshot
 from akjob.query.likeness import Likeness, likeness_of
+from akjob.query.orders import By, Orders
+from akjob.query.pace import Recent, RunPace
 from akjob.query.runs import Run, from_row
+from akjob.query.shown import ShownStates
 from akjob.query.slots import ComingSlots, slots_of
 from akjob.query.steps import WaitedFor
-from akjob.query.strips import LENGTH, StripSlot, strip
+from akjob.query.strips import LENGTH, DrawnSlot, StripSlot, drawn_strip, strip
 from akjob.query.visibility import Principal, visible
 from akjob.query.why import Why
 from akjob.spec.model import JobSpec
 
+S = TypeVar("S", bound=StripSlot)
+
 _ROWS_READ = 20_000  # so many rows a page of runs looks at, at most, for a principal who may see few of them
 _STRIP_ROWS = (LENGTH + 2, 8 * LENGTH)  # a slot that was retried has several
 _NEAR = 200
+_DEFINED = 2000
 _HOLDERS = 20
 _OTHERS = 50
 FAILURES: tuple[State, ...] = ("failed", "timed_out", "lost")
@@ -38,7 +62,9 @@ class JobFilter(Struct, frozen=True, kw_only=True):
     """Which jobs are wanted: parts of the name, all of the tags, the owner, a state of the job or of its last run.
 
     ``shown`` are words of which a job has one as :attr:`JobView.shown_state`. ``next_within_us`` is how soon it starts
-    next, ``ended_within_us`` and ``ended_before_us`` how long ago its last run ended.
+    next, ``ended_within_us`` and ``ended_before_us`` how long ago its last run ended. ``slow`` is how many times as
+    long as usual the last run took, or the one under way has taken; ``late`` that a run is due and has not started;
+    ``commit`` is the beginning of the name of one that touched a file of the job, ``folder`` what the jobs are below.
     """
 
     part: str | None = None
@@ -49,45 +75,24 @@ class JobFilter(Struct, frozen=True, kw_only=True):
     next_within_us: int | None = None
     ended_within_us: int | None = None
     ended_before_us: int | None = None
+    slow: float | None = None
+    late: bool = False
+    commit: str | None = None
+    folder: str = ""
 
-    def may_fit(self, name: str, shown: str) -> bool:
-        """Return False if the name and the word for a job tell already that it is not wanted: that costs least."""
-        if self.part is not None and not all(word in name.lower() for word in self.part.lower().split()):
-            return False
-        return self.shown is None or shown in self.shown
-
-    def fits(self, job: JobView) -> bool:
-        """Return True if a job that may fit is wanted."""
-        return self._fits_spec(job.spec) and self._fits_state(job) and self._fits_times(job)
-
-    def _fits_spec(self, spec: JobSpec | None) -> bool:
-        if self.tags and not (spec is not None and set(self.tags) <= set(spec.tags)):
-            return False
-        return self.owner is None or (spec is not None and self.owner.lower() in (spec.owner or "").lower())
-
-    def _fits_state(self, job: JobView) -> bool:
-        if self.state is None:
-            return True
+    def fits_state(self, job: JobView) -> bool:
+        """Return True if ``state`` is the job's own or that of its last run."""
         last = None if job.last is None else job.last[0]
         return self.state in {job.state, last} or (self.state == "running" and bool(job.running))
 
-    def _fits_times(self, job: JobView) -> bool:
-        if self.next_within_us is not None:
-            start_us = job.next_start_us
-            if start_us is None or start_us - job.now_us > self.next_within_us:
-                return False
-        if self.ended_within_us is None and self.ended_before_us is None:
-            return True
-        if job.last is None:
-            return False
-        age_us = job.now_us - job.last[1]
-        soon_enough = self.ended_within_us is None or age_us <= self.ended_within_us
-        return soon_enough and (self.ended_before_us is None or age_us >= self.ended_before_us)
 
-    @property
-    def looks_closer(self) -> bool:
-        """True if :meth:`may_fit` does not decide alone."""
-        return self != JobFilter(part=self.part, shown=self.shown)
+class Kept(Struct, frozen=True, kw_only=True):
+    """What is kept of all jobs between answers."""
+
+    shown: ShownStates
+    traits: Traits
+    orders: Orders
+    recent: Recent
 
 
 class Tally(Struct, frozen=True, kw_only=True):
@@ -112,15 +117,15 @@ class Sight:
         self,
         principal: Principal,
         snapshot: Snapshot,
-        shown: Mapping[str, str],
+        kept: Kept,
         reader: Reader,
         config: Config,
         slots: ComingSlots | None = None,
     ) -> None:
-        """Look at a snapshot; ``shown`` has the :attr:`JobView.shown_state` of each of its jobs, sorted by name."""
+        """Look at a snapshot; ``kept`` is of the same jobs."""
         self._principal = principal
         self._snapshot = snapshot
-        self._shown = shown
+        self._kept = kept
         self._reader = reader
         self._config = config
         self._slots = slots or ComingSlots()
@@ -140,21 +145,93 @@ class Sight:
         """Return the jobs' names, sorted."""
         return list(self._states())
 
+    def states(self) -> Mapping[str, str]:
+        """Return the word for each job, sorted by name."""
+        return self._states()
+
     def tally(self) -> Tally:
         """Return how many jobs are in which state."""
         states = self._states()
         return Tally(
-            states=Counter(states.values()),
+            states=self._kept.shown.counts(self._principal.jobs),
             running=sum(name in states for name in self._snapshot.running),
             broken=sum(name in states for name in self._snapshot.jobset.broken),
         )
 
-    def find(self, wanted: JobFilter) -> Iterator[str]:
-        """Yield the names of the jobs that are wanted, sorted; a job is looked at only where its word does not tell."""
-        closer = wanted.looks_closer
-        for name, shown in self._states().items():
-            if wanted.may_fit(name, shown) and not (closer and not wanted.fits(self._snapshot.job(name))):
-                yield name
+    def find(self, wanted: JobFilter, by: By | None = None, *, backwards: bool = False) -> list[str]:
+        """Return the names of the jobs that are wanted, by name or in another order; ``backwards`` turns it round.
+
+        Jobs are found by what is kept of all of them; only ``state`` looks at those that are left.
+        """
+        states, chosen = self._states(), self._chosen(wanted)
+        if by is None:
+            parts = (wanted.part or "").split()
+            names: Iterable[str] = self._kept.traits.named(parts) if parts else states
+        else:
+            part = None if wanted.part is None else frozenset(self._kept.traits.named(wanted.part.split()))
+            chosen = part if chosen is None else chosen if part is None else chosen & part
+            names = (name for _, name in self._kept.orders.ranked(by))
+        if chosen is not None:
+            names = [name for name in names if name in chosen]
+        if wanted.folder:
+            names = [name for name in names if name.startswith(f"{wanted.folder}/")]
+        shown = wanted.shown
+        found = [name for name in names if name in states and (shown is None or states[name] in shown)]
+        if wanted.state is not None:
+            found = [name for name in found if wanted.fits_state(self._snapshot.job(name))]
+        return found[::-1] if backwards else found
+
+    def _chosen(self, wanted: JobFilter) -> Names | None:
+        """Return the jobs that the words of a filter leave; None where it has none of them."""
+        kept, now_us = self._kept, self._snapshot.now_us
+        sets: list[Names] = [kept.traits.tags.get(tag, frozenset()) for tag in wanted.tags]
+        if wanted.owner is not None:
+            sets.append(kept.traits.owned(wanted.owner))
+        if wanted.next_within_us is not None:
+            sets.append(starting_within(kept.orders, now_us, wanted.next_within_us))
+        if wanted.ended_within_us is not None or wanted.ended_before_us is not None:
+            sets.append(ended_between(kept.orders, now_us, wanted.ended_within_us, wanted.ended_before_us))
+        if wanted.late:
+            sets.append(frozenset(one.job for one in self.late()))
+        if wanted.commit is not None:
+            note = self.commit(wanted.commit)
+            sets.append(kept.traits.made_of(() if note is None else note.files))
+        if wanted.slow is not None:
+            sets.append(self._slow(wanted.slow))
+        return frozenset.intersection(*sets) if sets else None
+
+    def _slow(self, times: float) -> Names:
+        paces = self._kept.recent.paces.of(self._states(), self._snapshot.rows, self._snapshot.now_us)
+        long = (
+            one.job for one in delays.long(self._snapshot.underway, paces, self._snapshot.now_us) if one.times >= times
+        )
+        return frozenset([*(name for name, pace in paces.items() if pace.times >= times), *long])
+
+    def paces(self, names: Iterable[str]) -> dict[str, RunPace]:
+        """Return how long jobs take, those that the principal may know of."""
+        seen = [name for name in names if self.sees(name)]
+        return self._kept.recent.paces.of(seen, self._snapshot.rows, self._snapshot.now_us)
+
+    def successes(self, names: Iterable[str]) -> dict[str, SlotTally | None]:
+        """Return how many of the slots of the last 30 days succeeded, of jobs that the principal may know of."""
+        seen = [name for name in names if self.sees(name)]
+        return self._kept.recent.successes.of(seen, self._snapshot.rows, self._snapshot.now_us)
+
+    def late(self) -> list[delays.Delay]:
+        """Return the runs that are due and have not started, the latest first."""
+        runs = [one for one in self._snapshot.underway if self.sees(one.job)]
+        return delays.late(runs, self._snapshot.jobset.jobs, self._snapshot.now_us)
+
+    def running(self, jobs: Collection[str]) -> list[delays.Underway]:
+        """Return the runs of some jobs that run now, the oldest first."""
+        runs = [one for one in self._snapshot.underway if one.started_us is not None and one.job in jobs]
+        return sorted(runs, key=lambda one: one.started_us or 0)
+
+    def long(self) -> list[delays.Delay]:
+        """Return the runs that take unusually long, the longest for its job first."""
+        now_us = self._snapshot.now_us
+        runs = [one for one in self._snapshot.underway if delays.takes_long(one, now_us) and self.sees(one.job)]
+        return delays.long(runs, self.paces({one.job for one in runs}), now_us)
 
     def jobs(self, wanted: JobFilter, after: str | None = None, limit: int | None = None) -> list[JobView]:
         """Return the jobs that are wanted, sorted by name, those after a name where one is given, or the first few."""
@@ -166,9 +243,7 @@ class Sight:
         return [self._snapshot.job(name) for name in names]
 
     def _states(self) -> Mapping[str, str]:
-        if self._principal.jobs is None:
-            return self._shown
-        return {name: shown for name, shown in self._shown.items() if self.sees(name)}
+        return self._kept.shown.visible(self._principal.jobs)
 
     def job(self, name: str) -> JobView | None:
         """Return one job; None for one that is not there, or not for this principal."""
@@ -181,11 +256,20 @@ class Sight:
 
     def strips(self, jobs: Iterable[str], length: int = LENGTH) -> dict[str, tuple[StripSlot, ...]]:
         """Return the newest slots of each job, oldest first."""
+        return self._strips(jobs, length, strip)
+
+    def drawn_strips(self, jobs: Iterable[str], length: int = LENGTH) -> dict[str, tuple[DrawnSlot, ...]]:
+        """Return the same with what is drawn of each slot."""
+        return self._strips(jobs, length, drawn_strip)
+
+    def _strips(
+        self, jobs: Iterable[str], length: int, of_rows: Callable[[Iterable[SlotColumns], int], tuple[S, ...]]
+    ) -> dict[str, tuple[S, ...]]:
         names = [name for name in jobs if self.sees(name)]
-        found: dict[str, tuple[StripSlot, ...]] = dict.fromkeys(names, ())
+        found: dict[str, tuple[S, ...]] = dict.fromkeys(names, ())
         for rows in (length + _STRIP_ROWS[0] - LENGTH, length * _STRIP_ROWS[1] // LENGTH):
             newest = self._reader.newest_slots(names, rows)
-            found |= {name: strip(slots, length) for name, slots in newest.items()}
+            found |= {name: of_rows(slots, length) for name, slots in newest.items()}
             names = [name for name, slots in newest.items() if len(slots) == rows and len(found[name]) < length]
         return found
 
@@ -207,6 +291,23 @@ class Sight:
         if self._principal.jobs is None:
             return why.ask(self._reader, self._snapshot, job, at_us)
         return why.ask(self._reader, self._narrowed(), job, at_us)
+
+    def outlook(self, job: JobView, instants: Sequence[int]) -> list[Why]:
+        """Return what is known today of instants to come of a job."""
+        snapshot = self._snapshot if self._principal.jobs is None else self._narrowed()
+        return why.outlook(self._reader, snapshot, job, instants)
+
+    def definitions(self, job: JobView) -> dict[str, Measured]:
+        """Return the definitions that a job's newest runs were made from, each with the newest run, newest first."""
+        found: dict[str, Measured] = {}
+        for run in self._reader.measured(job.name, _DEFINED):
+            if run.definition_sha256 is not None:
+                found.setdefault(run.definition_sha256, run)
+        return found
+
+    def definition_text(self, job: JobView, sha256: str) -> str | None:
+        """Return the text of a definition that a run of this job was made from; None for any other."""
+        return self._reader.definition(sha256) if sha256 in self.definitions(job) else None
 
     def upstreams(self, job: JobView) -> list[str]:
         """Return the jobs that a job runs after."""
@@ -262,6 +363,14 @@ class Sight:
         wanted = (RunFilter(job=job.name, state=state, since=since, until=until) for state in EXCEPTIONS)
         rows = [time_columns(row) for one in wanted for row in self._reader.page(one, n).rows]
         return sorted(rows, key=lambda row: row.slot, reverse=True)
+
+    def measured(self, job: JobView, n: int) -> list[Measured]:
+        """Return what there is to draw of the runs that ended among a job's newest ``n`` rows, newest first."""
+        return self._reader.measured(job.name, n)
+
+    def day_counts(self, job: JobView, since_us: int, n: int) -> list[DayCount]:
+        """Return how many slots of a job came to which state, day by day in UTC, among its newest ``n`` rows."""
+        return self._reader.day_counts(job.name, to_text(since_us), n)
 
     def backfills(self) -> list[BackfillColumns]:
         """Return the backfills, newest first."""
@@ -324,6 +433,19 @@ class Sight:
         return None if view is None else since_success(self._reader, self._snapshot.paths, self._config, view, run)
 
     # -- what happened
+
+    def akjobd_runs(self) -> bool:
+        """Return True if akjobd runs."""
+        return lock_holder(lock_file(self._snapshot.paths, "akjobd")) != 0
+
+    def last_sign_us(self) -> int | None:
+        """Return when akjobd last changed something in the ledger; None where it never did."""
+        newest = self._reader.transitions(self._reader.last_seq() - 1, 1)
+        return newest[0].at_us if newest else None
+
+    def commit(self, commit: str) -> CommitNote | None:
+        """Return what git says of a commit that a job or a run names; None where it knows none of that name."""
+        return commit_note(self._snapshot.paths.root, commit, self._snapshot.now_us)
 
     def last_seq(self) -> int:
         """Return the number of the newest transition."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from akjob.instants import SECOND, from_text
-from akjob.ledger import SlotColumns
+from akjob.ledger import SlotColumns, Trigger
 
 LENGTH = 30
 
@@ -20,19 +20,43 @@ class StripSlot(Struct, frozen=True, kw_only=True):
     count: int
 
 
+class DrawnSlot(StripSlot, frozen=True, kw_only=True):
+    """The same with what made it due, which a drawing marks."""
+
+    trigger: Trigger
+
+
+def drawn_strip(rows: Iterable[SlotColumns], length: int = LENGTH) -> tuple[DrawnSlot, ...]:
+    """Return the strip of a job's rows as it is drawn."""
+    return tuple(reversed([_drawn(row) for row in _newest(rows, length)]))
+
+
 def strip(rows: Iterable[SlotColumns], length: int = LENGTH) -> tuple[StripSlot, ...]:
     """Return the strip of a job's rows, which come newest first. A slot that was retried has its last attempt."""
-    found: dict[str, StripSlot] = {}
+    return tuple(reversed([_slot(row) for row in _newest(rows, length)]))
+
+
+def _newest(rows: Iterable[SlotColumns], length: int) -> list[SlotColumns]:
+    found: dict[str, SlotColumns] = {}
     for row in rows:
         if row.slot not in found:
             if len(found) == length:
                 break
-            found[row.slot] = _slot(row)
-    return tuple(reversed(found.values()))
+            found[row.slot] = row
+    return list(found.values())
 
 
 def _slot(row: SlotColumns) -> StripSlot:
-    duration_s = None
-    if row.started_at is not None and row.ended_at is not None:
-        duration_s = max(0, from_text(row.ended_at) - from_text(row.started_at)) / SECOND
-    return StripSlot(slot=row.slot, state=row.state, run=row.id, duration_s=duration_s, count=row.count)
+    return StripSlot(slot=row.slot, state=row.state, run=row.id, duration_s=_took_s(row), count=row.count)
+
+
+def _drawn(row: SlotColumns) -> DrawnSlot:
+    return DrawnSlot(
+        slot=row.slot, state=row.state, run=row.id, duration_s=_took_s(row), count=row.count, trigger=row.trigger
+    )
+
+
+def _took_s(row: SlotColumns) -> float | None:
+    if row.started_at is None or row.ended_at is None:
+        return None
+    return max(0, from_text(row.ended_at) - from_text(row.started_at)) / SECOND

@@ -87,6 +87,14 @@ def answer(facts: WhyFacts, at_us: int) -> Why:
     return _past(facts, at_us) if at_us <= facts.now_us else _future(facts, at_us)
 
 
+def outlook(reader: Reader, snapshot: Snapshot, job: JobView, instants: Sequence[int]) -> list[Why]:
+    """Return the answers for some instants to come; what is known is read once."""
+    if not instants:
+        return []
+    facts = _gather(reader, snapshot, job, snapshot.now_us)
+    return [_future(facts, at_us) for at_us in instants]
+
+
 # -- the facts
 
 

@@ -150,12 +150,17 @@ def test_several_jobs_are_paused_at_once_without_javascript(site: Site) -> None:
         page.get_by_label(f"Tick {job}", exact=True).check()
     page.get_by_role("button", name="Pause …").click()
     assert page.locator("h1").inner_text() == "Pause 2 jobs"
+    assert "drops 0 slots of 0 jobs" in page.locator("#dropped").inner_text()
+    page.fill("#until", "2h")
+    page.get_by_role("button", name="Count the slots").click()
+    assert page.locator("#dropped").inner_text().startswith("Until 2h the pause drops 0 slots")
+    page.fill("#until", "")
     page.fill("#reason", "the database moves")
     page.get_by_role("button", name="Pause", exact=True).click()
     page.goto(f"{site.url}/?state=paused")
     assert [name.inner_text() for name in page.locator("tbody th").all()] == ["greet", "tick"]
     assert "the database moves" in page.locator("tbody").inner_text()
-    page.get_by_label("all 2 that fit").check()
+    page.get_by_label("all 2 that match").check()
     page.get_by_role("button", name="Resume …").click()
     page.fill("#reason", "it has moved")
     page.get_by_role("button", name="Resume", exact=True).click()
@@ -352,6 +357,7 @@ def run(site: Site, job: str) -> str:
     with WebStore.open(site.place.paths.web_db) as store:
         token = store.create_token(f"t-{token_hex(4)}", "operate", None, None, now_us()).token
     answer = httpx.post(f"{site.url}/api/v1/runs", json={"job": job}, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
 
 
@@ -361,9 +367,9 @@ def test_a_page_follows_while_things_change_all_the_time(site: Site) -> None:
     page.goto(f"{site.url}/?q=tick")
     page.locator("#live", has_text="live").wait_for()
     row = page.locator("tbody tr", has_text="tick")
-    row.get_by_role("link", name="tick").focus()
-    before = row.locator("td a").first.get_attribute("href")
-    until(lambda: run(site, "tick") and row.locator("td a").first.get_attribute("href") != before)
+    row.get_by_role("link", name="tick", exact=True).focus()
+    before = row.locator("td.when a").first.get_attribute("href")
+    until(lambda: run(site, "tick") and row.locator("td.when a").first.get_attribute("href") != before)
     assert page.evaluate("document.activeElement.textContent") == "tick"
     page.context.close()
 

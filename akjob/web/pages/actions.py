@@ -3,6 +3,7 @@
 import hashlib
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import parse_qsl, quote
 
@@ -32,6 +33,7 @@ from akjob.web.site import Call
 _MOST_FIELDS = 100
 _LONGEST_FIELD = 10_000
 _ARGUMENT = "arg:"
+_TEXT = "text:"
 
 Form = Mapping[str, str]
 Work = Callable[[Call, Form], Awaitable[str]]
@@ -72,13 +74,7 @@ async def run_now(call: Call, form: Form) -> str:
     """Run a job. A form that is sent twice runs it once: its key is the page's own."""
     name, reason = form.get("job", ""), reason_of(form.get("reason"))
     found_job(await call.sight(), name)
-    args = to_json(
-        {
-            field.removeprefix(_ARGUMENT): _value(field, text)
-            for field, text in form.items()
-            if field.startswith(_ARGUMENT)
-        }
-    )
+    args = to_json(_arguments(form))
 
     async def work() -> str:
         run = (await ask(call, RunJob(job=name, args=args, by=call.principal.name, reason=reason))).run
@@ -115,10 +111,23 @@ async def once_a_form(  # noqa: PLR0913, PLR0917 - what a form is about
     return done.headers["location"]
 
 
+def _arguments(form: Form) -> dict[str, object]:
+    """Return the arguments of a form; a field that is left empty is not given. Raises ProblemError."""
+    found: dict[str, object] = {}
+    for field, text in form.items():
+        if field.startswith(_TEXT) and text:
+            found[field.removeprefix(_TEXT)] = text
+        elif field.startswith(_ARGUMENT) and text.strip():
+            found[field.removeprefix(_ARGUMENT)] = _value(field, text)
+    return found
+
+
 def _value(field: str, text: str) -> object:
-    """Return the value that a field has in TOML. Raises ProblemError with what is wrong in it."""
+    """Return the value that a field has in TOML, or else in JSON. Raises ProblemError with what is wrong in it."""
     table, _, problem = read_table("the form", f"value = {text}\n")
     if problem is not None or set(table) != {"value"}:
+        with suppress(msgspec.DecodeError):
+            return msgspec.json.decode(text.encode())
         name = field.removeprefix(_ARGUMENT)
         said = "it is more than one value" if problem is None else problem.message
         raise ProblemError(

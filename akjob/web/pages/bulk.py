@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from akjob.control.requests import PauseJob, Request, ResumeJob, RunJob, StopRuns
 from akjob.errors import AkjobError
-from akjob.instants import to_text
+from akjob.instants import DAY, to_text
+from akjob.query.dropped import dropped_by_pause
 from akjob.query.jobs import JobView
 from akjob.query.sight import Sight
 from akjob.query.text import plural
@@ -29,6 +30,7 @@ MOST = 1000
 
 _TICKED = 100
 _NAMED = 5
+_UNTIL_US = DAY  # a pause without an end is counted so far
 
 _APPLIES: Mapping[str, Callable[[JobView], bool]] = {
     "run": lambda job: job.spec is not None,
@@ -44,13 +46,14 @@ class Chosen(Struct, frozen=True, kw_only=True):
     names: tuple[str, ...]
     q: str
     state: str
+    folder: str
 
     def views(self, sight: Sight, deed: str) -> list[JobView]:
         """Return the jobs that the deed means something for. Raises ProblemError for too many."""
         if self.names:
             found = [job for name in self.names if (job := sight.job(name)) is not None]
         else:
-            found = sight.views(sight.find(filter_of(self.q, self.state)))
+            found = sight.views(sight.find(filter_of(self.q, self.state, self.folder)))
         wanted = [job for job in found if _APPLIES[deed](job)]
         if len(wanted) > MOST:
             raise ProblemError("bad-body", f"{len(wanted)} jobs are too many at once", f"Narrow it to {MOST}.")
@@ -60,11 +63,19 @@ class Chosen(Struct, frozen=True, kw_only=True):
 async def show_bulk(call: Call) -> Response:
     """Show what would be done with which jobs, and ask for a reason."""
     deed = choice_of(call, "do", get_args(Deed)) or "pause"
-    names = tuple(call.request.query_params.getlist("job")[:_TICKED])
+    ticked = call.request.query_params.getlist("job") or (call.query("names") or "").split()
+    names = tuple(ticked[:_TICKED])
     is_all = text_of(call, "all") is not None
     if not names and not is_all:
         raise ProblemError("bad-parameter", "no job is ticked", "Tick some in the list, or take all that fit.")
-    chosen = Chosen(names=() if is_all else names, q=text_of(call, "q") or "", state=text_of(call, "state") or "")
+    chosen = Chosen(
+        names=() if is_all else names,
+        q=text_of(call, "q") or "",
+        state=text_of(call, "state") or "",
+        folder=text_of(call, "folder") or "",
+    )
+    until = text_of(call, "until") or ""
+    until_us = until_of(until.strip(), call.now_us) if deed == "pause" else None
     sight = await call.sight()
 
     def look() -> dict[str, Any]:
@@ -73,11 +84,14 @@ async def show_bulk(call: Call) -> Response:
             "summary": summarize(sight),
             "first": views[:_NAMED],
             "count": len(views),
-            "running": sum(job.running for job in views),
+            "running": sight.running({job.name for job in views}),
+            "dropped": dropped_by_pause(views, until_us or call.now_us + _UNTIL_US, _NAMED)
+            if deed == "pause"
+            else None,
         }
 
     values = await call.site.read(look)
-    return render(call, "bulk.html", **values, deed=deed, chosen=chosen, live=False)
+    return render(call, "bulk.html", **values, deed=deed, chosen=chosen, until=until, named=_NAMED, live=False)
 
 
 async def do_bulk(call: Call, form: Form) -> str:
@@ -88,7 +102,7 @@ async def do_bulk(call: Call, form: Form) -> str:
     if reason is None:
         raise ProblemError("bad-body", "the reason is empty", "Give a reason for those who wonder.")
     names = tuple(form.get("names", "").split())
-    chosen = Chosen(names=names, q=form.get("q", ""), state=form.get("state", ""))
+    chosen = Chosen(names=names, q=form.get("q", ""), state=form.get("state", ""), folder=form.get("folder", ""))
     sight = await call.sight()
     jobs = [job.name for job in await call.site.read(lambda: chosen.views(sight, deed))]
     if str(len(jobs)) != form.get("count"):

@@ -1,39 +1,35 @@
-"""The jobs, fifty a page, and one of them."""
+"""The jobs, fifty a page, in any order, narrowed by what is searched for, or folder by folder."""
 
-import inspect
-import re
-from collections.abc import Callable, Mapping, Sequence
-from statistics import median_high
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from markupsafe import Markup
 from msgspec import Struct
 from starlette.responses import Response
 
-from akjob.errors import AkjobError
-from akjob.instants import SECOND, from_text
-from akjob.ledger import RunFilter
+from akjob.instants import SECOND, from_text, to_datetime
+from akjob.ledger import SlotTally
+from akjob.query.folders import Folded, folded
 from akjob.query.jobs import JobView, Pause
+from akjob.query.pace import SUCCESS_ROWS, pace_of
 from akjob.query.runs import Run, explain, took_us
 from akjob.query.sight import Sight
-from akjob.query.strips import StripSlot
-from akjob.query.text import span
+from akjob.query.strips import DrawnSlot
+from akjob.query.text import plural, span
 from akjob.schedule import describe
 from akjob.web.api.jobs import found_job
-from akjob.web.pages.drawing import strip, usual_s
+from akjob.web.pages.down import LastSigns, seen_of
 from akjob.web.pages.rendering import render
-from akjob.web.pages.searching import STATES, WORDS, Search, search_of
-from akjob.web.pages.source import excerpt
+from akjob.web.pages.searching import SLOW, STATES, WORDS, Search, conditions_of, search_of
+from akjob.web.pages.strip import label, said_of, strip
 from akjob.web.pages.summary import FAILED, summarize
 from akjob.web.site import Call
 
 ON_A_PAGE = 50
-_ROWS = 50
-_COMING = 5
 _SLOTS = 30
-_WORTH_A_LOOK_S = 1.0
-_MUCH_LONGER = 2
-_SLOTS_OF_ONE = 120
+SLOTS_OF_ONE = 200
+_REASON = 300
 
 
 class JobLine(Struct, frozen=True, kw_only=True):
@@ -43,15 +39,21 @@ class JobLine(Struct, frozen=True, kw_only=True):
     shown_state: str
     tags: tuple[str, ...]
     strip: Markup
+    said: str
     schedule: str
     zone: str
     next_us: int | None
+    overdue_us: int | None
     pause: Pause | None
     last: tuple[str, int] | None
     last_run: str | None
     took: str
+    usual: str
     times_usual: int | None
     """How many times as long as usual the last run took; None unless that is worth a look."""
+    success: str
+    success_said: str
+    running: int
 
 
 class SlotRow(Struct, frozen=True, kw_only=True):
@@ -73,178 +75,101 @@ class SlotRow(Struct, frozen=True, kw_only=True):
     changed: bool = False
 
 
-class JobHead(Struct, frozen=True, kw_only=True):
-    """What is at the top of a job's page."""
+class ShownSlot(Struct, frozen=True):
+    """One bar of a strip: its run, and what to say of it."""
 
-    name: str
-    shown_state: str
-    description: str
-    file: str
-    zone: str
-    running: int
-    pause: Pause | None
-    owner: str | None
-    runbook: str | None
-
-
-class Durations(Struct, frozen=True, kw_only=True):
-    """How long the last runs took, in words."""
-
-    count: int
-    p50: str
-    p95: str
-    p95_over_gap: bool
+    run: str
+    said: str
 
 
 async def show_jobs(call: Call) -> Response:
     """Show the jobs that fit, fifty a page."""
     search, sight = search_of(call), await call.sight()
-    values = await call.site.read(lambda: _jobs(sight, search))
+    values = await call.site.read(lambda: _jobs(call, sight, search))
     return render(call, "jobs.html", **values)
 
 
-def _jobs(sight: Sight, search: Search) -> dict[str, Any]:
+def _jobs(call: Call, sight: Sight, search: Search) -> dict[str, Any]:
     summary = summarize(sight)
-    names = _sorted(sight, list(sight.find(search.wanted)), search.sort)
+    tree: Folded | None = None
+    if search.folder is None:
+        names = sight.find(search.wanted, search.by, backwards=search.backwards)
+    else:
+        tree = folded(sight.states(), search.folder)
+        names = list(tree.jobs)
     shown = sight.views(names[(search.page - 1) * ON_A_PAGE : search.page * ON_A_PAGE])
-    strips = sight.strips([view.name for view in shown])
+    on_page = [view.name for view in shown]
+    strips, successes = sight.drawn_strips(on_page), sight.successes(on_page)
     chips = [(state, _counted(summary.states, state)) for state in STATES if _counted(summary.states, state)]
     return {
         "summary": summary,
         "total": summary.total,
         "found": len(names),
-        "rows": [_row(view, strips.get(view.name, ())) for view in shown],
+        "rows": [_row(view, strips[view.name], successes[view.name]) for view in shown],
+        "tree": tree,
         "chips": chips,
         "search_words": WORDS,
-        "q": search.q,
-        "chosen": search.state,
-        "sort": search.sort,
-        "page": search.page,
+        "search": search,
+        "conditions": conditions_of(search.q),
+        "down": _down(call, sight),
+        "on_a_page": ON_A_PAGE,
     }
 
 
-def _counted(states: dict[str, int], state: str) -> int:
+def _down(call: Call, sight: Sight) -> LastSigns | None:
+    return None if sight.akjobd_runs() else seen_of(call.site.paths, sight, may_read_log=call.principal.jobs is None)
+
+
+def _counted(states: Mapping[str, int], state: str) -> int:
     return sum(states.get(one, 0) for one in FAILED) if state == "failed" else states.get(state, 0)
 
 
-def _sorted(sight: Sight, names: list[str], by: str) -> list[str]:
-    """Return names in another order than by name, as far as ``by`` is one."""
-    if by not in _KEYS:
-        return names
-    return [view.name for view in sorted(sight.views(names), key=_KEYS[by])]
-
-
-def _worst_first(view: JobView) -> int:
-    return STATES.index("failed" if view.shown_state in FAILED else view.shown_state)
-
-
-def _soonest_first(view: JobView) -> int:
-    return (1 << 62) if view.next_start_us is None else view.next_start_us
-
-
-def _newest_first(view: JobView) -> int:
-    return 0 if view.last is None else -view.last[1]
-
-
-_KEYS: Mapping[str, Callable[[JobView], int]] = {
-    "state": _worst_first,
-    "next": _soonest_first,
-    "last": _newest_first,
-}
-
-
-def _row(view: JobView, slots: Sequence[StripSlot]) -> JobLine:
-    spec = view.spec
-    last = next((one.duration_s for one in reversed(slots) if one.duration_s is not None), None)
-    times = 0 if last is None or last < _WORTH_A_LOOK_S else last / (usual_s(slots) or last)
+def _row(view: JobView, slots: Sequence[DrawnSlot], tally: SlotTally | None) -> JobLine:
+    spec, pace = view.spec, pace_of(slots)
     return JobLine(
         name=view.name,
         shown_state=view.shown_state,
         tags=() if spec is None else spec.tags,
         strip=strip(slots, _SLOTS),
+        said=label(slots),
         schedule="" if spec is None else "; ".join(describe(spec.schedule, view.now_us)),
         zone="UTC" if spec is None else spec.schedule.zone,
         next_us=view.next_start_us,
+        overdue_us=view.overdue_us,
         pause=view.pause,
         last=view.last,
         last_run=None if view.row is None else view.row["last_run"],
-        took="" if last is None else span(round(last * SECOND)),
-        times_usual=round(times) if times >= _MUCH_LONGER else None,
+        took=span(round(pace.last_s * SECOND)) if pace.last_s else "",
+        usual=span(round(pace.usual_s * SECOND)) if pace.usual_s else "",
+        times_usual=round(pace.times) if pace.times >= SLOW else None,
+        success="" if tally is None else f"{tally.succeeded}/{tally.slots}",
+        success_said="" if tally is None else success_said(tally),
+        running=view.running,
     )
 
 
-async def show_job(call: Call) -> Response:
-    """Show one job: its state, its slots past and coming, what may be done."""
+def success_said(tally: SlotTally) -> str:
+    """Return the slots that succeeded in words; skipped ones do not count."""
+    among = f", of the newest {SUCCESS_ROWS} rows" if tally.slots >= SUCCESS_ROWS else ""
+    since = to_datetime(from_text(tally.since))
+    return f"{tally.succeeded} of {plural(tally.slots, 'slot')} succeeded since {since:%Y-%m-%d %H:%M} UTC{among}"
+
+
+async def show_names(call: Call) -> Response:
+    """Answer with the names of all jobs, for suggestions while something is typed."""
+    sight = await call.sight()
+    content = await call.site.read(lambda: msgspec.json.encode({"words": list(WORDS), "names": sight.names()}))
+    return Response(content, headers={"cache-control": "private, max-age=60"}, media_type="application/json")
+
+
+async def show_strip(call: Call) -> Response:
+    """Answer with what there is to say of each slot of a job's strip, oldest first."""
     sight = await call.sight()
     view = found_job(sight, call.path("name"))
-    values = await call.site.read(lambda: _job(call, sight, view))
-    return render(call, "job.html", **values)
-
-
-def _job(call: Call, sight: Sight, view: JobView) -> dict[str, Any]:
-    spec, refusal = view.spec, view.refusal
-    runs = sight.runs(RunFilter(job=view.name), _ROWS).runs
-    coming = sight.coming(view, call.now_us, _COMING)
-    slots = sight.strips([view.name], _SLOTS_OF_ONE).get(view.name, ())
-    found = parameters_of(view)
-    arguments = "".join(f" --arg {one.name}:={one.value}" for one in found)
-    return {
-        "summary": summarize(sight),
-        "job": _head(view),
-        "refusal": refusal,
-        "excerpt": "" if refusal is None else excerpt(call.site.paths, refusal.file, refusal.line, refusal.column),
-        "strip": strip(slots, max(1, len(slots))),
-        "durations": _durations(runs, coming),
-        "schedule": [] if spec is None else describe(spec.schedule, view.now_us),
-        "upstreams": sight.upstreams(view),
-        "downstreams": sight.downstreams(view),
-        "coming": coming,
-        "coming_why": _coming_why(view),
-        "rows": slot_rows(runs, call.now_us),
-        "parameters": found,
-        "command_line": f"akjob run {view.name}{arguments}",
-        "definition": None if spec is None else spec.definition,
-    }
-
-
-def _head(view: JobView) -> JobHead:
-    spec = view.spec
-    return JobHead(
-        name=view.name,
-        shown_state=view.shown_state,
-        description="" if spec is None else spec.description,
-        file=view.file,
-        zone="UTC" if spec is None else spec.schedule.zone,
-        running=view.running,
-        pause=view.pause,
-        owner=None if spec is None else spec.owner,
-        runbook=None if spec is None else spec.runbook,
-    )
-
-
-def _coming_why(view: JobView) -> str:
-    if view.state == "disabled":
-        return "the job is disabled: it will not run"
-    if view.pause is not None:
-        return "the job is paused"
-    return ""
-
-
-def _durations(runs: Sequence[Run], coming: Sequence[int]) -> Durations | None:
-    took = sorted(
-        (from_text(run.ended_at) - from_text(run.started_at)) / SECOND
-        for run in runs
-        if run.state == "succeeded" and run.started_at and run.ended_at
-    )
-    if not took:
-        return None
-    p95 = took[min(len(took) - 1, round(0.95 * (len(took) - 1)))]
-    gap = (coming[1] - coming[0]) / SECOND if len(coming) > 1 else None
-    return Durations(
-        count=len(took),
-        p50=span(round(median_high(took) * SECOND)),
-        p95=span(round(p95 * SECOND)),
-        p95_over_gap=gap is not None and p95 > gap,
+    length = _SLOTS if call.query("all") is None else SLOTS_OF_ONE
+    slots = await call.site.read(lambda: sight.drawn_strips([view.name], length)[view.name])
+    return Response(
+        msgspec.json.encode([ShownSlot(one.run, said_of(one)) for one in slots]), media_type="application/json"
     )
 
 
@@ -264,7 +189,7 @@ def slot_rows(runs: Sequence[Run], now_us: int) -> list[SlotRow]:
                 attempt=run.attempt,
                 count=run.count,
                 trigger=run.trigger,
-                why=explain(run)[:300],
+                why=explain(run)[:_REASON],
                 late="" if late_us is None or run.trigger == "manual" else f"+{span(max(0, late_us))}",
                 took="" if took is None else span(took),
                 git_commit=run.git_commit,
@@ -274,32 +199,3 @@ def slot_rows(runs: Sequence[Run], now_us: int) -> list[SlotRow]:
             )
         )
     return found
-
-
-class ArgumentField(Struct, frozen=True, kw_only=True):
-    """One argument of the form: ``value`` is TOML, ``choices`` are offered where the values are known."""
-
-    name: str
-    value: str
-    about: str = ""
-    choices: tuple[str, ...] = ()
-
-
-def parameters_of(view: JobView) -> list[ArgumentField]:
-    """Return the keyword arguments that the job's file gives; the code itself is never looked at here."""
-    from akjob.spec.canonical import value_text  # noqa: PLC0415 - only for jobs with arguments
-
-    if view.spec is None or not view.spec.kwargs:
-        return []
-    found = []
-    for name, value in view.spec.kwargs.items():
-        choices = ("true", "false") if isinstance(value, bool) else ()
-        try:
-            found.append(ArgumentField(name=name, value=value_text(value), about=_kind(value), choices=choices))
-        except (AkjobError, KeyError):
-            continue  # a value of a kind that one line of TOML cannot say
-    return found
-
-
-def _kind(value: Any) -> str:
-    return re.sub(r"[^a-z]", "", type(value).__name__) if not inspect.isclass(value) else ""

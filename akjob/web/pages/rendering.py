@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,7 +15,7 @@ from starlette.responses import Response
 
 from akjob import __version__
 from akjob.errors import AkjobError
-from akjob.instants import to_datetime
+from akjob.instants import SECOND, to_datetime
 from akjob.processes import lock_holder
 from akjob.program import lock_file
 from akjob.query.text import relative, size, span
@@ -65,6 +66,7 @@ def _environment() -> Environment:
     )
     environment.filters["iso"] = _iso
     environment.filters["local"] = _local
+    environment.filters["instant"] = _instant
     environment.filters["relative"] = relative
     environment.filters["span"] = span
     environment.filters["size"] = size
@@ -156,6 +158,11 @@ def static_url(name: str) -> str:
 
 def _iso(instant_us: int) -> str:
     return to_datetime(instant_us).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def _instant(text: str) -> int:
+    """Return an instant that git wrote, with the offset of its author."""
+    return round(datetime.fromisoformat(text).timestamp() * SECOND)
 
 
 def _local(instant_us: int, zone: str) -> str:

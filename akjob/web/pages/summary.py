@@ -1,11 +1,20 @@
 """What needs attention among all jobs that the reader may know of."""
 
+from collections.abc import Iterator
+
 from msgspec import Struct
 
+from akjob.control.status import BrokenFile
+from akjob.instants import from_text, to_datetime
+from akjob.query.delays import LONG, Delay
 from akjob.query.sight import Sight
-from akjob.query.text import plural
+from akjob.query.text import plural, span
 
 FAILED = frozenset({"failed", "timed_out", "lost"})
+_SHORT = 8
+
+Notice = tuple[str, str]
+"""What needs attention, and the page that shows it."""
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -15,7 +24,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     broken: int
     running: int
     states: dict[str, int]
-    attention: tuple[tuple[str, str], ...]
+    attention: tuple[Notice, ...]
 
     @property
     def trouble(self) -> int:
@@ -30,15 +39,52 @@ NOTHING = Summary(total=0, broken=0, running=0, states={}, attention=())
 def summarize(sight: Sight) -> Summary:
     """Return what there is to say of all jobs together."""
     tally = sight.tally()
-    counts, broken = tally.states, tally.broken
-    failed = sum(counts[state] for state in FAILED)
-    attention = []
-    if failed:
-        attention.append((f"{plural(failed, 'job')} failed", "/?state=failed"))
-    if broken:
-        attention.append((f"{plural(broken, 'job')} with a broken file", "/broken"))
-    if counts["missed"]:
-        attention.append((f"{plural(counts['missed'], 'job')} missed a slot", "/?state=missed"))
     return Summary(
-        total=counts.total(), broken=broken, running=tally.running, states=dict(counts), attention=tuple(attention)
+        total=tally.states.total(),
+        broken=tally.broken,
+        running=tally.running,
+        states=dict(tally.states),
+        attention=tuple(_attention(sight, tally.states, tally.broken)),
     )
+
+
+def _attention(sight: Sight, states: dict[str, int], broken: int) -> Iterator[Notice]:
+    failed = sum(states.get(state, 0) for state in FAILED)
+    if failed:
+        yield f"{plural(failed, 'job')} failed", "/?state=failed"
+    late = sight.late()
+    if late:
+        yield _late(late), "/?q=late:"
+    long = sight.long()
+    if long:
+        yield _long(long), f"/?q=slow:{LONG}+state:running"
+    if broken:
+        yield _broken(sight, sight.broken()), "/broken"
+    if states.get("missed"):
+        yield f"{plural(states['missed'], 'job')} missed a slot", "/?state=missed"
+
+
+def _late(late: list[Delay]) -> str:
+    most = span(late[0].by_us)
+    return f"{len(late)} late by {'up to ' if len(late) > 1 else ''}{most}"
+
+
+def _long(long: list[Delay]) -> str:
+    if len(long) == 1:
+        return f"1 running {long[0].times:.0f}× its usual"
+    return f"{len(long)} running {LONG}× their usual or longer"
+
+
+def _broken(sight: Sight, refused: list[BrokenFile]) -> str:
+    """Return how many files are broken, since when, by whom and in which commit the newest of them came."""
+    newest = max(refused, key=lambda one: one.since)
+    files = len({one.file for one in refused})
+    at = to_datetime(from_text(newest.since))
+    is_today = at.date() == to_datetime(sight.now_us).date()
+    since = f"{at:%H:%M} UTC" if is_today else f"{at:%Y-%m-%d %H:%M} UTC"
+    commit = newest.git_commit
+    note = None if commit is None or newest.git_dirty else sight.commit(commit)
+    whose = "" if note is None else f" by {note.author} ({note.commit[:_SHORT]})"
+    if commit is not None and newest.git_dirty:
+        whose = f" (not committed, after {commit[:_SHORT]})"
+    return f"{plural(files, 'file')} broken{', the newest' if files > 1 else ''} since {since}{whose}"

@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from akjob.web.pages import actions, backfills, bulk, jobs, others, plan, run_list, runs, timeline
+from akjob.web.pages import actions, backfills, bulk, job, jobs, others, plan, run_list, runs, timeline
 from akjob.web.pages.rendering import static_files
 from akjob.web.problems import ProblemError
 from akjob.web.routes import Route
@@ -20,7 +20,11 @@ async def show_static(call: Call) -> Response:
 
 ROUTES = (
     Route(method="GET", path="/", handler=jobs.show_jobs, needs="read"),
-    Route(method="GET", path="/jobs/{name:path}", handler=jobs.show_job, needs="read"),
+    Route(method="GET", path="/jobs/{name:path}", handler=job.show_job, needs="read"),
+    Route(method="GET", path="/definition/{name:path}", handler=job.show_definition, needs="read"),
+    Route(method="GET", path="/definition.toml/{name:path}", handler=job.download_definition, needs="read"),
+    Route(method="GET", path="/names", handler=jobs.show_names, needs="read"),
+    Route(method="GET", path="/strip/{name:path}", handler=jobs.show_strip, needs="read"),
     Route(method="GET", path="/bulk", handler=bulk.show_bulk, needs="operate"),
     Route(method="GET", path="/runs", handler=run_list.show_runs, needs="read"),
     Route(method="GET", path="/runs/{id}", handler=runs.show_run, needs="read"),

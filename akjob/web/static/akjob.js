@@ -31,8 +31,8 @@ const announce = (text) => {
   const region = $("#announce");
   if (region && Date.now() - announced > 5000) { announced = Date.now(); region.textContent = text; }
 };
-async function refresh() {
-  if (paused || waiting || document.hidden) return;
+async function refresh(anew = false) {
+  if (paused && !anew || waiting || document.hidden) return anew && soon(100);
   if (document.activeElement?.closest("form[data-edit]") || getSelection()?.toString()) return soon(2000);
   waiting = true;
   const begun = Date.now();
@@ -41,6 +41,8 @@ async function refresh() {
     if (answer.status === 401) return location.reload();
     if (!answer.ok) return;
     const next = parsed(await answer.text());
+    if (!anew) freeze(next);
+    told.clear();
     for (const id of ["attention", "content"]) swap($(`#${id}`), $(`#${id}`, next));
     for (const link of all("header nav a")) link.textContent = $(`header nav a[href="${link.getAttribute("href")}"]`, next)?.textContent ?? link.textContent;
     document.title = next.title;
@@ -49,6 +51,17 @@ async function refresh() {
     if (live) say("live");
     tick();
   } catch { say("akjob-web does not answer"); } finally { waiting = false; rest = Math.max(250, 4 * (Date.now() - begun)); }
+}
+// Rows stay where they are: another order, and rows that came or went, wait for a click.
+function freeze(next) {
+  const old = $("tbody[data-keep]"), fresh = $("tbody[data-keep]", next);
+  if (!old || !fresh) return;
+  const order = [...old.children], there = new Map([...fresh.children].map((row) => [row.id, row]));
+  const at = [...there.keys()], moved = order.filter((row, index) => at[index] !== row.id).length;
+  if (!moved && at.length === order.length) return;
+  fresh.replaceChildren(...order.map((row) => there.get(row.id) ?? row.cloneNode(true)));
+  const bar = $("#apply", next);
+  bar.hidden = false; $("span", bar).textContent = `The order is another now: ${moved || 1} ${moved > 1 ? "rows" : "row"} moved.`;
 }
 const parsed = (text) => new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, "text/html");
 function swap(old, fresh) {
@@ -67,7 +80,7 @@ function swap(old, fresh) {
 // Only what differs is changed: focus, selection, scrolling, open parts and what is typed stay as they are.
 function morph(old, fresh) {
   if (old.nodeType === 3 && old.data !== fresh.data) old.data = fresh.data;
-  if (old.nodeType !== 1) return;
+  if (old.nodeType !== 1 || old.id === "suggested") return;
   const kept = (name) => name === "open" && old.localName === "details";
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !kept(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value && !kept(name)) old.setAttribute(name, value);
@@ -144,7 +157,73 @@ document.addEventListener("submit", (event) => {
   if (button) setTimeout(() => { button.disabled = true; button.textContent = "Sent …"; });
 });
 
+// Strips: one tab stop each. Arrows and the mouse say a slot, Enter and a click open its run.
+const tip = $("#tip"), told = new Map();
+let strip = null, slots = [], slot = -1;
+const hide = () => { tip.textContent = ""; slot = -1; };
+async function point(link, where) {
+  const url = link.dataset.strip;
+  if (!told.has(url)) told.set(url, fetch(url).then((answer) => answer.ok ? answer.json() : []).catch(() => []));
+  const found = await told.get(url), svg = $("svg", link), box = svg.getBoundingClientRect(), count = svg.viewBox.baseVal.width / 6;
+  if (!found.length) return hide();
+  if (strip !== link) slot = found.length;
+  strip = link; slots = found;
+  slot = Math.max(0, Math.min(found.length - 1, where(slot < 0 ? found.length : slot, found.length - count, box, count)));
+  if (tip.textContent !== found[slot].said) tip.textContent = found[slot].said;
+  const x = box.left + (count - found.length + slot + .5) * box.width / count, left = Math.max(8, Math.min(x - 20, innerWidth - tip.offsetWidth - 8));
+  tip.style.left = `${left + scrollX}px`; tip.style.top = `${box.bottom + scrollY + 8}px`; tip.style.setProperty("--at", `${x - left - 4}px`);
+}
+const barOf = (event) => event.target.closest?.("a.bars");
+const under = (event) => (_, off, box, count) => Math.floor((event.clientX - box.left) / box.width * count) + off;
+document.addEventListener("pointermove", (event) => { const link = barOf(event); if (link) point(link, under(event)); else if (strip && document.activeElement !== strip) hide(); });
+document.addEventListener("focusout", (event) => { if (barOf(event)) hide(); });
+document.addEventListener("click", (event) => { if (barOf(event) && slot >= 0 && slots[slot]) { event.preventDefault(); location.href = `/runs/${slots[slot].run}`; } });
+
+// Search: suggestions of words and names, fetched when they are first needed; the list follows what is typed.
+const q = $("input[data-names]");
+let names = null, typing = 0;
+async function suggest() {
+  names ??= fetch(q.dataset.names).then((answer) => answer.ok ? answer.json() : null).catch(() => null);
+  const known = await names, cut = q.value.lastIndexOf(" ") + 1, word = q.value.slice(cut).toLowerCase();
+  if (!known) return;
+  const fits = [...known.words.filter((one) => one.startsWith(word)), ...(word ? known.names.filter((one) => one.toLowerCase().includes(word)) : [])];
+  $("#suggested").replaceChildren(...fits.slice(0, 12).map((one) => Object.assign(document.createElement("option"), { value: q.value.slice(0, cut) + one })));
+}
+q?.addEventListener("focus", suggest);
+q?.addEventListener("input", () => {
+  suggest(); clearTimeout(typing);
+  typing = setTimeout(() => {
+    const url = new URL(location.href);
+    if (q.value.trim()) url.searchParams.set("q", q.value.trim()); else url.searchParams.delete("q");
+    url.searchParams.delete("page"); url.searchParams.delete("folder");
+    history.replaceState(null, "", url); refresh(true);
+  }, 200);
+});
+
+// Ticked rows: Shift takes all since the last one.
+let ticked = null;
+function tick1(box, range = false, on = box && !box.checked) {
+  if (!box) return;
+  const boxes = all("input[name=job]"), [from, to] = [boxes.indexOf(ticked), boxes.indexOf(box)].sort((one, other) => one - other);
+  for (const one of range && from >= 0 ? boxes.slice(from, to + 1) : [box]) one.checked = on;
+  ticked = box;
+  const count = all("input[name=job]:checked").length;
+  $("#ticked").textContent = count ? `With the ${count} ticked` : "With the ticked jobs";
+}
+document.addEventListener("click", (event) => {
+  if (event.target.matches?.("input[name=job]")) tick1(event.target, event.shiftKey, event.target.checked);
+  if (event.target.closest?.("#apply button")) refresh(true);
+  const opens = event.target.closest?.("[data-open]")?.dataset.open;
+  if (opens) { event.preventDefault(); $(opens).open = true; $("input:not([type=hidden])", $(opens)).focus(); }
+});
+
 // Keys, listed on `?`.
+const here = () => rows().find((row) => row.contains(document.activeElement));
+function several(key) {
+  const box = $("input[name=job]", here() ?? $("#tip"));
+  if (box && !$("input[name=job]:checked")) tick1(box);
+  $(`[data-key=${key}]`)?.focus();
+}
 const theme = () => { const next = { "": "light", light: "dark", dark: "" }[html.dataset.theme ?? ""]; localStorage.setItem("akjob.theme", next); setTheme(next); };
 function setTheme(value) { if (value) html.dataset.theme = value; else delete html.dataset.theme; }
 const rows = () => all("main tbody tr");
@@ -159,13 +238,15 @@ const keys = {
   j: () => move(1), k: () => move(-1), z: () => { zone = zones[(zones.indexOf(zone) + 1) % 3]; localStorage.setItem("akjob.zone", zone); tick(); announce(`times: ${zone}`); },
   " ": () => { paused = !paused; say(paused ? "paused (space)" : "live"); if (!paused) refresh(); },
   "[": () => $("a[rel=prev]")?.click(), "]": () => $("a[rel=next]")?.click(), f: () => $("a[data-key=f]")?.click(), l: () => $("#log")?.scrollIntoView(),
-  x: () => { const box = $("input[name=job]", rows().find((row) => row.contains(document.activeElement)) ?? document.createElement("i")); if (box) box.checked = !box.checked; },
-  r: () => $("[data-key=r]")?.focus(), p: () => $("[data-key=p]")?.focus(), s: () => $("[data-key=s]")?.focus(), End: () => { const log = $(".log"); if (log) log.scrollTop = log.scrollHeight; },
+  x: () => tick1($("input[name=job]", here() ?? $("#tip"))), X: () => tick1($("input[name=job]", here() ?? $("#tip")), true),
+  r: () => ($("[data-key=r]", here() ?? document) ?? $("[data-key=r]"))?.focus(), p: () => several("p"), s: () => several("s"), End: () => { const log = $(".log"); if (log) log.scrollTop = log.scrollHeight; },
 };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem("akjob.keys") === "off") return;
-  if (event.target.closest("input, textarea, select, [contenteditable]")) return;
-  if (event.key === " " && event.target.closest("button, a, summary")) return;
+  const link = barOf(event);
+  if (link && (event.key === "ArrowLeft" || event.key === "ArrowRight")) { event.preventDefault(); point(link, (at) => at + (event.key === "ArrowLeft" ? -1 : 1)); return; }
+  if (event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]")) return;
+  if (event.key === " " && event.target.closest("button, a, summary, input")) return;
   const move = event.target.closest("#timeline") && $(`.moves a[data-key="${CSS.escape(event.key)}"]`);
   if (move) { event.preventDefault(); sessionStorage.setItem("akjob.moved", "1"); location.href = move.href; return; }
   if (Date.now() - gone < 3000 && go[event.key]) { gone = 0; location.href = go[event.key]; return; }

@@ -14,6 +14,7 @@ from akjob.errors import AkjobError
 from akjob.instants import DAY, HOUR, SECOND, to_text
 from akjob.ledger import (
     Counter,
+    DayCount,
     Definition,
     JobCounters,
     Occurrence,
@@ -22,6 +23,7 @@ from akjob.ledger import (
     RunKey,
     RunPage,
     RunRow,
+    SlotTally,
     Store,
     Transition,
     Wait,
@@ -621,6 +623,38 @@ class TestPages:
             rows = filled.reader.page(RunFilter(job=job), 5).rows
             assert [one.id for one in slots] == [one["id"] for one in rows]
             assert [one.state for one in slots] == [one["state"] for one in rows]
+
+    def test_slots_that_succeeded(self, ledger: Ledger) -> None:
+        """A retried slot counts once, a stretch for all its slots, what was left out on purpose not at all."""
+        states = ("succeeded", "failed", "skipped", "running", "missed", "succeeded")
+        claims = [row(f"r{n}", slot_us=n * HOUR, state=state) for n, state in enumerate(states)]
+        claims[4].count = 5
+        claims.append(row("r6", slot_us=1 * HOUR, attempt=2, state="succeeded"))
+        ledger.store.commit(Writes(claims=claims))
+        tallies = ledger.reader.slot_tallies(["a", "x"], to_text(0), 100)
+        assert tallies == {"a": SlotTally(8, 3, to_text(0))}
+        assert ledger.reader.slot_tallies(["a"], to_text(1), 100)["a"].since == to_text(HOUR)
+        assert ledger.reader.slot_tallies(["a"], to_text(0), 2) == {"a": SlotTally(6, 1, to_text(4 * HOUR))}
+
+    def test_what_charts_need(self, ledger: Ledger) -> None:
+        """Runs that ended, the newest first, with CPU and memory; days by state among so many rows."""
+        one = full_row()
+        claims = [replace(one, id=f"r{n}", slot_us=n * DAY, slot_last_us=n * DAY, count=n + 1) for n in range(3)]
+        claims.append(row("r8", slot_us=2 * DAY + HOUR, job=one.job, state="missed", started_us=None, ended_us=None))
+        ledger.store.commit(Writes(claims=claims))
+        found = ledger.reader.measured(one.job, 10)
+        assert [one.id for one in found] == ["r2", "r1", "r0"]
+        assert one.user_cpu_s is not None
+        assert one.system_cpu_s is not None
+        assert found[0].cpu_s == pytest.approx(one.user_cpu_s + one.system_cpu_s)
+        assert (found[0].max_rss_bytes, found[0].git_commit) == (one.max_rss_bytes, one.git_commit)
+        days = ledger.reader.day_counts(one.job, to_text(DAY), 10)
+        assert days == [
+            DayCount("1970-01-02", one.state, 2),
+            DayCount("1970-01-03", one.state, 3),
+            DayCount("1970-01-03", "missed", 1),
+        ]
+        assert ledger.reader.day_counts(one.job, to_text(0), 1) == [DayCount("1970-01-03", "missed", 1)]
 
     def test_some_jobs(self, ledger: Ledger) -> None:
         """The rows of the jobs named, and of no other."""

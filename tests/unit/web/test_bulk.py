@@ -1,12 +1,14 @@
 """Several jobs at once."""
 
+import re
 from typing import Any
 
 import pytest
 
 from akjob.control.requests import Done, PauseJob, Refused, Request
+from akjob.instants import MINUTE
 from akjob.web.store import WebStore
-from tests.unit.cli.root import Root
+from tests.unit.cli.root import NOW_US, Root
 from tests.unit.web.serving import Served
 
 FORM = {"do": "pause", "names": "a b", "count": "2", "reason": "x", "key": "of-the-page"}
@@ -71,3 +73,24 @@ def test_only_what_may_be_known_and_was_shown_is_taken(site: Served) -> None:
     for wrong in ({"reason": " "}, {"do": "delete"}, {"until": "yesterday"}):
         assert site.browser().post("/do/bulk", data=FORM | wrong).status_code == 422, wrong
     assert site.browser().get("/bulk", params={"do": "pause"}).status_code == 422
+
+
+def test_a_pause_says_which_slots_it_drops_and_what_runs(root: Root, site: Served) -> None:
+    """Counted by the scheduler until the end of the pause, or for a day; what is paused or disabled already is not."""
+    for name, text in (("hourly", 'every = "1h"'), ("daily", "daily = 06:00:00"), ("off", 'every = "1m"')):
+        off = "enabled = false\n" if name == "off" else ""
+        spec = root.job(name, f'command = "true"\n{off}[schedule]\n{text}\n')
+        assert spec is not None
+        root.loaded(spec)
+    root.run("01m8running", "hourly", -5, state="running", started_us=NOW_US - 5 * MINUTE)
+    client = site.browser()
+
+    def asked(**query: str) -> str:
+        text = client.get("/bulk", params={"do": "pause", "names": "hourly daily off", **query}).text
+        return " ".join(re.sub(r"<[^>]+>", "", text.partition('id="dropped">')[2].partition("</p>")[0]).split())
+
+    assert asked(until="3h").startswith("Until 3h the pause drops 3 slots of 1 job, first hourly 2026-03-28 12:00:00")
+    assert asked().startswith("In the next 24 hours the pause drops 25 slots of 2 jobs")
+    text = client.get("/bulk", params={"do": "pause", "job": "hourly"}).text
+    assert "1 run of them is under way, and goes on" in text
+    assert "/runs/01m8running" in text
