@@ -28,6 +28,8 @@ STOP = "stop"
 END = "end.json"
 SPOOL = "spool"
 
+_NAMES = 3  # of the file in the folder of a run that simply began and ended: lock, fence, end
+
 NOTE = 64
 """Bytes of the lock that are its note; what follows is of a run before."""
 
@@ -125,9 +127,11 @@ def recycle(folder: str, pooled: str) -> None:
         raise OSError(errno.EBUSY, "its spool is still to be read in", folder)
     if END not in names or fences(names) != [f"{FENCE}0"]:
         raise OSError(errno.EINVAL, "it was not simply begun and ended", folder)
-    for name in (f"{FENCE}0", END):
-        if not os.path.samefile(f"{folder}/{name}", f"{folder}/{LOCK}"):
-            raise OSError(errno.EINVAL, "its end is not in its lock", folder)
+    # With no other name in the folder, three names are these three: one call instead of four, in each run's burst.
+    if len(names) > _NAMES or os.stat(f"{folder}/{LOCK}").st_nlink != _NAMES:
+        for name in (f"{FENCE}0", END):
+            if not os.path.samefile(f"{folder}/{name}", f"{folder}/{LOCK}"):
+                raise OSError(errno.EINVAL, "its end is not in its lock", folder)
     for name in names:
         if name != LOCK:
             os.unlink(f"{folder}/{name}")
