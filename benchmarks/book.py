@@ -53,15 +53,18 @@ class Book(Struct):
     samples: dict[str, list[float]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
-    former: set[str] = field(default_factory=set)
+    former: set[tuple[str, str, str]] = field(default_factory=set)
+    former_samples: set[str] = field(default_factory=set)
 
     def add(  # noqa: PLR0913 - a figure is what it is
         self, measure: str, what: str, who: str, value: float, unit: str, *, lost: int = 0, twice: int = 0
     ) -> None:
         """Note the value of one round."""
-        if measure in self.former:
-            self._forget(measure)
-        figure = self.figures.setdefault((measure, what, who), Figure(measure=measure, what=what, who=who, unit=unit))
+        key = measure, what, who
+        if key in self.former:
+            self.former.discard(key)
+            del self.figures[key]
+        figure = self.figures.setdefault(key, Figure(measure=measure, what=what, who=who, unit=unit))
         figure.values.append(value)
         figure.lost += lost
         figure.twice += twice
@@ -69,18 +72,17 @@ class Book(Struct):
         self.say(f"  {measure}  {what:<44} {who:<12} {show(value, unit):>12}{amiss}")
 
     def recall(self, figures: Iterable[Figure], samples: dict[str, list[float]]) -> None:
-        """Take over what an earlier call measured. A measure that is taken again replaces all of its figures."""
+        """Take over what an earlier call measured. What is measured again replaces what was measured then."""
         self.figures = {(one.measure, one.what, one.who): one for one in figures}
         self.samples = samples
-        self.former = {one.measure for one in self.figures.values()}
-
-    def _forget(self, measure: str) -> None:
-        self.former.discard(measure)
-        self.figures = {key: one for key, one in self.figures.items() if key[0] != measure}
-        self.samples = {name: values for name, values in self.samples.items() if not name.startswith(f"{measure} ")}
+        self.former = set(self.figures)
+        self.former_samples = set(samples)
 
     def sample(self, name: str, values: Iterable[float]) -> None:
         """Keep single values for a picture."""
+        if name in self.former_samples:
+            self.former_samples.discard(name)
+            del self.samples[name]
         self.samples.setdefault(name, []).extend(values)
 
     def remark(self, text: str) -> None:

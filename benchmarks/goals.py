@@ -45,6 +45,8 @@ GOALS = (
     Goal(measure="h", what="callable, every 1 s, p50", text="≤ 1.5 x base", ratio=1.5),
     Goal(measure="h", what="argv, every 1 s, p50", text="≤ 1.5 x base", ratio=1.5),
     Goal(measure="h", what="sh -c, every 1 s, p50", text="≤ 1.3 x base", ratio=1.3),
+    Goal(measure="h", what="callable, every 60 s, p50", text="≤ 1.5 x base", ratio=1.5),
+    Goal(measure="h", what="callable, every 600 s, p50", text="≤ 1.5 x base", ratio=1.5),
     Goal(measure="h", what="callable with lead, every 1 s, p50", text="≤ 0.5 ms", most=0.5),
     *(
         Goal(measure="h", what=f"{what}, every 1 s, p99", text="≤ 3 x base", ratio=3.0)

@@ -3,6 +3,9 @@
 akjob's jobs and the bases take turns, so that each finds the machine as the one before has left it: with caches that
 others have filled since, processors asleep, and memory that the host may have taken back. ``start`` is the same
 measure where something happens several times a second.
+
+Every second all contenders take part. With a minute or more between two starts a callable and its base do, which is
+what an hour has time for: two starts a turn.
 """
 
 from typing import TYPE_CHECKING
@@ -21,27 +24,34 @@ _SETTLE_S = 8
 _DATE = "+%s%N"
 _BASES = {"fork": "fork", "fork and import": "call", "argv": "spawn", "sh -c": "sh"}
 _KINDS = ("callable", "callable with lead", "argv", "sh -c")
-_IN_TURN = ("callable", "fork", "callable with lead", "fork and import", "argv", "base argv", "sh -c", "base sh -c")
+ALL = ("callable", "fork", "callable with lead", "fork and import", "argv", "base argv", "sh -c", "base sh -c")
+CALLABLE = ("callable", "fork")
 
 
-def measure(book: Book, gap_s: int, turns: int) -> None:
+def measure(book: Book, gap_s: int, turns: int, in_turn: tuple[str, ...] = ALL) -> None:
     """Let each contender have its turn so many times, ``gap_s`` seconds after the one before it."""
-    step_s = gap_s * len(_IN_TURN)
+    step_s = gap_s * len(in_turn)
+    kinds = [kind for kind in _KINDS if kind in in_turn]
     with Place() as place:
         first = next_second(_SETTLE_S)
-        for kind in _KINDS:
-            _job(place, kind, first + gap_s * _IN_TURN.index(kind), step_s)
+        begins = {contender: first + gap_s * turn for turn, contender in enumerate(in_turn)}
+        for kind in kinds:
+            _job(place, kind, begins[kind], step_s)
         place.start()
-        bases = [_base(place, what, first, gap_s, step_s, turns) for what in _BASES]
+        bases = [
+            _base(place, what, begins[_contender(what)], step_s, turns)
+            for what in _BASES
+            if _contender(what) in in_turn
+        ]
         sleep_until(first + step_s * turns)
         for _, _, program in bases:
             program.wait()
         place.stop()
         for what, out, _ in bases:
-            _note(book, gap_s, what, _lates(start.stamps(out), first + gap_s * _turn_of(what), step_s))
-        found = start.akjob_starts(place, {_name(kind): (kind, 0) for kind in _KINDS})
-        for kind in _KINDS:
-            begin = (first + gap_s * _IN_TURN.index(kind)) * 1_000_000
+            _note(book, gap_s, what, _lates(start.stamps(out), begins[_contender(what)], step_s))
+        found = start.akjob_starts(place, {_name(kind): (kind, 0) for kind in kinds})
+        for kind in kinds:
+            begin = begins[kind] * 1_000_000
             end = begin + turns * step_s * 1_000_000
             lates = [late for slot, late in found.get(kind, []) if begin <= slot < end]
             _note_kind(book, gap_s, kind, lates, turns)
@@ -51,8 +61,8 @@ def _name(kind: str) -> str:
     return kind.replace(" ", "-")
 
 
-def _turn_of(what: str) -> int:
-    return _IN_TURN.index(what if what in _IN_TURN and what.startswith("fork") else f"base {what}")
+def _contender(base: str) -> str:
+    return base if base.startswith("fork") else f"base {base}"
 
 
 def _job(place: Place, kind: str, first_s: int, step_s: int) -> None:
@@ -65,13 +75,12 @@ def _job(place: Place, kind: str, first_s: int, step_s: int) -> None:
     place.job(_name(kind), f'{code}[schedule]\nevery = "{step_s}s"\nanchor = {anchor}\n{lead}')
 
 
-def _base(  # noqa: PLR0913, PLR0917 - its own arguments
-    place: Place, what: str, first: int, gap_s: int, step_s: int, turns: int
+def _base(
+    place: Place, what: str, begin_s: int, step_s: int, turns: int
 ) -> "tuple[str, Path, subprocess.Popen[bytes]]":
     kind = _BASES[what]
     out = place.root / f"base-{kind}"
-    at_us = (first + gap_s * _turn_of(what)) * 1_000_000
-    return what, out, start.bare(kind, out, at_us, step_s * 1_000_000, turns, 1, place.root)
+    return what, out, start.bare(kind, out, begin_s * 1_000_000, step_s * 1_000_000, turns, 1, place.root)
 
 
 def _lates(rows: list[tuple[str, int, str]], first_s: int, step_s: int) -> list[float]:
