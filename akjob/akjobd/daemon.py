@@ -204,6 +204,7 @@ class Akjobd:
         if before is None and not change.is_news:
             return
         self._agenda.load(change, now_us)
+        speaking.say_change(self._log.say, change)  # it holds from now on; what follows takes its time
         names = change.names if before is None else change.jobset.jobs
         seen = {} if before is None else self._writer.store.seen_files()
         self._changes.watch(names, looked_at(change.jobset.jobs, names), seen)
@@ -213,7 +214,6 @@ class Akjobd:
             self._freeze()
         self._writer.hurry()
         self._commits.loaded(refused=bool(change.broken), now_us=now_us)
-        speaking.say_change(self._log.say, change)
 
     def _freeze(self) -> None:
         """Let the garbage collector pass over what is loaded now: it stays, and there may be ten thousand jobs."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
 from akjob.jobset.model import BrokenJob, Changed, JobSet, JobSetChange
 from akjob.spec.model import JobSpec
+
+_V = TypeVar("_V")
 
 
 class SeenJob(Struct, frozen=True, gc=False):
@@ -30,7 +32,7 @@ def change_of(jobset: JobSet, before: Mapping[str, SeenJob], after: Mapping[str,
     """Return what changed, and the job set after it; ``before`` and ``after`` have the jobs that a scan touched."""
     added, changed, removed, repaired = [], [], [], []
     broken: list[BrokenJob] = []
-    jobs, refused = dict(jobset.jobs), dict(jobset.broken)
+    jobs, refused = _copy(jobset.jobs), _copy(jobset.broken)
     swapped = not jobset.loaded_us
     for name, old in sorted(before.items()):
         new = after.get(name, NOTHING)
@@ -68,6 +70,11 @@ def _difference(job: str, before: SeenJob, after: SeenJob) -> list[Changed]:
         return []
     schedule = old.schedule != new.schedule or old.runs != new.runs
     return [Changed(job=job, old=old, new=new, schedule=schedule)]
+
+
+def _copy(values: Mapping[str, _V]) -> dict[str, _V]:
+    """Copy a mapping: a proxy's own way is that of the dict in it, where ``dict()`` asks for each key."""
+    return values.copy() if isinstance(values, MappingProxyType) else dict(values)
 
 
 def _put(into: dict[str, Any], name: str, value: object) -> bool:
