@@ -23,6 +23,7 @@ from akjob.web import asking
 from akjob.web.api.jobs import found_job
 from akjob.web.api.lists import text_of
 from akjob.web.api.times import instant_of
+from akjob.web.pages.nodes import cluster_of
 from akjob.web.pages.rendering import render
 from akjob.web.pages.source import excerpt
 from akjob.web.pages.summary import FAILED, Summary, summarize
@@ -64,6 +65,7 @@ async def show_system(call: Call) -> Response:
     status, unreachable = await _status(call, sight)
     summary = await call.site.read(lambda: summarize(sight))
     facts = await call.site.read(lambda: _facts(call, status, summary))
+    cluster = await call.site.read(lambda: cluster_of(call, sight))
     is_admin = call.principal.scope == "admin" and call.principal.jobs is None
     return render(
         call,
@@ -73,6 +75,7 @@ async def show_system(call: Call) -> Response:
         programs=[] if status is None else list(status.programs.items()),
         running=() if status is None else status.running,
         facts=facts,
+        cluster=cluster,
         audit=call.site.store.audit_rows(_AUDIT) if is_admin else None,
         tokens=call.site.store.tokens() if is_admin else [],
     )

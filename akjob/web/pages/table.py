@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from akjob.web.pages import actions, backfills, bulk, job, jobs, others, plan, run_list, runs, timeline
+from akjob.web.pages import actions, backfills, bulk, job, jobs, nodes, others, plan, run_list, runs, timeline
 from akjob.web.pages.rendering import static_files
 from akjob.web.problems import ProblemError
 from akjob.web.routes import Route
@@ -45,5 +45,7 @@ ROUTES = (
     Route(method="POST", path="/do/backfill", handler=actions.action(backfills.begin), needs="operate"),
     Route(method="POST", path="/do/stop-backfill", handler=actions.action(backfills.stop), needs="operate"),
     Route(method="POST", path="/do/acknowledge", handler=actions.action(actions.acknowledge), needs="operate"),
+    Route(method="POST", path="/do/drain-node", handler=actions.action(nodes.drain), needs="admin"),
+    Route(method="POST", path="/do/resume-node", handler=actions.action(nodes.resume_node), needs="admin"),
     Route(method="POST", path="/do/test-channel", handler=actions.action(actions.test_channel), needs="admin"),
 )

@@ -333,3 +333,53 @@ def test_what_another_node_answers_is_not_trusted(url: str, answer: bytes, said:
             list(DistantLog(url, "b", RUN).lines())
         assert said in caught.value.hint
         assert len(asked) == 1
+
+
+class TestSystem:
+    """The nodes on the page."""
+
+    def test_it_shows_the_nodes_and_what_they_hold(self, a: Served, b: Served, url: str) -> None:
+        """State, tags, free places, the clock; which run has a lock."""
+        assert b.site is not None
+        with closing(Nodes(url)) as nodes:
+            nodes.renew(Me(node="far", tags=("gpu",), slots=4, lease_us=20 * SECOND, version="1"), -0.7)
+        with connect(url) as connection:
+            connection.execute("UPDATE runs SET state = 'running', gates = '{lock:crm,pool:db}' WHERE id = %s", (RUN,))
+        text = a.browser().get("/system").text
+        row = text.partition('<th scope="row">far')[2].partition("</tr>")[0]
+        assert all(part in row for part in ("gpu", 'data-head="free">4<', "-700 ms", "s-lost"))
+        assert "this one" in text.partition('<th scope="row">a')[2].partition("</th>")[0]
+        held = text.partition('aria-label="Locks and pools"')[2].partition("</table>")[0]
+        assert all(part in held for part in ("lock crm", "pool db", "<td>b</td>", RUN))
+        assert RUN not in a.token(jobs="other/**").get("/system").text
+
+    def test_a_node_is_drained_and_resumed_by_admins_alone(self, a: Served, url: str) -> None:
+        """The buttons, their rows in the audit, and who may not."""
+        browser = a.browser()
+        assert 'action="/do/drain-node"' in browser.get("/system").text
+        assert "/do/drain-node" not in a.token("operate").get("/system").text
+        answer = browser.post("/do/drain-node", data={"node": "a", "reason": "new memory"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/system#nodes")
+        assert states(url) == {"a": "draining"}
+        assert 'action="/do/resume-node"' in browser.get("/system").text
+        assert a.token("operate").post("/do/resume-node", data={"node": "a"}).status_code == 403
+        assert browser.post("/do/resume-node", data={"node": "a"}).status_code == 303
+        assert states(url) == {"a": "up"}
+        assert browser.post("/do/drain-node", data={"node": "x"}).status_code == 422
+        found = [(row.action, row.target, row.reason, row.status) for row in a.store.audit_rows(10)]
+        assert found == [
+            ("node.drain", "x", None, 422),
+            ("node.resume", "a", None, 303),
+            ("node.drain", "a", "new memory", 303),
+        ]
+
+    def test_a_root_without_a_cluster_has_no_nodes(self, site: Served) -> None:
+        """No heading, and no button that works."""
+        assert "Nodes" not in site.browser().get("/system").text
+        assert site.browser().post("/do/drain-node", data={"node": "a"}).status_code == 404
+
+
+def states(url: str) -> dict[str, str]:
+    """Return the state of each node."""
+    with closing(Nodes(url)) as nodes:
+        return {one.node: one.state for one in nodes.list()}
