@@ -68,4 +68,5 @@ def time_columns(row: RunColumns) -> TimeColumns:
         row["cause"],
         None if user_s is None or system_s is None else user_s + system_s,
         row["max_rss_bytes"],
+        row["node"],
     )

@@ -121,6 +121,7 @@ class TimeColumns(Struct, frozen=True, gc=False):
     cause: str | None
     cpu_s: float | None
     max_rss_bytes: int | None
+    node: str | None = None
 
 
 class RunCount(NamedTuple):

@@ -149,7 +149,7 @@ SELECT_NEWEST = (
 )
 SELECT_TIMES = (
     'SELECT id, slot, state, trigger, "count", queued_at, started_at, ended_at, cause, user_cpu_s + system_cpu_s, '
-    "max_rss_bytes FROM runs WHERE job = ? AND {} ORDER BY slot DESC, attempt DESC LIMIT ?"
+    "max_rss_bytes, node FROM runs WHERE job = ? AND {} ORDER BY slot DESC, attempt DESC LIMIT ?"
 )
 SELECT_TIMES_WITHIN = SELECT_TIMES.format("slot >= ? AND slot < ?")
 SELECT_TIMES_BEFORE = SELECT_TIMES.format("slot < ?")

@@ -177,7 +177,7 @@ def _said(sight: Sight, run: LaneRun) -> str:
     """Return what to say of a run: its slot, what became of it and how long it took, and what made it due."""
     row = run.row
     text = f"{row.slot[:19].replace('T', ' ')} UTC {WORDS.get(row.state, row.state)}, "
-    text += words_of(max(0, run.end_us - run.begin_us))
+    text += words_of(max(0, run.end_us - run.begin_us)) + (f" on node {row.node}" if row.node else "")
     if row.trigger == "change":
         return f"{text}, after files had changed"
     names = ", ".join(name for name in causes_of(row) if sight.sees(name))

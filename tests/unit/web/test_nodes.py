@@ -19,7 +19,7 @@ from akjob.ledger.postgres import connect
 from akjob.query.distant import AwayError, DistantLog
 from tests import postgres
 from tests.support import until
-from tests.unit.cli.root import Root, later, output
+from tests.unit.cli.root import NOW_US, Root, later, output
 from tests.unit.web.asked import CLOSED, label, status
 from tests.unit.web.serving import Served, served
 
@@ -83,7 +83,16 @@ def there(tmp_path: Path, url: str) -> Root:
     spec = root.job("tick", 'command = ["true"]\n')
     assert spec is not None
     root.loaded(spec)
-    root.run(RUN, "tick", -5, state="succeeded", node="b", started_us=0, ended_us=1, definition_sha256=spec.sha256)
+    root.run(
+        RUN,
+        "tick",
+        -5,
+        state="succeeded",
+        node="b",
+        started_us=NOW_US - 300 * SECOND,
+        ended_us=NOW_US - 299 * SECOND,
+        definition_sha256=spec.sha256,
+    )
     first = output(RUN, 1, "careful", level="warning")
     root.log(
         first, output(RUN, 2, "to stderr", stream="stderr"), *(output(RUN, seq, f"line {seq}") for seq in range(3, 31))
@@ -139,6 +148,16 @@ def test_the_page_of_any_node_has_the_log(a: Served) -> None:
     assert "1 line found" in found
     assert 'id="L17"' in found
     assert 'id="L18"' not in found
+
+
+@pytest.mark.usefixtures("there")
+def test_runs_and_lanes_have_their_node(a: Served) -> None:
+    """In the list, and in what a bar of the timeline says."""
+    a.clock.now_us += 1
+    client = a.browser()
+    row = client.get("/runs").text.partition(f'href="/runs/{RUN}"')[2].partition("</tr>")[0]
+    assert '<td class="small">b</td>' in row
+    assert " on node b" in client.get("/timeline").text
 
 
 @pytest.mark.usefixtures("there")
