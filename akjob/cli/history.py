@@ -50,7 +50,7 @@ def command(job: str | None, count: int, state: str | None, *, as_json: bool) ->
 def table_of(runs: Sequence[Run], now: int, count: int | None = None) -> list[str]:
     """Return rows as a table, the first ``count`` of them; what follows tells of changed definitions."""
     changes = definition_changes(runs)
-    heads = ("SLOT", "", "JOB", "STATE", "COUNT", "TOOK", "WHY", "DEFINITION", "RUN")
+    heads = ("SLOT", "", "JOB", "STATE", "COUNT", "TOOK", "WHY", "DEFINITION", "NODE", "RUN")
     return table(heads, [_row(run, changes.get(run.id, ""), now) for run in runs[:count]], colour=colours())
 
 
@@ -66,6 +66,7 @@ def _row(run: Run, change: str, now: int) -> tuple[str | Cell, ...]:
         "" if took is None else span(took),
         _why(run) + attempt,
         Cell(change, "cyan"),
+        run.node or "",
         run.id,
     )
 

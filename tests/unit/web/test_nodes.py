@@ -197,6 +197,13 @@ class TestCommands:
         assert here.akjob("logs", RUN, "--raw", "--stream", "stderr").stdout == "to stderr\n"
 
     @pytest.mark.usefixtures("there")
+    def test_the_history_names_the_node(self, here: Root) -> None:
+        """In a column that a root without a cluster does not have."""
+        heads, row = here.akjob("history").stdout.splitlines()
+        assert heads.split()[-2:] == ["NODE", "RUN"]
+        assert row.split()[-2:] == ["b", RUN]
+
+    @pytest.mark.usefixtures("there")
     def test_a_node_that_is_gone_is_named(self, here: Root, url: str) -> None:
         """Where the log is and when the node was seen last; exit code 1 and nothing else."""
         join(url, "b", None)
