@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from akjob.doctor import machine, programs, root
+from akjob.doctor import cluster, machine, programs, root
 from akjob.doctor.diagnosis import Diagnosis, Subject
 
 CHECKS: tuple[Callable[[Subject], Iterator[Diagnosis]], ...] = (
@@ -21,6 +21,7 @@ CHECKS: tuple[Callable[[Subject], Iterator[Diagnosis]], ...] = (
     programs.extras,
     programs.port,
     programs.git,
+    cluster.cluster,
     programs.jobs,
 )
 

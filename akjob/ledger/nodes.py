@@ -62,6 +62,16 @@ class Whereabouts(Struct, frozen=True, kw_only=True):
     seen_us: int
 
 
+class DatabaseFacts(Struct, frozen=True, kw_only=True):
+    """What a database is: its ``version`` as 150004, its clock, and what ``user`` may do there."""
+
+    version: int
+    now_us: int
+    user: str
+    has_tables: bool
+    may_write: bool
+
+
 class Held(Struct, frozen=True, kw_only=True):
     """What a run holds while it runs: a lock, or a place in a pool."""
 
@@ -102,6 +112,12 @@ FROM nodes ORDER BY node
 """  # noqa: S608 - ours
 
 
+_FACTS = """
+SELECT current_setting('server_version_num')::int, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+    current_user::text, to_regclass('nodes') IS NOT NULL,
+    CASE WHEN to_regclass('runs') IS NULL THEN coalesce(has_schema_privilege(current_schema(), 'CREATE'), FALSE)
+    ELSE (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('runs')) END
+"""
 _WHERE = "SELECT url, (extract(epoch FROM renewed_at) * 1000000)::bigint FROM nodes WHERE node = ?"
 _MADE_ONCE = (
     "INSERT INTO node_token SELECT 'akjn_' || replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '') "
@@ -137,6 +153,11 @@ class Nodes:
             lambda: self._session.ask("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
         )
         return int(found[0][0])
+
+    def database(self) -> DatabaseFacts:
+        """Return what is known of the database, also of one without the ledger's tables."""
+        found = self._session.transaction(lambda: self._session.ask(_FACTS)[0])
+        return DatabaseFacts(version=found[0], now_us=found[1], user=found[2], has_tables=found[3], may_write=found[4])
 
     def own_address(self) -> str:
         """Return the address of this machine towards the database; the loopback address for one on this machine."""

@@ -6,17 +6,24 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
 
-from akjob.config import Config, load_config
+from akjob.config import Config, Paths, load_config
+from akjob.config.cluster import ClusterConfig
 from akjob.config.web import Address, WebConfig
 from akjob.control.status import JobCounts, LoadedRevision, ProgramState, Status
-from akjob.doctor import CHECKS, Diagnosis, Subject, checks, examine, machine, programs
+from akjob.doctor import CHECKS, Diagnosis, Subject, checks, cluster, examine, machine, programs
 from akjob.doctor import root as of_root
+from akjob.instants import SECOND
+from akjob.ledger import open_store
+from akjob.ledger.nodes import Me, Nodes
+from akjob.ledger.postgres import connect
+from tests import postgres
 from tests.unit.cli.root import NOW_US, Root
 
 NO_PAGE = Config(web=WebConfig(enabled=False))
@@ -256,7 +263,7 @@ def test_a_check_that_breaks_down_stops_no_other(root: Root, monkeypatch: pytest
     monkeypatch.setattr(checks, "CHECKS", (breaks, machine.kernel))
     assert next(examine(subject(root))).message == "cannot be checked: RuntimeError: out of luck"
     assert len(list(examine(subject(root)))) == 2
-    assert len(CHECKS) == 16
+    assert len(CHECKS) == 17
 
 
 def test_the_command(root: Root) -> None:
@@ -268,3 +275,44 @@ def test_the_command(root: Root) -> None:
     done = root.akjob("doctor")
     assert done.exit_code == 1
     assert done.stdout.splitlines()[-1].startswith("1 thing is wrong")
+
+
+@postgres.needs_postgres
+def test_a_node_of_a_cluster(root: Root) -> None:
+    """The database, akjob-node, tags that no node has, and nodes whose logs cannot be had."""
+    with postgres.running() as server:
+        url = server.database()
+        root.paths.config_file.write_text(f'[cluster]\nurl = "{url}"\nnode = "a"\n')
+        config = Config(web=WebConfig(enabled=False), cluster=ClusterConfig(url=url, node="a"))
+        (before,) = cluster.cluster(subject(root, config))
+        assert (before.state, "0 nodes up" in before.message) == ("fine", True)
+        open_store(url, "a").close()
+        with closing(Nodes(url)) as table:
+            table.renew(Me(node="b", tags=("db",), slots=1, lease_us=20 * SECOND, version="1", url=None), 0.0)
+        root.job("train", 'command = "true"\n[run]\nneeds = ["gpu"]\n')
+        root.job("pinned", 'command = "true"\n[run]\nwhere = "node:x"\n')
+        found = [(one.state, one.message) for one in cluster.cluster(subject(root, config, status=running()))]
+        assert found == [
+            ("wrong", "akjob-node does not run: this node claims slots and takes no runs"),
+            ("warning", "pinned needs node x, and no node is one"),
+            ("warning", "train needs a node with the tags gpu, and no node is one"),
+            (
+                "warning",
+                "the logs of node b: it publishes no address: set listen or public_url in [web] of its etc/akjob.toml",
+            ),
+        ]
+        with connect(url) as connection:
+            connection.execute("CREATE ROLE reader LOGIN")
+            connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+        root.paths.config_file.write_text(f'[cluster]\nurl = "{url.replace("akjob@", "reader@")}"\nnode = "a"\n')
+        other = replace(subject(root, config), paths=Paths(root.paths.root))
+        messages = [one.message for one in cluster.cluster(other)]
+        assert messages[0] == "reader may not make or write the ledger's tables in the database"
+    (gone,) = cluster.cluster(subject(root, config))
+    assert gone.state == "wrong"
+    assert "does not answer" in gone.message
+
+
+def test_a_root_without_a_cluster_is_not_asked_for_one(root: Root) -> None:
+    """No finding at all."""
+    assert list(cluster.cluster(subject(root))) == []
