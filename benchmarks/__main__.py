@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import burst, idle, many, memory, output, page, peers, picture, report, scale, start, whole
+from benchmarks import burst, cluster, idle, many, memory, output, page, peers, picture, report, scale, start, whole
 from benchmarks.book import Book
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +40,7 @@ def _measures(book: Book, options: argparse.Namespace) -> dict[str, Callable[[],
         "output": lambda: output.measure(book, rounds),
         "scale": lambda: scale.measure(book, 1),
         "large": lambda: scale.large(book, *((500_000, 1_000_000_000) if quick else ())),
+        "cluster": lambda: cluster.measure(book, rounds, **({"starts_s": 15, "idle_s": 30} if quick else {})),
         "peers": lambda: peers.measure(book, minutes=3, jobs=burst.JOBS, scripts=300),
     }
 

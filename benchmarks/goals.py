@@ -1,6 +1,7 @@
 """What is wanted, by measure and figure. ``ratio`` is against the base in the same run."""
 
 from benchmarks.book import AKJOB, BASE, PEERS, Book, Figure, Goal
+from benchmarks.cluster import MEMORY, QUERIES, START
 from benchmarks.page import ALONE, LOADED, PAGES
 from benchmarks.scale import COMMANDS
 from benchmarks.whole import LOOKED_AT
@@ -71,6 +72,10 @@ GOALS = (
     Goal(measure="k", what="ready", text="≤ 0.6 s", most=0.6),
     Goal(measure="k", what="akjob-web (PSS)", text="≤ 60 MB", most=60.0),
     Goal(measure="k", what="wake-ups a minute without a client", text="≤ 5", most=5.0),
+    Goal(measure="l", what=f"{START}, p50", text="≤ 15 ms", most=15.0),
+    Goal(measure="l", what=f"{START}, p99", text="≤ 60 ms", most=60.0),
+    Goal(measure="l", what=QUERIES, text="≤ 20", most=20.0),
+    Goal(measure="l", what=MEMORY, text="≤ 60 MB", most=60.0),
     Goal(measure="k", what="SIGTERM with 20 open streams: ended after", text="≤ 1 s", most=1.0),
     Goal(measure="k", what="layout shift, most of five pages", text="0", most=0.0),
     Goal(measure="k", what="key or click to the next frame, slowest", text="≤ 100 ms", most=100.0),

@@ -25,6 +25,7 @@ _PROGRAMS = {
     "akjob-collector": "akjob.log.collector.program",
     "akjobd": "akjob.akjobd.daemon",
     "akjob-web": "akjob.web.program",
+    "akjob-node": "akjob.remote.program",
 }
 
 STAMP = '''\

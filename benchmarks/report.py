@@ -24,6 +24,7 @@ TITLES = {
     "i": "The page, the metrics and the messages: what they take, and whether starts become later",
     "j": "Simulation",
     "k": "The page with 10,000 jobs: a million rows in the ledger, against ten thousand (base)",
+    "l": "Many machines: three nodes with one ledger in PostgreSQL, on this one machine",
 }
 MARKS = ("<!-- figures: begin -->", "<!-- figures: end -->")
 _HEAD = ("", "akjob", "base", "x base", "others", "goal", "")
