@@ -13,7 +13,7 @@ import pytest
 SAFE = "-c fsync=off -c full_page_writes=off -c max_connections=200"
 """Outlives the death of the server, not that of the machine."""
 
-_FAST = f"{SAFE} -c synchronous_commit=off"
+FAST = f"{SAFE} -c synchronous_commit=off"
 
 
 def programs() -> Path | None:
@@ -31,7 +31,7 @@ needs_postgres = pytest.mark.skipif(programs() is None, reason="PostgreSQL is no
 class Server:
     """A server that listens on a Unix socket alone."""
 
-    def __init__(self, folder: Path, options: str = _FAST) -> None:
+    def __init__(self, folder: Path, options: str = FAST, superuser: str = "akjob") -> None:
         found = programs()
         assert found is not None
         self.folder = folder
@@ -39,7 +39,7 @@ class Server:
         self._options = options
         self._count = 0
         self._as_user(
-            "initdb", "-D", str(folder / "data"), "-U", "akjob", "-A", "trust", "--no-sync", "-E", "UTF8", "-N"
+            "initdb", "-D", str(folder / "data"), "-U", superuser, "-A", "trust", "--no-sync", "-E", "UTF8", "-N"
         )
 
     def start(self) -> None:
@@ -69,7 +69,7 @@ class Server:
 
 
 @contextmanager
-def running(options: str = _FAST) -> Iterator[Server]:
+def running(options: str = FAST, superuser: str = "akjob") -> Iterator[Server]:
     """Run a server in a short folder of its own; skip where PostgreSQL is not installed."""
     if programs() is None:
         pytest.skip("PostgreSQL is not there: apt-get install postgresql")
@@ -77,7 +77,7 @@ def running(options: str = _FAST) -> Iterator[Server]:
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres", "postgres")
-        server = Server(folder, options)
+        server = Server(folder, options, superuser)
         server.start()
         try:
             yield server

@@ -52,6 +52,7 @@ _PATH = re.compile(r"(?:#|//|;) (?P<path>[\w@][\w@./-]*\.\w+|[\w-]+/[\w./-]+)\s*
 _PORTS = (8470, 2525, 8025, 9090, 9093)
 """The ports of the pages; free ones stand in for them."""
 _TIMEOUT_S = 120.0
+DATABASE = "postgresql"
 
 
 class Block(NamedTuple):
@@ -112,7 +113,13 @@ def blocks_of(text: str, name: str) -> list[Block]:
 def needs(page: Path) -> list[str]:
     """Return the programs that a page needs and that are not here: ``<!-- needs: prometheus -->`` names some."""
     named = re.findall(r"^<!-- needs: (.*) -->$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return [program for names in named for program in names.split() if shutil.which(program) is None]
+    wanted = [program for names in named for program in names.split() if program != DATABASE]
+    return [program for program in wanted if shutil.which(program) is None]
+
+
+def needs_database(page: Path) -> bool:
+    """Return True if a page needs a PostgreSQL server; the tests start it."""
+    return f"<!-- needs: {DATABASE} -->" in page.read_text(encoding="utf-8")
 
 
 def free_ports(count: int) -> list[int]:
@@ -131,7 +138,7 @@ def _line(text: str, offset: int) -> int:
 class Reader:
     """Somebody who does what a page says, in a fresh ``root``."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **environment: str) -> None:
         self.root = root
         self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         self._home = root.with_name(f"{root.name}.home")
@@ -141,6 +148,7 @@ class Reader:
         path = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
         self._environment = outer | {"PATH": path, "HOME": str(self._home), "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
         self._environment |= {"COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1", "REPOSITORY": str(ROOT)}
+        self._environment |= environment
         self._shell(f"akjob init {shlex.quote(str(root))}")
         self._state.unlink()
         self._listen()

@@ -2,21 +2,34 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import ROOT, Reader, blocks, blocks_of, listing, needs, pages
+from tests import postgres
+from tests.docs.blocks import ROOT, Reader, blocks, blocks_of, free_ports, listing, needs, needs_database, pages
 
 pytestmark = pytest.mark.process
 PAGES = [page for page in pages() if blocks(page)]
 
 
 @pytest.fixture
-def reader() -> Iterator[Reader]:
-    """Yield a reader in a fresh root, whose path is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="akjob-docs-", ignore_cleanup_errors=True) as folder:
-        someone = Reader(Path(folder) / "jobs")
+def reader(request: pytest.FixtureRequest) -> Iterator[Reader]:
+    """Yield a reader in a fresh root, whose path is short enough for a socket; with a database where the page needs it.
+
+    To the reader every host is that of the database.
+    """
+    page = request.node.callspec.params.get("page")
+    with ExitStack() as stack:
+        environment = {}
+        if page is not None and needs_database(page):
+            (port,) = free_ports(1)
+            options = f"{postgres.FAST} -c listen_addresses=127.0.0.1 -c port={port}"
+            stack.enter_context(postgres.running(options, "postgres"))
+            environment = {"PGHOSTADDR": "127.0.0.1", "PGPORT": str(port)}
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="akjob-docs-", ignore_cleanup_errors=True))
+        someone = Reader(Path(folder) / "jobs", **environment)
         try:
             yield someone
         finally:
