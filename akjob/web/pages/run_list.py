@@ -70,7 +70,7 @@ async def show_runs(call: Call) -> Response:
     values = await call.site.read(lambda: _runs(call, sight, wanted, key))
     return render(
         call, "runs.html", **values, wanted=wanted, states=STATES, triggers=get_args(Trigger), spans=_LAST,
-        newest=None if key is None else wanted.link(), nodes=call.site.config.cluster is not None,
+        newest=None if key is None else wanted.link(),
     )  # fmt: skip
 
 
