@@ -176,7 +176,10 @@ class Sight:
         if wanted.folder:
             names = [name for name in names if name.startswith(f"{wanted.folder}/")]
         shown = wanted.shown
-        found = [name for name in names if name in states and (shown is None or states[name] in shown)]
+        if shown is None and self._principal.jobs is None:
+            found = list(names)
+        else:
+            found = [name for name in names if name in states and (shown is None or states[name] in shown)]
         if wanted.state is not None:
             found = [name for name in found if wanted.fits_state(self._snapshot.job(name))]
         return found[::-1] if backwards else found

@@ -18,7 +18,8 @@ from tests.web.conftest import XSS, Site
 pytestmark = pytest.mark.process
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
-PAGES = ("/", "/jobs/reports/nightly", "/jobs/broken", "/jobs/greet", "/runs", "/timeline", "/plan", "/why?job=tick",
+PAGES = ("/", "/jobs/reports/nightly", "/jobs/broken", "/jobs/greet", "/definition/greet", "/?folder=",
+         "/?folder=reports", "/runs", "/timeline", "/plan", "/why?job=tick",
          "/plan?simulate=1&down=1h..2h&against=.",
          "/backfills", "/bulk?do=pause&job=tick&job=greet",
          "/broken", "/messages", "/system", "/tv", "/?state=failed", "/?q=nothing-fits")  # fmt: skip
@@ -387,3 +388,108 @@ def test_many_tabs_share_one_stream(site: Site) -> None:
         tab.bring_to_front()
         tab.locator(f'a[href="/runs/{newest}"]').wait_for()
     first.context.close()
+
+
+def test_the_arrows_move_in_a_strip_and_say_each_slot(site: Site) -> None:
+    """One tab stop a strip; what is said is a live region; Enter opens the run, and so does a click on its bar."""
+    site.place.wait(run(site, "tick"))
+    page = site.page()
+    page.goto(f"{site.url}/?q=tick")
+    strip = page.locator("tbody a.slots")
+    assert strip.count() == 1
+    strip.focus()
+    page.keyboard.press("ArrowLeft")
+    tip = page.locator("#tip[role=status][aria-live=polite]")
+    tip.get_by_text("UTC succeeded").wait_for()
+    newest = tip.inner_text()
+    page.keyboard.press("ArrowLeft")
+    until(lambda: tip.inner_text() not in {newest, ""})
+    page.keyboard.press("ArrowRight")
+    until(lambda: tip.inner_text() == newest)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/runs/{site.newest('tick')}")
+    page.goto(f"{site.url}/jobs/tick")
+    box = page.locator("a.slots svg").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 2, box["y"] + box["height"] / 2)
+    tip.get_by_text("UTC succeeded").wait_for()
+    page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
+    page.wait_for_url("**/runs/*")
+    page.context.close()
+
+
+def test_the_list_follows_what_is_typed(site: Site) -> None:
+    """Names and words are suggested from the index, which is fetched when it is first needed; the URL is the state."""
+    page = site.page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(site.url)
+    assert f"{site.url}/names" not in asked
+    search = page.get_by_role("combobox", name="Search jobs")
+    search.press_sequentially("state:failed nig")
+    until(lambda: page.locator("tbody th").all_inner_texts()[0].startswith("reports/nightly"))
+    assert page.locator("tbody tr").count() == 1
+    assert asked.count(f"{site.url}/names") == 1
+    offered = page.locator("#suggested option").evaluate_all("options => options.map(one => one.value)")
+    assert offered == ["state:failed reports/nightly"]
+    assert page.url == f"{site.url}/?q=state%3Afailed+nig"
+    assert page.evaluate("document.activeElement.id") == "q"
+    page.context.close()
+
+
+def test_rows_stay_where_they_are_until_another_order_is_taken(site: Site) -> None:
+    """By the last run: a run changes the row in place, and its new place waits for a click."""
+    for job in ("greet", "tick"):
+        site.place.wait(run(site, job))
+    page = site.page()
+    page.goto(f"{site.url}/?sort=last&state=succeeded")
+    page.locator("#live", has_text="live").wait_for()
+    names = page.locator("tbody th > a:first-child")
+    before = names.all_inner_texts()
+    last = before[-1]
+    assert last != before[0]
+    cell = page.locator("tbody tr").last.locator("td.when a").first
+    old = cell.get_attribute("href")
+    run(site, last)
+    until(lambda: cell.get_attribute("href") != old)
+    assert names.all_inner_texts() == before
+    page.get_by_role("button", name="Apply the new order").click()
+    until(lambda: names.all_inner_texts()[0] == last)
+    assert not page.locator("#apply").is_visible()
+    page.context.close()
+
+
+def test_shift_takes_all_rows_between_and_keys_lead_to_the_buttons(site: Site) -> None:
+    """With the mouse and with the keys; the number of ticked rows is said; p ticks the row where none is."""
+    page = site.page()
+    page.goto(f"{site.url}/?q=e")
+    boxes = page.locator("input.tick")
+    boxes.first.click()
+    boxes.last.click(modifiers=["Shift"])
+    count = boxes.count()
+    assert count > 2
+    assert page.locator("input.tick:checked").count() == count
+    assert page.locator("#ticked").inner_text() == f"With the {count} ticked"
+    page.goto(f"{site.url}/?q=tick")
+    page.locator("tbody th a").first.focus()
+    page.keyboard.press("p")
+    assert page.evaluate("document.activeElement.textContent") == "Pause …"
+    assert page.locator("input.tick:checked").count() == 1
+    page.locator("tbody th a").first.focus()
+    page.keyboard.press("r")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Run tick now"
+    page.context.close()
+
+
+def test_a_phone_has_the_buttons_of_a_job_at_the_bottom(site: Site) -> None:
+    """Run and Pause, large enough for a finger, also where the page is long."""
+    page = site.page(width=390)
+    page.goto(f"{site.url}/jobs/tick")
+    for name in ("Run now", "Pause …"):
+        box = page.locator(".actions").get_by_text(name, exact=True).bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+        assert 900 - 80 < box["y"] + box["height"] <= 900
+    page.locator(".actions").get_by_text("Pause …").click()
+    assert page.evaluate("document.activeElement.id") == "until"
+    page.context.close()

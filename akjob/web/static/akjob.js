@@ -48,6 +48,7 @@ async function refresh(anew = false) {
     document.title = next.title;
     $("link[rel=icon]").href = $("link[rel=icon]", next).href;
     lastNews = Date.now();
+    count();
     if (live) say("live");
     tick();
   } catch { say("akjob-web does not answer"); } finally { waiting = false; rest = Math.max(250, 4 * (Date.now() - begun)); }
@@ -173,7 +174,7 @@ async function point(link, where) {
   const x = box.left + (count - found.length + slot + .5) * box.width / count, left = Math.max(8, Math.min(x - 20, innerWidth - tip.offsetWidth - 8));
   tip.style.left = `${left + scrollX}px`; tip.style.top = `${box.bottom + scrollY + 8}px`; tip.style.setProperty("--at", `${x - left - 4}px`);
 }
-const barOf = (event) => event.target.closest?.("a.bars");
+const barOf = (event) => event.target.closest?.("a.slots");
 const under = (event) => (_, off, box, count) => Math.floor((event.clientX - box.left) / box.width * count) + off;
 document.addEventListener("pointermove", (event) => { const link = barOf(event); if (link) point(link, under(event)); else if (strip && document.activeElement !== strip) hide(); });
 document.addEventListener("focusout", (event) => { if (barOf(event)) hide(); });
@@ -204,14 +205,18 @@ q?.addEventListener("input", () => {
 let ticked = null;
 function tick1(box, range = false, on = box && !box.checked) {
   if (!box) return;
-  const boxes = all("input[name=job]"), [from, to] = [boxes.indexOf(ticked), boxes.indexOf(box)].sort((one, other) => one - other);
+  const boxes = all("input.tick"), [from, to] = [boxes.indexOf(ticked), boxes.indexOf(box)].sort((one, other) => one - other);
   for (const one of range && from >= 0 ? boxes.slice(from, to + 1) : [box]) one.checked = on;
   ticked = box;
-  const count = all("input[name=job]:checked").length;
-  $("#ticked").textContent = count ? `With the ${count} ticked` : "With the ticked jobs";
+  count();
+}
+function count() {
+  const found = all("input.tick:checked").length;
+  if (found) $("#ticked").textContent = `With the ${found} ticked`;
+  else if ($("#ticked")) $("#ticked").textContent = "With the ticked jobs";
 }
 document.addEventListener("click", (event) => {
-  if (event.target.matches?.("input[name=job]")) tick1(event.target, event.shiftKey, event.target.checked);
+  if (event.target.matches?.("input.tick")) tick1(event.target, event.shiftKey, event.target.checked);
   if (event.target.closest?.("#apply button")) refresh(true);
   const opens = event.target.closest?.("[data-open]")?.dataset.open;
   if (opens) { event.preventDefault(); $(opens).open = true; $("input:not([type=hidden])", $(opens)).focus(); }
@@ -220,8 +225,8 @@ document.addEventListener("click", (event) => {
 // Keys, listed on `?`.
 const here = () => rows().find((row) => row.contains(document.activeElement));
 function several(key) {
-  const box = $("input[name=job]", here() ?? $("#tip"));
-  if (box && !$("input[name=job]:checked")) tick1(box);
+  const box = $("input.tick", here() ?? $("#tip"));
+  if (box && !$("input.tick:checked")) tick1(box);
   $(`[data-key=${key}]`)?.focus();
 }
 const theme = () => { const next = { "": "light", light: "dark", dark: "" }[html.dataset.theme ?? ""]; localStorage.setItem("akjob.theme", next); setTheme(next); };
@@ -238,7 +243,7 @@ const keys = {
   j: () => move(1), k: () => move(-1), z: () => { zone = zones[(zones.indexOf(zone) + 1) % 3]; localStorage.setItem("akjob.zone", zone); tick(); announce(`times: ${zone}`); },
   " ": () => { paused = !paused; say(paused ? "paused (space)" : "live"); if (!paused) refresh(); },
   "[": () => $("a[rel=prev]")?.click(), "]": () => $("a[rel=next]")?.click(), f: () => $("a[data-key=f]")?.click(), l: () => $("#log")?.scrollIntoView(),
-  x: () => tick1($("input[name=job]", here() ?? $("#tip"))), X: () => tick1($("input[name=job]", here() ?? $("#tip")), true),
+  x: () => tick1($("input.tick", here() ?? $("#tip"))), X: () => tick1($("input.tick", here() ?? $("#tip")), true),
   r: () => ($("[data-key=r]", here() ?? document) ?? $("[data-key=r]"))?.focus(), p: () => several("p"), s: () => several("s"), End: () => { const log = $(".log"); if (log) log.scrollTop = log.scrollHeight; },
 };
 document.addEventListener("keydown", (event) => {
