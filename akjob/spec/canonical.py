@@ -36,6 +36,8 @@ def canonical_text(table: Mapping[str, Any]) -> str:
 
 def section_text(section: str, members: Mapping[str, Any]) -> str | None:
     """Write one table of a definition; None if not all of it can be written, for it is not valid."""
+    if not members:
+        return ""
     try:
         lines = _section_lines(section, members)
     except KeyError:

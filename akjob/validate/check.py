@@ -198,6 +198,8 @@ class _Folder:
         self._access: dict[str, tuple[Problem | None, trust.Access | None]] = {}
         self._safe: dict[str, bool] = {}
         self._modules: dict[str, tuple[str, ...]] = {}
+        self._told: set[str] = set()
+        self._root_path = Path(root)
 
     def shown(self, problems: Iterable[Problem]) -> Iterator[Problem]:
         """Yield the problems with their files as people name them."""
@@ -331,7 +333,7 @@ class _Folder:
         spec = job.spec
         findings = [*self._surroundings.findings(spec), *self._commands.findings(spec)]
         if not isinstance(spec.code, Command) or spec.run.setup:
-            findings += check(job, root=Path(self._root), config=self._config)
+            findings += check(job, root=self._root_path, config=self._config)
             yield from self._code_trust(spec, path)
         findings = [finding for finding in findings if job.knows(*finding.key)]
         if findings:
@@ -440,7 +442,9 @@ class _Folder:
         targets = [*spec.run.setup, *([spec.code.target] if isinstance(spec.code, DottedCallable) else [])]
         for target in targets:
             for place in self._module_places(target, spec):
-                yield from self._trust(self._root, place)
+                if place not in self._told:  # once for all the jobs that import it
+                    self._told.add(place)
+                    yield from self._trust(self._root, place)
 
     def _module_places(self, target: str, spec: JobSpec) -> tuple[str, ...]:
         """Return the source file of a target's module, or its folder; nothing when it cannot be found."""
