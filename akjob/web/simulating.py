@@ -128,7 +128,7 @@ def _shift(change: SlotChange, until_us: int) -> Shift | None:
 
 
 def main() -> None:
-    """Simulated one question, within limits."""
+    """Simulate one question, within limits."""
     die_with_parent(signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))

@@ -87,7 +87,9 @@ NOT_IN_AKJOBD = {
     "asyncio",
     "click",
     "concurrent.futures",
+    "akjob.ledger.memory",
     "dill",
+    "importlib.resources",
     "multiprocessing",
     "rich",
     "ssl",
@@ -95,6 +97,10 @@ NOT_IN_AKJOBD = {
     "unittest",
 }
 NOT_IN_COLLECTOR = NOT_IN_AKJOBD | {"logging", "sqlite3", "structlog", "watchdog"}
+# Before they have read their settings: one that has nothing to do stays as small as that.
+NOT_IN_NOTIFY = NOT_IN_AKJOBD | {"apprise", "email", "http.client", "logging", "smtplib", "structlog", "watchdog"}
+NOT_IN_NODE = NOT_IN_NOTIFY | {"procrastinate", "psycopg", "sqlite3"}
+NOT_IN_WEB = NOT_IN_NODE - {"asyncio", "concurrent.futures", "importlib.resources", "logging", "sqlite3", "ssl"}
 
 # Counts what a program asks of SQLite, one statement a line. Python loads it by this name when it starts.
 COUNTING = """\
@@ -237,6 +243,19 @@ def test_what_akjobd_has_imported() -> None:
 def test_what_the_collector_has_imported() -> None:
     """Neither the ledger's nor the watcher's libraries."""
     assert imported("from akjob.log.collector import program") & NOT_IN_COLLECTOR == set()
+
+
+@pytest.mark.parametrize(
+    ("program", "without"),
+    [
+        ("akjob.notify", NOT_IN_NOTIFY),
+        ("akjob.remote", NOT_IN_NODE),
+        ("akjob.web", NOT_IN_WEB | {"akjob.agenda", "jinja2", "starlette", "uvicorn"}),
+    ],
+)
+def test_what_the_other_programs_have_imported(program: str, without: set[str]) -> None:
+    """A program whose extra is missing, or that has nothing to do, has imported nothing for what it does not do."""
+    assert imported(f"from {program} import program") & without == set()
 
 
 def test_nobody_wakes_when_nothing_is_to_be_done(many: Place) -> None:
