@@ -414,9 +414,13 @@ class Sight:
 
     def likeness(self, run: Run, rows: Sequence[Run]) -> Likeness:
         """Return what a failed run has in common with others; ``rows`` are the newest of its job."""
+        # The rows come by id, so by the time of their claims: what is too old is left out here, not looked for.
         since, key = to_text(from_text(run.slot) - HOUR), RunKey(run.id, run.slot, run.attempt)
         others = [
-            one for state in FAILURES for one in self.runs(RunFilter(state=state, since=since), _OTHERS, key).runs
+            one
+            for state in FAILURES
+            for one in self.runs(RunFilter(state=state), _OTHERS, key).runs
+            if one.slot >= since
         ]
         failures = [
             one
@@ -458,6 +462,11 @@ class Sight:
         """Return the transitions of the jobs that the principal may know of, and the number of the last one read."""
         read = self._reader.transitions(after_seq, limit)
         return [one for one in read if self.sees(one.job)], read[-1].seq if read else after_seq
+
+    def starts(self) -> list[int]:
+        """Return when akjobd started, as far as the transitions go back, the last one at the end."""
+        events = self._reader.job_transitions("")
+        return [one.at_us for one in events if one.kind == "daemon" and one.to_state == "started"]
 
     # -- the whole
 

@@ -43,12 +43,20 @@ def _literals(pattern: parser.SubPattern) -> Iterator[str]:
 
 
 def holding(chunk: bytes, needle: bytes) -> Iterator[bytes]:
-    """Yield those of whole lines that may fit, and the last one, in order."""
+    """Yield those of whole lines that may fit, and the last one, in order; a needle with a key is of the line alone."""
+    if needle.startswith(b'"'):
+        yield from _at(chunk, needle)
+        return
     if chunk.count(_OUTPUT) < chunk.count(b"\n"):
         yield from (line for line in chunk[:-1].split(b"\n") if needle in line or _is_shown_otherwise(line))
         return
+    yield from _at(chunk, needle, *_SHOWN_OTHERWISE)
+
+
+def _at(chunk: bytes, *needles: bytes) -> Iterator[bytes]:
+    """Yield the lines that hold one of the needles, and the last one, in order."""
     starts = {chunk.rfind(b"\n", 0, len(chunk) - 1) + 1}
-    for one in (needle, *_SHOWN_OTHERWISE):
+    for one in needles:
         position = chunk.find(one)
         while position >= 0:
             starts.add(chunk.rfind(b"\n", 0, position) + 1)

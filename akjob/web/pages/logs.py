@@ -36,7 +36,7 @@ _SEARCH_S = 1.0
 _MOST_HITS = 1000
 _ERROR = read.LEVELS["error"]
 _ERRORS = b'"level":"error"'  # among output, which has a level of its own where the program gave one
-_LOOK_S = 0.05  # so long the first error is looked for: the page of a long log opens at its end
+_LOOK_S = 0.02  # so long the first error is looked for: the page of a long log opens at its end
 _LONGEST_NUMBER = 15
 
 

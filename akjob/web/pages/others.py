@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -11,14 +12,16 @@ from starlette.responses import Response
 from akjob.control.requests import GetStatus
 from akjob.control.status import Status
 from akjob.errors import AkjobError
+from akjob.instants import DAY, from_text, to_text
+from akjob.jobset import git
 from akjob.jobset.git import Provenance
-from akjob.ledger import open_reader
+from akjob.ledger import RunFilter, open_reader
 from akjob.notify.gathering import paces_of, quiet_until_us
 from akjob.notify.model import Incident
 from akjob.notify.outbox import Delivery, Outbox, with_messages
 from akjob.query.broken import Mistake, mistakes
 from akjob.query.sight import JobFilter, Sight
-from akjob.query.text import size
+from akjob.query.text import WEEK, plural, relative, size
 from akjob.web import asking
 from akjob.web.api.jobs import found_job
 from akjob.web.api.lists import text_of
@@ -32,13 +35,24 @@ from akjob.web.site import Call
 
 _MESSAGES = 100
 _AUDIT = 50
+_SHOWN_WAITING = 50
+_MOST_RUNS = 10_000
+_COUNTED_JOBS = 20
+_FAR_DAYS = 3650
 
 
 class ShownMistake(Struct, frozen=True, kw_only=True):
-    """One mistake with the lines around it."""
+    """One mistake with the lines around it, who made the commit that it is from, and what ran since it is there.
+
+    ``last_good`` is the hash of the definition that runs on, where it is one job's.
+    """
 
     mistake: Mistake
     excerpt: str
+    author: str
+    subject: str
+    last_good: str
+    runs_since: int
 
 
 async def show_broken(call: Call) -> Response:
@@ -47,16 +61,38 @@ async def show_broken(call: Call) -> Response:
 
     def ask() -> dict[str, Any]:
         summary = summarize(sight)
-        found = [_shown(call, one) for one in mistakes(sight.broken())]
+        found = [_shown(call, sight, one) for one in mistakes(sight.broken())]
         commit = Provenance(call.site.paths).refresh_now().commit
         return {"summary": summary, "mistakes": found, "total": summary.total, "commit": commit}
 
     return render(call, "broken.html", **await call.site.read(ask))
 
 
-def _shown(call: Call, one: Mistake) -> ShownMistake:
+def _shown(call: Call, sight: Sight, one: Mistake) -> ShownMistake:
     file, line, column = one.place.rsplit(":", 2)
-    return ShownMistake(mistake=one, excerpt=excerpt(call.site.paths, file, int(line), int(column)))
+    author, subject = _made_by(str(call.site.paths.root), one.git_commit) if one.git_commit else ("", "")
+    since = to_text(one.since_us)
+    counts = (sight.count(RunFilter(job=job, since=since), _MOST_RUNS) for job in one.jobs[:_COUNTED_JOBS])
+    view = sight.job(one.jobs[0]) if len(one.jobs) == 1 else None
+    return ShownMistake(
+        mistake=one,
+        excerpt=excerpt(call.site.paths, file, int(line), int(column)),
+        author=author,
+        subject=subject,
+        last_good="" if view is None or view.spec is None else view.spec.sha256,
+        runs_since=sum(count.rows for count in counts if count is not None),
+    )
+
+
+@lru_cache(maxsize=100)
+def _made_by(root: str, commit: str) -> tuple[str, str]:
+    """Return who made a commit, and its first line; empty texts where git does not tell. A commit never changes."""
+    try:
+        text = git.run(["show", "--no-patch", "--format=%an%x00%s", commit], root).decode("utf-8", "replace")
+    except AkjobError:
+        return "", ""
+    author, _, subject = text.strip().partition("\0")
+    return author, subject
 
 
 async def show_system(call: Call) -> Response:
@@ -64,7 +100,8 @@ async def show_system(call: Call) -> Response:
     sight = await call.sight()
     status, unreachable = await _status(call, sight)
     summary = await call.site.read(lambda: summarize(sight))
-    facts = await call.site.read(lambda: _facts(call, status, summary))
+    facts = await call.site.read(lambda: _facts(call, sight, status, summary))
+    waiting = await call.site.read(lambda: _waiting(sight))
     cluster = await call.site.read(lambda: cluster_of(call, sight))
     is_admin = call.principal.scope == "admin" and call.principal.jobs is None
     return render(
@@ -75,6 +112,7 @@ async def show_system(call: Call) -> Response:
         programs=[] if status is None else list(status.programs.items()),
         running=() if status is None else status.running,
         facts=facts,
+        waiting=waiting,
         cluster=cluster,
         audit=call.site.store.audit_rows(_AUDIT) if is_admin else None,
         tokens=call.site.store.tokens() if is_admin else [],
@@ -90,14 +128,15 @@ async def _status(call: Call, sight: Sight) -> tuple[Status | None, str]:
     return sight.status(found), ""
 
 
-def _facts(call: Call, status: Status | None, summary: Summary) -> list[tuple[str, str]]:
+def _facts(call: Call, sight: Sight, status: Status | None, summary: Summary) -> list[tuple[str, str]]:
     paths = call.site.paths
     free = shutil.disk_usage(paths.var).free if paths.var.exists() else 0
     facts = [
         ("Jobs", f"{summary.total}, {summary.broken} broken"),
         ("Ledger", size(open_reader(paths.ledger_url).size_bytes())),
         ("Log", size(_log_bytes(paths.log_dir))),
-        ("Free on the disk", size(free)),
+        ("Free on the disk", f"{size(free)}{_days_left(paths.log_dir, free, call.now_us)}"),
+        ("akjobd started", _starts(sight, call.now_us)),
     ]
     if status is not None:
         commit = status.revision.git_commit
@@ -115,6 +154,57 @@ def _facts(call: Call, status: Status | None, summary: Summary) -> list[tuple[st
         if status.draining is True:
             facts.append(("Being stopped", "nothing more is started"))
     return facts
+
+
+class WaitingRun(Struct, frozen=True, kw_only=True):
+    """A run that waits, since when, and for what."""
+
+    job: str
+    run: str
+    since_us: int
+    why: str
+
+
+def _waiting(sight: Sight) -> list[WaitingRun]:
+    """Return the runs that wait, the one that waits longest first, and for whom."""
+    queued = sight.runs(RunFilter(state="queued"), _SHOWN_WAITING).runs
+    found = [(run, sight.job(run.job)) for run in reversed(queued)]
+    return [
+        WaitingRun(
+            job=run.job,
+            run=run.id,
+            since_us=from_text(run.queued_at),
+            why="" if view is None else "; ".join(one.message for one in sight.why(view, from_text(run.slot)).because),
+        )
+        for run, view in found
+    ]
+
+
+def _starts(sight: Sight, now_us: int) -> str:
+    """Return when akjobd started last, and how often within the week."""
+    starts = sight.starts()
+    if not starts:
+        return "not yet"
+    recent = sum(now_us - at_us < WEEK for at_us in starts)
+    return f"{relative(starts[-1], now_us)}, {plural(recent, 'time')} within the week"
+
+
+def _days_left(folder: os.PathLike[str], free: int, now_us: int) -> str:
+    """Return for how long the disk has room if the log goes on to grow as within the last day; little says nothing."""
+    grown, oldest_us = 0, now_us
+    for where, _, names in os.walk(folder):
+        for name in names:
+            try:
+                status = os.stat(os.path.join(where, name))
+            except OSError:
+                continue  # rotated away in this moment
+            if now_us - status.st_mtime_ns // 1000 < DAY:
+                grown, oldest_us = grown + status.st_size, min(oldest_us, status.st_ctime_ns // 1000)
+    if not grown:
+        return ""
+    a_day = grown * DAY // max(DAY, now_us - oldest_us)
+    days = free // max(1, a_day)
+    return f", {days:,} days at {size(a_day)} of log a day" if days < _FAR_DAYS else ""
 
 
 def _log_bytes(folder: os.PathLike[str]) -> int:

@@ -7,7 +7,10 @@ const all = (what, from = document) => [...from.querySelectorAll(what)];
 // Times: the job's own zone comes from the server; `z` shows the browser's, then UTC.
 const zones = ["server", "browser", "utc"];
 let zone = localStorage.getItem("akjob.zone") || "server";
-const span = (s) => s < 60 ? `${Math.round(s)} s` : s < 3600 ? `${Math.round(s / 60)} min` : s < 86400 ? `${Math.round(s / 360) / 10} h` : `${Math.round(s / 86400)} d`;
+// As the server writes them: a page does not move when it begins to tick.
+const two = (s, large, name, small, other) => `${Math.floor(s / large)} ${name}${Math.floor(s % large / small) ? ` ${Math.floor(s % large / small)} ${other}` : ""}`;
+const span = (s) => s < 10 ? `${Math.floor(s * 10) / 10} s` : s < 60 ? `${Math.floor(s)} s` : s < 600 ? two(s, 60, "min", 1, "s") : s < 3600 ? `${Math.floor(s / 60)} min`
+  : s < 86400 ? two(s, 3600, "h", 60, "min") : s < 604800 ? two(s, 86400, "d", 3600, "h") : `${Math.floor(s / 86400)} d`;
 const stamp = (date, utc) => new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone: utc ? "UTC" : undefined }).format(date);
 function tick() {
   for (const time of all("time[datetime]")) {
@@ -41,6 +44,8 @@ async function refresh(anew = false) {
     if (answer.status === 401) return location.reload();
     if (!answer.ok) return;
     const next = parsed(await answer.text());
+    const script = (page) => $("script[src]", page)?.getAttribute("src");
+    if (script(next) && script(next) !== script(document)) return location.reload(); // akjob-web is another version now
     if (!anew) freeze(next);
     told.clear();
     for (const id of ["attention", "content"]) swap($(`#${id}`), $(`#${id}`, next));
@@ -51,7 +56,7 @@ async function refresh(anew = false) {
     count();
     if (live) say("live");
     tick();
-  } catch { say("akjob-web does not answer"); } finally { waiting = false; rest = Math.max(250, 4 * (Date.now() - begun)); }
+  } catch { say("akjob-web does not answer"); } finally { waiting = false; rest = Math.max(250, 4 * (Date.now() - begun)); follow(); }
 }
 // Rows stay where they are: another order, and rows that came or went, wait for a click.
 function freeze(next) {
@@ -64,6 +69,8 @@ function freeze(next) {
   const bar = $("#apply", next);
   bar.hidden = false; $("span", bar).textContent = `The order is another now: ${moved || 1} ${moved > 1 ? "rows" : "row"} moved.`;
 }
+// What a run prints is no event: its page looks once a second while it runs.
+const follow = () => { if ($("[data-follow]")) soon(Math.max(1000, rest)); };
 const parsed = (text) => new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, "text/html");
 function swap(old, fresh) {
   if (!old || !fresh) return;
@@ -276,9 +283,12 @@ document.addEventListener("click", async ({ target }) => {
   copy(text).then(() => { target.textContent = "Copied"; }, () => { target.textContent = "This browser does not copy"; });
 });
 setTheme(localStorage.getItem("akjob.theme") || "");
+const night = () => document.body.classList.toggle("night", [22, 23, 0, 1, 2, 3, 4, 5].includes(new Date().getHours()));
+if (document.body.classList.contains("tv")) { night(); setInterval(night, 60000); }
 tick(); setInterval(tick, 1000);
 setInterval(() => { if (live && !paused && Date.now() - lastNews > 12000) say(`live · ${Math.round((Date.now() - lastNews) / 1000)} s ago`); }, 5000);
 connect();
+follow();
 const lanes = $(".timeline")?.parentElement;
 if (lanes && sessionStorage.getItem("akjob.moved")) { sessionStorage.removeItem("akjob.moved"); lanes.focus({ preventScroll: true }); }
 if (lanes) lanes.scrollLeft = lanes.scrollWidth * .75 - lanes.clientWidth * .7; // now stands at three quarters
