@@ -6,7 +6,7 @@ structlog itself stays out of akjobd: it would bring in asyncio, a tenth of the 
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -17,7 +17,7 @@ from akjob.log.line.sender import Sender
 class Say(Protocol):
     """Puts one line on the stream: :meth:`DaemonLog.say`, for those who need no more of it."""
 
-    def __call__(self, level: str, event: str, **fields: Any) -> None:
+    def __call__(self, level: str, event: str, **fields: object) -> None:
         """Put one line on the stream."""
 
 
@@ -46,7 +46,7 @@ class DaemonLog:
             with contextlib.suppress(OSError):  # its disk is full: the file stays as it is
                 self.sender.save(monotonic())
 
-    def say(self, level: str, event: str, **fields: Any) -> None:
+    def say(self, level: str, event: str, **fields: object) -> None:
         """Put one line on the stream; ``level`` is one of debug, info, warning, error, critical."""
         line = head.fields(self._now_us() * 1000, level, event, self._source) | fields
         self.sender.put(msgspec.json.encode(line, enc_hook=str) + b"\n", 1, self._monotonic())

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 import msgspec
 
@@ -140,7 +139,7 @@ class Backfills:
         )
         self._waiting.enter(job, run, now_us)
 
-    def _change(self, backfill: BackfillRow, **changes: Any) -> None:
+    def _change(self, backfill: BackfillRow, **changes: object) -> None:
         self._keep(msgspec.structs.replace(backfill, **changes))
         self._book.effects.backfill(msgspec.structs.replace(backfill, **changes), new=False)
 

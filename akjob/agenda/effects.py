@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from typing import Any
 
 from akjob.agenda.life import Effects, FarStop, LiveRun, Recall, Start, Stop
 from akjob.instants import to_text
@@ -172,11 +171,11 @@ class EffectsBuilder:
         """Delete a job's file."""
         self._effects.delete_files.append(file)
 
-    def say(self, level: str, event: str, **fields: Any) -> None:
+    def say(self, level: str, event: str, **fields: object) -> None:
         """Log an event."""
         self._effects.events.append({"event": event, "level": level} | fields)
 
-    def say_of(self, event: str, row: RunRow, **fields: Any) -> None:
+    def say_of(self, event: str, row: RunRow, **fields: object) -> None:
         """Log an event of a run."""
         level = "info" if event == "run.retrying" or row.state == "skipped" else "warning"
         ended = {"state": row.state, "reason": row.reason} if row.state != "queued" else {}

@@ -1,7 +1,6 @@
 """A job as the agenda sees it, and what is said about it and its runs."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -87,7 +86,7 @@ def last_good(rows: Iterable[JobRow]) -> dict[str, LastGood]:
     }
 
 
-def check_arguments(spec: JobSpec, kwargs: Mapping[str, Any] | None) -> None:
+def check_arguments(spec: JobSpec, kwargs: Mapping[str, object] | None) -> None:
     """Raise AkjobError where a job does not take the arguments that a run by hand was given."""
     if kwargs and isinstance(spec.code, Command):
         raise AkjobError(

@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
 
 from akjob.agenda.book import Book
 from akjob.agenda.deciding import Deciding
@@ -26,7 +25,7 @@ class AgendaRequests:
         self._deciding = deciding
         self._refusals = refusals
 
-    def run(self, name: str, kwargs: Mapping[str, Any] | None, now_us: int, by: str | None) -> str:
+    def run(self, name: str, kwargs: Mapping[str, object] | None, now_us: int, by: str | None) -> str:
         """Claim a run by hand, whatever ``enabled``, pauses and limits say, and return its id."""
         spec = self.loaded(name)
         job = self._book.jobs[name]

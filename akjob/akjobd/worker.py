@@ -37,7 +37,7 @@ class Worker:
     def give(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
         """Queue a piece of work; ``done`` or ``failed`` is called by :meth:`collect`, in the loop's own thread."""
 
-        def finished(value: Any) -> None:
+        def finished(value: object) -> None:
             self.waiting -= 1
             done(value)
 

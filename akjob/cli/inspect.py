@@ -44,7 +44,7 @@ def command(file: Path, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _printable(value: Any) -> Any:
+def _printable(value: object) -> Any:
     """Return the report with control characters escaped: a hostile file must not speak to the terminal."""
     if isinstance(value, str):
         return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in value)

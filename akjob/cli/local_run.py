@@ -4,7 +4,7 @@ import os
 import select
 import sys
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO
 
 from akjob.cli import complain
 from akjob.cli.common import is_beside_errors
@@ -18,7 +18,7 @@ from akjob.spec.model import JobSpec
 _SIGNAL_BASE = 128
 
 
-def run_locally(spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str, Any] | None = None) -> int:
+def run_locally(spec: JobSpec, paths: Paths, config: Config, kwargs: Mapping[str, object] | None = None) -> int:
     """Run a job now and wait for its end; return 0, its exit code, 128 + its signal, or 1.
 
     Output goes to stdout and stderr as the job writes it, log events and the reason of a failure to stderr. A signal

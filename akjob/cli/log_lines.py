@@ -12,7 +12,7 @@ from akjob.query.text import span
 _KEPT = ("timestamp", "level", "job", "source")
 
 
-def shortened(line: Mapping[str, Any]) -> dict[str, Any]:
+def shortened(line: Mapping[str, object]) -> dict[str, Any]:
     """Return a line with one sentence in place of its fields, where it tells of the start or the end of a run."""
     if line.get("source") == "job" or line.get("event") not in _SENTENCES:
         return dict(line)
@@ -20,13 +20,13 @@ def shortened(line: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "event": _SENTENCES[str(line["event"])](line)}
 
 
-def _started(line: Mapping[str, Any]) -> str:
+def _started(line: Mapping[str, object]) -> str:
     attempt = f", attempt {line['attempt']}" if line.get("attempt", 1) != 1 else ""
     trigger = f", {line['trigger']}" if line.get("trigger", "schedule") != "schedule" else ""
     return f"run {line.get('run')} started{trigger}{attempt}"
 
 
-def _finished(line: Mapping[str, Any]) -> str:
+def _finished(line: Mapping[str, object]) -> str:
     end = msgspec.convert(line, ReportedEnd)
     took = "" if end.duration_s is None else f" in {span(round(end.duration_s * SECOND))}"
     why = explain(end)

@@ -1,7 +1,6 @@
 """``akjob show``: one job, all that is known of it."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import click
 from msgspec.structs import replace
@@ -112,7 +111,7 @@ def _changed_values(changes: Changes) -> Iterator[str]:
             yield f"  {name:<13}  {value.before or default}, now {value.after or default}"
 
 
-def _commit(row: Mapping[str, Any]) -> str:
+def _commit(row: Mapping[str, object]) -> str:
     if row["git_commit"] is None:
         return ""
     dirty = ", from which it differed" if row["git_dirty"] else ""

@@ -119,10 +119,10 @@ def _exchanged(_dill: Any, detect: Any, by_value: frozenset[str]) -> Iterator[No
     typedict: Callable[..., Any] = _dill._get_typedict_type  # noqa: SLF001
     globalvars = detect.globalvars
 
-    def located(obj: object, *rest: Any) -> bool:
+    def located(obj: object, *rest: object) -> bool:
         return getattr(obj, "__module__", None) not in by_value and locate(obj, *rest)
 
-    def class_dict(cls: type, members: dict[str, Any], *rest: Any) -> Any:
+    def class_dict(cls: type, members: dict[str, Any], *rest: object) -> Any:
         members.pop("__firstlineno__", None)  # where it is, since Python 3.13
         members.pop("__slotnames__", None)  # copyreg's notes, there once an object of the class was packed
         if "__static_attributes__" in members:

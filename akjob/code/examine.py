@@ -159,7 +159,7 @@ class Name:
 class PickleCall:
     """What a call would give."""
 
-    def __init__(self, function: Any, args: Any) -> None:
+    def __init__(self, function: object, args: Any) -> None:
         self.function = function
         self.args = args
 
@@ -176,11 +176,11 @@ class PickleMark:
 MARK = PickleMark()
 
 
-def _is_made_by(value: Any, *names: str) -> bool:
+def _is_made_by(value: object, *names: str) -> bool:
     return isinstance(value, PickleCall) and isinstance(value.function, Name) and value.function.name in names
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if _is_made_by(value, "_create_function", "FunctionType"):
         return "a function packed in this file"
     if _is_made_by(value, "_create_type"):
@@ -220,7 +220,7 @@ class PickleReader:
         message = "it has no end"
         raise ValueError(message)
 
-    def _pushes(self, name: str, argument: Any) -> bool:
+    def _pushes(self, name: str, argument: object) -> bool:
         """Deal with the instructions that only push a value, or do nothing to the stack."""
         if name in ("FRAME", "READONLY_BUFFER"):
             return True
@@ -250,19 +250,19 @@ class PickleReader:
     def _proto(self, argument: Any) -> None:
         self.protocol = argument
 
-    def _mark(self, _: Any) -> None:
+    def _mark(self, _: object) -> None:
         self.stack.append(MARK)
 
-    def _pop(self, _: Any) -> None:
+    def _pop(self, _: object) -> None:
         self.stack.pop()
 
-    def _pop_mark(self, _: Any) -> None:
+    def _pop_mark(self, _: object) -> None:
         self._to_mark()
 
-    def _dup(self, _: Any) -> None:
+    def _dup(self, _: object) -> None:
         self.stack.append(self.stack[-1])
 
-    def _memoize(self, _: Any) -> None:
+    def _memoize(self, _: object) -> None:
         self.memo[len(self.memo)] = self.stack[-1]
 
     def _put(self, argument: Any) -> None:
@@ -276,7 +276,7 @@ class PickleReader:
 
     # containers: a dict is a list of alternating keys and values, a set a list
 
-    def _tuple(self, _: Any) -> None:
+    def _tuple(self, _: object) -> None:
         items = self._to_mark()
         self.stack.append(tuple(items))
 
@@ -285,16 +285,16 @@ class PickleReader:
         del self.stack[-count:]
         self.stack.append(items)
 
-    def _tuple1(self, _: Any) -> None:
+    def _tuple1(self, _: object) -> None:
         self._some(1)
 
-    def _tuple2(self, _: Any) -> None:
+    def _tuple2(self, _: object) -> None:
         self._some(2)
 
-    def _tuple3(self, _: Any) -> None:
+    def _tuple3(self, _: object) -> None:
         self._some(3)
 
-    def _list(self, _: Any) -> None:
+    def _list(self, _: object) -> None:
         self.stack.append(self._to_mark())
 
     _dict = _frozenset = _list
@@ -306,16 +306,16 @@ class PickleReader:
         elif isinstance(target, Name):
             self._note(f"changes {target}", DANGEROUS, items)
 
-    def _append(self, _: Any) -> None:
+    def _append(self, _: object) -> None:
         item = self.stack.pop()
         self._into([item])
 
-    def _setitem(self, _: Any) -> None:
+    def _setitem(self, _: object) -> None:
         items = self.stack[-2:]
         del self.stack[-2:]
         self._into(items)
 
-    def _appends(self, _: Any) -> None:
+    def _appends(self, _: object) -> None:
         items = self._to_mark()
         self._into(items)
 
@@ -323,7 +323,7 @@ class PickleReader:
 
     # what would be imported and called
 
-    def _named(self, module: Any, name: Any) -> None:
+    def _named(self, module: object, name: object) -> None:
         if not (isinstance(module, str) and isinstance(name, str)):
             self._note("imports a name that it computes", DANGEROUS, (module, name))
             module, name = "?", "?"
@@ -336,28 +336,28 @@ class PickleReader:
         module, _, name = argument.partition(" ")
         self._named(module, name)
 
-    def _stack_global(self, _: Any) -> None:
+    def _stack_global(self, _: object) -> None:
         name = self.stack.pop()
         module = self.stack.pop()
         self._named(module, name)
 
-    def _reduce(self, _: Any) -> None:
+    def _reduce(self, _: object) -> None:
         args = self.stack.pop()
         function = self.stack.pop()
         self._call(function, args)
 
-    def _newobj(self, _: Any) -> None:
+    def _newobj(self, _: object) -> None:
         args = self.stack.pop()
         cls = self.stack.pop()
         self._make(cls, args)
 
-    def _newobj_ex(self, _: Any) -> None:
+    def _newobj_ex(self, _: object) -> None:
         kwargs = self.stack.pop()
         args = self.stack.pop()
         cls = self.stack.pop()
         self._make(cls, (args, kwargs))
 
-    def _obj(self, _: Any) -> None:
+    def _obj(self, _: object) -> None:
         cls, *args = self._to_mark()
         self._call(cls, tuple(args))
 
@@ -367,23 +367,23 @@ class PickleReader:
         self._named(module, name)
         self._call(self.stack.pop(), tuple(args))
 
-    def _build(self, _: Any) -> None:
+    def _build(self, _: object) -> None:
         state = self.stack.pop()
         target = self.stack[-1]
         if isinstance(target, Name):
             self._note(f"changes {target}", DANGEROUS, state)
 
-    def _ext1(self, argument: Any) -> None:
+    def _ext1(self, argument: object) -> None:
         self._note(f"uses the registered extension {argument}", UNKNOWN, ())
         self.stack.append(Name("copyreg", f"extension {argument}"))
 
     _ext2 = _ext4 = _ext1
 
-    def _persid(self, argument: Any) -> None:
+    def _persid(self, argument: object) -> None:
         self._note(f"asks for the persistent object {argument!r}", UNKNOWN, ())
         self.stack.append(None)
 
-    def _binpersid(self, _: Any) -> None:
+    def _binpersid(self, _: object) -> None:
         self._persid(self.stack.pop())
 
     def _make(self, cls: Any, args: Any) -> None:
@@ -415,7 +415,7 @@ class PickleReader:
             self._code(args)
         self.stack.append(PickleCall(function, args))
 
-    def _judge(self, function: Name, args: Any) -> None:
+    def _judge(self, function: Name, args: object) -> None:
         """Write down a call of something that has a name, unless it only builds a value."""
         given = args if isinstance(args, (tuple, list)) else ()
         if function.name in ("setattr", "_setattr", "_setitems") and given:
@@ -431,7 +431,7 @@ class PickleReader:
         if function.name in ("_create_code", "CodeType"):
             self._code(args)
 
-    def _resolved(self, function: Name, args: Any) -> Name | None:
+    def _resolved(self, function: Name, args: object) -> Name | None:
         """Return the name that ``getattr`` or dill's import leads to: a detour must not hide it."""
         if not isinstance(args, (tuple, list)) or not args:
             return None
@@ -445,11 +445,11 @@ class PickleReader:
             return found
         return None
 
-    def _note(self, what: str, verdict: str, args: Any) -> None:
+    def _note(self, what: str, verdict: str, args: object) -> None:
         key = (what, verdict, _arguments(args))
         self.calls[key] = self.calls.get(key, 0) + 1
 
-    def _code(self, args: Any) -> None:
+    def _code(self, args: object) -> None:
         code = code_facts(args, bytecode=self.bytecode)
         if code is not None and len(self.codes) < SHOWN:
             self.codes.append(code)
@@ -481,14 +481,14 @@ def _verdict(name: Name) -> str:
     return HARMLESS if parts[0] in _BUILDING_MODULES else UNKNOWN
 
 
-def _arguments(args: Any) -> str:
+def _arguments(args: object) -> str:
     if not isinstance(args, tuple):
         return _shown(args)
     text = ", ".join(_shown(value) for value in args[:8])
     return text if len(text) <= TEXT else text[:TEXT] + "…"
 
 
-def code_facts(args: Any, *, bytecode: bool) -> dict[str, Any] | None:
+def code_facts(args: object, *, bytecode: bool) -> dict[str, Any] | None:
     """Return name, file, line, parameters, names, imports and strings of a code object's arguments; None for others."""
     values = list(args) if isinstance(args, (tuple, list)) else []
     bodies = [at for at, value in enumerate(values) if isinstance(value, bytes)]

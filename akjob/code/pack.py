@@ -40,7 +40,7 @@ class Packed(Struct, frozen=True):
         """Return the ``dill`` table of a job file next to it."""
         return {"file": self.file.name, "sha256": self.record["sha256"], "python": self.record["python"]}
 
-    def toml(self, kwargs: Mapping[str, Any] | None = None) -> str:
+    def toml(self, kwargs: Mapping[str, object] | None = None) -> str:
         """Return the lines of the job file, with keyword arguments if there are any."""
         table: dict[str, Any] = {"dill": self.table()}
         if kwargs:

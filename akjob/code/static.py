@@ -11,7 +11,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
@@ -96,8 +95,8 @@ def search_path(root: str, cwd: str, pythonpath: Sequence[str]) -> list[str]:
 
 def check_callable(  # noqa: PLR0913 - two of them have defaults that nearly always do
     target: str,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
     path: Sequence[str],
     *,
     key: Key = ("callable",),
@@ -156,7 +155,9 @@ def _module_finding(target: str, key: Key) -> Finding:
 # Whether it can be called so
 
 
-def _judge(found: FoundName, args: Sequence[Any], kwargs: Mapping[str, Any], more: bool) -> tuple[str, str, str] | None:
+def _judge(
+    found: FoundName, args: Sequence[object], kwargs: Mapping[str, object], more: bool
+) -> tuple[str, str, str] | None:
     """Return (code, what is wrong, the argument meant) or None. Raises UndecidedError."""
     node = found.node
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -196,7 +197,7 @@ def _parameters(found: FoundName) -> Parameters:
 
 
 def _judge_class(
-    found: FoundName, args: Sequence[Any], kwargs: Mapping[str, Any], more: bool
+    found: FoundName, args: Sequence[object], kwargs: Mapping[str, object], more: bool
 ) -> tuple[str, str, str] | None:
     cls = found.node
     if not isinstance(cls, ast.ClassDef) or not plain(cls):

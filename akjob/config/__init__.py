@@ -314,13 +314,13 @@ def load_config(path: Path) -> tuple[Config, list[Problem]]:
     return Config(file=file, text=text, **found), [*out.problems(file, text), *of_files]
 
 
-def _load_calendars(tables: Any, root: Path, out: PathProblems) -> "Calendars":
+def _load_calendars(tables: object, root: Path, out: PathProblems) -> "Calendars":
     from akjob.schedule.calendars import load_calendars  # noqa: PLC0415 - the collector needs nothing of schedules
 
     return load_calendars(tables, root, out)
 
 
-def _size(value: Any, path: tuple[str, ...], out: PathProblems) -> int | None:
+def _size(value: object, path: tuple[str, ...], out: PathProblems) -> int | None:
     if type(value) is not str:
         out.wrong_type(path, "a size in quotes", value, 'write it as "256MiB" or "4GB"')
         return None
@@ -335,14 +335,14 @@ def _size(value: Any, path: tuple[str, ...], out: PathProblems) -> int | None:
     return size
 
 
-def _duration(value: Any, path: tuple[str, ...], out: PathProblems) -> int | None:
+def _duration(value: object, path: tuple[str, ...], out: PathProblems) -> int | None:
     if type(value) is int:
         out.wrong_type(path, "a duration in quotes", value, f'write "{value}d"')
         return None
     return read_duration(value, path, out, _DAY_US)
 
 
-def _days(value: Any, path: tuple[str, ...], out: PathProblems) -> int | None:
+def _days(value: object, path: tuple[str, ...], out: PathProblems) -> int | None:
     duration_us = _duration(value, path, out)
     if duration_us is not None and duration_us % _DAY_US:
         out.bad(path, "bad-duration", f'`{dotted(path)}`: "{value}" is not a whole number of days', 'write it as "15d"')
@@ -350,7 +350,7 @@ def _days(value: Any, path: tuple[str, ...], out: PathProblems) -> int | None:
     return None if duration_us is None else duration_us // _DAY_US
 
 
-def _target(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
+def _target(value: object, path: tuple[str, ...], out: PathProblems) -> str | None:
     if value in {"file", "stdout"} and type(value) is str:
         return str(value)
     if type(value) is not str:
@@ -360,7 +360,7 @@ def _target(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
     return None
 
 
-def _table(value: Any, path: tuple[str, ...], out: PathProblems) -> dict[str, Any] | None:
+def _table(value: object, path: tuple[str, ...], out: PathProblems) -> dict[str, Any] | None:
     if type(value) is dict:
         return value
     out.wrong_type(path, "a table", value, f"write [{dotted(path)}] on a line of its own")

@@ -4,7 +4,6 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -51,7 +50,7 @@ def queue_name(where: str, needs: Iterable[str]) -> str:
     return f"akjob:{'+'.join(sorted(set(needs)))}" if where == "any" else f"akjob:{where}"
 
 
-def read_pools(value: Any, path: tuple[str, ...], out: PathProblems) -> dict[str, int] | None:
+def read_pools(value: object, path: tuple[str, ...], out: PathProblems) -> dict[str, int] | None:
     """Return the size of each pool that is right; note what is wrong with the others."""
     if type(value) is not dict:
         out.wrong_type(path, "a table", value, f"write [{dotted(path)}] on a line of its own, and NAME = 3 below it")
@@ -67,7 +66,7 @@ def read_pools(value: Any, path: tuple[str, ...], out: PathProblems) -> dict[str
     return found
 
 
-def read_cluster(value: Any, path: tuple[str, ...], out: PathProblems) -> ClusterConfig | None:
+def read_cluster(value: object, path: tuple[str, ...], out: PathProblems) -> ClusterConfig | None:
     """Return the table if it is right; note what is not."""
     errors = out.errors
     found = read_table_keys(value, path, out, _CLUSTER)
@@ -76,7 +75,7 @@ def read_cluster(value: Any, path: tuple[str, ...], out: PathProblems) -> Cluste
     return ClusterConfig(**found) if errors == out.errors else None
 
 
-def _url(value: Any, path: tuple[str, ...], out: PathProblems) -> Secret | None:
+def _url(value: object, path: tuple[str, ...], out: PathProblems) -> Secret | None:
     url = read_secret(value, path, out)
     if not isinstance(url, str):
         return url
@@ -94,7 +93,7 @@ def _url(value: Any, path: tuple[str, ...], out: PathProblems) -> Secret | None:
     return url
 
 
-def _node(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
+def _node(value: object, path: tuple[str, ...], out: PathProblems) -> str | None:
     text = read_string(value, path, out)
     if text is None or _NODE.fullmatch(text):
         return text
@@ -103,11 +102,11 @@ def _node(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
     return None
 
 
-def _lease(value: Any, path: tuple[str, ...], out: PathProblems) -> int | None:
+def _lease(value: object, path: tuple[str, ...], out: PathProblems) -> int | None:
     return read_duration(value, path, out, _SHORTEST_LEASE_US)
 
 
-def _grace(value: Any, path: tuple[str, ...], out: PathProblems) -> int | None:
+def _grace(value: object, path: tuple[str, ...], out: PathProblems) -> int | None:
     return read_duration(value, path, out, 0)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import time
-from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -79,7 +78,7 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     every_us: int = 60 * _SECOND_US
 
 
-def read_channels(value: Any, path: tuple[str, ...], out: PathProblems) -> dict[str, Channel] | None:
+def read_channels(value: object, path: tuple[str, ...], out: PathProblems) -> dict[str, Channel] | None:
     """Return the channels that are right; note what is wrong with the others."""
     if type(value) is not dict:
         out.wrong_type(path, "a table", value, "write [channels.NAME] on a line of its own")
@@ -101,7 +100,7 @@ def read_channels(value: Any, path: tuple[str, ...], out: PathProblems) -> dict[
     return found
 
 
-def read_heartbeat(value: Any, path: tuple[str, ...], out: PathProblems) -> Heartbeat | None:
+def read_heartbeat(value: object, path: tuple[str, ...], out: PathProblems) -> Heartbeat | None:
     """Return the heartbeat if it is right; note what is not."""
     errors = out.errors
     found = read_table_keys(value, path, out, _HEARTBEAT)
@@ -110,7 +109,7 @@ def read_heartbeat(value: Any, path: tuple[str, ...], out: PathProblems) -> Hear
     return Heartbeat(**found) if errors == out.errors else None
 
 
-def read_secret(value: Any, path: tuple[str, ...], out: PathProblems) -> Secret | None:
+def read_secret(value: object, path: tuple[str, ...], out: PathProblems) -> Secret | None:
     """Return a string, or the file that holds it."""
     if type(value) is not dict:
         if type(value) is str:
@@ -123,7 +122,7 @@ def read_secret(value: Any, path: tuple[str, ...], out: PathProblems) -> Secret 
     return SecretFile(**found) if "file" in found else None
 
 
-def _channel(table: Any, path: tuple[str, ...], out: PathProblems) -> Channel | None:
+def _channel(table: object, path: tuple[str, ...], out: PathProblems) -> Channel | None:
     found = read_table_keys(table, path, out, _CHANNEL)
     if type(table) is not dict:
         return None
@@ -138,7 +137,7 @@ def _channel(table: Any, path: tuple[str, ...], out: PathProblems) -> Channel | 
     return Channel(**found)
 
 
-def _check_mail(table: Mapping[str, Any], path: tuple[str, ...], out: PathProblems, *, is_mail: bool) -> None:
+def _check_mail(table: Mapping[str, object], path: tuple[str, ...], out: PathProblems, *, is_mail: bool) -> None:
     for key, example in (("from", '"akjob@example.org"'), ("to", '["ops@example.org"]')):
         if is_mail and key not in table:
             out.missing_key(path, key, f"add {key} = {example}")
@@ -146,7 +145,7 @@ def _check_mail(table: Mapping[str, Any], path: tuple[str, ...], out: PathProble
             out.bad((*path, key), "two-kinds", f"`{dotted((*path, key))}` is for mail", "remove it", at_key=True)
 
 
-def _smtp(value: Any, path: tuple[str, ...], out: PathProblems) -> Smtp | None:
+def _smtp(value: object, path: tuple[str, ...], out: PathProblems) -> Smtp | None:
     found = read_table_keys(value, path, out, _SMTP)
     if type(value) is dict and "url" not in value:
         out.missing_key(path, "url", 'add url = "smtp://localhost"')
@@ -154,7 +153,7 @@ def _smtp(value: Any, path: tuple[str, ...], out: PathProblems) -> Smtp | None:
     return Smtp(**found) if "url" in found else None
 
 
-def _webhook(value: Any, path: tuple[str, ...], out: PathProblems) -> Webhook | None:
+def _webhook(value: object, path: tuple[str, ...], out: PathProblems) -> Webhook | None:
     found = read_table_keys(value, path, out, _WEBHOOK)
     if type(value) is dict and "url" not in value:
         out.missing_key(path, "url", 'add url = "https://…"')
@@ -162,7 +161,7 @@ def _webhook(value: Any, path: tuple[str, ...], out: PathProblems) -> Webhook | 
     return Webhook(**found) if "url" in found else None
 
 
-def _apprise(value: Any, path: tuple[str, ...], out: PathProblems) -> Secret | None:
+def _apprise(value: object, path: tuple[str, ...], out: PathProblems) -> Secret | None:
     found = read_table_keys(value, path, out, _APPRISE)
     if type(value) is dict and "url" not in value:
         out.missing_key(path, "url", "add url = { file = … }")
@@ -170,7 +169,7 @@ def _apprise(value: Any, path: tuple[str, ...], out: PathProblems) -> Secret | N
     return url
 
 
-def _web_address(value: Any, path: tuple[str, ...], out: PathProblems) -> Secret | None:
+def _web_address(value: object, path: tuple[str, ...], out: PathProblems) -> Secret | None:
     found = read_secret(value, path, out)
     _check_scheme(found, path, out, ("https", "http"))
     return found
@@ -189,7 +188,7 @@ def _check_scheme(url: Secret | None, path: tuple[str, ...], out: PathProblems, 
         out.bad(path, "bad-value", f"`{dotted(path)}` is not the URL of a server", f"write it as {written}")
 
 
-def _command(value: Any, path: tuple[str, ...], out: PathProblems) -> tuple[str, ...] | None:
+def _command(value: object, path: tuple[str, ...], out: PathProblems) -> tuple[str, ...] | None:
     found = read_strings(value, path, out)
     if found == ():
         out.bad(path, "empty-list", f"`{dotted(path)}` is empty", 'write ["/usr/local/bin/page"]')
@@ -197,7 +196,7 @@ def _command(value: Any, path: tuple[str, ...], out: PathProblems) -> tuple[str,
     return found
 
 
-def _recipients(value: Any, path: tuple[str, ...], out: PathProblems) -> tuple[str, ...] | None:
+def _recipients(value: object, path: tuple[str, ...], out: PathProblems) -> tuple[str, ...] | None:
     found = (value,) if type(value) is str else read_strings(value, path, out)
     if found is None:
         return None
@@ -209,7 +208,7 @@ def _recipients(value: Any, path: tuple[str, ...], out: PathProblems) -> tuple[s
     return found
 
 
-def _sender(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
+def _sender(value: object, path: tuple[str, ...], out: PathProblems) -> str | None:
     found = read_string(value, path, out)
     if found is None or ("@" in found and found.isprintable()):
         return found
@@ -217,7 +216,7 @@ def _sender(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
     return None
 
 
-def _quiet(value: Any, path: tuple[str, ...], out: PathProblems) -> Quiet | None:
+def _quiet(value: object, path: tuple[str, ...], out: PathProblems) -> Quiet | None:
     found = read_table_keys(value, path, out, _QUIET)
     if type(value) is not dict:
         return None
@@ -230,14 +229,14 @@ def _quiet(value: Any, path: tuple[str, ...], out: PathProblems) -> Quiet | None
     return Quiet(**found) if "from_" in found and "until" in found else None
 
 
-def _time(value: Any, path: tuple[str, ...], out: PathProblems) -> time | None:
+def _time(value: object, path: tuple[str, ...], out: PathProblems) -> time | None:
     if type(value) is time:
         return value
     out.wrong_type(path, "a time", value, "write 07:00:00, without quotes")
     return None
 
 
-def _zone(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
+def _zone(value: object, path: tuple[str, ...], out: PathProblems) -> str | None:
     from akjob.schedule.zones import is_zone, near_zones  # noqa: PLC0415 - only quiet hours with a zone need it
 
     found = read_string(value, path, out)
@@ -248,7 +247,7 @@ def _zone(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
     return None
 
 
-def _every(value: Any, path: tuple[str, ...], out: PathProblems) -> int | None:
+def _every(value: object, path: tuple[str, ...], out: PathProblems) -> int | None:
     return read_duration(value, path, out, _SECOND_US)
 
 

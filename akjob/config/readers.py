@@ -10,7 +10,7 @@ Reader = Callable[[Any, tuple[str, ...], PathProblems], Any]
 
 
 def read_table_keys(
-    table: Any, path: tuple[str, ...], out: PathProblems, members: Mapping[str, tuple[str, Reader]]
+    table: object, path: tuple[str, ...], out: PathProblems, members: Mapping[str, tuple[str, Reader]]
 ) -> dict[str, Any]:
     """Return field to value of what is right in a table; note the rest."""
     found: dict[str, Any] = {}
@@ -28,7 +28,7 @@ def read_table_keys(
     return found
 
 
-def read_string(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
+def read_string(value: object, path: tuple[str, ...], out: PathProblems) -> str | None:
     """Return a string that says something."""
     if type(value) is str and value.strip():
         return value
@@ -39,7 +39,7 @@ def read_string(value: Any, path: tuple[str, ...], out: PathProblems) -> str | N
     return None
 
 
-def read_strings(value: Any, path: tuple[str, ...], out: PathProblems) -> tuple[str, ...] | None:
+def read_strings(value: object, path: tuple[str, ...], out: PathProblems) -> tuple[str, ...] | None:
     """Return strings that say something."""
     if type(value) is not list or not all(type(item) is str and item.strip() for item in value):
         out.wrong_type(path, "an array of strings", value, 'write ["…"]')
@@ -47,7 +47,7 @@ def read_strings(value: Any, path: tuple[str, ...], out: PathProblems) -> tuple[
     return tuple(value)
 
 
-def read_flag(value: Any, path: tuple[str, ...], out: PathProblems) -> bool | None:
+def read_flag(value: object, path: tuple[str, ...], out: PathProblems) -> bool | None:
     """Return true or false."""
     if type(value) is bool:
         return value
@@ -55,7 +55,7 @@ def read_flag(value: Any, path: tuple[str, ...], out: PathProblems) -> bool | No
     return None
 
 
-def read_duration(value: Any, path: tuple[str, ...], out: PathProblems, low_us: int) -> int | None:
+def read_duration(value: object, path: tuple[str, ...], out: PathProblems, low_us: int) -> int | None:
     """Return a duration of at least ``low_us`` as microseconds."""
     least = format_duration(low_us)
     if type(value) is not str:
@@ -74,7 +74,7 @@ def read_duration(value: Any, path: tuple[str, ...], out: PathProblems, low_us: 
     return duration_us
 
 
-def read_count(value: Any, path: tuple[str, ...], out: PathProblems) -> int | None:
+def read_count(value: object, path: tuple[str, ...], out: PathProblems) -> int | None:
     """Return an integer from 1 up."""
     if type(value) is not int:
         out.wrong_type(path, "an integer", value)

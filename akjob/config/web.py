@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -51,7 +51,7 @@ class WebConfig(Struct, frozen=True, kw_only=True):
     roles: Mapping[str, Role] = {}
 
 
-def read_web(value: Any, path: tuple[str, ...], out: PathProblems) -> WebConfig:
+def read_web(value: object, path: tuple[str, ...], out: PathProblems) -> WebConfig:
     """Return what is right in the table; note the rest."""
     return WebConfig(**read_table_keys(value, path, out, _WEB))
 
@@ -106,7 +106,7 @@ def parse_address(text: str) -> Address | None:
     return Address(host=host, port=int(port))
 
 
-def _listen(value: Any, path: tuple[str, ...], out: PathProblems) -> tuple[Address, ...] | None:
+def _listen(value: object, path: tuple[str, ...], out: PathProblems) -> tuple[Address, ...] | None:
     texts = (value,) if type(value) is str else read_strings(value, path, out)
     if texts is None:
         return None
@@ -119,7 +119,7 @@ def _listen(value: Any, path: tuple[str, ...], out: PathProblems) -> tuple[Addre
     return None
 
 
-def _public_url(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
+def _public_url(value: object, path: tuple[str, ...], out: PathProblems) -> str | None:
     text = read_string(value, path, out)
     if text is None:
         return None
@@ -140,7 +140,7 @@ def _is_origin(text: str) -> bool:
     return url.scheme in {"http", "https"} and bool(url.hostname) and plain
 
 
-def _sources(value: Any, path: tuple[str, ...], out: PathProblems) -> tuple[str, ...] | None:
+def _sources(value: object, path: tuple[str, ...], out: PathProblems) -> tuple[str, ...] | None:
     texts = read_strings(value, path, out)
     wrong = next((text for text in texts or () if not _is_source(text)), None)
     if wrong is None:
@@ -159,7 +159,7 @@ def _is_source(text: str) -> bool:
     return True
 
 
-def _header(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
+def _header(value: object, path: tuple[str, ...], out: PathProblems) -> str | None:
     text = read_string(value, path, out)
     if text is None or (text.isascii() and text.replace("-", "").isalnum()):
         return text
@@ -167,12 +167,12 @@ def _header(value: Any, path: tuple[str, ...], out: PathProblems) -> str | None:
     return None
 
 
-def _proxy(value: Any, path: tuple[str, ...], out: PathProblems) -> ProxyConfig | None:
+def _proxy(value: object, path: tuple[str, ...], out: PathProblems) -> ProxyConfig | None:
     found = read_table_keys(value, path, out, _PROXY)
     return ProxyConfig(**found) if found else None
 
 
-def _roles(value: Any, path: tuple[str, ...], out: PathProblems) -> dict[str, Role] | None:
+def _roles(value: object, path: tuple[str, ...], out: PathProblems) -> dict[str, Role] | None:
     if type(value) is not dict:
         out.wrong_type(path, "a table", value, f"write [{dotted(path)}] on a line of its own")
         return None

@@ -205,7 +205,7 @@ def _job_change(old: JobSpec, new: JobSpec, now_us: int) -> JobChange | None:
     )
 
 
-def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+def _flat(table: Mapping[str, object], above: str = "") -> Iterator[tuple[str, str]]:
     """Yield dotted keys and their values as TOML text; arrays are one value."""
     for key, value in table.items():
         name = f"{above}.{key}" if above else key

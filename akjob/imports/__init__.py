@@ -123,7 +123,7 @@ class Draft:
         self.notes: list[ImportNote] = []
         self._tables: dict[str, dict[str, _DraftEntry]] = {"": {}, "schedule": {}, "limits": {}, "run": {}}
 
-    def put(self, table: str, key: str, value: Any, comment: str = "") -> None:
+    def put(self, table: str, key: str, value: object, comment: str = "") -> None:
         """Set a key of a table ("" is the file's top)."""
         self._tables[table][key] = _DraftEntry(value, comment)
 
@@ -292,7 +292,7 @@ def check(name: str, text: str) -> tuple[Problem, ...]:
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def toml(value: Any) -> str:
+def toml(value: object) -> str:
     """Write a value as TOML on one line, a string as it is where that is possible."""
     if isinstance(value, str):
         return _string(value)

@@ -258,7 +258,7 @@ def _source(node: ast.AST) -> str:
     return text if len(text) <= 80 else f"{text[:80]}…"  # noqa: PLR2004 - fits on a line
 
 
-def _has_toml(value: Any, depth: int) -> bool:
+def _has_toml(value: object, depth: int) -> bool:
     """Return True if TOML can say a value: no None, no bytes, no set, no number beyond 64 bits."""
     if depth > _DEEPEST:
         return False

@@ -134,17 +134,17 @@ class YamlNodes:
         return self._members[id(node)].get(key)
 
 
-def table(value: Any) -> Mapping[str, Any]:
+def table(value: object) -> Mapping[str, Any]:
     """Return a value if it is a mapping, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
-def rows(value: Any) -> list[Any]:
+def rows(value: object) -> list[Any]:
     """Return a value if it is a list, else an empty one."""
     return value if isinstance(value, list) else []
 
 
-def seconds(value: Any) -> str | None:
+def seconds(value: object) -> str | None:
     """Return a number of seconds as a duration; None if it is not a number of at least a millisecond."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None

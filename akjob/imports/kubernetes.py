@@ -53,7 +53,7 @@ def read_cronjobs(text: str, *, file: str, zone: str, image: bool = True) -> Imp
     return Import(made.jobs, made.notes, made.defaults, tuple(ends), made.drafts)
 
 
-def _cronjobs(value: Any) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+def _cronjobs(value: object) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
     manifest = table(value)
     if manifest.get("kind") == "CronJob":
         yield (), manifest
@@ -65,7 +65,7 @@ def _cronjobs(value: Any) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, 
 class _CronJobTranslation:
     """One CronJob on its way into a draft."""
 
-    def __init__(self, file: str, line: int, manifest: Mapping[str, Any], zone: str, *, image: bool) -> None:
+    def __init__(self, file: str, line: int, manifest: Mapping[str, object], zone: str, *, image: bool) -> None:
         self.draft = Draft(file, line)
         self.file = file
         self.zone = zone
@@ -148,7 +148,7 @@ class _CronJobTranslation:
                 self.draft.note(f"containers.{key} is not translated")
 
     def _docker(
-        self, container: Mapping[str, Any], argv: list[str], *, has_command: bool, security: Mapping[str, Any]
+        self, container: Mapping[str, object], argv: list[str], *, has_command: bool, security: Mapping[str, object]
     ) -> None:
         words = ["docker", "run", "--rm", *self._docker_environment(container), *self._docker_limits(container)]
         if security.get("runAsUser") is not None:
@@ -166,12 +166,12 @@ class _CronJobTranslation:
             self._disable("the container has no image")
         self.draft.put("", "command", [*words, image or "IMAGE", *argv])
 
-    def _docker_environment(self, container: Mapping[str, Any]) -> list[str]:
+    def _docker_environment(self, container: Mapping[str, object]) -> list[str]:
         """Return the options that hand the variables of the run, and the files, to the container."""
         words = [word for name in self.variables for word in ("--env", name)]
         return words + [word for file in self._env_files(container) for word in ("--env-file", str(file))]
 
-    def _docker_limits(self, container: Mapping[str, Any]) -> list[str]:
+    def _docker_limits(self, container: Mapping[str, object]) -> list[str]:
         words: list[str] = []
         limits = table(table(container.get("resources")).get("limits"))
         memory = _MEMORY.fullmatch(str(limits.get("memory", "")))
@@ -184,7 +184,7 @@ class _CronJobTranslation:
         return words
 
     def _bare(
-        self, container: Mapping[str, Any], argv: list[str], *, has_command: bool, security: Mapping[str, Any]
+        self, container: Mapping[str, object], argv: list[str], *, has_command: bool, security: Mapping[str, object]
     ) -> None:
         if not has_command:
             self._disable(
@@ -208,7 +208,7 @@ class _CronJobTranslation:
         if limits.get("cpu"):
             self.draft.note(f"limits.cpu {limits['cpu']} is not translated")
 
-    def _environment(self, container: Mapping[str, Any]) -> None:
+    def _environment(self, container: Mapping[str, object]) -> None:
         """Put the variables with a value; name those that come from elsewhere in the cluster."""
         for entry in map(table, rows(container.get("env"))):
             name, source = str(entry.get("name") or ""), table(entry.get("valueFrom"))
@@ -227,7 +227,7 @@ class _CronJobTranslation:
         if self.variables:
             self.draft.put("run", "env", dict(self.variables))
 
-    def _env_files(self, container: Mapping[str, Any]) -> list[Any]:
+    def _env_files(self, container: Mapping[str, object]) -> list[Any]:
         """Return the files that take the place of ``envFrom``, and note what to put into them."""
         found: list[Any] = []
         for entry in map(table, rows(container.get("envFrom"))):
@@ -264,7 +264,7 @@ class _CronJobTranslation:
                     self.draft.note(f"{place}.{key} is not translated")
 
 
-def _strings(value: Any) -> Sequence[str]:
+def _strings(value: object) -> Sequence[str]:
     return [str(one) for one in rows(value)]
 
 

@@ -47,7 +47,7 @@ def read_yacron(text: str, *, file: str, zone: str) -> Import:
     return finish_all([(name, draft) for name, (_, _, draft) in zip(names, drafts, strict=True)], notes)
 
 
-def _merged(defaults: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(defaults: Mapping[str, object], job: Mapping[str, object]) -> dict[str, Any]:
     """Lay a job over the defaults: tables key by key, variables one after the other."""
     merged = dict(defaults)
     for key, value in job.items():
@@ -64,7 +64,7 @@ def _merged(defaults: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, An
 class _EntryTranslation:
     """One job on its way into a draft."""
 
-    def __init__(self, draft: Draft, job: Mapping[str, Any], zone: str) -> None:
+    def __init__(self, draft: Draft, job: Mapping[str, object], zone: str) -> None:
         self.draft = draft
         self.job = job
         self.zone = zone
@@ -138,7 +138,7 @@ class _EntryTranslation:
         if fails.get("nonzeroReturn") is False:
             self.draft.put("run", "success_codes", list(range(256)))
 
-    def _retry(self, retry: Mapping[str, Any]) -> None:
+    def _retry(self, retry: Mapping[str, object]) -> None:
         most = retry.get("maximumRetries", 0)
         if isinstance(most, bool) or not isinstance(most, int) or most == 0:
             return

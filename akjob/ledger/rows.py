@@ -158,7 +158,7 @@ def backfill(values: tuple[Any, ...]) -> BackfillRow:
     )  # fmt: skip
 
 
-def backfill_columns(values: tuple[Any, ...]) -> BackfillColumns:
+def backfill_columns(values: tuple[object, ...]) -> BackfillColumns:
     """Return a row of ``SELECT_BACKFILLS`` as readers show it."""
     return cast("BackfillColumns", dict(zip(BACKFILL_SHOWN, values, strict=True)))
 
@@ -235,7 +235,7 @@ def open_run(values: tuple[Any, ...]) -> OpenRun:
     return OpenRun(row, wait)
 
 
-def run_columns(values: tuple[Any, ...]) -> RunColumns:
+def run_columns(values: tuple[object, ...]) -> RunColumns:
     """Return a row of ``runs`` as readers show it."""
     row = dict(zip(RUN_COLUMNS, values, strict=True))
     if row["git_dirty"] is not None:
@@ -243,7 +243,7 @@ def run_columns(values: tuple[Any, ...]) -> RunColumns:
     return cast("RunColumns", row)
 
 
-def job_columns(values: tuple[Any, ...]) -> JobColumns:
+def job_columns(values: tuple[object, ...]) -> JobColumns:
     """Return a row of ``jobs`` as readers show it."""
     row = dict(zip(JOB_COLUMNS, values, strict=True))
     if row["refused_dirty"] is not None:

@@ -33,7 +33,7 @@ class Attribute(Generic[Value]):
         value = job.__dict__.get(self.name, self.default)
         return list(value) if isinstance(value, list) else value  # type: ignore[return-value]
 
-    def __set__(self, job: "Job", value: Any) -> None:
+    def __set__(self, job: "Job", value: object) -> None:
         job.__dict__[self.name] = self.check(self.name, value)
 
     def __delete__(self, job: "Job") -> None:
@@ -44,7 +44,7 @@ def _wrong_type(name: str, expected: str, value: object) -> TypeError:
     return TypeError(f"{name} must be {expected}, not {value!r}")
 
 
-def check_name(name: str, value: Any) -> str:
+def check_name(name: str, value: object) -> str:
     """Return a name of 1 to NAME_CHARS characters."""
     if not isinstance(value, str):
         raise _wrong_type(name, "a string", value)
@@ -53,14 +53,14 @@ def check_name(name: str, value: Any) -> str:
     return value
 
 
-def check_flag(name: str, value: Any) -> bool:
+def check_flag(name: str, value: object) -> bool:
     """Return True or False."""
     if not isinstance(value, bool):
         raise _wrong_type(name, "True or False", value)
     return value
 
 
-def check_moment(name: str, value: Any) -> datetime | None:
+def check_moment(name: str, value: object) -> datetime | None:
     """Return a datetime in whole seconds, or None."""
     if value is None:
         return None
@@ -69,7 +69,7 @@ def check_moment(name: str, value: Any) -> datetime | None:
     return value.replace(microsecond=0, fold=0)
 
 
-def check_moments(name: str, value: Any) -> list[datetime] | None:
+def check_moments(name: str, value: object) -> list[datetime] | None:
     """Return a list of datetimes, of one or of several; None for none."""
     items = [value] if isinstance(value, datetime) else value
     if items is None:
@@ -97,7 +97,7 @@ def numbers_between(low: int, high: int) -> Callable[[str, Any], list[int] | Non
     return check
 
 
-def check_interval(name: str, value: Any) -> timedelta | None:
+def check_interval(name: str, value: object) -> timedelta | None:
     """Return a timedelta of at least a second, in whole milliseconds, or None."""
     if value is None:
         return None
@@ -108,7 +108,7 @@ def check_interval(name: str, value: Any) -> timedelta | None:
     return value - timedelta(microseconds=value.microseconds % 1000)
 
 
-def check_time(name: str, value: Any) -> time | None:
+def check_time(name: str, value: object) -> time | None:
     """Return a local time in whole seconds, or None."""
     if value is None:
         return None
@@ -119,7 +119,7 @@ def check_time(name: str, value: Any) -> time | None:
     return value.replace(microsecond=0, fold=0)
 
 
-def check_offset(name: str, value: Any) -> timedelta | None:
+def check_offset(name: str, value: object) -> timedelta | None:
     """Return an offset from UTC in whole minutes, or None."""
     if value is None:
         return None
@@ -130,14 +130,14 @@ def check_offset(name: str, value: Any) -> timedelta | None:
     return value
 
 
-def check_date(name: str, value: Any) -> date | None:
+def check_date(name: str, value: object) -> date | None:
     """Return a date, or None."""
     if value is not None and (not isinstance(value, date) or isinstance(value, datetime)):
         raise _wrong_type(name, "a datetime.date", value)
     return value
 
 
-def check_count(name: str, value: Any) -> int | None:
+def check_count(name: str, value: object) -> int | None:
     """Return a number of at least 1, or None."""
     if value is None:
         return None
@@ -148,7 +148,7 @@ def check_count(name: str, value: Any) -> int | None:
     return value
 
 
-def check_timeout(name: str, value: Any) -> int | float | None:
+def check_timeout(name: str, value: object) -> int | float | None:
     """Return a number of seconds, or None for no limit."""
     if isinstance(value, timedelta):
         value = value.total_seconds()

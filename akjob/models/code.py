@@ -28,7 +28,7 @@ def is_unchanged(file: Path, spec: JobSpec, code: object) -> bool:
     return saved is not None and type(saved) is type(code) and same_code(saved, code)
 
 
-def same_code(one: Any, other: Any) -> bool:
+def same_code(one: object, other: object) -> bool:
     """Return True for one object, and for two that pack to the same bytes."""
     if one is other:
         return True

@@ -77,7 +77,7 @@ class Job:
 
     objects: ClassVar["Objects"]
 
-    def __init__(self, **attributes: Any) -> None:
+    def __init__(self, **attributes: object) -> None:
         """Make a job that is not saved yet. Attributes may be given by name, ``job_code_object`` too."""
         self._file: Path | None = None
         self._code: Any = None
@@ -117,7 +117,7 @@ class Job:
         return self._code
 
     @job_code_object.setter
-    def job_code_object(self, value: Any) -> None:
+    def job_code_object(self, value: object) -> None:
         if value is not None and not callable(value) and not callable(getattr(value, "run", None)):
             raise TypeError(f"job_code_object must be callable or have a run method, not {value!r}")
         self._code, self._code_known = value, True
@@ -261,7 +261,7 @@ class Job:
         """Return what the attributes are in a job file, without the code."""
         return to_table(self, self._kept)
 
-    def _text(self, file: Path, table: Mapping[str, Any]) -> str:
+    def _text(self, file: Path, table: Mapping[str, object]) -> str:
         """Return a job file with these attributes, for checking: the code is what it is, or a stand-in."""
         checked = dict(table)
         if file.is_file() and self._file is not None:
@@ -315,7 +315,7 @@ class Job:
 class Objects:
     """``Job.objects``, as far as job files need one."""
 
-    def create(self, **attributes: Any) -> Job:
+    def create(self, **attributes: object) -> Job:
         """Make a job, and save it if it has a code object already; else its ``save()`` will."""
         job = Job(**attributes)
         if job.job_code_object is not None:

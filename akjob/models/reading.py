@@ -34,7 +34,7 @@ def fill(job: "Job", spec: JobSpec, text: str) -> None:
         _apply_remark(job, name, value)
 
 
-def _fill_days(job: "Job", spec: JobSpec, table: Mapping[str, Any]) -> None:
+def _fill_days(job: "Job", spec: JobSpec, table: Mapping[str, object]) -> None:
     """Set weekly and monthly attributes where the file has one table with one time each."""
     weekly, monthly = table.get("weekly"), table.get("monthly")
     if isinstance(weekly, dict) and isinstance(weekly.get("at"), time):

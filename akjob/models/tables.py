@@ -6,7 +6,7 @@ from typing import Any
 SECTIONS = ("schedule", "limits", "run", "notify")
 
 
-def given(**values: Any) -> dict[str, Any]:
+def given(**values: object) -> dict[str, Any]:
     """Return the values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
@@ -28,13 +28,13 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
     return changes
 
 
-def without_empty(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def without_empty(table: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, Any]:
     """Return the changes to a table, and the removal of the sections that they leave empty."""
     after = merged(table, changes)
     return {**changes, **{name: None for name in SECTIONS if name in changes and not after.get(name)}}
 
 
-def merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merged(table: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, Any]:
     """Return a table with changes made, as :func:`differences` gives them."""
     after = dict(table)
     for key, value in changes.items():

@@ -74,7 +74,7 @@ def remarks(job: "Job") -> list[str]:
     return [REMARK + _toml_line(name, value) for name, value in said.items()]
 
 
-def _toml_line(name: str, value: Any) -> str:
+def _toml_line(name: str, value: object) -> str:
     """Return ``name = value`` in TOML."""
     import tomli_w  # noqa: PLC0415 - remarks are rare
 

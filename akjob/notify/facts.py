@@ -192,7 +192,7 @@ class JobFacts:
         return list(self._secrets(None))
 
 
-def _printed(lines: Sequence[Mapping[str, Any]]) -> str:
+def _printed(lines: Sequence[Mapping[str, object]]) -> str:
     """Return what a run printed; the pieces of a line that is very long are put together again."""
     text = ""
     for line, after in zip_longest(lines, lines[1:]):

@@ -1,7 +1,7 @@
 """The rows of the ledger as values, and what they say in words."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -82,7 +82,7 @@ class ReportedEnd(Struct, frozen=True, kw_only=True):
     duration_s: float | None = None
 
 
-def from_row(row: Mapping[str, Any]) -> Run:
+def from_row(row: Mapping[str, object]) -> Run:
     """Return a row of the ledger as a value."""
     return msgspec.convert(row, Run)
 

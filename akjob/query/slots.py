@@ -17,7 +17,7 @@ _KEPT = 256
 _MORE = 4  # a stretch is looked at a quarter longer than it was asked for: the next question is for a little later
 
 
-def slots_of(spec: JobSpec, row: Mapping[str, Any] | None, after_us: int, count: int) -> list[int]:
+def slots_of(spec: JobSpec, row: Mapping[str, object] | None, after_us: int, count: int) -> list[int]:
     """Return the next ``count`` slots strictly after ``after_us``, pauses and ``enabled`` aside, as ``runs`` allows.
 
     ``again_after`` counts as if each run ended at once, from the last end in the ledger's ``row`` of the job.
@@ -69,7 +69,7 @@ class ComingSlots:
         self._lock = Lock()
 
     def between(
-        self, spec: JobSpec, row: Mapping[str, Any] | None, after_us: int, until_us: int, most: int
+        self, spec: JobSpec, row: Mapping[str, object] | None, after_us: int, until_us: int, most: int
     ) -> list[int]:
         """Return the first ``most`` slots of a job with ``after_us`` < slot <= ``until_us``, as :func:`slots_of`."""
         if spec.runs is not None or spec.schedule.again_after_us is not None:

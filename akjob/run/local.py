@@ -34,7 +34,7 @@ def start(
     spec: JobSpec,
     paths: Paths,
     config: Config,
-    kwargs: Mapping[str, Any] | None = None,
+    kwargs: Mapping[str, object] | None = None,
     *,
     slot_us: int | None = None,
 ) -> Iterator["LocalRun"]:
@@ -70,7 +70,7 @@ def _order(  # noqa: PLR0913, PLR0917 - all that an order is made of
     spec: JobSpec,
     paths: Paths,
     config: Config,
-    kwargs: Mapping[str, Any] | None,
+    kwargs: Mapping[str, object] | None,
     stand_in: Paths,
     slot_us: int | None,
 ) -> order.Order:

@@ -131,7 +131,7 @@ def make(  # noqa: PLR0913 - all that makes this run this run
     trigger: str,
     start_us: int = 0,
     token: int = 0,
-    kwargs: Mapping[str, Any] | None = None,
+    kwargs: Mapping[str, object] | None = None,
     cause: str | None = None,
     files: Sequence[str] = (),
     now_us: int = 0,
@@ -267,7 +267,7 @@ def _code(code: Code, spec: JobSpec, root: str) -> tuple[Any, ...]:
     raise TypeError(code)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Write TOML's dates and times as ``(type, text)``: marshal knows none, and tuples are free for it."""
     if isinstance(value, (str, int, float)):
         return value

@@ -106,7 +106,7 @@ def _is_ours(frame: TracebackType, load: Any) -> bool:
     return file in (__file__, load.__file__) or file.startswith("<frozen importlib")
 
 
-def _report_cause(error: BaseException, load: Any, report: Callable[[BaseException], None]) -> None:
+def _report_cause(error: BaseException, load: object, report: Callable[[BaseException], None]) -> None:
     """Write down the exception that kept the code from being loaded, where it comes from the code itself."""
     cause = error.__cause__
     own = None if cause is None else cause.__traceback__
@@ -126,7 +126,7 @@ def _load(order: Order, load: Any) -> Any:
     return load.load_dill(target, rest[0], rest[1], args, kwargs)
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Give TOML's dates and times back their types; an order carries them as ``("datetime", text)`` and its like."""
     if type(value) is tuple:
         import datetime  # noqa: ICN001 - its types are looked up by name

@@ -56,7 +56,7 @@ def calendars_of(schedule: Schedule) -> set[DaySet]:
     return found | {schedule.workdays} if schedule.workdays is not None else found
 
 
-def load_calendars(tables: Any, root: Path | None, out: PathProblems) -> Calendars:
+def load_calendars(tables: object, root: Path | None, out: PathProblems) -> Calendars:
     """Return the calendars of the table ``[calendars]``; note what is wrong in it in ``out``.
 
     Reads the files that it names, below ``root`` or absolute, and nothing else; none if ``root`` is None.
@@ -81,7 +81,7 @@ class _Loading:
         self.files: list[str] = []
         self.problems: list[Problem] = []
 
-    def add(self, name: str, table: Any) -> None:
+    def add(self, name: str, table: object) -> None:
         """Read one calendar; it is known, or broken, afterwards."""
         path = ("calendars", name)
         before = len(self._out.found), len(self.problems)
@@ -93,7 +93,7 @@ class _Loading:
         else:
             self.known[name] = calendar
 
-    def _read(self, name: str, table: Any, path: tuple[str, ...]) -> DaySet | None:
+    def _read(self, name: str, table: object, path: tuple[str, ...]) -> DaySet | None:
         if _NAME.fullmatch(name) is None:
             message = f'"{name}" cannot be the name of a calendar'
             self._out.bad(path, "bad-name", message, "letters, digits, `.`, `_` and `-`", at_key=True)
@@ -110,7 +110,7 @@ class _Loading:
         country, subdivision = self._place(table, path)
         return DaySet(name, pack(days), country, subdivision)
 
-    def _dates(self, table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[date]:
+    def _dates(self, table: Mapping[str, object], path: tuple[str, ...]) -> Iterator[date]:
         value = table.get("dates", [])
         if type(value) is not list:
             self._out.wrong_type((*path, "dates"), "an array of dates", value, "write dates = [2026-12-24]")
@@ -124,7 +124,7 @@ class _Loading:
                 )
                 self._out.bad((*path, "dates", index), "wrong-type", f"a date is needed, not {kind_of(day)}", hint)
 
-    def _of_file(self, table: Mapping[str, Any], path: tuple[str, ...]) -> list[date]:
+    def _of_file(self, table: Mapping[str, object], path: tuple[str, ...]) -> list[date]:
         name = self._text(table, path, "file")
         if not name or self._root is None:
             return []
@@ -144,7 +144,7 @@ class _Loading:
             )
             return []
 
-    def _place(self, table: Mapping[str, Any], path: tuple[str, ...]) -> tuple[str, str]:
+    def _place(self, table: Mapping[str, object], path: tuple[str, ...]) -> tuple[str, str]:
         country, subdivision = (self._text(table, path, key) for key in ("country", "subdivision"))
         if subdivision and not country:
             self._out.missing_key(path, "country", 'add country = "DE"')
@@ -172,7 +172,7 @@ class _Loading:
         hint = f"known: {', '.join(known)}" if known else "remove it"
         self._out.bad((*path, "subdivision"), "unknown-country", message, hint)
 
-    def _text(self, table: Mapping[str, Any], path: tuple[str, ...], key: str) -> str:
+    def _text(self, table: Mapping[str, object], path: tuple[str, ...], key: str) -> str:
         value = table.get(key, "")
         if type(value) is str and (value or key not in table):
             return value
@@ -293,7 +293,7 @@ def _by_rule(rule: str, begin: date) -> Iterator[date]:
         yield moment.date()
 
 
-def _several(value: Any) -> list[Any]:
+def _several(value: object) -> list[Any]:
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

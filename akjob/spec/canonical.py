@@ -34,7 +34,7 @@ def canonical_text(table: Mapping[str, Any]) -> str:
     return _without_del("".join(lines))
 
 
-def section_text(section: str, members: Mapping[str, Any]) -> str | None:
+def section_text(section: str, members: Mapping[str, object]) -> str | None:
     """Write one table of a definition; None if not all of it can be written, for it is not valid."""
     if not members:
         return ""
@@ -45,7 +45,7 @@ def section_text(section: str, members: Mapping[str, Any]) -> str | None:
     return "".join(lines) if len(lines) == len(members) + 1 else None
 
 
-def _section_lines(section: str, members: Mapping[str, Any]) -> list[str]:
+def _section_lines(section: str, members: Mapping[str, object]) -> list[str]:
     writers = _WRITERS
     header, names = _SECTIONS[section]
     values = [(name, members[name]) for name in names if name in members]
@@ -72,7 +72,7 @@ def calendars_text(calendars: Iterable[DaySet]) -> str:
     return "".join(lines)
 
 
-def value_text(value: Any) -> str:
+def value_text(value: object) -> str:
     """Write one value as TOML, on one line."""
     return _without_del(_WRITERS[type(value)](value))
 
@@ -105,7 +105,7 @@ def _array(value: list[Any] | tuple[Any, ...]) -> str:
     return f"[{', '.join([_WRITERS[type(item)](item) for item in value])}]"
 
 
-def _table(value: Mapping[str, Any]) -> str:
+def _table(value: Mapping[str, object]) -> str:
     if not value:
         return "{}"
     writers, bare = _WRITERS, _BARE

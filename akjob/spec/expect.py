@@ -230,7 +230,7 @@ def _count(count: Count, calendar: _Calendar) -> Iterator[Failure]:
 # -- reading
 
 
-def read(value: Any, path: Path, out: Reading) -> tuple[Expectation, ...] | None:
+def read(value: object, path: Path, out: Reading) -> tuple[Expectation, ...] | None:
     """Read ``[[expect]]``."""
     if type(value) is dict:
         out.wrong_type(path, "an array of tables", value, "write [[expect]], with two brackets")
@@ -252,7 +252,7 @@ def _expectation(value: Any, path: Path, out: Reading) -> Expectation | None:
     return Expectation(**found) if errors == out.errors else None
 
 
-def _moments(value: Any, path: Path, out: Reading) -> Moments | None:
+def _moments(value: object, path: Path, out: Reading) -> Moments | None:
     if type(value) is not list:
         one = values.naive_or_aware(value, path, out)
         return None if one is None else (one,)
@@ -263,7 +263,7 @@ def _moments(value: Any, path: Path, out: Reading) -> Moments | None:
     return None if None in found else tuple(one for one in found if one is not None)
 
 
-def _boundary(value: Any, path: Path, out: Reading) -> datetime | None:
+def _boundary(value: object, path: Path, out: Reading) -> datetime | None:
     """Read a date, which means its beginning, or a date-time."""
     if type(value) is date:
         return datetime(value.year, value.month, value.day)  # noqa: DTZ001 - a local time

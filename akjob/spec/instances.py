@@ -58,7 +58,7 @@ def instances_of(table: Mapping[str, Any], out: PathProblems) -> tuple[Instance,
     return tuple(_named(value, common) if type(value) is list else _tables(value, common))
 
 
-def _named(value: list[Any], common: Mapping[str, Any]) -> Iterator[Instance]:
+def _named(value: list[Any], common: Mapping[str, object]) -> Iterator[Instance]:
     """Yield the instances of an array of names."""
     for index, name in enumerate(value):
         place, out = (INSTANCES, index), PathProblems()
@@ -94,7 +94,7 @@ def _check_name(name: str, place: Path, out: PathProblems) -> None:
         out.bad(place, "bad-name", message, _NAME_HINT, at_key=type(place[-1]) is str)
 
 
-def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def merged(common: Mapping[str, object], own: Mapping[str, object]) -> dict[str, Any]:
     """Return an instance's own table, laid over what the file says for all."""
     table = dict(common)
     code = next((key for key in CODE if key in own), None)

@@ -17,12 +17,12 @@ _CRON_FIELDS = 5
 CODE = ("callable", "dill", "command")
 
 
-def _callable(value: Any, path: Path, out: Reading) -> DottedCallable | None:
+def _callable(value: object, path: Path, out: Reading) -> DottedCallable | None:
     name = values.target(value, path, out)
     return None if name is None else DottedCallable(name)
 
 
-def _command(value: Any, path: Path, out: Reading) -> Command | None:
+def _command(value: object, path: Path, out: Reading) -> Command | None:
     found = values.argv(value, path, out)
     return None if found is None else Command(*found)
 

@@ -45,7 +45,7 @@ def register_home(table: str, members: Keys) -> None:
         _HOMES.setdefault(name, table)
 
 
-def fields(value: Mapping[str, Any], path: Path, out: Reading, members: Keys) -> dict[str, Any]:
+def fields(value: Mapping[str, object], path: Path, out: Reading, members: Keys) -> dict[str, Any]:
     """Read a table: model field to what was read. Unknown keys are noted."""
     found = {}
     for name, item in value.items():

@@ -19,7 +19,7 @@ KINDS = ("failed", "timed_out", "lost", "recovered", "missed", "late", "long", "
 """What ``on`` may hold."""
 
 
-def url(value: Any, path: Path, out: Reading) -> str | None:
+def url(value: object, path: Path, out: Reading) -> str | None:
     """Read an http or https URL."""
     found = values.text(value, path, out)
     if found is None or _is_url(found):
@@ -36,7 +36,7 @@ def _is_url(text: str) -> bool:
         return False
 
 
-def _kinds(value: Any, path: Path, out: Reading) -> frozenset[str] | None:
+def _kinds(value: object, path: Path, out: Reading) -> frozenset[str] | None:
     found = values.tags(value, path, out)
     for index, kind in enumerate(found or ()):
         if type(kind) is str and kind not in KINDS:
@@ -47,7 +47,7 @@ def _kinds(value: Any, path: Path, out: Reading) -> frozenset[str] | None:
     return None if found is None else frozenset(found)
 
 
-def _long_after(value: Any, path: Path, out: Reading) -> int | None:
+def _long_after(value: object, path: Path, out: Reading) -> int | None:
     return None if value == "auto" and type(value) is str else _AT_LEAST_A_SECOND(value, path, out)
 
 
@@ -63,7 +63,7 @@ def _ping(value: Any, path: Path, out: Reading) -> Ping | None:
     return Ping(**read) if errors == out.errors else None
 
 
-def _ping_url(value: Any, path: Path, out: Reading) -> str | SecretFile | None:
+def _ping_url(value: object, path: Path, out: Reading) -> str | SecretFile | None:
     if type(value) is not dict:
         return url(value, path, out)
     found = fields(value, path, out, SECRET)

@@ -277,7 +277,7 @@ def parse_rest(
     return None
 
 
-def _without(table: Mapping[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
+def _without(table: Mapping[str, object], paths: Iterable[Path]) -> dict[str, Any]:
     """Return a table without what is at these paths; an item of an array takes the array along."""
     left = dict(table)
     for head in {path[0] for path in paths}:
@@ -288,7 +288,7 @@ def _without(table: Mapping[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
     return left
 
 
-def _read_job(name: str, file: str, table: Mapping[str, Any], asked: _Asked, out: Reading) -> JobSpec | None:
+def _read_job(name: str, file: str, table: Mapping[str, object], asked: _Asked, out: Reading) -> JobSpec | None:
     """Read a table that tomllib returned, over its defaults. Returns None when ``out`` has an error."""
     base = asked.base
     top = fields(table, (), out, TOP)
@@ -337,7 +337,7 @@ def _read_job(name: str, file: str, table: Mapping[str, Any], asked: _Asked, out
 
 
 def _schedule(
-    own: Mapping[str, Any], own_limits: Mapping[str, Any], asked: _Asked, out: Reading
+    own: Mapping[str, object], own_limits: Mapping[str, object], asked: _Asked, out: Reading
 ) -> tuple[Schedule, dict[str, Any]] | None:
     """Read and check both tables; those that many jobs have alike, and nothing is wrong with, once for all of them."""
     base, key = asked.base, None
@@ -410,7 +410,7 @@ def _note_drift(period_us: int, written: str, zone: str, out: Reading) -> None:
         out.bad(("schedule", "every"), "every-moves", message, hint, severity="info")
 
 
-def _policy(own: Mapping[str, Any], base: _Base, out: Reading) -> RunPolicy | None:
+def _policy(own: Mapping[str, object], base: _Base, out: Reading) -> RunPolicy | None:
     """Read a job's ``[run]``, once where many jobs have it alike."""
     key = section_text("run", own)
     known = base.read_policies.get(key or "")
@@ -435,7 +435,7 @@ def _laid_over(found: dict[str, Any], base: _Base, out: Reading) -> RunPolicy | 
     return RunPolicy(**found)
 
 
-def _notify(own: Mapping[str, Any], base: _Base, out: Reading) -> Notify | None:
+def _notify(own: Mapping[str, object], base: _Base, out: Reading) -> Notify | None:
     """Lay a job's ``[notify]`` over its defaults."""
     errors = out.errors
     found = fields(own, ("notify",), out, NOTIFY)
@@ -462,7 +462,7 @@ def _check_name(what: str, name: str, known: Mapping[str, object], path: Path, o
         out.bad(path, f"unknown-{what}", message + did_you_mean(name, known, '"'), hint)
 
 
-def _merged(table: Mapping[str, Any], raw: Mapping[str, Mapping[str, Any]], base: _Base) -> dict[str, Any]:
+def _merged(table: Mapping[str, object], raw: Mapping[str, Mapping[str, Any]], base: _Base) -> dict[str, Any]:
     """Return the definition with all defaults laid under it, as TOML values."""
     merged = {**base.top, **table}
     if "command" in table:
@@ -480,7 +480,7 @@ def _merged(table: Mapping[str, Any], raw: Mapping[str, Mapping[str, Any]], base
 # -- checks of more than one key
 
 
-def _check_code(table: Mapping[str, Any], out: Reading) -> None:
+def _check_code(table: Mapping[str, object], out: Reading) -> None:
     if ("callable" in table) + ("dill" in table) + ("command" in table) == 1:
         return
     given = [key for key in CODE if key in table]
@@ -501,7 +501,7 @@ def _check_code(table: Mapping[str, Any], out: Reading) -> None:
         out.bad((key,), "several-codes", message, "keep one of them", at_key=True)
 
 
-def _check_command(table: Mapping[str, Any], run: Mapping[str, Any], out: Reading) -> None:
+def _check_command(table: Mapping[str, object], run: Mapping[str, object], out: Reading) -> None:
     """Refuse what only a callable can be given; a command would never see it."""
     for key in ("args", "kwargs"):
         if key in table:
@@ -513,7 +513,7 @@ def _check_command(table: Mapping[str, Any], run: Mapping[str, Any], out: Readin
             out.bad(("run", key), "no-effect", message, "remove it", severity="warning", at_key=True)
 
 
-def _check_schedule(schedule: Schedule, own: Mapping[str, Any], out: Reading, now_us: int | None) -> None:
+def _check_schedule(schedule: Schedule, own: Mapping[str, object], out: Reading, now_us: int | None) -> None:
     """Note schedules that never fire, and instants that have passed.
 
     Most schedules need not be asked: see :func:`_surely_fires`.
@@ -532,7 +532,7 @@ def _check_schedule(schedule: Schedule, own: Mapping[str, Any], out: Reading, no
         out.bad(place, codes[severity], f"`{dotted(place)}`: {reason}", _NEVER_HINTS[severity], severity=severity)
 
 
-def _given(path: Path, own: Mapping[str, Any]) -> Path:
+def _given(path: Path, own: Mapping[str, object]) -> Path:
     """Return where in the file a trigger stands: a single table or string may be given in place of an array of one."""
     single = len(path) > 2 and type(own.get(str(path[1]))) is not list  # noqa: PLR2004
     return path[:2] if single else path
@@ -617,14 +617,14 @@ def _parse_defaults(file: str, text: str | bytes) -> Defaults:
     return Defaults(file, allowed, out.problems(file, text), out.wrong - forbidden, text)
 
 
-def _read_default(key: str, value: Any, out: Reading) -> None:
+def _read_default(key: str, value: object, out: Reading) -> None:
     if key in TOP:
         TOP[key].read(value, (key,), out)
     else:
         unknown(key, (), out, {name: member for name, member in TOP.items() if name not in CODE})
 
 
-def _read_default_table(section: str, table: Mapping[str, Any], out: Reading) -> dict[str, Any]:
+def _read_default_table(section: str, table: Mapping[str, object], out: Reading) -> dict[str, Any]:
     forbidden = {"schedule": TRIGGERS, "limits": ("runs",), "run": ()}[section]
     allowed = {}
     for key, value in table.items():
@@ -736,7 +736,7 @@ def _unknown_names(defaults: Defaults, settings: Config | None) -> tuple[Problem
     return out.problems(defaults.file, defaults.text)
 
 
-def _has_env(run: Mapping[str, Any]) -> bool:
+def _has_env(run: Mapping[str, object]) -> bool:
     return type(run.get("env")) is dict
 
 

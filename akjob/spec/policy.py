@@ -44,7 +44,7 @@ def _retry(value: Any, path: Path, out: Reading) -> Retry | None:
     return Retry(**found)
 
 
-def _codes(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
+def _codes(value: object, path: Path, out: Reading) -> tuple[int, ...] | None:
     read = values.integer(0, 255)
     if type(value) is not list:
         out.wrong_type(path, "an array of exit codes", value, f"write [{values.shown(value)}]")
@@ -57,7 +57,7 @@ def _codes(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
     return None if None in found else tuple(dict.fromkeys(code for code in found if code is not None))
 
 
-def _env_files(value: Any, path: Path, out: Reading) -> tuple[EnvFile, ...] | None:
+def _env_files(value: object, path: Path, out: Reading) -> tuple[EnvFile, ...] | None:
     """Read one file of variables, or an array of them; each a string or a table."""
     if type(value) is not list:
         one = _env_file(value, path, out)
@@ -70,7 +70,7 @@ def _env_files(value: Any, path: Path, out: Reading) -> tuple[EnvFile, ...] | No
     return None if None in found else tuple(file for file in found if file is not None)
 
 
-def _env_file(value: Any, path: Path, out: Reading) -> EnvFile | None:
+def _env_file(value: object, path: Path, out: Reading) -> EnvFile | None:
     if type(value) is dict:
         errors = out.errors
         found = fields(value, path, out, ENV_FILE)
@@ -86,7 +86,7 @@ def _env_file(value: Any, path: Path, out: Reading) -> EnvFile | None:
 _IONICE = ("idle", *(f"best-effort:{level}" for level in range(8)))
 
 
-def _ionice(value: Any, path: Path, out: Reading) -> str | None:
+def _ionice(value: object, path: Path, out: Reading) -> str | None:
     if type(value) is not str:
         out.wrong_type(path, '"idle" or "best-effort:N"', value, 'write "idle", or "best-effort:0" to "best-effort:7"')
         return None
@@ -97,7 +97,7 @@ def _ionice(value: Any, path: Path, out: Reading) -> str | None:
     return None
 
 
-def _where(value: Any, path: Path, out: Reading) -> str | None:
+def _where(value: object, path: Path, out: Reading) -> str | None:
     if type(value) is not str:
         out.wrong_type(path, 'one of "any", "every", "node:NAME"', value)
         return None
@@ -109,7 +109,7 @@ def _where(value: Any, path: Path, out: Reading) -> str | None:
     return None
 
 
-def _folders(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
+def _folders(value: object, path: Path, out: Reading) -> tuple[str, ...] | None:
     """Read folders for PATH."""
     if type(value) is str:
         parts = ", ".join(f'"{part}"' for part in value.split(":") if part and part != "$PATH")
@@ -142,7 +142,7 @@ def _env(value: Any, path: Path, out: Reading) -> dict[str, str | SecretFile] | 
     return found
 
 
-def _variable(value: Any, path: Path, out: Reading) -> str | SecretFile | None:
+def _variable(value: object, path: Path, out: Reading) -> str | SecretFile | None:
     """Read the value of one variable: a text, or the file that holds it."""
     if type(value) is str:
         if "\0" not in value:

@@ -315,7 +315,7 @@ def definition_table(spec: JobSpec) -> dict[str, Any]:
     return {name: _jsonable(value) for name, value in resolved.items() if value != {} or name not in SECTIONS}
 
 
-def _with_defaults(table: Mapping[str, Any], members: Keys) -> dict[str, Any]:
+def _with_defaults(table: Mapping[str, object], members: Keys) -> dict[str, Any]:
     """Return the table in the order of its keys, completed by their defaults."""
     return {
         key.name: table.get(key.name, key.default)
@@ -324,7 +324,7 @@ def _with_defaults(table: Mapping[str, Any], members: Keys) -> dict[str, Any]:
     }
 
 
-def _jsonable(value: Any) -> Any:
+def _jsonable(value: object) -> Any:
     if isinstance(value, Mapping):
         return {name: _jsonable(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):

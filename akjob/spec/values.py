@@ -45,7 +45,7 @@ _EXPANDED = re.compile(r"~|\$[A-Za-z_{(]|%[A-Za-z_]+%")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
-def boolean(value: Any, path: Path, out: Reading) -> bool | None:
+def boolean(value: object, path: Path, out: Reading) -> bool | None:
     """Read true or false."""
     if value is True or value is False:
         return bool(value)
@@ -53,7 +53,7 @@ def boolean(value: Any, path: Path, out: Reading) -> bool | None:
     return None
 
 
-def any_text(value: Any, path: Path, out: Reading) -> str | None:
+def any_text(value: object, path: Path, out: Reading) -> str | None:
     """Read a text that may be empty and have several lines."""
     if type(value) is str:
         return value
@@ -61,7 +61,7 @@ def any_text(value: Any, path: Path, out: Reading) -> str | None:
     return None
 
 
-def text(value: Any, path: Path, out: Reading) -> str | None:
+def text(value: object, path: Path, out: Reading) -> str | None:
     """Read a text with something in it; control characters other than tab and newline have no use anywhere."""
     if type(value) is not str:
         out.wrong_type(path, "a string", value, f'write "{value}"' if type(value) in {int, float} else "")
@@ -74,7 +74,7 @@ def text(value: Any, path: Path, out: Reading) -> str | None:
     return None
 
 
-def place(value: Any, path: Path, out: Reading) -> str | None:
+def place(value: object, path: Path, out: Reading) -> str | None:
     """Read the path of a file or folder, relative to the root or absolute; nothing is expanded in it."""
     found = text(value, path, out)
     if found is not None and _EXPANDED.match(found):
@@ -94,12 +94,12 @@ def texts(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
     return None
 
 
-def tags(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
+def tags(value: object, path: Path, out: Reading) -> tuple[str, ...] | None:
     """Read an array of strings that may be empty: it is how a file drops the tags of its ``_defaults.toml``."""
     return () if value == [] and type(value) is list else texts(value, path, out)
 
 
-def _filled(value: Any, path: Path, out: Reading, wanted: str, example: str) -> bool:
+def _filled(value: object, path: Path, out: Reading, wanted: str, example: str) -> bool:
     """Return True if a value is an array with something in it; note it if not."""
     if type(value) is not list:
         hint = f"write {example}" if "…" not in example or type(value) is not str else f'write ["{value}"]'
@@ -186,7 +186,7 @@ def duration(low_us: int = 0) -> Reader:
     return read
 
 
-def duration_or_none(value: Any, path: Path, out: Reading) -> int | None:
+def duration_or_none(value: object, path: Path, out: Reading) -> int | None:
     """Read a duration of at least 1 ms, or ``"none"`` as None."""
     if value == "none":
         return None
@@ -234,7 +234,7 @@ def _split(before: str, error: ValueError) -> tuple[str, str]:
 # -- times and dates
 
 
-def time_of_day(value: Any, path: Path, out: Reading) -> int | None:
+def time_of_day(value: object, path: Path, out: Reading) -> int | None:
     """Read a local time as whole seconds since midnight."""
     if type(value) is time:
         if not value.microsecond:
@@ -248,7 +248,7 @@ def time_of_day(value: Any, path: Path, out: Reading) -> int | None:
     return None
 
 
-def times_of_day(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
+def times_of_day(value: object, path: Path, out: Reading) -> tuple[int, ...] | None:
     """Read one time or an array of times, in ascending order, each once."""
     if type(value) is time:
         seconds = time_of_day(value, path, out)
@@ -276,7 +276,7 @@ def once(values: list[Any], path: Path, out: Reading) -> None:
             out.bad((*path, index), "duplicate-value", message, "remove it", severity="warning")
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Write a value as TOML does, short enough for a message."""
     if type(value) is str:
         return f'"{value}"' if len(value) <= 60 else f'"{value[:57]}…"'  # noqa: PLR2004 - fits on a line
@@ -287,7 +287,7 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def day(value: Any, path: Path, out: Reading) -> date | None:
+def day(value: object, path: Path, out: Reading) -> date | None:
     """Read a date."""
     if type(value) is date:
         return value
@@ -309,7 +309,7 @@ def days(value: Any, path: Path, out: Reading) -> tuple[date, ...] | None:
     return _sorted(found)
 
 
-def naive_or_aware(value: Any, path: Path, out: Reading) -> datetime | None:
+def naive_or_aware(value: object, path: Path, out: Reading) -> datetime | None:
     """Read a date-time, with or without an offset, of whole seconds."""
     if type(value) is not datetime:
         hint = "write it as 2026-01-31T09:30:00, without quotes"
@@ -374,7 +374,7 @@ def _same_twice(values: list[Any], meanings: list[Any], path: Path, out: Reading
             out.bad((*path, index), "duplicate-value", message, "remove it", severity="warning")
 
 
-def _weekdays(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
+def _weekdays(value: object, path: Path, out: Reading) -> tuple[int, ...] | None:
     """Read a day of the week in any case, or a range of them, which may cross Sunday; note if it is neither."""
     if type(value) is not str:
         out.wrong_type(path, "a day of the week", value, _EXAMPLE_DAYS)
@@ -415,7 +415,7 @@ def months(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
     return _sorted(found)
 
 
-def _month(value: Any, path: Path, out: Reading) -> int | None:
+def _month(value: object, path: Path, out: Reading) -> int | None:
     hint = '1 to 12, "jan" to "dec", or the full names'
     if type(value) is int:
         if 1 <= value <= 12:  # noqa: PLR2004 - months
@@ -440,7 +440,7 @@ def month_days(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
     return _sorted(found)
 
 
-def month_day(value: Any, path: Path, out: Reading) -> int | None:
+def month_day(value: object, path: Path, out: Reading) -> int | None:
     """Read one day of the month."""
     if type(value) is int:
         if 1 <= abs(value) <= 31:  # noqa: PLR2004 - the longest month
@@ -454,7 +454,7 @@ def month_day(value: Any, path: Path, out: Reading) -> int | None:
 # -- names of other things
 
 
-def calendar(value: Any, path: Path, out: Reading) -> DaySet | None:
+def calendar(value: object, path: Path, out: Reading) -> DaySet | None:
     """Read the name of a calendar of ``etc/akjob.toml``."""
     if type(value) is not str:
         out.wrong_type(path, "the name of a calendar", value, "write the NAME of a table [calendars.NAME]")
@@ -493,7 +493,7 @@ def names_of_days() -> tuple[str, ...]:
 _TARGET = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*(?::[^\W\d]\w*(?:\.[^\W\d]\w*)*)?")
 
 
-def target(value: Any, path: Path, out: Reading) -> str | None:
+def target(value: object, path: Path, out: Reading) -> str | None:
     """Read ``pkg.module:name.attr`` or ``pkg.module.name``."""
     if type(value) is str and _TARGET.fullmatch(value) and (":" in value or "." in value):
         return value
@@ -554,7 +554,7 @@ _SIGNALS = {
 }
 
 
-def signal_name(value: Any, path: Path, out: Reading) -> int | None:
+def signal_name(value: object, path: Path, out: Reading) -> int | None:
     """Read "TERM" or "SIGTERM" as the number of the signal."""
     if type(value) is str:
         name = value.removeprefix("SIG")
@@ -573,7 +573,7 @@ def signal_name(value: Any, path: Path, out: Reading) -> int | None:
     return None
 
 
-def umask(value: Any, path: Path, out: Reading) -> int | None:
+def umask(value: object, path: Path, out: Reading) -> int | None:
     """Read an octal number in quotes: "0027"."""
     if type(value) is str and re.fullmatch(r"[0-7]{3,4}", value) and int(value, 8) <= 0o777:  # noqa: PLR2004
         return int(value, 8)
@@ -589,7 +589,7 @@ _NOBODY = 2**32 - 1  # (uid_t) -1, which means: leave it as it is
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,255}\$?")
 
 
-def account(value: Any, path: Path, out: Reading) -> str | None:
+def account(value: object, path: Path, out: Reading) -> str | None:
     """Read the name or the number of a user or group; a number needs no entry in any database."""
     if type(value) is int and 0 <= value < _NOBODY:
         return str(value)
@@ -607,7 +607,7 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _VERSION = re.compile(r"3\.[0-9]{1,2}")
 
 
-def sha256(value: Any, path: Path, out: Reading) -> str | None:
+def sha256(value: object, path: Path, out: Reading) -> str | None:
     """Read 64 hexadecimal digits, as lower case."""
     if type(value) is str and _SHA256.fullmatch(value):
         return value.lower()
@@ -621,7 +621,7 @@ def sha256(value: Any, path: Path, out: Reading) -> str | None:
     return None
 
 
-def python_version(value: Any, path: Path, out: Reading) -> str | None:
+def python_version(value: object, path: Path, out: Reading) -> str | None:
     """Read a minor version of Python: "3.11"."""
     if type(value) is str and _VERSION.fullmatch(value):
         return value
@@ -634,7 +634,7 @@ def python_version(value: Any, path: Path, out: Reading) -> str | None:
     return None
 
 
-def beside(value: Any, path: Path, out: Reading) -> str | None:
+def beside(value: object, path: Path, out: Reading) -> str | None:
     """Read the name of a file that is next to the job's file."""
     name = text(value, path, out)
     if name is None:
@@ -647,7 +647,7 @@ def beside(value: Any, path: Path, out: Reading) -> str | None:
     return name
 
 
-def table(value: Any, path: Path, out: Reading, example: str) -> bool:
+def table(value: object, path: Path, out: Reading, example: str) -> bool:
     """Return True if a value is a table; note it if not."""
     if type(value) is dict:
         return True
@@ -655,7 +655,7 @@ def table(value: Any, path: Path, out: Reading, example: str) -> bool:
     return False
 
 
-def any_array(value: Any, path: Path, out: Reading) -> tuple[Any, ...] | None:
+def any_array(value: object, path: Path, out: Reading) -> tuple[Any, ...] | None:
     """Read an array of anything."""
     if type(value) is list:
         return tuple(value)

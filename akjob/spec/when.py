@@ -53,7 +53,7 @@ TRIGGERS = (
 def _one_or_more(read: Callable[[Any, Path, Reading], Any], plural: str) -> Reader:
     """Make a reader of one value or an array of them, always as a tuple."""
 
-    def read_all(value: Any, path: Path, out: Reading) -> tuple[Any, ...]:
+    def read_all(value: object, path: Path, out: Reading) -> tuple[Any, ...]:
         if type(value) is not list:
             return (read(value, path, out),)
         if not value:
@@ -98,7 +98,7 @@ def _both_or_neither(value: dict[str, Any], path: Path, out: Reading, what: str)
 _LACKING = {29: "February has no 29th in most years", 30: "February has no 30th", 31: "five months have no 31st"}
 
 
-def _month_days(value: Any, path: Path, out: Reading) -> Any:
+def _month_days(value: object, path: Path, out: Reading) -> Any:
     """Read ``limits.month_days``; note a day by itself that some months lack."""
     found = values.month_days(value, path, out)
     if found is not None and type(value) is list and len(value) == 1:
@@ -117,7 +117,7 @@ def _note_lacking(value: dict[str | int, Any], path: Path, out: Reading, key: st
             return
 
 
-def _days_of_month(value: Any, path: Path, out: Reading) -> tuple[int | NthWeekday, ...] | None:
+def _days_of_month(value: object, path: Path, out: Reading) -> tuple[int | NthWeekday, ...] | None:
     """Read numbers and ``"first mon"``, in the order of the file, each once."""
     if type(value) is not list:
         out.wrong_type(path, "an array of days", value, f"write [{values.shown(value)}]")
@@ -130,7 +130,7 @@ def _days_of_month(value: Any, path: Path, out: Reading) -> tuple[int | NthWeekd
     return None if None in found else tuple(dict.fromkeys(found))  # type: ignore[arg-type]
 
 
-def _day_of_month(value: Any, path: Path, out: Reading) -> int | NthWeekday | None:
+def _day_of_month(value: object, path: Path, out: Reading) -> int | NthWeekday | None:
     if type(value) is not str:
         return values.month_day(value, path, out)
     first, _, second = (part.strip() for part in value.lower().partition(" "))
@@ -194,7 +194,7 @@ def _cron_habit(value: str) -> tuple[str, str] | None:
     return None
 
 
-def _cron(value: Any, path: Path, out: Reading) -> Cron | None:
+def _cron(value: object, path: Path, out: Reading) -> Cron | None:
     if type(value) is not str:
         out.wrong_type(path, "a cron expression in quotes", value, 'write it as "30 9 * * mon-fri"')
         return None
@@ -261,7 +261,7 @@ _LETTERS = {
 }
 
 
-def _zone(value: Any, path: Path, out: Reading) -> str | None:
+def _zone(value: object, path: Path, out: Reading) -> str | None:
     if type(value) is not str:
         out.wrong_type(path, "the name of a time zone", value, 'write it as "Europe/Berlin" or "+05:30"')
     elif is_zone(value):
@@ -303,7 +303,7 @@ def _dates(value: Any, path: Path, out: Reading) -> dict[str, Any] | None:
     return found
 
 
-def _flag_or_delay(value: Any, path: Path, out: Reading) -> int | None:
+def _flag_or_delay(value: object, path: Path, out: Reading) -> int | None:
     """Read true, false, or how long after it: microseconds, or None for not at all."""
     if type(value) is bool:
         return 0 if value else None
@@ -318,7 +318,7 @@ _DELAY = values.duration()
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*(?:@[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 
-def _job_name(value: Any, path: Path, out: Reading) -> str | None:
+def _job_name(value: object, path: Path, out: Reading) -> str | None:
     if type(value) is str and _JOB_NAME.fullmatch(value):
         return value
     if type(value) is not str:
@@ -333,7 +333,7 @@ def _job_name(value: Any, path: Path, out: Reading) -> str | None:
 _jobs = _one_or_more(_job_name, "the names of the jobs")
 
 
-def _after(value: Any, path: Path, out: Reading) -> After | None:
+def _after(value: object, path: Path, out: Reading) -> After | None:
     """Read a name, an array of names, or the table."""
     if type(value) is not dict:
         if type(value) not in {str, list}:
@@ -351,7 +351,7 @@ def _after(value: Any, path: Path, out: Reading) -> After | None:
     return After(**{**found, "jobs": tuple(dict.fromkeys(found["jobs"]))})
 
 
-def _final_states(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
+def _final_states(value: object, path: Path, out: Reading) -> tuple[str, ...] | None:
     """Read an array of final states, or "ended" for those of a run that was to start."""
     if value == "ended":
         return ENDED
@@ -371,7 +371,7 @@ def _final_states(value: Any, path: Path, out: Reading) -> tuple[str, ...] | Non
     return None if None in found else tuple(state for state in FINAL_STATES if state in found)
 
 
-def _pattern(value: Any, path: Path, out: Reading) -> str | None:
+def _pattern(value: object, path: Path, out: Reading) -> str | None:
     """Read a pattern of paths below the root or absolute."""
     text = values.text(value, path, out)
     if text is None:
@@ -390,7 +390,7 @@ def _pattern(value: Any, path: Path, out: Reading) -> str | None:
     return None
 
 
-def _file_name(value: Any, path: Path, out: Reading) -> str | None:
+def _file_name(value: object, path: Path, out: Reading) -> str | None:
     """Read a pattern of file names."""
     text = values.text(value, path, out)
     if text is not None and "/" in text:
@@ -403,7 +403,7 @@ def _file_name(value: Any, path: Path, out: Reading) -> str | None:
 _patterns = _one_or_more(_pattern, "the patterns")
 
 
-def _on_change(value: Any, path: Path, out: Reading) -> OnChange | None:
+def _on_change(value: object, path: Path, out: Reading) -> OnChange | None:
     """Read a pattern, an array of patterns, or the table."""
     if type(value) is not dict:
         if type(value) not in {str, list}:
@@ -441,12 +441,12 @@ DATE_TIME = {
 _WORD = {"type": "string", "minLength": 1}
 
 
-def some(schema: Mapping[str, Any]) -> dict[str, Any]:
+def some(schema: Mapping[str, object]) -> dict[str, Any]:
     """Return the schema of a non-empty array."""
     return {"type": "array", "items": schema, "minItems": 1}
 
 
-def one_or_some(schema: Mapping[str, Any]) -> dict[str, Any]:
+def one_or_some(schema: Mapping[str, object]) -> dict[str, Any]:
     """Return the schema of one value or a non-empty array."""
     return {"anyOf": [schema, some(schema)]}
 

@@ -31,7 +31,7 @@ def to_toml(table: Mapping[str, Any], *, schema: str | None = None) -> str:
     return "".join(lines)
 
 
-def _line(name: str, value: Any) -> str:
+def _line(name: str, value: object) -> str:
     """Write one key; a long array goes one value a line."""
     text = f"{key_text(name)} = {_laid_out(value)}"
     if isinstance(value, (list, tuple)) and len(value) > 1 and len(text) > _WIDTH:
@@ -47,7 +47,7 @@ def _fits_literal(text: str) -> bool:
     return plain and "'''" not in text and not text.endswith("'")
 
 
-def _laid_out(value: Any) -> str:
+def _laid_out(value: object) -> str:
     """Write a value on one line, tables with their keys in the order of the dict."""
     if isinstance(value, Mapping):
         pairs = ", ".join(f"{key_text(key)} = {_laid_out(item)}" for key, item in value.items())
@@ -57,7 +57,7 @@ def _laid_out(value: Any) -> str:
     return value_text(value)
 
 
-def edit_file(path: Path, changes: Mapping[str, Any]) -> None:
+def edit_file(path: Path, changes: Mapping[str, object]) -> None:
     """Set keys of a job file, its comments and the order of its keys kept.
 
     ``changes`` maps a key to its new value, or to None to remove it; a dict changes keys of that table. Raises
@@ -77,7 +77,7 @@ def edit_file(path: Path, changes: Mapping[str, Any]) -> None:
     write_file(path, edited)
 
 
-def edit_instance(path: Path, instance: str, changes: Mapping[str, Any]) -> None:
+def edit_instance(path: Path, instance: str, changes: Mapping[str, object]) -> None:
     """Set keys of an instance's table, which comes about if the file has only a list of names.
 
     Raises AkjobError as :func:`edit_file` does, and for an instance that is not there.
@@ -119,7 +119,7 @@ def _instances_in(path: Path, instance: str) -> Mapping[str, Any] | list[str]:
     return instances
 
 
-def _changed(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def _changed(table: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, Any]:
     """Return what the table is with the changes, to check the edited text against."""
     changed = dict(table)
     for key, value in changes.items():
@@ -133,7 +133,7 @@ def _changed(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return changed
 
 
-def _edited(text: str, before: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
+def _edited(text: str, before: Mapping[str, object], changes: Mapping[str, object]) -> str:
     """Return the text with the changes made: new keys of the top by hand, the rest by tomlkit."""
     edited = text.replace("\r\n", "\n")
     fresh = {key: value for key, value in changes.items() if key not in before and not isinstance(value, Mapping)}

@@ -64,7 +64,7 @@ class Daemon:
         row = self.reader.job(name)
         return row is not None and row["definition_sha256"] == sha256
 
-    def run(self, job: str, args: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, job: str, args: Mapping[str, object] | None = None) -> dict[str, Any]:
         """Run a job now, wait for its end, and return its row as ``akjob history --json`` has it."""
         with Client(self.root.paths) as client:
             given = {key: to_json(value) for key, value in (args or {}).items()}

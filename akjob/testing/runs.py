@@ -35,7 +35,7 @@ class Result(Struct, frozen=True, kw_only=True):
 
 def run(
     job: TestJob | str | Path,
-    args: Mapping[str, Any] | None = None,
+    args: Mapping[str, object] | None = None,
     slot: Time | None = None,
     env: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,

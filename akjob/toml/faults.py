@@ -48,7 +48,7 @@ class PathProblems:
         if severity == "error":
             self.errors += 1
 
-    def wrong_type(self, path: Path, wanted: str, value: Any, hint: str = "") -> None:
+    def wrong_type(self, path: Path, wanted: str, value: object, hint: str = "") -> None:
         """Note that ``value`` is not ``wanted`` ("a string", "an array of strings")."""
         message = f"`{dotted(path)}` must be {wanted}, not {kind_of(value)}"
         self.bad(path, "wrong-type", message, hint or f"write {wanted}")
@@ -136,6 +136,6 @@ _KINDS = {
 }
 
 
-def kind_of(value: Any) -> str:
+def kind_of(value: object) -> str:
     """Name the TOML type of a value: "an integer"."""
     return _KINDS.get(type(value).__name__, type(value).__name__)

@@ -12,7 +12,7 @@ from typing import Any
 _MARK = "$toml"
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: object) -> Any:
     """Write dates, times, infinities and NaN as a mark."""
     if isinstance(value, Mapping):
         table = {key: to_json(item) for key, item in value.items()}
@@ -26,7 +26,7 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def from_json(value: Any) -> Any:
+def from_json(value: object) -> Any:
     """Undo :func:`to_json`. Raises ValueError for an unknown mark."""
     if isinstance(value, list):
         return [from_json(item) for item in value]

@@ -114,7 +114,7 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def _is_known(what: Any, find: Callable[[Any], object]) -> bool:
+def _is_known(what: object, find: Callable[[Any], object]) -> bool:
     try:
         find(what)
     except (KeyError, OverflowError):

@@ -1,7 +1,6 @@
 """What goes wrong with a request, as RFC 9457 has it: ``application/problem+json`` with a stable ``code``."""
 
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -86,6 +85,6 @@ def of_akjob_error(error: AkjobError) -> ProblemError:
     return ProblemError(code, error.message, error.hint)
 
 
-def bad_parameter(name: str, value: Any, expected: str) -> ProblemError:
+def bad_parameter(name: str, value: object, expected: str) -> ProblemError:
     """Return the problem of a parameter of the query."""
     return ProblemError("bad-parameter", f"{name}={str(value)[:80]!r} is not {expected}", f"Give {name} as {expected}.")

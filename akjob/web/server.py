@@ -57,7 +57,7 @@ class Protocol(H11Protocol):
 class PageServer(Server):
     """Serves an application until it is stopped. Nothing in it ticks, so an idle program sleeps."""
 
-    def __init__(self, app: Any, ending: Callable[[], None]) -> None:
+    def __init__(self, app: object, ending: Callable[[], None]) -> None:
         super().__init__(_settings(app))
         self._ending = ending
         self._asked = asyncio.Event()

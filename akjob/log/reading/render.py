@@ -21,7 +21,7 @@ _COLOURS = {
 _HEAD = frozenset({"timestamp", "level", "event", "source", "job", "run", "seq", "logger", "exception"})
 
 
-def is_output(line: Mapping[str, Any]) -> bool:
+def is_output(line: Mapping[str, object]) -> bool:
     """Return whether a line is what a run printed: a job may log what it likes, with this name for an event too."""
     return line.get("event") == "run.output" and line.get("source") == "run"
 

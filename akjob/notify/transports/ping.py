@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from akjob.notify.transports import Message, secret
@@ -21,7 +20,7 @@ def send(ping: Ping, message: Message, root: Path) -> None:
     post(url, str(payload.get("body", "")).encode(), {"Content-Type": "text/plain; charset=utf-8"}, TRY_S)
 
 
-def address(base: str, style: str, event: str, payload: Mapping[str, Any]) -> str:
+def address(base: str, style: str, event: str, payload: Mapping[str, object]) -> str:
     """Return where a ping goes: ``event`` is ``run``, ``complete`` or ``fail``."""
     rid = run_uuid(str(payload["run"]))
     if style == "healthchecks":

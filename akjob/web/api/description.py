@@ -55,7 +55,7 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
     }
 
 
-def _key(type_: Any) -> str:
+def _key(type_: object) -> str:
     return str(type_)
 
 

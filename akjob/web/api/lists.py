@@ -37,7 +37,7 @@ Fetch = Callable[[int, Any], Awaitable[tuple[list[T], Any]]]
 """Given a limit and the key to go on after, return items and the key after them; None is the beginning and the end."""
 
 
-async def answer_list(call: Call, key_type: Any, fetch: Fetch[T]) -> Response:
+async def answer_list(call: Call, key_type: object, fetch: Fetch[T]) -> Response:
     """Answer with one page, or, where NDJSON is asked for, with all items from the cursor on, as they are read."""
     limit, key = limit_of(call), cursor_of(call, key_type)
     items, following = await fetch(limit, key)
@@ -47,19 +47,19 @@ async def answer_list(call: Call, key_type: Any, fetch: Fetch[T]) -> Response:
     return StreamingResponse(_lines(items, None if one_page else following, fetch), media_type=NDJSON)
 
 
-async def _lines(items: list[T], following: Any, fetch: Fetch[T]) -> AsyncIterator[bytes]:
+async def _lines(items: list[T], following: object, fetch: Fetch[T]) -> AsyncIterator[bytes]:
     yield ndjson(items)
     while following is not None:
         items, following = await fetch(MOST, following)
         yield ndjson(items)
 
 
-def as_json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def as_json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return a Struct as JSON."""
     return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
 
 
-def ndjson(items: Iterable[Any]) -> bytes:
+def ndjson(items: Iterable[object]) -> bytes:
     """Return one line of JSON for each item."""
     return msgspec.json.Encoder().encode_lines(items)
 
@@ -80,7 +80,7 @@ def limit_of(call: Call) -> int:
     return int(text)
 
 
-def cursor_of(call: Call, key_type: Any) -> Any:
+def cursor_of(call: Call, key_type: object) -> Any:
     """Return the key of ``cursor``; None without one. Raises ProblemError for one that was not given out."""
     text = call.query("cursor")
     if text is None:
@@ -95,7 +95,7 @@ def cursor_of(call: Call, key_type: Any) -> Any:
         raise problem from None
 
 
-def encode_cursor(key: Any) -> str | None:
+def encode_cursor(key: object) -> str | None:
     """Return a key as a cursor; None at the end."""
     return None if key is None else base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 

@@ -108,7 +108,7 @@ def _unbounded(pattern: Any) -> int:
 _MANY = 20
 
 
-def _parts(argument: Any) -> Iterator[Any]:
+def _parts(argument: object) -> Iterator[Any]:
     """Yield the patterns inside an operation's argument."""
     for part in argument if isinstance(argument, tuple | list) else ():
         if isinstance(part, parser.SubPattern):
