@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 from akjob.agenda.backfills import Asked, Backfills, Outcomes, no_outcomes
 from akjob.agenda.book import Book, Here, backfill_of
@@ -337,7 +336,7 @@ class Agenda:
 
     # ------------------------------------------------------------------ what people ask for: each raises AkjobError
 
-    def ask_run(self, name: str, kwargs: Mapping[str, Any] | None, now_us: int, by: str | None = None) -> str:
+    def ask_run(self, name: str, kwargs: Mapping[str, object] | None, now_us: int, by: str | None = None) -> str:
         """Claim a run by hand, whatever ``enabled``, pauses and limits say, and return its id."""
         return self._requests.run(name, kwargs, now_us, by)
 

@@ -3,9 +3,11 @@
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
+
+T = TypeVar("T")
 
 
 class WorkResult(Struct, frozen=True):
@@ -34,10 +36,10 @@ class Worker:
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    def give(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
+    def give(self, work: Callable[[], T], done: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
         """Queue a piece of work; ``done`` or ``failed`` is called by :meth:`collect`, in the loop's own thread."""
 
-        def finished(value: object) -> None:
+        def finished(value: T) -> None:
             self.waiting -= 1
             done(value)
 
@@ -92,7 +94,7 @@ class Worker:
                 self._wake()
 
 
-def _result(work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[Exception], None]) -> WorkResult:
+def _result(work: Callable[[], T], done: Callable[[T], None], failed: Callable[[Exception], None]) -> WorkResult:
     try:
         return WorkResult(done, failed, value=work())
     except Exception as error:  # noqa: BLE001 - the owner of the work decides what an error means

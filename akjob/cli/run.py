@@ -106,7 +106,7 @@ def parse_arguments(arguments: tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
-def _run_locally(paths: Paths, job: str, values: Mapping[str, Any]) -> int:
+def _run_locally(paths: Paths, job: str, values: Mapping[str, object]) -> int:
     from akjob.agenda.jobs import check_arguments
     from akjob.cli.local_run import run_locally
 
@@ -171,7 +171,7 @@ class _End:
         elif patience_s:
             select.select([], [], [], patience_s)
 
-    def _take(self, answer: Mapping[str, Any]) -> None:
+    def _take(self, answer: Mapping[str, object]) -> None:
         self.answer = msgspec.convert(answer, ReportedEnd)
         self._ended_at = monotonic()
 
@@ -301,7 +301,7 @@ class _Printer:
         )
 
 
-def _amount(done: Any, total: Any) -> tuple[float | None, str]:
+def _amount(done: object, total: object) -> tuple[float | None, str]:
     """Return how much of the whole is done, None where that is not known, and what to write next to the bar.
 
     A job may report anything: values that are not numbers, infinite, negative, or a million digits long.

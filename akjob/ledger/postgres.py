@@ -92,11 +92,11 @@ class PostgresSession:
             self._connection = connect(self._url, node=self._node)
         return self._connection
 
-    def ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """Run one statement and return its rows."""
         return _ask(self.connected(), sql, values)
 
-    def many(self, sql: str, values: Iterable[Sequence[Any]]) -> int:
+    def many(self, sql: str, values: Iterable[Sequence[object]]) -> int:
         """Run a statement for each of ``values``; return how many rows it changed."""
         with self.connected().cursor() as cursor:
             cursor.executemany(_placed(sql), [_storable(one) for one in values])
@@ -419,10 +419,10 @@ class PostgresStore(NoFile, SqlStore):
     def _transaction(self, work: Callable[[], T]) -> T:
         return self._session.transaction(work)
 
-    def _ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def _ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         return self._session.ask(sql, values)
 
-    def _many(self, sql: str, values: Iterable[Sequence[Any]]) -> int:
+    def _many(self, sql: str, values: Iterable[Sequence[object]]) -> int:
         return self._session.many(sql, values)
 
 
@@ -531,7 +531,7 @@ def _check_version(ask: Callable[..., list[Any]], url: str) -> int:
     return version
 
 
-def _ask(connection: "psycopg.Connection[Any]", sql: str, values: Sequence[Any] = ()) -> list[Any]:
+def _ask(connection: "psycopg.Connection[Any]", sql: str, values: Sequence[object] = ()) -> list[Any]:
     cursor = connection.execute(_placed(sql), _storable(values) or None)
     return cursor.fetchall() if cursor.description is not None else []
 
@@ -541,7 +541,7 @@ def _placed(sql: str) -> Any:
     return sql.replace("?", "%s")
 
 
-def _storable(values: Sequence[Any]) -> list[Any]:
+def _storable(values: Sequence[object]) -> list[Any]:
     """Return values as PostgreSQL takes them: a string cannot have a NUL in it."""
     return [value.replace("\0", "\\x00") if isinstance(value, str) and "\0" in value else value for value in values]
 

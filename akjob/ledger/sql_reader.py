@@ -253,19 +253,19 @@ class SqlReader(ABC):
         found = self._select(SELECT_JOB_COUNTERS, (), since=TRANSITIONS_SINCE)
         return {row[0]: rows.job_counters(row[1:]) for row in found}
 
-    def _runs(self, tail: str, values: tuple[Any, ...]) -> list[RunColumns]:
+    def _runs(self, tail: str, values: tuple[object, ...]) -> list[RunColumns]:
         return [rows.run_columns(row) for row in self._rows("runs", RUN_COLUMNS, tail, values)]
 
-    def _jobs(self, tail: str, values: tuple[Any, ...]) -> list[JobColumns]:
+    def _jobs(self, tail: str, values: tuple[object, ...]) -> list[JobColumns]:
         return [rows.job_columns(row) for row in self._rows("jobs", JOB_COLUMNS, tail, values)]
 
-    def _rows(self, table: str, columns: Iterable[str], tail: str, values: tuple[Any, ...]) -> list[Any]:
+    def _rows(self, table: str, columns: Iterable[str], tail: str, values: tuple[object, ...]) -> list[Any]:
         with self._session() as (ask, version):
             if ask is None:
                 return []
             return ask(select(table, columns, version) + tail, values)
 
-    def _select(self, sql: str, values: tuple[Any, ...], since: int = 1) -> list[Any]:
+    def _select(self, sql: str, values: tuple[object, ...], since: int = 1) -> list[Any]:
         with self._session() as (ask, version):
             return [] if ask is None or version < since else ask(sql, values)
 
@@ -289,9 +289,9 @@ class RunTail(NamedTuple):
     """A question for rows of ``runs``: an index serves ``where``; ``rest`` is searched among these."""
 
     where: str
-    values: tuple[Any, ...]
+    values: tuple[object, ...]
     rest: str
-    rest_values: tuple[Any, ...]
+    rest_values: tuple[object, ...]
     order: str
 
     @classmethod

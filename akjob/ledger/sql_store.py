@@ -39,11 +39,11 @@ class SqlStore(ABC):
         """Do ``work`` in one transaction, on disk when this returns; translate what goes wrong."""
 
     @abstractmethod
-    def _ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def _ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """Run one statement in a transaction and return its rows."""
 
     @abstractmethod
-    def _many(self, sql: str, values: Iterable[Sequence[Any]]) -> int:
+    def _many(self, sql: str, values: Iterable[Sequence[object]]) -> int:
         """Run a statement for each of ``values``; return how many rows it changed."""
 
     @abstractmethod
@@ -64,11 +64,11 @@ class SqlStore(ABC):
         """Do ``work``, which calls ``ask`` and ``many``, in one transaction."""
         return self._transaction(work)
 
-    def ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """Return the rows of a statement that both databases take."""
         return self._ask(sql, values)
 
-    def many(self, sql: str, values: Iterable[Sequence[Any]]) -> int:
+    def many(self, sql: str, values: Iterable[Sequence[object]]) -> int:
         """Run a statement that both databases take for each of ``values``."""
         return self._many(sql, values)
 
@@ -76,7 +76,7 @@ class SqlStore(ABC):
     def close(self) -> None:
         """Close the store."""
 
-    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def _read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         return self._transaction(lambda: self._ask(sql, values))
 
     # ------------------------------------------------------------------ a turn

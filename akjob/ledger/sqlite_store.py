@@ -70,13 +70,13 @@ class SqliteStore(SqlStore):
         finally:
             self._guarded(lambda: self._connection.execute("PRAGMA synchronous = FULL"))
 
-    def _ask(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def _ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         return self._connection.execute(sql, values).fetchall()
 
-    def _many(self, sql: str, values: Iterable[Sequence[Any]]) -> int:
+    def _many(self, sql: str, values: Iterable[Sequence[object]]) -> int:
         return self._connection.executemany(sql, values).rowcount
 
-    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def _read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         return self._guarded(lambda: self._ask(sql, values))  # reading needs no lock
 
     def _first_seq(self, count: int) -> int:  # noqa: ARG002 - this store has the only writer

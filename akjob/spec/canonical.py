@@ -101,7 +101,7 @@ def _float(value: float) -> str:
     return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
 
 
-def _array(value: list[Any] | tuple[Any, ...]) -> str:
+def _array(value: list[Any] | tuple[object, ...]) -> str:
     return f"[{', '.join([_WRITERS[type(item)](item) for item in value])}]"
 
 
