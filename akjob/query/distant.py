@@ -1,10 +1,9 @@
 """The log of one run, wherever its lines are: in the files of this machine, or with the akjob-web of another node."""
 
-import http.client
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -14,6 +13,9 @@ from akjob.errors import AkjobError
 from akjob.instants import DAY, SECOND
 from akjob.log.reading import read
 from akjob.log.reading.read import Line
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 NODE_LOG = "/nodes/{node}/runs/{id}/log"
 """The route by which a node answers other nodes; with ``after``, ``last`` and ``follow`` in the query."""
@@ -96,8 +98,9 @@ class DistantLog:
         return self._ask({"follow": 1} if newest is None else {"follow": 1, "last": newest}, stop)
 
     def _ask(self, query: dict[str, int], stop: Callable[[], bool] | None = None) -> Iterator[Line]:
-        # `akjob.ledger.nodes` is of the extra `cluster`
-        from akjob.ledger.nodes import Nodes  # noqa: PLC0415
+        from http.client import HTTPException  # noqa: PLC0415 - no command waits for what one in a cluster needs
+
+        from akjob.ledger.nodes import Nodes  # noqa: PLC0415 - of the extra `cluster`
 
         with closing(Nodes(self._ledger_url)) as nodes:
             found, token = nodes.find(self.node), nodes.token()
@@ -111,7 +114,7 @@ class DistantLog:
             path += "?" + urlencode(query)
         try:
             yield from _lines(found.url, path, token, stop)
-        except (OSError, http.client.HTTPException, ValueError, msgspec.MsgspecError) as error:
+        except (OSError, HTTPException, ValueError, msgspec.MsgspecError) as error:
             why = f"its akjob-web at {found.url} does not answer: {_reason(error)}"
             raise AwayError(self.node, found.seen_us, why) from error
 
@@ -130,14 +133,16 @@ class _RefusedError(OSError):
 
 def _lines(url: str, path: str, token: str, stop: Callable[[], bool] | None) -> Iterator[Line]:
     """Yield the lines that another akjob-web sends. Redirects are not followed: the token is for nobody else."""
+    from http.client import OK, HTTPConnection, HTTPSConnection  # noqa: PLC0415 - as above
+
     parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     with closing(kind(parts.netloc, timeout=_CONNECT_S)) as connection:
         connection.connect()
         connection.sock.settimeout(_ANSWER_S)
         connection.request("GET", path, headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"})
         answer = connection.getresponse()
-        if answer.status != http.client.OK:
+        if answer.status != OK:
             raise _RefusedError(_refusal(answer))
         rest = b""
         while piece := answer.read1(_PIECE):  # unlike readline(), it says where the connection was cut
@@ -151,7 +156,7 @@ def _lines(url: str, path: str, token: str, stop: Callable[[], bool] | None) -> 
             raise _RefusedError("the connection was cut")
 
 
-def _refusal(answer: http.client.HTTPResponse) -> str:
+def _refusal(answer: "HTTPResponse") -> str:
     """Return what an answer without lines says."""
     try:
         problem: Any = msgspec.json.decode(answer.read(64 * 1024))

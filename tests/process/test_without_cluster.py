@@ -14,7 +14,8 @@ OF_THE_CLUSTER = (
 )  # fmt: skip
 PROGRAMS = (
     "akjob.cli", "akjob.akjobd.daemon", "akjob.log.collector.program", "akjob.web.program", "akjob.notify.program",
-    "akjob.remote.program",
+    "akjob.remote.program", "akjob.web.app", "akjob.doctor", "akjob.cli.logs", "akjob.cli.run", "akjob.cli.nodes",
+    "akjob.cli.history",
 )  # fmt: skip
 
 
@@ -25,6 +26,13 @@ def test_no_program_imports_anything_of_it() -> None:
     loaded = set(done.stdout.split())
     assert set(PROGRAMS) <= loaded
     assert loaded.isdisjoint(OF_THE_CLUSTER)
+
+
+def test_a_command_that_may_ask_other_nodes_loads_no_http() -> None:
+    """It reads a log, or follows a run, as fast as before: what asks other nodes is loaded where there are some."""
+    code = "import sys; import akjob.cli.logs, akjob.cli.run; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name for name in done.stdout.split() if name.partition(".")[0] in {"http", "email", "ssl"}}
 
 
 class Without(Place):
