@@ -20,6 +20,7 @@ import yaml
 from akjob.cli import cli
 from akjob.cli.init import unit
 from akjob.config import load_config
+from akjob.config.secrets import SecretFile
 
 CONTRIB = Path(__file__).parents[2] / "contrib"
 PROMETHEUS = CONTRIB / "prometheus"
@@ -155,14 +156,15 @@ def test_the_image_calls_what_there_is() -> None:
     assert json.loads(entry.removeprefix("ENTRYPOINT ")) == ["tini", "--", "akjob", "up"]
 
 
-def manifests() -> list[dict[str, Any]]:
-    """Return the objects of the Kubernetes file."""
-    return list(yaml.safe_load_all((CONTRIB / "kubernetes" / "akjob.yaml").read_text()))
+def manifests(file: str) -> list[dict[str, Any]]:
+    """Return the objects of a Kubernetes file."""
+    return list(yaml.safe_load_all((CONTRIB / "kubernetes" / file).read_text()))
 
 
-def test_the_manifests_fit_together(tmp_path: Path) -> None:
-    """One replica, the settings are valid, and what one object names the others have."""
-    settings, service, workload = manifests()
+@pytest.mark.parametrize(("file", "replicas"), [("akjob.yaml", 1), ("akjob-nodes.yaml", 3)])
+def test_the_manifests_fit_together(tmp_path: Path, file: str, replicas: int) -> None:
+    """As many replicas as there may be, the settings are valid, and what one object names the others have."""
+    settings, service, workload = manifests(file)
     assert [one["kind"] for one in (settings, service, workload)] == ["ConfigMap", "Service", "StatefulSet"]
     (tmp_path / "akjob.toml").write_text(settings["data"]["akjob.toml"])
     config, problems = load_config(tmp_path / "akjob.toml")
@@ -170,14 +172,20 @@ def test_the_manifests_fit_together(tmp_path: Path) -> None:
     spec = workload["spec"]
     pod = spec["template"]["spec"]
     (container,) = pod["containers"]
-    assert spec["replicas"] == 1
+    assert spec["replicas"] == replicas
+    assert (config.cluster is None) is (replicas == 1)
     assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"] == service["spec"]["selector"]
     assert container["ports"][0]["containerPort"] == service["spec"]["ports"][0]["port"] == config.web.listen[0].port
     volumes = {one["metadata"]["name"] for one in spec["volumeClaimTemplates"]} | {
         one["name"] for one in pod["volumes"]
     }
     assert {one["name"] for one in container["volumeMounts"]} == volumes
-    assert {one["configMap"]["name"] for one in pod["volumes"]} == {settings["metadata"]["name"]}
+    named = {one["configMap"]["name"] for one in pod["volumes"] if "configMap" in one}
+    assert named == {settings["metadata"]["name"]}
+    if config.cluster is not None:  # each node has the name of its pod, and publishes the pod's own address
+        assert (config.cluster.node, config.web.public_url) == ("", "")
+        (secret,) = (one for one in container["volumeMounts"] if one["name"] == "database")
+        assert config.cluster.url == SecretFile(f"{secret['mountPath']}/url")
     hosts = {
         header["value"]
         for probe in ("startupProbe", "livenessProbe")
