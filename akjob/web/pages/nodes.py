@@ -60,7 +60,7 @@ def cluster_of(call: Call, sight: Sight) -> ShownCluster | None:
             glyph=GLYPHS[one.state],
             free=max(0, one.slots - one.running) if one.state == "up" else 0,
             age=span(round(one.lease_age_s * 1e6)),
-            offset=f"{one.clock_offset_s * 1000:+.0f} ms",
+            offset=f"{round(one.clock_offset_s * 1000):+d} ms",
             is_off=abs(one.clock_offset_s) > CLOCK_LIMIT_S,
             since_us=from_text(one.since),
             is_here=one.node == cluster.name,

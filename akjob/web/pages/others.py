@@ -39,6 +39,7 @@ _SHOWN_WAITING = 50
 _MOST_RUNS = 10_000
 _COUNTED_JOBS = 20
 _FAR_DAYS = 3650
+_MOST_RUNNING = 200
 
 
 class ShownMistake(Struct, frozen=True, kw_only=True):
@@ -103,6 +104,7 @@ async def show_system(call: Call) -> Response:
     facts = await call.site.read(lambda: _facts(call, sight, status, summary))
     waiting = await call.site.read(lambda: _waiting(sight))
     cluster = await call.site.read(lambda: cluster_of(call, sight))
+    running = await call.site.read(lambda: _running(status, sight, everywhere=cluster is not None))
     is_admin = call.principal.scope == "admin" and call.principal.jobs is None
     return render(
         call,
@@ -110,13 +112,29 @@ async def show_system(call: Call) -> Response:
         summary,
         unreachable=unreachable,
         programs=[] if status is None else list(status.programs.items()),
-        running=() if status is None else status.running,
+        running=running,
         facts=facts,
         waiting=waiting,
         cluster=cluster,
         audit=call.site.store.audit_rows(_AUDIT) if is_admin else None,
         tokens=call.site.store.tokens() if is_admin else [],
     )
+
+
+class UnderWay(Struct, frozen=True, kw_only=True):
+    """A run under way, and the node of a cluster that it is on."""
+
+    job: str
+    run: str
+    node: str | None = None
+
+
+def _running(status: Status | None, sight: Sight, *, everywhere: bool) -> list[UnderWay]:
+    """Return what runs: as akjobd says, or, in a cluster, as the ledger has it of all nodes."""
+    if everywhere:
+        rows = sight.runs(RunFilter(state="running"), _MOST_RUNNING).runs
+        return [UnderWay(job=row.job, run=row.id, node=row.node) for row in rows]
+    return [UnderWay(job=one.job, run=one.run) for one in (() if status is None else status.running)]
 
 
 async def _status(call: Call, sight: Sight) -> tuple[Status | None, str]:

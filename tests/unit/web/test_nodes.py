@@ -377,6 +377,8 @@ class TestSystem:
         assert "this one" in text.partition('<th scope="row">a')[2].partition("</th>")[0]
         held = text.partition('aria-label="Locks and pools"')[2].partition("</table>")[0]
         assert all(part in held for part in ("lock crm", "pool db", "<td>b</td>", RUN))
+        now = text.partition("What runs now")[2].partition("</ul>")[0]
+        assert all(part in now for part in (RUN, "on node b"))
         assert RUN not in a.token(jobs="other/**").get("/system").text
 
     def test_a_node_is_drained_and_resumed_by_admins_alone(self, a: Served, url: str) -> None:
