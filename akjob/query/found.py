@@ -1,7 +1,7 @@
 """Which jobs a filter means: by what is kept of all jobs, so that an answer looks only at the jobs it shows."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -22,8 +22,11 @@ class Traits(Struct, frozen=True, kw_only=True):
 
     def named(self, parts: Iterable[str]) -> list[str]:
         """Return the names that have all parts in them, sorted."""
-        wanted = [part.lower() for part in parts]
-        return [name for low, name in self.lower if all(part in low for part in wanted)]
+        left: Sequence[tuple[str, str]] = self.lower
+        for part in parts:
+            low = part.lower()
+            left = [one for one in left if low in one[0]]
+        return [name for _, name in left]
 
     def owned(self, part: str) -> Names:
         """Return the jobs with a part in their owner."""

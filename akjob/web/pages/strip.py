@@ -5,6 +5,7 @@ One path for each state keeps fifty strips small: a bar is a few numbers, and it
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from math import log2
 
 from markupsafe import Markup
@@ -20,11 +21,18 @@ _TOP = 4  # what is above the bars: how a run came about
 _BAR, _STEP = 5, 6
 _LOW = 3
 _DEFAULT = 9
+_KEPT = 400
 _MARKS = {"missed": "made up for", "manual": "run by hand", "backfill": "backfilled", "retry": "tried again"}
 
 
 def strip(slots: Sequence[DrawnSlot], length: int) -> Markup:
     """Return the newest slots as bars, the oldest on the left; :func:`label` says them in words."""
+    return _strip(tuple(slots), length)
+
+
+@lru_cache(maxsize=_KEPT)
+def _strip(slots: tuple[DrawnSlot, ...], length: int) -> Markup:
+    """Draw a strip. Most strips of a page are those of its last answer."""
     usual = pace_of(slots).usual_s
     paths: dict[str, list[str]] = {}
     offset = (length - len(slots)) * _STEP

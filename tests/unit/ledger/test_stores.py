@@ -630,6 +630,7 @@ class TestPages:
         claims = [row(f"r{n}", slot_us=n * HOUR, state=state) for n, state in enumerate(states)]
         claims[4].count = 5
         claims.append(row("r6", slot_us=1 * HOUR, attempt=2, state="succeeded"))
+        claims.append(row("r7", slot_us=0, attempt=2, state="succeeded", trigger="backfill"))
         ledger.store.commit(Writes(claims=claims))
         tallies = ledger.reader.slot_tallies(["a", "x"], to_text(0), 100)
         assert tallies == {"a": SlotTally(8, 3, to_text(0))}

@@ -167,6 +167,7 @@ class TestList:
         client = site.browser()
         top = client.get("/", params={"folder": ""}).text
         assert re.findall(r'\?folder=([a-z/]+)"', top) == ["x", "z"]
+        assert re.search(r"x/ ✗ failed 2", plain(top)), plain(top)
         assert "1 failed, 1 succeeded" in plain(top) or "1 succeeded, 1 failed" in plain(top)
         inner = client.get("/", params={"folder": "x"}).text
         assert re.findall(r'id="row-([^"]+)"', inner) == ["x/fine"]
