@@ -52,7 +52,7 @@ class DaemonLog:
         self.sender.put(msgspec.json.encode(line, enc_hook=str) + b"\n", 1, self._monotonic())
 
     def close(self) -> None:
-        """Let go; what was not delivered stays in the spool for the next akjobd, as far as its disk takes it."""
+        """Close the connection; what was not delivered stays in the spool, as far as its disk takes it."""
         try:
             self.sender.save(self._monotonic())
         finally:

@@ -111,7 +111,7 @@ def left_processes(before: set[int], mark: str | None) -> list[int]:
 
 
 def ends_soon(number: int) -> bool:
-    """Tell whether a process ends within the grace; its descriptor says so, a zombie's too."""
+    """Return True if a process ends within the grace; its descriptor says so, a zombie's too."""
     try:
         watched = os.pidfd_open(number)
     except ProcessLookupError:

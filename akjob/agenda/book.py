@@ -46,7 +46,7 @@ class Here(Struct, frozen=True):
     def queue_of(self, run: LiveRun, spec: JobSpec) -> str | None:
         """Return where a run waits for a node that takes it; None: it starts here.
 
-        What somebody asked for on this node, and what happened to it, stays on it where it fits.
+        What a person asked for on this node, and what happened to it, stays on it where it fits.
         """
         is_of_here = run.manual or run.backfill is not None or run.files or run.row.trigger in ("start", "change")
         if spec.run.where == "every" or (is_of_here and self.fits(spec)):

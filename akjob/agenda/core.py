@@ -169,7 +169,7 @@ class Agenda:
         self._elsewhere.blocked(found, now_us)
 
     def handed(self, run_ids: Iterable[str], now_us: int) -> None:
-        """Let go of runs that wait for a node to take them. Their starts must not be sent."""
+        """Give up runs that wait for a node to take them. Their starts must not be sent."""
         self._elsewhere.handed(run_ids, now_us)
 
     def definition_of(self, row: RunRow) -> JobSpec | None:

@@ -76,7 +76,7 @@ class Elsewhere:
                 self._waiting.offer(run, now_us)
 
     def handed(self, run_ids: Iterable[str], now_us: int) -> None:
-        """Let go of runs that wait for a node to take them. Their starts must not be sent."""
+        """Give up runs that wait for a node to take them. Their starts must not be sent."""
         for run_id in run_ids:
             run = self._book.runs.pop(run_id, None)
             if run is None:

@@ -1,4 +1,4 @@
-"""Runs that were delivered to this node of a cluster: they are taken, given back, or ended as nobody's."""
+"""Runs that were delivered to this node of a cluster: they are taken, given back, or ended where no node has them."""
 
 from collections.abc import Callable
 
@@ -35,7 +35,7 @@ class Taking:
         self._lacking: dict[str, int] = {}  # since when runs are offered that this checkout has no definition of
 
     def take(self, run: str, now_us: int) -> asked.RunTaken:
-        """Take a run, if it is nobody's and this node can run it. Raises AkjobError while the database is away."""
+        """Take a run, if no node has it and this one can run it. Raises AkjobError while the database is away."""
         if self._agenda.knows(run):
             return asked.RunTaken(state="taken")
         row = self._store.waiting(run)

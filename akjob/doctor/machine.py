@@ -88,7 +88,7 @@ def inotify(subject: Subject) -> Iterator[Diagnosis]:
 
 
 def clock(subject: Subject) -> Iterator[Diagnosis]:
-    """Compare the clock with the ledger, and ask the kernel whether somebody keeps it right."""
+    """Compare the clock with the ledger, and ask the kernel whether a service keeps it right."""
     newest = _newest_slot_us(subject)
     if newest is not None and newest > subject.now_us + _SLACK_US:
         message = f"the clock says {to_text(subject.now_us)}, but the ledger has a run of {to_text(newest)}"
@@ -112,7 +112,7 @@ def _newest_slot_us(subject: Subject) -> int | None:
 
 
 def is_synchronized() -> bool:
-    """Return True if the kernel's clock is disciplined: adjtimex(2). Where it cannot be asked nobody complains."""
+    """Return True if the kernel's clock is disciplined: adjtimex(2). True, too, where the kernel cannot be asked."""
     buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
     return int(ctypes.CDLL(None).adjtimex(buffer)) != _TIME_ERROR
 

@@ -303,7 +303,7 @@ class News(Struct, frozen=True, kw_only=True):
 
     ``open_runs`` are those of other nodes that are open now, ``over`` the runs of which something was written and that
     are not; ``jobs`` are the rows of the jobs that something was written about; ``stops`` has the runs of this node
-    that somebody wants ended, why, and who.
+    that a person wants ended, why, and who.
     """
 
     seq: int

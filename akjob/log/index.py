@@ -130,7 +130,7 @@ class IndexWriter:
         os.ftruncate(self._fd, self._good)
 
     def close(self) -> None:
-        """Let go of the file; :meth:`flush` first."""
+        """Close the file; :meth:`flush` first."""
         os.close(self._fd)
 
 

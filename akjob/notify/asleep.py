@@ -1,4 +1,4 @@
-"""What akjob-notify is while it has nobody to tell: a process that waits for a first channel or ping, and no more.
+"""What akjob-notify is while it has no channel: a process that waits for a first channel or ping, and no more.
 
 A whole program with the ledger open would be too much for that. So akjob-notify becomes this one by execve(2), with the
 same process id and the same lock, and becomes itself again once the settings are written or a job file mentions a ping.

@@ -136,7 +136,7 @@ class Notifier:
         return self._again.pop(0) if self._again else None
 
     def _open_where_wanted(self) -> None:
-        """Begin to work once there is a channel or a ping; what went before is nobody's news. Until then sleep."""
+        """Begin to work once there is a channel or a ping; nothing is sent of what went before. Until then sleep."""
         if not (self._config.channels or self._config.notify_defaults or self._pings()):
             if self._config.heartbeat is None and not self._stopping:
                 self._log.close()

@@ -28,7 +28,7 @@ class Redactor:
 
 
 def values_of(secrets: Iterable[Secret], root: Path) -> Iterator[str]:
-    """Yield each secret, and the password in it if it is a URL. A file that cannot be read gave nobody a secret."""
+    """Yield each secret, and the password in it if it is a URL. A file that cannot be read gave no program a secret."""
     for one in secrets:
         with suppress(DeliveryError, ValueError):
             value = secret(one, root)

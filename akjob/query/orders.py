@@ -20,7 +20,7 @@ WORST_FIRST = (
 
 NEVER = 1 << 62
 _RANKS = {word: rank for rank, word in enumerate(WORST_FIRST)}
-_MANY = 500  # so many places at once are sorted anew rather than one by one
+_MANY = 500  # so many places at once are all sorted again, not one by one
 _FAR_US = 4000 * DAY
 
 Ranked = list[tuple[int, str]]

@@ -10,7 +10,7 @@ from akjob.schedule import jitter_us
 from akjob.spec.model import JobSpec
 
 WORTH_NAMING_US = 20_000
-"""A wait that is shorter is the start itself, whoever else ran then."""
+"""A wait that is shorter is the start itself, whatever else ran then."""
 
 _OF_CALENDAR = frozenset({"schedule", "missed"})
 

@@ -165,7 +165,7 @@ def shell_fault(text: str) -> str | None:
 
 
 def _literal(argv: Sequence[str]) -> Iterator[Finding]:
-    """Yield what the words of an array seem to be meant as, by somebody who thinks of a shell."""
+    """Yield what the words of an array seem to be meant as, where the author thinks of a shell."""
     if os.path.basename(argv[0]) in _SHELLS:
         return
     operator = next((word for word in argv[1:] if word in _OPERATORS), None)

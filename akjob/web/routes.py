@@ -22,7 +22,7 @@ _GRANTED: dict[Needs, frozenset[Scope]] = {
     "operate": frozenset({"operate", "admin"}),
     "admin": frozenset({"admin"}),
     "metrics": frozenset({"metrics", "admin"}),
-    "node": frozenset(),  # whom the gate has let in by the cluster's token, and nobody by a scope
+    "node": frozenset(),  # whom the gate has let in by the cluster's token, and no principal by a scope
 }
 
 

@@ -42,7 +42,7 @@ class Collector:
         return self.process
 
     def answers(self) -> bool:
-        """Tell whether it takes connections."""
+        """Return True if it takes connections."""
         with contextlib.suppress(OSError), self.connect():
             return True
         return False

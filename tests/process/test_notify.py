@@ -357,7 +357,7 @@ def test_quiet_hours_are_one_mail_at_their_end(root: Root, mail: MailServer) -> 
     until(lambda: root.messages()[0]["jobs"] == ["a", "b"])
     assert [one["state"] for one in root.messages()] == ["held"]
     assert mail.mails == []
-    root.configure(mail_channel(mail))  # without quiet hours: what was held is asked anew
+    root.configure(mail_channel(mail))  # without quiet hours: what was held is decided again
     until(lambda: mail.mails)
     (one,) = mail.mails
     assert one["Subject"].endswith("2 jobs: failed")

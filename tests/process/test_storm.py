@@ -58,7 +58,7 @@ def of_this_test() -> list[int]:
 
 
 def is_shim(pid: int) -> bool:
-    """Tell a shim from a job that has not executed its program yet: a job's parent is a shim."""
+    """Return True for a shim, not for a job that has not executed its program yet: a job's parent is a shim."""
     return title(pid).startswith("akjob: shim of ") and not title(parent(pid)).startswith("akjob: shim of ")
 
 

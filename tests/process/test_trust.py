@@ -1,4 +1,4 @@
-"""Who may say what runs: what somebody else could have written is refused by a real akjobd, with what mends it.
+"""Who may say what runs: a real akjobd refuses what other users could have written, with what fixes it.
 
 And who may ask akjobd: its own user and root.
 """
@@ -56,7 +56,7 @@ def refused(place: Place, job: str) -> dict[str, object]:
     return found
 
 
-def mend(place: Place, said: dict[str, object]) -> None:
+def fix(place: Place, said: dict[str, object]) -> None:
     """Do what the hint says, to the letter, and wait until nothing is refused any more."""
     command = shlex.split(str(said["hint"]).partition(" (")[0])
     assert command[0] in ("chmod", "chown")
@@ -72,7 +72,7 @@ def assert_runs(place: Place, job: str) -> None:
 
 
 def test_a_world_writable_job_file(place: Place) -> None:
-    """It is refused with the chmod that mends it; what was loaded before goes on, whatever is written meanwhile."""
+    """It is refused with the chmod that fixes it; what was loaded before goes on, whatever is written meanwhile."""
     file = place.root / "jobs.d" / "shell.toml"
     file.chmod(0o666)
     said = refused(place, "shell")
@@ -83,7 +83,7 @@ def test_a_world_writable_job_file(place: Place) -> None:
     assert_runs(place, "shell")
     assert not (place.root / "owned").exists()
     file.write_text('command = "echo shell"\n')
-    mend(place, said)
+    fix(place, said)
     assert_runs(place, "shell")
 
 
@@ -93,7 +93,7 @@ def test_a_world_writable_folder(place: Place) -> None:
     said = refused(place, "sub/below")
     assert (said["file"], said["hint"]) == ("jobs.d/sub", "chmod o-w jobs.d/sub")
     assert [one["job"] for one in place.status()["broken"]] == ["sub/below"]
-    mend(place, said)
+    fix(place, said)
 
 
 def test_a_world_writable_root(place: Place) -> None:
@@ -102,7 +102,7 @@ def test_a_world_writable_root(place: Place) -> None:
     said = refused(place, "shell")
     assert len(place.status()["broken"]) == 4
     assert_runs(place, "shell")
-    mend(place, said)
+    fix(place, said)
 
 
 def test_world_writable_defaults(place: Place) -> None:
@@ -112,7 +112,7 @@ def test_world_writable_defaults(place: Place) -> None:
     defaults.chmod(0o666)
     said = refused(place, "sub/below")
     assert said["file"] == "jobs.d/sub/_defaults.toml"
-    mend(place, said)
+    fix(place, said)
 
 
 @pytest.mark.parametrize("job", ["mail", "ready"])
@@ -124,7 +124,7 @@ def test_a_world_writable_module(place: Place, job: str, path: str) -> None:
     said = refused(place, job)
     assert (said["file"], said["hint"]) == (path, f"chmod o-w {path}")
     assert broken(place, "shell") is None
-    mend(place, said)
+    fix(place, said)
 
 
 def test_a_world_writable_dill_file(place: Place) -> None:
@@ -142,7 +142,7 @@ def test_a_world_writable_dill_file(place: Place) -> None:
     (place.root / "jobs.d" / "packed.dill").chmod(0o666)
     said = refused(place, "packed")
     assert said["file"] == "jobs.d/packed.dill"
-    mend(place, said)
+    fix(place, said)
     assert_runs(place, "packed")
 
 
@@ -162,13 +162,13 @@ def test_a_new_job_that_is_not_trusted(place: Place) -> None:
 @as_root
 @pytest.mark.parametrize("path", ["jobs.d/shell.toml", "jobs.d/sub", "lib"])
 def test_a_foreign_owner(place: Place, path: str) -> None:
-    """What belongs to a user who is not trusted is refused, with the chown and the setting that mend it."""
+    """What belongs to a user who is not trusted is refused, with the chown and the setting that fix it."""
     job = {"jobs.d/shell.toml": "shell", "jobs.d/sub": "sub/below", "lib": "mail"}[path]
     os.chown(place.root / path, STRANGER, STRANGER)
     said = refused(place, job)
     assert said["file"] == path
     assert f'owners = ["{STRANGER}"]' in str(said["hint"])
-    mend(place, said)
+    fix(place, said)
 
 
 @as_root

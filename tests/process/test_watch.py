@@ -222,7 +222,7 @@ def test_storm_is_everywhere(watched: Watched) -> None:
 
 
 def test_lost_events(watched: Watched) -> None:
-    """When the kernel dropped events, everything is looked at and watched anew."""
+    """When the kernel dropped events, everything is scanned again and watched again."""
     watched.watcher._overflow._lost()
     assert watched.watcher.take().paths is None
     before = threading.enumerate()
@@ -231,7 +231,7 @@ def test_lost_events(watched: Watched) -> None:
 
 
 def test_no_watches_left(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without inotify watches the watcher says so, with the setting that mends it, and does not fail."""
+    """Without inotify watches the watcher says so, with the setting that fixes it, and does not fail."""
     watched.watcher.stop()
 
     def refuse(*_args: object, **_options: object) -> None:

@@ -79,7 +79,7 @@ class Site:
             return 0
 
     def answers(self) -> bool:
-        """Tell whether akjobd answers and has loaded the jobs."""
+        """Return True if akjobd answers and has loaded the jobs."""
         try:
             with Client(self.paths) as client:
                 return bool(client.call(GetStatus()).status.revision.loaded_at)

@@ -104,7 +104,7 @@ class Deploy(Place):
     # what akjobd says
 
     def forget(self) -> None:
-        """Begin anew: events so far are not looked at any more, once they are all written."""
+        """Begin again: events so far are not looked at any more, once they are all written."""
         self._from = len(self._log())
 
     def _log(self) -> list[dict[str, Any]]:
@@ -133,7 +133,7 @@ class Deploy(Place):
         return rows[0]["definition"] if rows else None
 
     def says(self, job: str, text: str) -> bool:
-        """Tell whether the loaded definition of a job contains a text."""
+        """Return True if the loaded definition of a job contains a text."""
         return text in (self.command(job) or "")
 
     def akjob(self, *argv: str) -> "subprocess.CompletedProcess[str]":

@@ -64,7 +64,7 @@ def test_a_checkout_of_hundreds_of_files(deploy: Deploy) -> None:
     deploy.fence()
     loads = deploy.events("jobs.loaded")
     assert len(loads) <= 1 + 6, loads  # the fence's, and one for each half second that the checkout took at most
-    # git takes a file away, makes it anew and fills it: where it is kept from going on in between, a look can see that.
+    # git removes a file, makes it again and fills it: where it is kept from going on in between, a look can see that.
     between = sum(load["removed"] for load in loads) - 20
     assert between in range(4)
     assert sum(load["added"] for load in loads) == 50 + 1 + between
@@ -169,7 +169,7 @@ def test_rsync(deploy: Deploy) -> None:
 
 
 def test_an_emptied_folder_that_is_filled_again(deploy: Deploy) -> None:
-    """All files vanish and are back in time: it is said aloud, no job is unscheduled, nothing is added anew."""
+    """All files vanish and are back in time: that is logged, no job is unscheduled, nothing is added again."""
     write_all(deploy.jobs_d, 1, 20)
     deploy.start()
     until(lambda: deploy.events("jobs.loaded"))

@@ -28,7 +28,7 @@ def deploy(root: Path) -> Iterator[Deploy]:
 
 
 def ticks(deploy: Deploy, since: str, word: str) -> bool:
-    """Tell whether a slot after an instant succeeded, and printed the word."""
+    """Return True if a slot after an instant succeeded, and printed the word."""
     rows = deploy.sql("SELECT id FROM runs WHERE job = 'tick' AND state = 'succeeded' AND slot > ?", since)
     return any(deploy.events("run.output", run=row["id"], line=f"good-{word}") for row in rows)
 
@@ -104,9 +104,9 @@ def test_no_run_says_that_it_is_from_the_commit_that_broke_its_job(deploy: Deplo
     assert committed(deploy) == {first}
 
     deploy.write("jobs.d/tick.toml", GOOD % "three")
-    mended = deploy.commit("mended")
+    fixed = deploy.commit("fixed")
     until(lambda: len(committed(deploy)) > 1)
-    assert {commit for commit, _ in committed(deploy)} == {first[0], mended}
+    assert {commit for commit, _ in committed(deploy)} == {first[0], fixed}
 
 
 def test_every_second_has_its_row(deploy: Deploy) -> None:

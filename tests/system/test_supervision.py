@@ -26,7 +26,7 @@ on_start = true
 
 
 def gone(number: int) -> bool:
-    """Tell whether a process has ended; a zombie has."""
+    """Return True if a process has ended; a zombie has."""
     try:
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):

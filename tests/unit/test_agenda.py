@@ -1207,7 +1207,7 @@ def test_a_manual_run_may_come_between_an_order_and_its_slot(
 
 
 def test_an_order_called_back_for_a_manual_run_goes_out_again(tmp_path: Path) -> None:
-    """When the manual run is over before the slot, the slot is prepared anew and starts on time."""
+    """When the manual run is over before the slot, the slot is prepared again and starts on time."""
     world = World(tmp_path, job("a", HOURLY + '[run]\nlead = "10m"\n'), now=us("10:30:00"))
     world.turn("10:50:00")
     manual = world.agenda.ask_run("a", None, us("10:51:00"))

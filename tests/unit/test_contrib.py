@@ -207,7 +207,7 @@ def test_the_new_machine_calls_what_there_is() -> None:
 
 
 def test_the_bill_of_materials_is_that_of_the_lock() -> None:
-    """Each package that is installed on Linux, in its version, with a licence; mend it with ``make sbom``."""
+    """Each package that is installed on Linux, in its version, with a licence; fix it with ``make sbom``."""
     place = util.spec_from_file_location("sbom", CONTRIB / "sbom.py")
     assert place is not None
     assert place.loader is not None

@@ -1,4 +1,4 @@
-"""Fifty kinds of mistakes that people make: found, shown where they stand, with what mends them.
+"""Fifty kinds of mistakes that people make: found, shown where they stand, with what fixes them.
 
 ``▸`` in a text marks where a person would point: it is taken out before the file is written. ``helps`` must be in what
 is said. ``python -m tests.unit.test_fifty_mistakes`` prints the table.
@@ -217,7 +217,7 @@ def judge(mistake: Mistake, folder: Path) -> Verdict:
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.what)
 def test_a_mistake_is_found_placed_and_helped(mistake: Mistake, tmp_path: Path) -> None:
-    """The problem is found, stands where a person would point, and says what mends it."""
+    """The problem is found, stands where a person would point, and says what fixes it."""
     problems = [str(problem) for problem in validate(Paths(tmp_path), now_us=NOW_US)]
     verdict = judge(mistake, tmp_path)
     assert verdict.good, (verdict.problem, verdict.problem and verdict.problem.hint, problems)

@@ -55,7 +55,7 @@ def wanted(*groups: str) -> list[Requirement]:
     ("file", "groups"), [("requirements.txt", ["build"]), ("requirements-dev.txt", ["build", "dev"])]
 )
 def test_the_lock_fits_the_project(file: str, groups: list[str]) -> None:
-    """Each dependency is pinned to a version that pyproject.toml allows; mend with ``make lock``."""
+    """Each dependency is pinned to a version that pyproject.toml allows; fix it with ``make lock``."""
     pins = locked(file)
     for requirement in wanted(*groups):
         pin = pins.get(name_of(str(requirement)))
@@ -125,7 +125,7 @@ def test_init_ships_what_this_repository_uses(name: str) -> None:
 
 
 def test_the_schema_is_that_of_the_code() -> None:
-    """etc/job.schema.json, which editors read, is what ``akjob schema`` prints; mend with ``make schema``."""
+    """etc/job.schema.json, which editors read, is what ``akjob schema`` prints; fix it with ``make schema``."""
     printed = CliRunner().invoke(schema.command).output
     assert (ROOT / "etc" / "job.schema.json").read_text() == printed
 

@@ -322,7 +322,7 @@ def test_getters_and_deleters() -> None:
 
 
 def test_saving_twice_writes_once(jobs_d: Path) -> None:
-    """A second save, also of the same job made anew, touches no file."""
+    """A second save, also of the same job made again, touches no file."""
     a_job(run_every=HOUR).save()
     before = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in jobs_d.iterdir()}
     a_job(run_every=HOUR).save()

@@ -284,7 +284,7 @@ def test_defaults_that_are_no_file(root: Root) -> None:
 
 
 def test_trust_is_a_warning(root: Root) -> None:
-    """What akjobd will refuse because of its mode is a warning here, with the command that mends it."""
+    """What akjobd will refuse because of its mode is a warning here, with the command that fixes it."""
     root.write("jobs.d/a.toml").chmod(0o666)
     [problem] = validate(root.paths, now_us=NOW_US)
     assert (problem.file, problem.severity, problem.code) == ("jobs.d/a.toml", "warning", "world-writable")

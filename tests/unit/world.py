@@ -156,7 +156,7 @@ class World:
         self.boot()
 
     def boot(self, broken: Mapping[str, BrokenJob] | None = None) -> None:
-        """Start akjobd anew, from the ledger; the shims have gone on meanwhile."""
+        """Start akjobd again, from the ledger; the shims have gone on meanwhile."""
         self.ledger = SqliteStore.open(self.path)
         self.ledger._connection.execute("PRAGMA synchronous = OFF")  # no power fails in a test
         self.agenda = SeenAgenda(

@@ -157,7 +157,7 @@ class Sender:
             raise OSError(errno.ENOSPC, "the spool file cannot take the last lines", self.spool)
 
     def close(self) -> None:
-        """Let go of the collector; what was not acknowledged stays in the spool file if :meth:`save` was called."""
+        """Close the connection; what was not acknowledged stays in the spool file if :meth:`save` was called."""
         self._hang_up()
         if self._spool_fd is not None:
             os.close(self._spool_fd)

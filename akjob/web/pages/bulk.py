@@ -107,7 +107,7 @@ async def do_bulk(call: Call, form: Form) -> str:
     jobs = [job.name for job in await call.site.read(lambda: chosen.views(sight, deed))]
     if str(len(jobs)) != form.get("count"):
         said = f"it is {plural(len(jobs), 'job')} now, not {form.get('count', '')[:10]}"
-        raise ProblemError("refused", said, "Look at the list again, and choose anew.")
+        raise ProblemError("refused", said, "Look at the list again, and choose again.")
     until_us = until_of(form.get("until", "").strip(), call.now_us) if deed == "pause" else None
     until = None if until_us is None else to_text(until_us)
     by = call.principal.name

@@ -190,7 +190,7 @@ def test_edited_module_is_read_again(root: Path) -> None:
 
 
 def test_remembering_looks_once(root: Path) -> None:
-    """While a folder is validated each module is looked at once, found or not; afterwards it is looked at anew."""
+    """While a folder is validated each module is looked at once, found or not; afterwards it is looked at again."""
     with static.remembering():
         assert "has no late" in said(root, "reports.bare:late")
         assert "there is no module reports.new" in said(root, "reports.new:x")

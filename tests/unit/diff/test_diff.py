@@ -140,7 +140,7 @@ def test_refused_before() -> None:
 
 
 def test_refused_and_removed() -> None:
-    """A file that is refused and is taken away ends the job, whose last good definition had gone on."""
+    """A file that is refused and then removed ends the job, whose last good definition had gone on."""
     found = diff(side(a="x = 1\n", b=GOOD), side(b=GOOD))
     assert (found.removed, found.is_empty, found.is_wrong) == (("a",), False, False)
 

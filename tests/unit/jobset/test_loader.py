@@ -157,7 +157,7 @@ def test_repaired(root: Root) -> None:
 
 
 def test_broken_new_file(root: Root) -> None:
-    """A new file that is broken is no job, and becomes one when it is mended."""
+    """A new file that is broken gives no job, and gives one once it is fixed."""
     root.write("a.toml", BAD)
     change = root.load()
     assert change.jobset.jobs == {}
@@ -418,7 +418,7 @@ LATER_US = 10**17  # long after whatever was done to a file
 
 
 def _started(root: Root, file: Path, config: Config | None = None, *, now_us: int = LATER_US) -> JobSetChange:
-    """Start anew: load everything, then remember it for the next start."""
+    """Start again: load everything, then remember it for the next start."""
     loader = Loader(root.paths, config or Config(), cache_file=file)
     change = loader.load(now_us)
     loader.keep()
@@ -601,7 +601,7 @@ def test_what_never_was_good_is_told_once_over_a_restart(root: Root) -> None:
     """It keeps its beginning; without its file nothing is left of it; repaired, it is a new job like any other."""
     root.write("never.toml", BAD)
     root.write("gone.toml", BAD)
-    root.write("mended.toml", BAD)
+    root.write("fixed.toml", BAD)
     first = root.load().jobset.broken
     seeds = {
         name: LastGood(
@@ -610,11 +610,11 @@ def test_what_never_was_good_is_told_once_over_a_restart(root: Root) -> None:
         for name, one in first.items()
     }
     (root.jobs / "gone.toml").unlink()
-    root.write("mended.toml")
+    root.write("fixed.toml")
     root.fresh(seeds)
     change = root.load(after_us=60 * SECOND)
     assert (change.broken, change.removed, change.problems) == ((), (), ())
-    assert change.added == ("mended",)
+    assert change.added == ("fixed",)
     assert {name: one.since_us for name, one in change.jobset.broken.items()} == {"never": first["never"].since_us}
 
 
@@ -854,7 +854,7 @@ def test_expectation_that_fails(root: Root) -> None:
 
 
 def test_world_writable_file(root: Root) -> None:
-    """A file that everybody may write to is refused with the command that mends it; its last good version stays."""
+    """A file that everybody may write to is refused with the command that fixes it; its last good version stays."""
     root.write("a.toml")
     root.write("b.toml")
     root.load()
@@ -899,7 +899,7 @@ def test_world_writable_dill_file(root: Root) -> None:
 
 
 def test_world_writable_module(root: Root) -> None:
-    """A folder of the module that a job imports is part of what runs; mending it mends the job."""
+    """A folder of the module that a job imports is part of what runs; fixing it fixes the job."""
     package = root.paths.root / "pkg"
     package.mkdir(mode=0o755)
     (package / "__init__.py").write_text("")

@@ -95,8 +95,8 @@ def test_whatever_happens_to_a_known_folder_is_seen(tmp_path: Path, what: str) -
             folder.rename(tmp_path / "gone")
             files(tmp_path, "b/z.toml")
     os.utime(folder, ns=(was.st_atime_ns, was.st_mtime_ns))
-    after, anew = (scan(str(tmp_path), "jobs.d", known, FAR_US) for known in (before, None))
-    assert after == anew
+    after, afresh = (scan(str(tmp_path), "jobs.d", known, FAR_US) for known in (before, None))
+    assert after == afresh
     assert after != before
 
 

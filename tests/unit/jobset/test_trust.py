@@ -42,8 +42,8 @@ def test_settings() -> None:
     assert distrust(Access(0o666, 4711, 4711), trusted) == ("error", "world-writable")
 
 
-def test_what_mends_it() -> None:
-    """Each problem has the command, or the setting, that mends it."""
+def test_what_fixes_it() -> None:
+    """Each problem has the command, or the setting, that fixes it."""
     name = pwd.getpwuid(os.geteuid()).pw_name
     trusted = Who(frozenset({0, os.geteuid()}))
     foreign = problem_of("jobs.d/a b.toml", Access(stat.S_IFREG | 0o644, 4711, 0), trusted)

@@ -168,7 +168,7 @@ def test_opening_again_changes_nothing(path: Path) -> None:
 
 
 def test_a_checkpoint_from_another_thread_bounds_the_log(ledger: SqliteStore, path: Path) -> None:
-    """The write-ahead log grows with commits; a checkpoint, on its own connection, lets it begin anew."""
+    """The write-ahead log grows with commits; a checkpoint, on its own connection, lets it begin again."""
     for n in range(50):
         ledger.commit(Writes(claims=[row(f"{n:05}-{k:02}", slot_us=n * 100 + k) for k in range(100)]))
     grown = ledger.wal_bytes()
@@ -178,7 +178,7 @@ def test_a_checkpoint_from_another_thread_bounds_the_log(ledger: SqliteStore, pa
     thread.join()
     assert done == [True]
     ledger.commit(Writes(claims=[row("next", slot_us=10**9)]))
-    assert ledger.wal_bytes() == grown  # begun anew from its start, not longer
+    assert ledger.wal_bytes() == grown  # begun again from its start, not longer
     assert ledger.checkpoint(bound_bytes=1000)
     assert ledger.wal_bytes() == 0
     assert len(SqliteReader(path).history(n=10_000)) == 5001

@@ -155,7 +155,7 @@ def test_what_stands_far_apart_is_two_extents(tmp_path: Path) -> None:
 
 
 def test_a_torn_index_is_cut(tmp_path: Path) -> None:
-    """What stands behind the last checkpoint of an index is not believed, and written anew."""
+    """What stands behind the last checkpoint of an index is not trusted, and is written again."""
     path = tmp_path / "index"
     path.write_bytes(b"0 10 r1 j\n=10\n10 99 r2 j\n20 5")
     writer = index.IndexWriter(str(path))

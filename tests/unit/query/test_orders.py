@@ -1,4 +1,4 @@
-"""The orders of the jobs: right after every change, and decided anew only for what changed."""
+"""The orders of the jobs: right after every change, and decided again only for what changed."""
 
 from pathlib import Path
 

@@ -75,7 +75,7 @@ class FakeZygote:
         return self._ends < 0
 
     def close(self) -> None:
-        """Be let go."""
+        """Be closed."""
         self.closed = True
         for fd in (self.pidfd, self._read, self._write, self._ends):
             if fd >= 0:

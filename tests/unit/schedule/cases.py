@@ -97,7 +97,7 @@ def _zones_of(schedule: Schedule) -> set[str]:
 
 
 def _odd(names: set[str], start: datetime, end: datetime) -> bool:
-    """Tell whether a clock of that time is off the half hours, or changes there: a walk in half hours would miss it."""
+    """Return True if a clock of that time is off the half hours, or changes there: half hour steps would miss it."""
     half_hour = timedelta(minutes=30)
     for name in names:
         offset = start.astimezone(zone(name)).utcoffset() or timedelta()

@@ -89,7 +89,7 @@ def pairwise_backwards(
 
 
 def names(trigger: Weekly | Monthly | Cron, local: datetime) -> bool:
-    """Tell whether a trigger names this local time."""
+    """Return True if a trigger names this local time."""
     if isinstance(trigger, Cron):
         return _cron_names(trigger.expression, local)
     if local.hour * 3600 + local.minute * 60 + local.second not in trigger.times:
@@ -202,7 +202,7 @@ def resolve(moment: Moment) -> datetime:
 
 
 def allowed(limits: Limits, instant: datetime) -> bool:
-    """Tell whether the limits allow an instant."""
+    """Return True if the limits allow an instant."""
     local = instant.astimezone(zone(limits.zone))
     today = local.date()
     length = calendar.monthrange(local.year, local.month)[1]

@@ -1,8 +1,8 @@
 """A bad file beside the exact text it must produce.
 
 ``golden/NAME.toml`` is the file, ``golden/NAME.txt`` what is said about it: each problem, and below it its hint. After
-a meant change of words: ``python -m tests.unit.spec.test_golden`` writes the texts anew; read the difference before you
-commit it.
+a meant change of words: ``python -m tests.unit.spec.test_golden`` writes the texts again; read the difference before
+you commit it.
 """
 
 from pathlib import Path

@@ -37,7 +37,7 @@ def as_json(value: Any) -> Any:
 
 
 def is_valid(text: str) -> bool:
-    """Tell whether the schema takes a file."""
+    """Return True if the schema takes a file."""
     return bool(VALIDATOR.is_valid(as_json(tomllib.loads(text))))
 
 
@@ -139,7 +139,7 @@ TEXTS = {"at-as-text", "at-date-only", "daily-as-text", "dates-as-text", "comman
 
 
 def beyond(path: Path) -> bool:
-    """Tell whether a golden file has nothing that a schema could mark."""
+    """Return True if a golden file has nothing that a schema could mark."""
     codes = {problem.code for problem in problems_of(path)}
     return codes <= BEYOND or path.stem.startswith("defaults-") or path.stem in TEXTS
 
