@@ -1,4 +1,4 @@
-"""Waking up when files in some folders are written, made, renamed or removed: inotify(7), by the names of files."""
+"""Waking up when files in some folders are written, made, renamed or removed, or leave their place: inotify(7)."""
 
 import ctypes
 import os
@@ -12,31 +12,47 @@ from typing import Self
 
 _IN_MODIFY, _IN_MOVED_TO, _IN_CREATE, _IN_DELETE = 0x2, 0x80, 0x100, 0x200
 # Not IN_CLOSE_WRITE: SQLite opens its write-ahead log for writing to read it, so that a reader would wake itself up.
-_MASK = _IN_MODIFY | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE
+_IN_ATTRIB, _IN_DELETE_SELF, _IN_MOVE_SELF, _IN_IGNORED = 0x4, 0x400, 0x800, 0x8000
+WRITTEN = _IN_MODIFY | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE | _IN_MOVE_SELF
+"""What happens to the files in a folder, and that it was renamed itself."""
+
+GONE = _IN_DELETE_SELF | _IN_MOVE_SELF
+"""What happens to a folder that is removed, and to a file, whose links become fewer although it is open."""
 _HEAD = struct.Struct("iIII")
 _READ = 1 << 16
 _SHORT_S = 0.2
 
 
 class Inotify:
-    """Reports the files in some folders, not below them, that something happened to.
+    """Reports the files in some folders, not below them, that something happened to; with GONE the paths themselves.
 
     Raises OSError where there is no inotify, or its watches are used up.
     """
 
-    def __init__(self, folders: Iterable[Path]) -> None:
+    def __init__(self, folders: Iterable[Path], events: int = WRITTEN) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd: int = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "inotify cannot be used")
+        self._events = events
+        self.has_lost = False
+        """Whether something that is watched was removed or renamed: what is at its path now is not watched."""
         self._folders: dict[int, Path] = {}
-        for folder in folders:
-            descriptor = self._libc.inotify_add_watch(self._fd, os.fsencode(folder), _MASK)
-            if descriptor < 0:
-                error = OSError(ctypes.get_errno(), "inotify cannot watch it", str(folder))
-                os.close(self._fd)
-                raise error
-            self._folders[descriptor] = folder
+        try:
+            for folder in folders:
+                self.watch(folder)
+        except OSError:
+            os.close(self._fd)
+            raise
+
+    def watch(self, path: Path) -> None:
+        """Watch what is at a path now, too; once is enough. Raises OSError."""
+        # Of a folder IN_ATTRIB would tell for each file in it.
+        events = self._events if self._events != GONE or path.is_dir() else self._events | _IN_ATTRIB
+        descriptor = self._libc.inotify_add_watch(self._fd, os.fsencode(path), events)
+        if descriptor < 0:
+            raise OSError(ctypes.get_errno(), "inotify cannot watch it", str(path))
+        self._folders[descriptor] = path
 
     def fileno(self) -> int:
         """Return the descriptor to wait for."""
@@ -53,9 +69,10 @@ class Inotify:
     def _files(self, data: bytes) -> Iterable[Path]:
         at = 0
         while at < len(data):
-            descriptor, _, _, length = _HEAD.unpack_from(data, at)
+            descriptor, events, _, length = _HEAD.unpack_from(data, at)
             name = data[at + _HEAD.size : at + _HEAD.size + length].rstrip(b"\0")
             at += _HEAD.size + length
+            self.has_lost = self.has_lost or bool(events & (_IN_IGNORED | _IN_MOVE_SELF))
             if descriptor in self._folders:
                 yield self._folders[descriptor] / os.fsdecode(name)
 

@@ -13,21 +13,31 @@ A program is a function that builds what it needs and returns the function that 
 
 import fcntl
 import os
+import select
 import socket
 import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from msgspec import Struct
 
 from akjob.config import Config, Paths, find_root, load_config, socket_address
 from akjob.errors import AkjobError, Problem, UsageError
+from akjob.inotify import GONE, Inotify
 from akjob.processes import die_with_supervisord, identity, lock_holder, started_us
 
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, TimerHandle
+    from sqlite3 import Connection
+
+_SETTLE_S = 0.5  # what removes one thing is about to remove the next
+_SOON_S = 2.0
+_LOOK_AGAIN_S = 30.0
 _PATIENCE_S = 5.0  # the program before this one may be ending just now
 _LEAST_S = 5.0  # a supervisor starts a program again at once: one that cannot start must not spin
 _CRASHED_S = 1.0
@@ -93,6 +103,14 @@ class Program(Struct, frozen=True):
         """Write a line to standard error: supervisord keeps it, and the collector need not be there."""
         print(f"{self.name}: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
+    def report(self, _level: str, _event: str, *, path: str, message: str) -> None:
+        """Say what became of a holding."""
+        self.say(f"{path}: {message}")
+
+    def holdings(self) -> "tuple[Holding, ...]":
+        """Return what every program holds open: the folder of its lock, and the lock."""
+        return folder(self.paths.run_dir), lock_of(self.lock)
+
 
 Build = Callable[[Program], Callable[[], None]]
 """Builds what a program needs; returns the function that works until the program is asked to stop."""
@@ -147,11 +165,16 @@ def own_uid(paths: Paths) -> int:
 
 
 class Holding(Struct, frozen=True):
-    """Something below ``var/`` that a program holds open: is it still what is at its path, and how is it made again."""
+    """Something below ``var/`` that a program holds open: is it still what is at its path, and how is it made again.
+
+    ``beside`` are files that belong to it. ``message`` is what is said when it was made again.
+    """
 
     path: Path
     is_in_place: Callable[[], bool]
     restore: Callable[[], object]
+    beside: tuple[Path, ...] = ()
+    message: str = "another program removed or replaced it; it was made again"
 
 
 def folder(path: Path, mode: int = 0o700) -> Holding:
@@ -159,20 +182,166 @@ def folder(path: Path, mode: int = 0o700) -> Holding:
     return Holding(path, path.is_dir, lambda: path.mkdir(mode=mode, parents=True, exist_ok=True))
 
 
-def restore(holdings: Iterable[Holding]) -> Iterator[tuple[Path, OSError | AkjobError | None]]:
-    """Make again what is not in its place any more; yield each, and what kept it from being made again."""
-    for one in holdings:
-        if one.is_in_place():
-            continue
-        try:
-            one.restore()
-        except (OSError, AkjobError) as error:
-            yield one.path, error
-        else:
-            yield one.path, None
+def lock_of(lock: Lock) -> Holding:
+    """Return the holding of a program's lock."""
+    return Holding(lock.path, lock.is_in_place, lambda: lock.take(0))
 
 
-RESTORED = "another program removed or replaced it; it was made again"
+class Holdings:
+    """What a program holds open below ``var/``, from the outer folders to what is in them.
+
+    ``say(level, event, **fields)`` is told, once, what was made again, and what keeps it from being made.
+    """
+
+    def __init__(self, holdings: Iterable[Holding], say: Callable[..., None]) -> None:
+        self.all = tuple(holdings)
+        self._say = say
+        self._troubled: frozenset[Path] = frozenset()
+
+    def are_in_place(self) -> bool:
+        """Return True if everything is where it belongs. It asks nothing but the file system."""
+        return all(one.is_in_place() for one in self.all)
+
+    def restore(self) -> bool:
+        """Make again what is not in its place any more; return True if everything is in its place now."""
+        troubled = set()
+        for one in self.all:
+            if one.is_in_place():
+                continue
+            try:
+                one.restore()
+            except (OSError, AkjobError) as error:
+                troubled.add(one.path)
+                if one.path not in self._troubled:
+                    why = error.message if isinstance(error, AkjobError) else error.strerror
+                    message = f"another program removed it, and it cannot be made again: {why}"
+                    self._say("error", "var.restored", path=str(one.path), message=message)
+            else:
+                self._say("warning", "var.restored", path=str(one.path), message=one.message)
+        self._troubled = frozenset(troubled)
+        return not troubled
+
+
+class HoldingsWatch:
+    """Tells a program that sleeps when to look after its holdings: inotify wakes it up when one of them is removed.
+
+    :attr:`due` is the instant of the steady clock at which to call :meth:`look`; None: once :meth:`fileno` is readable
+    and :meth:`note` was called. What inotify cannot watch is looked at every half minute.
+    """
+
+    def __init__(self, holdings: Holdings) -> None:
+        self.due: float | None = None
+        self._latest: float | None = None
+        self._holdings = holdings
+        self._inotify: Inotify | None = None
+        with suppress(OSError):
+            self._inotify = Inotify((), GONE)
+        self.look()
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for; -1 where there is no inotify."""
+        return -1 if self._inotify is None else self._inotify.fileno()
+
+    def note(self) -> None:
+        """Take in that something happened: it is looked at in a moment, when all of it is over."""
+        if self._inotify is not None and self._inotify.changed():
+            now = time.monotonic()
+            self._latest = self._latest or now + _SOON_S
+            self.due = min(now + _SETTLE_S, self._latest)
+
+    def look(self) -> None:
+        """Make again what is gone, and watch what is there now."""
+        self._latest = None
+        is_restored, is_watched = self._holdings.restore(), self._watch()
+        if is_restored and is_watched and self._holdings.are_in_place():
+            self.due = None
+        else:  # another program is asked to make some of it, or something cannot be made or watched
+            self.due = time.monotonic() + (_SOON_S if is_restored and is_watched else _LOOK_AGAIN_S)
+
+    def _watch(self) -> bool:
+        """Watch everything that is there; return False if something cannot be watched."""
+        if self._inotify is None:
+            return False
+        for one in self._holdings.all:
+            for path in (one.path, *one.beside):
+                try:
+                    self._inotify.watch(path)
+                except FileNotFoundError:  # what is beside it is made when it is needed
+                    continue
+                except OSError:
+                    return False
+        return True
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._inotify is not None:
+            self._inotify.close()
+            self._inotify = None
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait so long, None: for ever, and look after the holdings meanwhile; for a program that does nothing else."""
+        end = None if seconds is None else time.monotonic() + seconds
+        poll = select.poll()
+        if self._inotify is not None:
+            poll.register(self._inotify, select.POLLIN)
+        while end is None or time.monotonic() < end:
+            due = min((at for at in (end, self.due) if at is not None), default=None)
+            patience_ms = None if due is None else max(0.0, due - time.monotonic()) * 1000
+            if poll.poll(patience_ms):
+                self.note()
+            if self.due is not None and time.monotonic() >= self.due:
+                self.look()
+
+    def attach(self, loop: "AbstractEventLoop") -> None:
+        """Look after the holdings in a loop of asyncio."""
+        timer: TimerHandle | None = None
+
+        def again() -> None:
+            nonlocal timer
+            if timer is not None:
+                timer.cancel()
+            timer = None if self.due is None else loop.call_later(max(0.0, self.due - time.monotonic()), look)
+
+        def look() -> None:
+            self.look()
+            again()
+
+        def note() -> None:
+            self.note()
+            again()
+
+        if self._inotify is not None:
+            loop.add_reader(self._inotify.fileno(), note)
+        again()
+
+
+def is_database_in_place(path: Path, known: tuple[int, int] | None) -> bool:
+    """Return False if a database of SQLite's, or one of the files beside it, was removed or replaced.
+
+    ``known`` is the identity of the file that is open, in WAL mode and used already.
+    """
+    return known is not None and identity(path) == known and all(file.exists() for file in beside_database(path))
+
+
+def beside_database(path: Path) -> tuple[Path, Path]:
+    """Return the files that SQLite has beside a database in WAL mode."""
+    return Path(f"{path}-wal"), Path(f"{path}-shm")
+
+
+def put_database_back(connection: "Connection", path: Path) -> None:
+    """Put a copy of what a connection sees where its database belongs, and close it; what is open still has all rows.
+
+    Closing it removes what is beside it, so that comes first. Raises OSError, sqlite3.Error.
+    """
+    import sqlite3  # noqa: PLC0415 - most programs have no database open
+
+    draft = Path(f"{path}.restored")
+    draft.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with closing(sqlite3.connect(draft)) as copy:
+        connection.backup(copy)
+    connection.close()
+    draft.rename(path)
 
 
 class Listener:

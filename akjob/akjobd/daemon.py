@@ -21,7 +21,7 @@ from akjob.akjobd import speaking
 from akjob.akjobd.cluster import cluster_of
 from akjob.akjobd.commits import Commits
 from akjob.akjobd.happenings import Happenings
-from akjob.akjobd.holdings import Holdings
+from akjob.akjobd.holdings import Places
 from akjob.akjobd.loop import Clock, Loop, SystemClock
 from akjob.akjobd.membership import node_name
 from akjob.akjobd.requests import Requests
@@ -112,13 +112,15 @@ class Akjobd:
         )
         listener = program.Listener(paths.control_socket)
         self._server = Server(listener.socket, loop.selector, requests.serve, requests.gone)
-        self._holdings = Holdings(
+        self._places = Places(
+            loop,
             paths,
             lock=lock,
             listener=listener,
             server=self._server,
             shims=self._shims,
             writer=writer,
+            is_draining=lambda: agenda.draining,
             say=self._log.say,
         )
         loop.each_turn("answer", requests.answer)
@@ -144,6 +146,7 @@ class Akjobd:
         self._say_problems(self._settings_problems)
         self._upkeep.begin(now_us)
         self._shims.zygote.start()
+        self._places.begin()
         gc.disable()  # until what is loaded is frozen: thousands of rows and jobs, none of which can be garbage
         store = self._writer.store
         rows = store.jobs_state()
@@ -157,7 +160,7 @@ class Akjobd:
             last_good(rows),
             watcher=self._scanning.watcher,
             clock=loop.clock,
-            all_in_place=self._holdings.are_in_place,
+            all_in_place=self._places.held.are_in_place,
         )
         self._say_problems(self._scanning.begin(scanner))
         self._commits.refresh()
@@ -194,7 +197,7 @@ class Akjobd:
     def _found(self, found: ScanResult) -> None:
         """Take over what a scan found."""
         now_us, change = self._loop.clock.now_us(), found.change
-        self._holdings.restore()
+        self._places.held.restore()
         self._say_problems(found.problems)
         if found.settings is not None:
             self.config, self._settings_problems = found.settings

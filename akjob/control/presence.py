@@ -1,6 +1,7 @@
 """``var/run/akjob-web.json``: whether akjob-web serves, for the commands that print its URL or its state."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from msgspec import Struct
 
 from akjob.config import Paths
 from akjob.processes import lock_holder
-from akjob.program import lock_file
+from akjob.program import Holding, lock_file
 
 NAME = "akjob-web"
 
@@ -41,6 +42,12 @@ def read(paths: Paths) -> Presence | None:
     except (OSError, msgspec.MsgspecError):
         return None
     return found if lock_holder(lock_file(paths, NAME)) == found.pid else None
+
+
+def holding(paths: Paths, found: Callable[[], Presence]) -> Holding:
+    """Return the file as something that may be removed while akjob-web runs; ``found`` is what it says."""
+    file = _file(paths)
+    return Holding(file, file.exists, lambda: write(paths, found()))
 
 
 def remove(paths: Paths) -> None:

@@ -12,6 +12,7 @@ from akjob.ledger.migrate import migrate
 from akjob.ledger.sql_store import SqlStore
 from akjob.ledger.store import LedgerBusyError, LedgerFullError
 from akjob.processes import identity
+from akjob.program import is_database_in_place, put_database_back
 
 T = TypeVar("T")
 
@@ -92,8 +93,7 @@ class SqliteStore(SqlStore):
 
     def is_in_place(self) -> bool:
         """Return False if the database or one of the files next to it was removed or replaced."""
-        beside = (Path(f"{self._path}{end}").exists() for end in ("-wal", "-shm"))
-        return identity(self._path) == self._identity and all(beside)
+        return is_database_in_place(self._path, self._identity)
 
     def put_back(self) -> None:
         """Write all of the ledger to its path again: what was removed goes on in the files that are open.
@@ -101,22 +101,12 @@ class SqliteStore(SqlStore):
         A ledger that another program put there stays, and is opened from now on.
         """
         if identity(self._path) in (None, self._identity):
-            self._guarded(self._copy_back)
+            self._guarded(lambda: put_database_back(self._connection, self._path))
         else:
             self._connection.close()
         self._connection, self._identity = _connect(self._path), identity(self._path)
         self._guarded(self._prepare)
         self._defined.clear()
-
-    def _copy_back(self) -> None:
-        """Put a copy of what the connection sees where the ledger belongs. Closing it removes what is next to it."""
-        draft = Path(f"{self._path}.restored")
-        draft.unlink(missing_ok=True)
-        os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        with closing(sqlite3.connect(draft)) as copy:
-            self._connection.backup(copy)
-        self._connection.close()
-        draft.rename(self._path)
 
     def wal_bytes(self) -> int:
         """Return the size of the write-ahead log: the sign that a checkpoint is due."""

@@ -9,12 +9,14 @@ import ctypes
 import os
 import select
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import akjob
-from akjob.inotify import Inotify
+from akjob.inotify import GONE, Inotify
 
 _PR_SET_NAME = 15
+_SETTLE_S = 0.5
 _LOOK_S = 3600  # what has no event, as a change on a network file system, is seen within the hour
 _BLIND_S = 60  # where there is no inotify, or its watches are used up
 _LARGEST = 1 << 20  # bytes; a larger file is no job
@@ -34,7 +36,7 @@ def main(lock: str, root: str, seen: str, *command: str) -> None:
     """Sleep, then become the program of ``command``, which takes its lock again."""
     ctypes.CDLL(None).prctl(_PR_SET_NAME, b"akjob-notify", 0, 0, 0)
     try:
-        while _sleep(Path(root), seen):
+        while _sleep(Path(root), seen, int(lock)):
             pass
     except KeyboardInterrupt:
         sys.exit(0)
@@ -42,8 +44,12 @@ def main(lock: str, root: str, seen: str, *command: str) -> None:
     os.execv(command[0], command)  # noqa: S606 - the program that this was
 
 
-def _sleep(root: Path, seen: str) -> bool:
-    """Wait for what may be a reason to wake up. Return True if it is none, but there are new folders to watch."""
+def _sleep(root: Path, seen: str, lock: int) -> bool:
+    """Wait for what may be a reason to wake up. Return True if it is none, but there are new folders to watch.
+
+    That the lock was removed is a reason: the program that this was makes it again.
+    """
+    own = (root / "var" / "run" / "notify").with_suffix(".lock")
     settings, jobs_d = root / "etc" / "akjob.toml", root / "jobs.d"
     folders = [Path(place) for place, _, _ in os.walk(jobs_d)]
     try:
@@ -52,11 +58,19 @@ def _sleep(root: Path, seen: str) -> bool:
         select.select([], [], [], _BLIND_S)
         return False
     try:
+        place = Inotify([own, own.parent], GONE)
+    except OSError:
+        watch.close()
+        return _is_lost(own, lock)
+    try:
         if stamp(settings) != seen or has_pings(jobs_d):  # written before they were watched
             return False
         poll = select.poll()
         poll.register(watch, select.POLLIN)
+        poll.register(place, select.POLLIN)
         while poll.poll(_LOOK_S * 1000):
+            if place.changed() and _is_lost(own, lock):
+                return False
             changed = watch.changed()
             if settings in changed or any(map(_mentions_ping, changed)):
                 return False
@@ -65,6 +79,19 @@ def _sleep(root: Path, seen: str) -> bool:
         return False
     finally:
         watch.close()
+        place.close()
+
+
+def _is_lost(own: Path, lock: int) -> bool:
+    """Return True, and say so, if the file at the lock's path is not the one that is locked; a moment later."""
+    select.select([], [], [], _SETTLE_S)  # what removes one thing is about to remove the next
+    held = os.fstat(lock)
+    with suppress(OSError):
+        found = os.stat(own)
+        if (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino):
+            return False
+    sys.stderr.write(f"akjob-notify: {own}: another program removed or replaced it; it is made again\n")
+    return True
 
 
 def stamp(file: Path) -> str:

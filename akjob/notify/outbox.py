@@ -23,6 +23,8 @@ from akjob.errors import AkjobError, UsageError
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, from_text, to_text
 from akjob.notify.gathering import GATHER_US, Pace, Parcel, ripen
 from akjob.notify.model import Absence, Incident, Note, PolicyState, Remembered
+from akjob.processes import identity
+from akjob.program import Holding, beside_database, is_database_in_place, put_database_back
 
 State = Literal["pending", "held", "sent", "dead"]
 
@@ -79,13 +81,36 @@ class Outbox:
         self._path = path
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-            self._prepare()
+            self._connection = self._connected()
         except (OSError, sqlite3.Error) as error:
             raise AkjobError(
                 f"{path}: the outbox cannot be opened: {error}",
                 hint="akjob-notify must be able to write var/; a damaged file can be moved aside",
             ) from error
+
+    def _connected(self) -> sqlite3.Connection:
+        self._connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
+        self._prepare()
+        self._identity = identity(self._path)
+        return self._connection
+
+    def holding(self) -> Holding:
+        """Return the file as something that may be removed while it is open: no message is lost or told twice."""
+        return Holding(self._path, self._is_in_place, self._put_back, beside_database(self._path))
+
+    def _is_in_place(self) -> bool:
+        return is_database_in_place(self._path, self._identity)
+
+    def _put_back(self) -> None:
+        """Write all of it to its path again; a file that another program put there stays, and is used from now on."""
+        try:
+            if identity(self._path) in (None, self._identity):
+                put_database_back(self._connection, self._path)
+            else:
+                self._connection.close()
+            self._connection = self._connected()
+        except sqlite3.Error as error:
+            raise AkjobError(f"{self._path}: {error}", hint="free space on that disk, or make it writable") from error
 
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA journal_mode = WAL")

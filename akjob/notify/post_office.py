@@ -20,6 +20,7 @@ from akjob.notify.redact import Redactor
 from akjob.notify.sending import DeliveryBatch
 from akjob.notify.text import Origin, payload
 from akjob.notify.transports import Message
+from akjob.program import Holding
 from akjob.query.delays import BY_ITSELF
 from akjob.spec.model import Ping
 
@@ -55,6 +56,10 @@ class PostOffice:
         self._node = node
         self._tellers: dict[str, str | None] = {}  # of runs and jobs: the node that wrote of them last
         self._policy = self._restored()
+
+    def holding(self) -> Holding:
+        """Return the outbox as something that may be removed while it is open."""
+        return self._outbox.holding()
 
     def reconfigure(self, config: Config) -> None:
         """Work by other settings from now on."""

@@ -15,7 +15,7 @@ from akjob.daemon_log import DaemonLog
 from akjob.inotify import Inotify
 from akjob.instants import SECOND
 from akjob.notify.asleep import fall_asleep, has_pings, stamp
-from akjob.program import Program
+from akjob.program import Holding, Holdings, HoldingsWatch, Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,13 +56,14 @@ class Notifier:
         self._watched = {self._wal, self._paths.config_file}
         for file in self._watched:
             file.parent.mkdir(parents=True, exist_ok=True)
-        self._inotify = Inotify({file.parent for file in self._watched})
+        self._inotify = self._watch_folders()
         self._reader = ledger.open_reader(self._paths.ledger_url)
         self._office: PostOffice | None = None
         self._heart: Heart | None = None
         self._read_at: float | None = time.monotonic()
         self._again: list[float] = []
         self._seen = ""
+        self._places: HoldingsWatch | None = None
         self._log = DaemonLog(
             socket_address(self._paths.collector_socket),
             self._paths.run_dir / "akjob-notify.spool",
@@ -78,12 +79,43 @@ class Notifier:
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         self._selector.register(self._wakeup_out, selectors.EVENT_READ, self._drain)
         self._selector.register(self._inotify, selectors.EVENT_READ, self._written)
+        self._look_after()
         self._reconfigure()  # they may have been written since they were read, before anything watched them
         while not self._stopping:
             self._turn()
             for key, _ in self._selector.select(self._patience_s()):
                 key.data()
         self._leave()
+
+    def _look_after(self) -> None:
+        """Look after what is held open from now on; once there is an outbox, after that too."""
+        if self._places is not None:
+            if self._places.fileno() >= 0:
+                self._selector.unregister(self._places)
+            self._places.close()
+        held = [*self._frame.holdings(), *map(self._folder_holding, sorted({file.parent for file in self._watched}))]
+        if self._office is not None:
+            held.append(self._office.holding())
+        self._places = HoldingsWatch(Holdings(held, self._log.say))
+        if self._places.fileno() >= 0:
+            self._selector.register(self._places, selectors.EVENT_READ, self._places.note)
+
+    def _watch_folders(self) -> Inotify:
+        return Inotify({file.parent for file in self._watched})
+
+    def _folder_holding(self, folder: Path) -> Holding:
+        """Return the holding of a folder in which files are waited for: another one in its place is to be watched."""
+        message = "another program removed or replaced it; the new one is watched"
+        return Holding(folder, lambda: not self._inotify.has_lost, self._watch_again, message=message)
+
+    def _watch_again(self) -> None:
+        for file in self._watched:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._selector.unregister(self._inotify)
+        self._inotify.close()
+        self._inotify = self._watch_folders()
+        self._selector.register(self._inotify, selectors.EVENT_READ, self._written)
+        self._reconfigure()
 
     def _stop(self, *_: object) -> None:
         self._stopping = True
@@ -127,6 +159,8 @@ class Notifier:
                 self._read_at = self._look_again(steady) if self._office.read(now) else steady
             self._office.work(now, steady)
         self._beat(steady)
+        if self._places is not None and self._places.due is not None and steady >= self._places.due:
+            self._places.look()
         self._log.sender.step(steady)
 
     def _look_again(self, steady: float) -> float | None:
@@ -154,6 +188,7 @@ class Notifier:
             node=None if self._config.cluster is None else self._config.cluster.name,
         )
         self._read_at = time.monotonic()
+        self._look_after()
 
     def _pings(self) -> bool:
         """Return True if a job has a ping, or may soon: what wakes the program up must not let it sleep again."""
@@ -173,7 +208,7 @@ class Notifier:
     def _patience_s(self) -> float | None:
         """Return how long there is nothing to do; None: until something happens."""
         steady, now = time.monotonic(), now_us()
-        times = [self._log.sender.deadline(steady), self._read_at]
+        times = [self._log.sender.deadline(steady), self._read_at, None if self._places is None else self._places.due]
         if self._office is not None:
             times.append(self._office.deadline(steady))
             wake_us = self._office.wake_us

@@ -18,6 +18,7 @@ from akjob.config.cluster import ClusterConfig, places, queue_name
 from akjob.control.requests import A, Request, TakeRun, WaitForRun, decode_answer
 from akjob.errors import AkjobError, UnreachableError
 from akjob.ledger.postgres import TASK
+from akjob.program import HoldingsWatch
 
 _TRIES = 5  # akjobd may be restarting: so many seconds a delivery waits before another node gets it
 _KEEP_S = 30.0
@@ -46,7 +47,8 @@ class NotHereError(Exception):
 class Deliveries:
     """The worker of one node. ``max_running`` bounds what it takes, as ``slots`` does."""
 
-    def __init__(self, paths: Paths, cluster: ClusterConfig, max_running: int | None) -> None:
+    def __init__(self, paths: Paths, cluster: ClusterConfig, max_running: int | None, watch: HoldingsWatch) -> None:
+        self._watch = watch
         self._paths = paths
         self._queues = queues(cluster.name, cluster.tags)
         self._slots = places(cluster, max_running)
@@ -60,6 +62,7 @@ class Deliveries:
         asyncio.run(self._run())
 
     async def _run(self) -> None:
+        self._watch.attach(asyncio.get_running_loop())
         async with self.app.open_async():
             keeper = asyncio.create_task(self._keep())
             try:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from akjob import program
-from akjob.program import Program
+from akjob.program import Holdings, HoldingsWatch, Program
 
 
 def main() -> NoReturn:
@@ -22,17 +22,13 @@ def build(frame: Program) -> Callable[[], None]:
     """Return what works until SIGTERM. Without ``[cluster]`` there is nothing to do but to wait for that."""
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
+    watch = HoldingsWatch(Holdings(frame.holdings(), frame.report))
     cluster = frame.config.cluster
     if cluster is None:
-        return _wait
+        return watch.wait
     from akjob.remote.deliveries import Deliveries  # noqa: PLC0415 - of the extra `cluster`
 
-    return Deliveries(frame.paths, cluster, frame.config.max_running).run
-
-
-def _wait() -> None:
-    while True:
-        signal.pause()
+    return Deliveries(frame.paths, cluster, frame.config.max_running, watch).run
 
 
 def _leave(*_: object) -> None:

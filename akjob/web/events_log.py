@@ -22,7 +22,11 @@ class WebLog:
 
     def say(self, event: str, **fields: Any) -> None:
         """Log an event. Called in the loop."""
-        self._log.say("info", event, **fields)
+        self.tell("info", event, **fields)
+
+    def tell(self, level: str, event: str, **fields: Any) -> None:
+        """Log an event of any level. Called in the loop."""
+        self._log.say(level, event, **fields)
         if self._task is None:
             self._task = asyncio.create_task(self._deliver())
 

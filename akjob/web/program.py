@@ -7,11 +7,14 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NoReturn
 
 from akjob import program
 from akjob.control import presence
-from akjob.program import Program
+from akjob.control.presence import Presence
+from akjob.processes import identity
+from akjob.program import Holding, Holdings, HoldingsWatch, Program
 from akjob.web import listening
 from akjob.web.store import WebStore
 
@@ -36,11 +39,10 @@ def build(frame: Program) -> Callable[[], None]:
         frame.say(str(problem))
     reason = unavailable(frame)
     if reason is not None:
-        presence.write(frame.paths, presence.Presence(pid=os.getpid(), off=True, trouble=reason))
         frame.say(reason)
-        return _wait
+        return _PageProgram(frame, None, Presence(pid=os.getpid(), off=True, trouble=reason)).wait
     store = WebStore.open(frame.paths.web_db)
-    return lambda: _serve(frame, store)
+    return _PageProgram(frame, store, Presence(pid=os.getpid())).serve
 
 
 def unavailable(frame: Program) -> str | None:
@@ -53,46 +55,79 @@ def unavailable(frame: Program) -> str | None:
     return None
 
 
-def _serve(frame: Program, store: WebStore) -> None:
-    sockets = _listen(frame)
-    try:
-        asyncio.run(_serve_on(frame, store, sockets))
-    finally:
-        store.close()
-        presence.remove(frame.paths)
+class _PageProgram:
+    """akjob-web at work: it looks after what it holds open, and says of itself whether it serves."""
 
+    def __init__(self, frame: Program, store: WebStore | None, found: Presence) -> None:
+        self._frame = frame
+        self._store = store
+        self._presence = found
+        presence.write(frame.paths, found)
+        held = [*frame.holdings(), presence.holding(frame.paths, lambda: self._presence)]
+        if store is not None:
+            held.append(store.holding())
+        self._watch = HoldingsWatch(Holdings(held, frame.report))
 
-async def _serve_on(frame: Program, store: WebStore, sockets: Sequence[socket.socket]) -> None:
-    from akjob.web.app import build_app  # noqa: PLC0415 - only where the extra is installed
-    from akjob.web.server import PageServer  # noqa: PLC0415 - as above
-    from akjob.web.site import build_site  # noqa: PLC0415 - as above
+    def wait(self) -> None:
+        """Wait for SIGTERM: there is no page."""
+        self._watch.wait()
 
-    site = build_site(frame.paths, frame.config, store, now_us)
-    server = PageServer(build_app(site), site.streams.end_all)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, server.stop)
-    await server.serve_on(sockets)
-    await site.close()
+    def serve(self) -> None:
+        """Serve as soon as there is an address to listen on."""
+        if self._store is None:
+            return
+        sockets = self._listen()
+        try:
+            asyncio.run(self._serve_on(sockets, self._store))
+        finally:
+            self._store.close()
+            presence.remove(self._frame.paths)
 
+    async def _serve_on(self, sockets: Sequence[socket.socket], store: WebStore) -> None:
+        from akjob.web.app import build_app  # noqa: PLC0415 - only where the extra is installed
+        from akjob.web.server import PageServer  # noqa: PLC0415 - as above
+        from akjob.web.site import build_site  # noqa: PLC0415 - as above
 
-def _listen(frame: Program) -> list[socket.socket]:
-    """Return the listening sockets: at once those that can be had; where none can, as soon as one can."""
-    said = False
-    while True:
-        sockets, errors = listening.open_all(frame.paths, frame.config.web.listen)
-        trouble = "; ".join(f"{error.message}. {error.hint}" for error in errors)
-        if trouble and not said:
-            frame.say(trouble)
-            said = True
-        presence.write(frame.paths, presence.Presence(pid=os.getpid(), trouble=trouble, serves=bool(sockets)))
-        if sockets:
-            return sockets
-        time.sleep(_TRY_AGAIN_S)  # noqa: TID251 - nothing serves; SIGTERM ends it
+        loop = asyncio.get_running_loop()
+        site = build_site(self._frame.paths, self._frame.config, store, now_us)
+        server = PageServer(build_app(site), site.streams.end_all)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.stop)
+        held = [
+            *self._frame.holdings(),
+            presence.holding(self._frame.paths, lambda: self._presence),
+            store.holding(),
+            *(self._socket_holding(path, server.stop) for path in self._paths()),
+        ]
+        HoldingsWatch(Holdings(held, site.log.tell)).attach(loop)
+        await server.serve_on(sockets)
+        await site.close()
 
+    def _paths(self) -> list[Path]:
+        """Return the Unix sockets that are listened on."""
+        root = self._frame.paths.root
+        return [root / one.path for one in self._frame.config.web.listen if one.path and (root / one.path).exists()]
 
-def _wait() -> None:
-    while True:
-        signal.pause()
+    def _socket_holding(self, path: Path, end: Callable[[], None]) -> Holding:
+        """Return the holding of a Unix socket. There is no other one within this life: supervisord begins the next."""
+        known = identity(path)
+        message = "another program removed it; akjob-web starts again, which makes it"
+        return Holding(path, lambda: identity(path) == known, end, message=message)
+
+    def _listen(self) -> list[socket.socket]:
+        """Return the listening sockets: at once those that can be had; where none can, as soon as one can."""
+        said = False
+        while True:
+            sockets, errors = listening.open_all(self._frame.paths, self._frame.config.web.listen)
+            trouble = "; ".join(f"{error.message}. {error.hint}" for error in errors)
+            if trouble and not said:
+                self._frame.say(trouble)
+                said = True
+            self._presence = Presence(pid=os.getpid(), trouble=trouble, serves=bool(sockets))
+            presence.write(self._frame.paths, self._presence)
+            if sockets:
+                return sockets
+            self._watch.wait(_TRY_AGAIN_S)
 
 
 def _leave(*_: object) -> NoReturn:

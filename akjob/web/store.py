@@ -18,6 +18,8 @@ from msgspec import Struct
 
 from akjob.errors import AkjobError
 from akjob.instants import DAY, MINUTE, from_text, to_text
+from akjob.processes import identity
+from akjob.program import Holding, beside_database, is_database_in_place, put_database_back
 from akjob.query.visibility import Principal, Scope
 
 CODE_US = 10 * MINUTE
@@ -93,25 +95,42 @@ class WebStore:
         self._path = path
         self._lock = Lock()
         self._used: dict[str, int] = {}
+        self._identity = identity(path)
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open it, made or brought to the newest schema where need be."""
         try:
             _make(path)
-            connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            connection = _connect(path)
         except (OSError, sqlite3.Error) as error:
             raise AkjobError(f"{path} cannot be opened: {error}", hint=_hint(path)) from error
         store = cls(connection, path)
         try:
             with store._guarded():
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-                _migrate(connection, path)
+                _prepare(connection, path)
         except AkjobError:
             connection.close()
             raise
         return store
+
+    def holding(self) -> Holding:
+        """Return the file as something that may be removed while it is open: all logins and tokens go on."""
+        return Holding(self._path, self._is_in_place, self._put_back, beside_database(self._path))
+
+    def _is_in_place(self) -> bool:
+        return is_database_in_place(self._path, self._identity)
+
+    def _put_back(self) -> None:
+        """Write all of it to its path again; a file that another program put there stays, and is used from now on."""
+        with self._guarded():
+            if identity(self._path) in (None, self._identity):
+                put_database_back(self._connection, self._path)
+            else:
+                self._connection.close()
+            self._connection = _connect(self._path)
+            _prepare(self._connection, self._path)
+            self._identity = identity(self._path)
 
     def __enter__(self) -> Self:
         return self
@@ -291,6 +310,16 @@ class WebStore:
                 yield
             except sqlite3.Error as error:
                 raise AkjobError(f"{self._path}: {error}", hint=_hint(self._path)) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    _migrate(connection, path)
 
 
 def _make(path: Path) -> None:

@@ -1,6 +1,8 @@
 """The frame of every program: what it is given, how it refuses to start, and how it ends when it breaks down."""
 
 import os
+import select
+import shutil
 import socket
 import subprocess
 import sys
@@ -123,3 +125,73 @@ def test_the_owner_of_var_is_the_user_of_the_programs(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         os.chown(tmp_path / "var", 4321, -1)
         assert program.own_uid(Paths(tmp_path)) == 4321
+
+
+class HeldThing:
+    """A file that is made again by its holding."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.said: list[dict[str, str]] = []
+        path.touch()
+        held = program.Holding(path, path.exists, lambda: path.open("x").close())
+        self.watch = program.HoldingsWatch(program.Holdings([held], lambda *_, **fields: self.said.append(fields)))
+
+
+def test_a_removal_wakes_up_a_program_that_sleeps(tmp_path: Path) -> None:
+    """Nothing is due before; a moment after it is made again, said once, and watched as before."""
+    thing = HeldThing(tmp_path / "a")
+    for count in (1, 2):
+        assert thing.watch.due is None
+        thing.path.write_text("written, which is no reason to look")
+        thing.path.unlink()
+        assert select.select([thing.watch], [], [], 5)[0]
+        thing.watch.note()
+        assert thing.watch.due is not None
+        thing.watch.look()
+        assert thing.path.exists()
+        assert [one["path"] for one in thing.said] == [str(thing.path)] * count
+    thing.watch.close()
+
+
+def test_what_happens_in_a_folder_wakes_up_nothing(tmp_path: Path) -> None:
+    """Files come, go and change their mode in a folder that is held."""
+    watch = program.HoldingsWatch(program.Holdings([program.folder(tmp_path / "f")], lambda *_, **__: None))
+    for _ in range(3):
+        (tmp_path / "f" / "x").touch()
+        (tmp_path / "f" / "x").chmod(0o600)
+        (tmp_path / "f" / "x").unlink()
+    assert select.select([watch], [], [], 0)[0] == []
+    (tmp_path / "f").rmdir()
+    assert select.select([watch], [], [], 5)[0]
+    watch.close()
+
+
+def test_without_inotify_it_is_looked_every_half_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no watch is left."""
+
+    def none(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(program, "Inotify", none)
+    thing = HeldThing(tmp_path / "a")
+    thing.path.unlink()
+    assert thing.watch.fileno() == -1
+    assert 25 < (thing.watch.due or 0) - time.monotonic() <= 30
+    thing.watch.look()
+    assert thing.path.exists()
+
+
+def test_what_cannot_be_made_again_is_said_once(tmp_path: Path) -> None:
+    """And made again once it can be."""
+    (tmp_path / "f").mkdir()
+    thing = HeldThing(tmp_path / "f" / "a")
+    shutil.rmtree(tmp_path / "f")
+    thing.watch.look()
+    thing.watch.look()
+    (one,) = thing.said
+    assert "cannot be made again: No such file or directory" in one["message"]
+    (tmp_path / "f").mkdir()
+    thing.watch.look()
+    assert thing.path.exists()
+    thing.watch.close()

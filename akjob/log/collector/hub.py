@@ -15,7 +15,6 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from akjob.log.collector.report import report
@@ -23,7 +22,7 @@ from akjob.log.collector.senders import CHUNK, LEAST, RETRY_S, Connection, Sende
 from akjob.log.collector.sink import Sink, event_line
 from akjob.log.collector.spools import Spools
 from akjob.log.collector.sync import Syncer
-from akjob.program import RESTORED
+from akjob.program import HoldingsWatch
 
 BACKLOG = 4096
 _PLACES_S = 30.0
@@ -47,10 +46,7 @@ class Upkeep(Protocol):
 
 
 class Hub:
-    """The loop. ``listener`` listens already; ``runs`` is the runs' folder; ``upkeep`` looks after finished files.
-
-    ``restore`` makes again what else the collector holds open and is gone, and returns the paths.
-    """
+    """The loop. ``listener`` listens already; ``runs`` is the runs' folder; ``upkeep`` looks after finished files."""
 
     def __init__(
         self,
@@ -58,9 +54,8 @@ class Hub:
         sink: Sink,
         runs: str,
         upkeep: Upkeep,
-        restore: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        self._restore = restore
+        self._places: HoldingsWatch | None = None
         self._sink = sink
         self._upkeep = upkeep
         self._rotations = sink.rotations
@@ -102,6 +97,8 @@ class Hub:
         self._wake_out.setblocking(False)
         self._selector.register(self._wake_in, selectors.EVENT_READ, self._drain_wake)
         self._senders.listen()
+        if self._places is not None and self._places.fileno() >= 0:
+            self._selector.register(self._places, selectors.EVENT_READ, self._places.note)
         while not self._stop:
             self.turn()
         self._finish()
@@ -123,7 +120,8 @@ class Hub:
     def _timeout(self) -> float | None:
         if self._spools.are_read:
             return 0.0
-        dues = (self._syncer.due, self._senders.due, self._spools.due, self._places_at)
+        removed = None if self._places is None else self._places.due
+        dues = (self._syncer.due, self._senders.due, self._spools.due, self._places_at, removed)
         times = [at for at in dues if at is not None]
         wait = min(times) - time.monotonic() if times else None
         due_us = self._sink.due_us()
@@ -142,7 +140,7 @@ class Hub:
             self._syncer.step()
         if self._senders.due is not None and now >= self._senders.due:
             self._senders.listen()
-        if now >= self._places_at:
+        if now >= self._places_at or (self._places is not None and now >= (self._places.due or now + 1)):
             self._check_places()
         if self._spools.due is not None and now >= self._spools.due:
             self._spools.scan()
@@ -243,15 +241,25 @@ class Hub:
     def _check_places(self) -> None:
         """Make again what was removed: the log within a second of writing, everything else within half a minute."""
         self._places_at = time.monotonic() + _PLACES_S
-        lost = []
         try:
-            lost = [str(path) for path in (self._sink.restore(self._now_us), *self._restore()) if path]
+            lost = self._sink.restore(self._now_us)
         except OSError as error:
             report(f"the log is not in its place any more, and cannot be opened: {error}; trying again each second")
             self._places_at = time.monotonic() + RETRY_S
-        for path in lost:
-            report(f"{path}: {RESTORED}")
-            self.note("warning", "var.restored", path=path, message=RESTORED)
+            lost = ""
+        if lost:
+            self.say("warning", "var.restored", path=lost, message="another program removed it; it was begun again")
+        if self._places is not None:
+            self._places.look()
+
+    def look_after(self, places: HoldingsWatch) -> None:
+        """Look after what else the collector holds open; before :meth:`run`."""
+        self._places = places
+
+    def say(self, level: str, event: str, **fields: object) -> None:
+        """Write an event of what the collector holds open, to standard error too."""
+        report(f"{fields.get('path')}: {fields.get('message')}")
+        self.note(level, event, **fields)
 
     def replace_listener(self, listener: socket.socket) -> None:
         """Take connections from another socket."""

@@ -5,7 +5,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import tzinfo
 from typing import NoReturn
 
@@ -14,7 +14,7 @@ from akjob.config import Paths
 from akjob.log.collector.hub import BACKLOG, Hub, now_us, raise_open_files
 from akjob.log.collector.report import report
 from akjob.log.collector.sink import FileSink, Sink, StdoutSink, local_date
-from akjob.program import Holding, Listener, Program
+from akjob.program import Holding, Holdings, HoldingsWatch, Listener, Program
 from akjob.schedule.zones import get_zone
 
 
@@ -39,12 +39,13 @@ def build(frame: Program) -> Callable[[], None]:
         keeper.enabled = False
     open_sink(sink)
     listener = Listener(paths.collector_socket, BACKLOG)
-    holdings = (
+    held = (
         program.folder(paths.run_dir),
-        Holding(frame.lock.path, frame.lock.is_in_place, lambda: frame.lock.take(0)),
+        program.lock_of(frame.lock),
         Holding(listener.path, listener.is_in_place, lambda: hub.replace_listener(listener.renew())),
     )
-    hub = Hub(listener.socket, sink, str(paths.runs), keeper, lambda: restored(frame, holdings))
+    hub = Hub(listener.socket, sink, str(paths.runs), keeper)
+    hub.look_after(HoldingsWatch(Holdings(held, hub.say)))
     keeper.hub = hub
     hub.catch_signals()
     return lambda: work(paths, hub, keeper, settings.log.to)
@@ -57,17 +58,6 @@ def work(paths: Paths, hub: Hub, keeper: "LogUpkeep", to: str) -> None:
     hub.run()
     paths.collector_socket.unlink(missing_ok=True)
     keeper.stop()
-
-
-def restored(frame: Program, holdings: Iterable[Holding]) -> list[str]:
-    """Make again what is gone; return the paths."""
-    found = []
-    for path, error in program.restore(holdings):
-        if error is None:
-            found.append(str(path))
-        else:
-            frame.say(f"{path}: another program removed it, and it cannot be made again: {error}")
-    return found
 
 
 def open_sink(sink: Sink) -> None:

@@ -10,6 +10,7 @@ from akjob.config import Paths
 from akjob.config.cluster import ClusterConfig
 from akjob.ledger import Permit, Writes
 from akjob.ledger.postgres import PostgresStore, connect
+from akjob.program import Holdings, HoldingsWatch
 from akjob.remote.deliveries import Deliveries, queues
 from tests import postgres
 from tests.unit.world import row
@@ -80,7 +81,7 @@ def test_a_run_is_handed_over_in_the_commit_of_its_claim(url: str, store: Postgr
 def test_what_is_lost_is_delivered_again(url: str, store: PostgresStore) -> None:
     """A delivery that an operator deleted, and one that a worker held when it died; never what is on its way."""
     hand_over(store)
-    node = Deliveries(_paths(url), ClusterConfig(url=url, node="a"), None)
+    node = Deliveries(_paths(url), ClusterConfig(url=url, node="a"), None, HoldingsWatch(Holdings((), print)))
 
     async def keep() -> None:
         async with node.app.open_async():
