@@ -88,12 +88,12 @@ def quoted(text: str) -> str:
 
 
 @contextmanager
-def served(root: Path, write_jobs: Callable[[Place], None]) -> Iterator[Site]:
-    """Serve a root with these jobs, with a browser in front of it."""
+def served(root: Path, write_jobs: Callable[[Place], None], settings: str = "") -> Iterator[Site]:
+    """Serve a root with these jobs and these settings besides, with a browser in front of it."""
     port = free_port()
     (root / "jobs.d").mkdir()
     (root / "etc").mkdir()
-    (root / "etc" / "akjob.toml").write_text(f'[web]\nlisten = "127.0.0.1:{port}"\n')
+    (root / "etc" / "akjob.toml").write_text(f'[web]\nlisten = "127.0.0.1:{port}"\n{settings}')
     subprocess.run(["git", "init", "-q", root], check=True)
     place = Place(root)
     write_jobs(place)
