@@ -158,7 +158,7 @@ def _find_spec(name: str, folders: Sequence[str], *, top: bool) -> ModuleSpec | 
 
 
 def _unless_magic(module: Module | None) -> None:
-    """Raise Unsure for a parent that may offer submodules without a file: ``os.path``, ``six.moves``."""
+    """Raise UndecidedError for a parent that may offer submodules without a file: ``os.path``, ``six.moves``."""
     if module is None or module.only_folders:
         return
     if module.file is None or namespace(module.file).magic:
@@ -374,7 +374,7 @@ def _member(module: Module, names: Sequence[str], depth: int = 0) -> FoundName:
 
 
 def _from_stars(module: Module, space: Namespace, name: str) -> None:
-    """Raise Unsure when a ``from x import *`` may bring the name: what is hidden by ``__all__`` is not looked at."""
+    """Raise UndecidedError when a ``from x import *`` may bring the name; ``__all__`` is not looked at."""
     for star in space.stars:
         try:
             other = find_module(_absolute(module, star), module.path)
