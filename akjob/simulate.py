@@ -5,7 +5,7 @@ ends are made up. The same jobs, instants and outcomes give the same rows.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal
 
@@ -142,8 +142,10 @@ class Simulator:
 
     def _next_us(self) -> int | None:
         wake_us = None if self._agenda is None else self._agenda.wake_us
-        times = [at_us for at_us in (wake_us, self._events[0][0] if self._events else None) if at_us is not None]
-        return min(times, default=None)
+        if not self._events:
+            return wake_us
+        event_us = self._events[0][0]
+        return event_us if wake_us is None or event_us < wake_us else wake_us
 
     def _step(self) -> None:
         """Do what is to happen now, then let the agenda decide if that may have changed anything."""
@@ -284,23 +286,19 @@ class Simulator:
         if planned is None:
             planned = self._takes(start.job, start.slot_us)
         duration_us = DURATION_US if planned is None else planned
+        spec = start.spec
+        timeout_us, stop_us = spec.run.timeout_us, stop_at_us(spec, self.now_us)
+        left_us = None if stop_us is None else stop_us - self.now_us
+        if timeout_us is not None and timeout_us < duration_us and (left_us is None or timeout_us <= left_us):
+            return timeout_us, "timed_out", still_running(timeout_us)
+        if left_us is not None and left_us < duration_us:
+            return left_us, "timed_out", still_running_at(stop_at_text(spec))
         code = self._exit_code(start)
-        own: tuple[int, State, str | None] = (
-            duration_us,
-            "failed" if code else "succeeded",
-            exited(code) if code else None,
-        )
-        return min([own, *self._ends(start.spec)], key=lambda one: one[0])
-
-    def _ends(self, spec: JobSpec) -> Iterator[tuple[int, State, str | None]]:
-        """Yield what ends a run of a job that starts now: after how long, and with which reason."""
-        if spec.run.timeout_us is not None:
-            yield spec.run.timeout_us, "timed_out", still_running(spec.run.timeout_us)
-        stop_us = stop_at_us(spec, self.now_us)
-        if stop_us is not None:
-            yield stop_us - self.now_us, "timed_out", still_running_at(stop_at_text(spec))
+        return duration_us, "failed" if code else "succeeded", exited(code) if code else None
 
     def _exit_code(self, start: Start) -> int:
+        if not self._failures:
+            return 0
         found = self._failures.get((start.job, start.slot_us))
         return found if found is not None else self._failures.get((start.job, None), 0)
 
@@ -325,8 +323,7 @@ class Simulator:
     def rows(self, job: str | None = None) -> list[RunColumns]:
         """Return the rows of all jobs or of one, as ``history --json`` has them, in the order of slots and attempts."""
         self._flush()
-        found = self.store.reader().history(job, n=len(self.store.runs))
-        return sorted(found, key=lambda row: (row["slot"], row["job"], row["attempt"]))
+        return self.store.reader().all_by_slot(job)
 
 
 def changed(old: JobSpec, new: JobSpec) -> Changed:

@@ -210,28 +210,16 @@ def simulation(book: Book, rounds: int) -> None:
         for number in range(100):
             _job(whole, f"job{number}", f'command = "true"\n[schedule]\ndaily = {number % 24:02}:{number % 60:02}:00\n')
         for _ in range(rounds):
-            rows, used_s, took_s = 0, 0.0, 0.0
-            for start, end in _quarters():
-                before = resource.getrusage(resource.RUSAGE_CHILDREN)
-                began = time.perf_counter()
-                done = whole.akjob("simulate", "--from", start, "--until", end, "--json")
-                took_s += time.perf_counter() - began
-                after = resource.getrusage(resource.RUSAGE_CHILDREN)
-                used_s += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-                rows += done.stdout.count(b"\n")
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            began = time.perf_counter()
+            done = whole.akjob("simulate", "--from", "2027-01-01", "--until", "2028-01-01", "--json")
+            took_s = time.perf_counter() - began
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            rows = done.stdout.count(b"\n")
             book.add("j", "a year of 100 jobs", AKJOB, took_s, "s")
             book.add("j", "a year of 100 jobs: rows", AKJOB, rows, "")
             book.add("j", "a year of 100 jobs: CPU", AKJOB, used_s, "s")
-
-
-def _quarters() -> list[tuple[str, str]]:
-    return [
-        ("2027-01-01", "2027-03-31"),
-        ("2027-03-31", "2027-06-29"),
-        ("2027-06-29", "2027-09-27"),
-        ("2027-09-27", "2027-12-26"),
-        ("2027-12-26", "2028-01-01"),
-    ]
 
 
 def _job(whole: Whole, name: str, text: str) -> None:

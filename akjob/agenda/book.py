@@ -224,6 +224,8 @@ class Book:
 
     def due(self, now_us: int) -> AgendaJob | None:
         """Return the next job that needs a decision by an instant, or None, and forget its instant."""
+        if not self._loaded and (not self._wakes or self._wakes[0][0] > now_us):
+            return None  # so it is at the end of nearly every turn
         wake_us = self.wake_us
         if wake_us is None or wake_us > now_us:
             return None

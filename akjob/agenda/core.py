@@ -281,8 +281,10 @@ class Agenda:
         """The instant of the next turn if nothing happens before it; None: there is nothing to wait for."""
         if self.draining:
             return None
-        wakes = (self._book.wake_us, self._waiting.wake_us)
-        return min((wake for wake in wakes if wake is not None), default=None)
+        decide_us, offer_us = self._book.wake_us, self._waiting.wake_us
+        if decide_us is None or (offer_us is not None and offer_us < decide_us):
+            return offer_us
+        return decide_us
 
     def _warn_of_watermarks(self, now_us: int) -> None:
         """Log that jobs wait until the clock has passed slots that were accounted for: it is wrong, or was."""

@@ -69,7 +69,7 @@ def log_elsewhere(paths: Paths, config: Config) -> AkjobError | None:
 
 def say_json(*objects: Mapping[str, Any] | Struct) -> None:
     """Print each object as one line of JSON."""
-    say(msgspec.json.encode(thing).decode() for thing in objects)
+    sys.stdout.write(msgspec.json.Encoder().encode_lines(objects).decode())
 
 
 def say(lines: Iterable[str]) -> None:

@@ -26,6 +26,7 @@ from akjob.query.plan import (
     PlannedStart,
     advise,
     check_range,
+    check_size,
     expected_us,
     hours,
     of_job,
@@ -54,7 +55,7 @@ _EXAMPLES = examples(
 def command(  # noqa: PLR0913 - the options of a command
     names: tuple[str, ...], since: str | None, until: str | None, rev: str | None, *, summary: bool, as_json: bool
 ) -> None:
-    """Show every coming slot of jobs, patterns or files in order, at most 90 days of them.
+    """Show every coming slot of jobs, patterns or files in order, at most 90 days and two million of them.
 
     A start is the slot and its jitter; how long a run takes is the median of the job's last runs. Disabled jobs and
     pauses are left out; again_after counts as if each run took so long. akjobd is not needed.
@@ -64,6 +65,7 @@ def command(  # noqa: PLR0913 - the options of a command
     from_us = now if since is None else moment(since, "--from", now, zone, past=False)
     until_us = from_us + DEFAULT_US if until is None else moment(until, "--until", from_us, zone, past=False)
     check_range(from_us, until_us)
+    check_size(plans, from_us, until_us)
     found = starts(plans, from_us, until_us)
     if as_json:
         say_json(*hours(found, from_us, until_us, zone)) if summary else say_json(*(start.shown() for start in found))

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from itertools import islice
+from operator import attrgetter
 
 from msgspec.structs import replace
 
@@ -203,6 +204,11 @@ class MemoryReader:
         found = [row for row in found if state in (None, row.state)]
         found.sort(key=_by_id if job is None else _by_slot, reverse=True)
         return [_columns(row) for row in found[:n]]
+
+    def all_by_slot(self, job: str | None = None) -> list[RunColumns]:
+        """Return all rows, or those of one job, in the order of slots, jobs and attempts."""
+        found = self._store.runs.values() if job is None else self._store.of_job.get(job, [])
+        return [_columns(row) for row in sorted(found, key=attrgetter("slot_us", "job", "attempt"))]
 
     def slots_until(self, job: str, slot: str, n: int) -> list[RunColumns]:
         """Return a job's newest ``n`` rows whose slot is ``slot`` or earlier, newest first."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, cast
 
 import msgspec
@@ -27,6 +28,8 @@ from akjob.ledger.model import (
 from akjob.toml.wire import from_json, to_json
 
 _FREE_TEXTS = ("reason", "error", "by", "cause", "message")  # of a transition: written by jobs and people
+_free_texts = attrgetter(*_FREE_TEXTS)
+_WITHOUT = (None,) * len(_FREE_TEXTS)
 
 _encode = msgspec.json.Encoder().encode
 _decode_detail = msgspec.json.Decoder(Detail).decode
@@ -257,7 +260,7 @@ def numbered(transitions: Iterable[Transition], first: int) -> tuple[Transition,
 
 
 def _clean(detail: Detail) -> Detail:
-    if all(getattr(detail, name) is None for name in _FREE_TEXTS):
+    if _free_texts(detail) == _WITHOUT:
         return detail
     return replace(detail, **{name: clean(getattr(detail, name)) for name in _FREE_TEXTS})
 

@@ -8,16 +8,19 @@ from itertools import pairwise
 from statistics import median
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from akjob.due import has_calendar
 from akjob.errors import UsageError
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, from_text, to_datetime, to_text
 from akjob.query.jobs import JobView
 from akjob.query.slots import runs_left
-from akjob.schedule import Memory, compile_schedule, get_zone, jitter_us, next_slot
+from akjob.schedule import Memory, compile_schedule, count_between, get_zone, jitter_us, next_slot
 from akjob.spec.model import JobSpec
 
 LONGEST_US = 90 * DAY
 DEFAULT_US = DAY
+MOST_SLOTS = 2_000_000
 SAMPLES = 20  # so many of a job's last runs say how long the next one takes
 
 _CROWD = 5  # so many starts in one second are worth an advice
@@ -110,6 +113,24 @@ def check_order(from_us: int, until_us: int) -> None:
     """Raise UsageError for a range that is empty."""
     if until_us <= from_us:
         raise UsageError("--until is not after --from", hint="Give a time after it, or a duration such as 7d.")
+
+
+def check_size(jobs: Iterable[Planned], from_us: int, until_us: int) -> None:
+    """Raise UsageError for more slots than a plan can hold. They are counted, which costs next to nothing."""
+    total = sum(_count(job, from_us, until_us) for job in jobs if job.spec.enabled)
+    if total > MOST_SLOTS:
+        message = f"there are {total:,} slots in this time, and a plan holds {MOST_SLOTS:,}"
+        raise UsageError(message, hint="Give a nearer --until, or name some of the jobs.")
+
+
+def _count(job: Planned, from_us: int, until_us: int) -> int:
+    schedule = job.spec.schedule
+    again_us, begin_us = schedule.again_after_us, max(from_us, job.from_us)
+    found = 0 if again_us is None else max(0, until_us - begin_us) // again_us
+    if has_calendar(job.spec) and begin_us < until_us:
+        calendar = compile_schedule(replace(schedule, again_after_us=None))
+        found += count_between(calendar, begin_us - 1, until_us - 1)[0]
+    return found if job.runs_left is None else min(found, job.runs_left)
 
 
 def starts(jobs: Iterable[Planned], from_us: int, until_us: int) -> Iterator[PlannedStart]:

@@ -7,7 +7,7 @@ from statistics import median
 from akjob.agenda.jobs import new_row
 from akjob.config import Config
 from akjob.config.cluster import places
-from akjob.instants import SECOND, from_text
+from akjob.instants import SECOND, from_text, to_text
 from akjob.ledger import RunColumns
 from akjob.ledger.model import JobRow
 from akjob.query.jobs import Snapshot
@@ -45,7 +45,8 @@ def simulate(
     for job, slot_us in scenario.failures:
         simulation.fail(job, slot_us)
     simulation.run(scenario.until_us - 1)
-    return [row for row in simulation.rows() if scenario.from_us <= from_text(row["slot"]) < scenario.until_us]
+    begin, end = to_text(scenario.from_us), to_text(scenario.until_us)
+    return [row for row in simulation.rows() if begin <= row["slot"] < end]
 
 
 def _most_at_once(config: Config, machines: int | None) -> int | None:

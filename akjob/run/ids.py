@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [one + other for one in _ALPHABET for other in _ALPHABET]
 _CHANCE_BITS = 30
 
 
@@ -23,7 +24,7 @@ def is_run_id(text: str) -> bool:
 def first_id(at_us: int) -> str:
     """Return what no id is smaller than that was made at an instant or later."""
     number = at_us // 1000 << _CHANCE_BITS
-    return "".join([_ALPHABET[number >> shift & 31] for shift in range(75, -5, -5)])
+    return _text(number)
 
 
 class RunIds:
@@ -44,4 +45,8 @@ class RunIds:
             self._last = now_ms << _CHANCE_BITS | self._chance(_CHANCE_BITS - 1)
         else:
             self._last += 1
-        return "".join([_ALPHABET[self._last >> shift & 31] for shift in range(75, -5, -5)])
+        return _text(self._last)
+
+
+def _text(number: int) -> str:
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(70, -10, -10)])

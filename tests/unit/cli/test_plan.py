@@ -71,3 +71,17 @@ def test_plan_for_people(root: Root) -> None:
     ]
     assert lines[-1] == "3 slots; at most 1 run at once, in the hour of 2026-03-28 22:00:00 +00:00."
     assert max(map(len, lines)) <= 80
+
+
+def test_more_slots_than_a_plan_holds_are_refused(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are counted first: by ``runs``, by ``again_after`` and up to the end; disabled jobs are not."""
+    monkeypatch.setattr("akjob.query.plan.MOST_SLOTS", 100)
+    root.job("a", 'command = "x"\n[schedule]\nevery = "15m"\n')
+    root.job("b", 'command = "x"\n[schedule]\nevery = "1s"\n[limits]\nruns = 2\n')
+    root.job("c", 'command = "x"\n[schedule]\nagain_after = "12h"\n')
+    root.job("d", 'command = "x"\nenabled = false\n[schedule]\nevery = "1s"\n')
+    assert root.akjob("plan", "--until", "1d", "--summary").exit_code == 0
+    done = root.akjob("plan", "--until", "1d", "--json", "--from", "2026-03-28T00:00:00Z", "--until", "30h")
+    assert done.exit_code == 2
+    assert "there are 124 slots in this time, and a plan holds 100" in done.output
+    assert "Give a nearer --until, or name some of the jobs." in done.output
