@@ -10,7 +10,7 @@ from akjob.ledger import DayCount
 
 WIDTH, HEIGHT = 960, 120
 _TOP, _BOTTOM = 12, HEIGHT - 4
-_DOT = 4
+_NEXT_TO = 110  # so far from each other the levels are named, which may be close
 _DAYS = 90
 _CELL, _GAP = 9, 1
 _LEFT = 70
@@ -54,11 +54,11 @@ def chart(title: str, points: Sequence[Point], lines: Sequence[Line]) -> Markup:
         if one.value is not None:
             paths.setdefault(f"b-{one.state}", []).append(_dot(x, _y(one.value, most), one.state))
     drawn = [Markup('<path class="{}" d="{}"/>').format(kind, "".join(found)) for kind, found in paths.items()]
-    for line in levels:
+    for index, line in enumerate(levels):
         y = _y(line.value, most)
         drawn.append(
             Markup('<path class="level" d="M0 {}H{}"/><text x="{}" y="{}">{}</text>').format(
-                y, WIDTH, WIDTH - 4, max(_TOP, y - 3), f"{line.name} {line.said}"
+                y, WIDTH, WIDTH - 4 - index * _NEXT_TO, max(_TOP, y - 3), f"{line.name} {line.said}"
             )
         )
     said = ", ".join(f"{line.name} {line.said}" for line in lines)
@@ -74,7 +74,7 @@ def _y(value: float, most: float) -> int:
 def _dot(x: int, y: int, state: str) -> str:
     """Return a square for a success, a cross for what failed: the shape says it without a colour."""
     if state == "succeeded":
-        return f"M{x} {y - 2}h3v3h-3z"
+        return f"M{x} {y - 2}h4v4h-4z"
     return f"M{x - 1} {y - 3}l1-1 2 2 2-2 1 1-2 2 2 2-1 1-2-2-2 2-1-1 2-2z"
 
 
