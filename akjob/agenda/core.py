@@ -168,6 +168,10 @@ class Agenda:
         """Let starts that the cluster does not permit wait, or skip their slots. They must not be sent."""
         self._elsewhere.blocked(found, now_us)
 
+    def behind(self, marks: Mapping[str, int], now_us: int) -> None:
+        """Decide again about jobs of whose calendar other nodes have accounted for slots, up to an instant each."""
+        self._elsewhere.behind(marks, now_us)
+
     def handed(self, run_ids: Iterable[str], now_us: int) -> None:
         """Give up runs that wait for a node to take them. Their starts must not be sent."""
         self._elsewhere.handed(run_ids, now_us)

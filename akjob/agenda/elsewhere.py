@@ -1,6 +1,6 @@
 """What other nodes of a cluster do: their open runs, their word about jobs, and starts that are not permitted."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from akjob.agenda.book import Book, backfill_of
 from akjob.agenda.jobs import AgendaJob, pause_text, unknown_row
@@ -74,6 +74,14 @@ class Elsewhere:
             run.backoff_until_us = 0
             if run.phase == "waiting":
                 self._waiting.offer(run, now_us)
+
+    def behind(self, marks: Mapping[str, int], now_us: int) -> None:
+        """Decide again about jobs, from what other nodes have accounted for."""
+        for name, mark_us in marks.items():
+            job = self._book.jobs[name]
+            job.row.watermark_us = mark_us
+            job.next_us = job.tail = None
+            self._book.wake_at(job, now_us)
 
     def handed(self, run_ids: Iterable[str], now_us: int) -> None:
         """Give up runs that wait for a node to take them. Their starts must not be sent."""

@@ -135,4 +135,5 @@ def permit_of(run: LiveRun, spec: JobSpec, queue: RunQueue, wait_in: str | None)
         needs=tuple(needs),
         pausable=not run.manual and run.backfill is None,
         queue=wait_in,
+        continues=spec.run.on_partition == "continue",
     )

@@ -25,6 +25,9 @@ class Cluster(Protocol):
     def join(self, agenda: Agenda, revision: Callable[[], Revision]) -> None:
         """Begin to be one of the nodes."""
 
+    def claim(self) -> None:
+        """Make sure that what this node had is its own; call it before the ledger is read. Raises AkjobError."""
+
     def begin(self, writer: Writer, now_us: int) -> None:
         """Take in what other nodes have under way; call it when the agenda has its own runs. Raises AkjobError."""
 
@@ -36,6 +39,9 @@ class Cluster(Protocol):
 
     def stop_elsewhere(self, stops: list[FarStop]) -> None:
         """End runs that are not this node's."""
+
+    def begin_again(self, why: str) -> None:
+        """End this akjobd, for the next one to go on from the ledger."""
 
     def leave(self, *, running: int) -> None:
         """End; ``running`` runs go on without akjobd."""
@@ -50,6 +56,9 @@ class Alone:
     def join(self, agenda: Agenda, revision: Callable[[], Revision]) -> None:
         """Do nothing."""
 
+    def claim(self) -> None:
+        """Do nothing."""
+
     def begin(self, writer: Writer, now_us: int) -> None:
         """Do nothing."""
 
@@ -61,6 +70,9 @@ class Alone:
         raise UsageError("this root is not a node of a cluster", hint="[cluster] in etc/akjob.toml makes it one")
 
     def stop_elsewhere(self, stops: list[FarStop]) -> None:
+        """Do nothing."""
+
+    def begin_again(self, why: str) -> None:
         """Do nothing."""
 
     def leave(self, *, running: int) -> None:

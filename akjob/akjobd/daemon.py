@@ -68,7 +68,12 @@ class Akjobd:
             store,
             self._shims,
             self._log.say,
-            Doing(make_order=self._order, delete=self._delete, stop_elsewhere=self._cluster.stop_elsewhere),
+            Doing(
+                make_order=self._order,
+                delete=self._delete,
+                stop_elsewhere=self._cluster.stop_elsewhere,
+                begin_again=self._cluster.begin_again,
+            ),
         )
         self._open_before: list[ledger.OpenRun] | None = None  # until the first scan
         self._wire(frame.lock, recycler)
@@ -147,6 +152,7 @@ class Akjobd:
         self._upkeep.begin(now_us)
         self._shims.zygote.start()
         self._places.begin()
+        self._cluster.claim()
         gc.disable()  # until what is loaded is frozen: thousands of rows and jobs, none of which can be garbage
         store = self._writer.store
         rows = store.jobs_state()

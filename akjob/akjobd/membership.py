@@ -15,13 +15,14 @@ from akjob.config.cluster import ClusterConfig, places
 from akjob.config.web import WebConfig, published_url
 from akjob.errors import AkjobError
 from akjob.jobset.git import Revision
-from akjob.ledger import Store
+from akjob.ledger import Legacy, Store
 from akjob.run import lease
 
 if TYPE_CHECKING:
     from akjob.ledger.nodes import Standing
 
 _RENEWALS = 4  # so often within a lease
+_SOON = 16  # so much of a lease passes before a renewal that failed is tried again
 _STOP, _DEAD = 0.75, 0.9  # of a lease that is not renewed: runs are to end, and are killed
 
 
@@ -46,18 +47,28 @@ class Membership:
         self._node = cluster.name
         self._nodes = Nodes(paths.ledger_url)
         self._worker = Worker("lease", loop.wake)
-        self._renewed_us: int | None = None
+        self._taken = 0
         self._held = ""
         self._lease_file = str(paths.lease)
         loop.when_woken(self._worker.collect)
 
     def serve(self, agenda: Agenda, store: Store, say: Callable[..., None], revision: Callable[[], Revision]) -> None:
-        """Begin to renew the lease."""
+        """Get the timers of the lease."""
         self._agenda, self._store, self._say, self._revision = agenda, store, say, revision
         quarter_us = self._cluster.lease_us // _RENEWALS
-        self._renewal = self._loop.timer("lease", self._renew, quarter_us)
+        self._renewal = self._loop.timer("lease", self._renew, 2 * quarter_us)
         self._partition = self._loop.timer("partition", self._part, 3 * quarter_us)
+
+    def begin(self) -> None:
+        """Renew the lease before anything is read from the ledger, and go on from then. Raises AkjobError.
+
+        What this node had is its own from here on; a clock that is off decides nothing.
+        """
+        at_us, standing = self._ask(self._loop.clock.now_us(), None)
+        self._taken = standing.taken
         self._renewal.at_us = self._loop.clock.now_us()
+        self._partition.at_us = at_us + self._cluster.lease_us * 3 // 4
+        self._hold(_why_not(standing))
 
     @property
     def held(self) -> str:
@@ -74,7 +85,9 @@ class Membership:
     # ------------------------------------------------------------------ the lease
 
     def _renew(self, now_us: int) -> None:
-        self._renewal.at_us = now_us + self._cluster.lease_us // _RENEWALS
+        """Renew the lease, half as often while nothing runs."""
+        quarter_us = self._cluster.lease_us // _RENEWALS
+        self._renewal.at_us = now_us + (quarter_us if self._agenda.under_way else 2 * quarter_us)
         if not self._worker.waiting:
             commit = self._revision().commit
             self._worker.give(lambda: self._ask(now_us, commit), self._renewed, self._failed)
@@ -82,9 +95,7 @@ class Membership:
     def _ask(self, now_us: int, commit: str | None) -> "tuple[int, Standing]":
         from akjob.ledger.nodes import Me  # noqa: PLC0415 - as above
 
-        clock, cluster = self._loop.clock, self._cluster
-        before_us, boot_s = clock.now_us(), lease.boot_s()
-        offset_s = ((before_us + clock.now_us()) // 2 - self._nodes.now_us()) / 1e6
+        cluster, boot_s = self._cluster, lease.boot_s()
         slots = places(cluster, None)
         me = Me(
             node=self._node,
@@ -95,27 +106,31 @@ class Membership:
             git_commit=commit,
             url=published_url(self._web, self._nodes.own_address()),
         )
-        standing = self._nodes.renew(me, offset_s)
+        standing = self._nodes.renew(me, self._loop.clock.now_us)
         lease_s = cluster.lease_us / 1e6
         lease.write(self._lease_file, boot_s + _STOP * lease_s, boot_s + _DEAD * lease_s)
         return now_us, standing
 
     def _renewed(self, found: "tuple[int, Standing]") -> None:
         at_us, standing = found
-        before_us, self._renewed_us = self._renewed_us, at_us
-        if before_us is not None and at_us - before_us > self._cluster.lease_us:
-            message = "the lease was over: what this akjobd knew may be another node's; it starts again from the ledger"
-            self._say("warning", "node.rejoined", node=self._node, message=message)
-            self._loop.stop()
+        if standing.taken != self._taken:
+            self.begin_again("the lease was over, and another node has taken what this one had")
             return
         self._partition.at_us = at_us + self._cluster.lease_us * 3 // 4
         self._hold(_why_not(standing))
         if standing.lost and standing.may_claim:
             self._take_over(standing.lost)
 
+    def begin_again(self, why: str) -> None:
+        """End this akjobd: what it knew does not hold any more, and the next one goes on from the ledger."""
+        self._say("warning", "node.rejoined", node=self._node, message=f"{why}: akjobd starts again from the ledger")
+        self._loop.stop()
+
     def _failed(self, error: Exception) -> None:
         message = error.message if isinstance(error, AkjobError) else f"{type(error).__name__}: {error}"
         self._say("warning", "node.lease_not_renewed", node=self._node, message=message)
+        soon_us = self._loop.clock.now_us() + self._cluster.lease_us // _SOON
+        self._renewal.at_us = min(soon_us, self._renewal.at_us or soon_us)
 
     def _hold(self, why: str) -> None:
         """Claim nothing for a reason, or again."""
@@ -145,18 +160,16 @@ class Membership:
             return
         now_us = self._loop.clock.now_us()
         try:
-            open_runs = store.take_over(nodes)
-            occurrences, backfills = store.take_over_rest(nodes)
+            left: Legacy = store.take_over(nodes)
         except AkjobError as error:
             self._failed(error)
             return
-        self._agenda.restore((), (), now_us, (), occurrences)
-        self._agenda.restore_backfills(backfills)
-        if open_runs:
+        self._agenda.restore((), (), now_us, (), left.occurrences)
+        self._agenda.restore_backfills(left.backfills)
+        if left.open_runs:
             names = ", ".join(nodes)
-            self._say("warning", "node.lost", node=names, runs=len(open_runs))
-            reason = f"node {names} did not renew its lease"
-            self._agenda.inherit(open_runs, now_us, reason)
+            self._say("warning", "node.lost", node=names, runs=len(left.open_runs))
+            self._agenda.inherit(left.open_runs, now_us, f"node {names} did not renew its lease")
 
 
 def _why_not(standing: "Standing") -> str:

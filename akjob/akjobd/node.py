@@ -47,6 +47,10 @@ class ClusterNode:
             now_us=self._loop.clock.now_us,
         )
 
+    def claim(self) -> None:
+        """Renew the lease: what this node had is its own from here on. Raises AkjobError."""
+        self._membership.begin()
+
     def begin(self, writer: Writer, now_us: int) -> None:
         """Take in what other nodes have under way, and listen from now on. Raises AkjobError."""
         self._writer = writer
@@ -65,6 +69,10 @@ class ClusterNode:
     def stop_elsewhere(self, stops: list[FarStop]) -> None:
         """End runs that wait for a node, and have other nodes end theirs."""
         self._news.stop_elsewhere(stops)
+
+    def begin_again(self, why: str) -> None:
+        """End this akjobd, for the next one to go on from the ledger."""
+        self._membership.begin_again(why)
 
     def leave(self, *, running: int) -> None:
         """Let the lease run out, and listen no more; ``running`` runs go on without akjobd."""

@@ -4,19 +4,28 @@ What was not written is not acted on: while the ledger cannot be written, decisi
 again. What only ends a run that runs already does not wait for the ledger.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
 
 from akjob.agenda import Agenda, Effects, End, FarStop, Start
 from akjob.akjobd.apart import by_job, plain
 from akjob.daemon_log import Say
-from akjob.ledger import Committed, LedgerBusyError, LedgerFullError, Store, Transition, Writes
+from akjob.ledger import (
+    Committed,
+    LedgerBusyError,
+    LedgerFullError,
+    LedgerStaleError,
+    Store,
+    Transition,
+    Writes,
+)
 from akjob.run import failpoint
 from akjob.run.engine import Engine
 from akjob.run.order import Order
 
 _RETRY_US = 500_000
+_NOT_OF_A_JOB = (LedgerBusyError, LedgerFullError, LedgerStaleError)
 _GATHER_US = 20_000
 _BURST = 8
 PRUNE_EVERY_US = 3_600_000_000
@@ -27,12 +36,16 @@ _CHECKPOINT_COMMITS = 100
 
 
 class Doing(Struct, frozen=True, kw_only=True):
-    """What the writer does besides writing: makes orders, deletes files, and hands on what was written."""
+    """What the writer does besides writing: makes orders, deletes files, and hands on what was written.
+
+    ``begin_again`` has akjobd start again from the ledger, for a reason: what was decided is not written any more.
+    """
 
     make_order: Callable[[Start, int], Order]
     delete: Callable[[str], None]
     subscribers: tuple[Callable[[tuple[Transition, ...]], None], ...] = ()
     stop_elsewhere: Callable[[list[FarStop]], None] = lambda _stops: None
+    begin_again: Callable[[str], None] = lambda _why: None
 
 
 class Writer:
@@ -144,12 +157,22 @@ class Writer:
                 self.held_since_us = now_us
                 self._say("error", "ledger.unwritable", message=error.message, hint=error.hint)
             return False
+        except LedgerStaleError as error:
+            self._retry_us = now_us + _RETRY_US
+            self._doing.begin_again(error.message)
+            return False
         self._commits += 1
         if self.held_since_us is not None:
             self._say("warning", "ledger.writable", held_s=(now_us - self.held_since_us) / 1e6)
             self.held_since_us = None
+        if committed.behind and (len(self._held) > 1 or self._agenda.pending):
+            jobs = ", ".join(sorted(committed.behind))
+            self._doing.begin_again(f"other nodes have accounted for slots of {jobs} that were decided about here, too")
+            self._retry_us = now_us + _RETRY_US
+            return False
         self._agenda.refused(committed.refused)
-        self._leave_out(effects, committed.refused)
+        self._leave_out(effects, committed.refused, committed.behind)
+        self._agenda.behind(committed.behind, now_us)
         if committed.blocked:
             without = {one.run for one in committed.blocked}
             effects.starts = [start for start in effects.starts if start.run not in without]
@@ -161,9 +184,11 @@ class Writer:
             subscriber(committed.transitions)
         return True
 
-    def _leave_out(self, effects: Effects, refused: Iterable[str]) -> None:
+    def _leave_out(self, effects: Effects, refused: Iterable[str], behind: Collection[str]) -> None:
         for start in [start for start in effects.starts if start.run in refused]:
             effects.starts.remove(start)
+            if start.job in behind:
+                continue  # another node was quicker
             self._say(
                 "error",
                 "run.refused",
@@ -178,7 +203,7 @@ class Writer:
         """Write it in one transaction; where a row cannot be written whatever the disk does, each job's for itself."""
         try:
             return self.store.commit(effects.writes)
-        except (LedgerBusyError, LedgerFullError):
+        except _NOT_OF_A_JOB:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, it must cost one job
             found = [self._commit_part(job, part, now_us) for job, part in by_job(effects.writes)]
@@ -189,12 +214,13 @@ class Writer:
             tuple(moved for one in found for moved in one.transitions),
             tuple(blocked for one in found for blocked in one.blocked),
             frozenset[str]().union(*(one.handed for one in found)),
+            {job: at for one in found for job, at in one.behind.items()},
         )
 
     def _commit_part(self, job: str, part: Writes, now_us: int) -> Committed:
         try:
             return self.store.commit(part)
-        except (LedgerBusyError, LedgerFullError):
+        except _NOT_OF_A_JOB:
             raise
         except Exception as error:  # noqa: BLE001 - as above
             reason = fault_of(error, "its row cannot be written")
@@ -203,7 +229,7 @@ class Writer:
             self._agenda.ended(row.id, End(state="failed", ended_us=now_us, reason=reason), now_us)
         try:
             return self.store.commit(plain(part, reason))
-        except (LedgerBusyError, LedgerFullError):
+        except _NOT_OF_A_JOB:
             raise
         except Exception as error:  # noqa: BLE001 - as above: nothing of it can be written
             self._say("error", "job.fault", job=job, message=fault_of(error, "its row cannot be written"))

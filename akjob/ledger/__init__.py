@@ -24,6 +24,7 @@ from akjob.ledger.model import (
     Detail,
     JobCounters,
     JobRow,
+    Legacy,
     News,
     Occurrence,
     OpenRun,
@@ -37,7 +38,7 @@ from akjob.ledger.model import (
     Writes,
 )
 from akjob.ledger.opening import open_reader, open_store
-from akjob.ledger.store import LedgerBusyError, LedgerFullError, Reader, Store
+from akjob.ledger.store import LedgerBusyError, LedgerFullError, LedgerStaleError, Reader, Store
 
 __all__ = [
     "STATES",
@@ -53,6 +54,8 @@ __all__ = [
     "JobRow",
     "LedgerBusyError",
     "LedgerFullError",
+    "LedgerStaleError",
+    "Legacy",
     "Measured",
     "News",
     "Occurrence",

@@ -84,7 +84,7 @@ class MemoryStore(NoFile):
                 self.jobs[job.job] = _changed(self.jobs[job.job], job)
         for run in writes.waited:
             self.waits.pop(run, None)
-        self.waits.update((wait.run, wait) for wait in writes.waits)
+        self.waits.update((wait.run, wait) for wait in writes.waits if wait.run not in refused)
         for key in writes.decided:
             self.pending.pop(key, None)
         self.pending.update(((one.job, one.key), one) for one in writes.occurrences)

@@ -1,6 +1,7 @@
 """The ledger's rows as values. Instants are microseconds here and text in the database."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from msgspec import Struct, field
@@ -279,7 +280,8 @@ class Permit(Struct, frozen=True, kw_only=True):
     """What a start needs of the whole cluster: below so many open runs that hold each gate of ``needs``.
 
     The run holds the gates of ``holds`` from then on. ``pausable``: it does not start while its job is paused.
-    ``queue`` is where it waits for a node that takes it; None: it starts on this node.
+    ``queue`` is where it waits for a node that takes it; None: it starts on this node. ``continues``: it goes on while
+    its node cannot renew its lease.
     """
 
     run: str
@@ -288,6 +290,7 @@ class Permit(Struct, frozen=True, kw_only=True):
     needs: tuple[tuple[str, int], ...] = ()
     pausable: bool = False
     queue: str | None = None
+    continues: bool = False
 
 
 class Blocked(Struct, frozen=True):
@@ -311,6 +314,14 @@ class News(Struct, frozen=True, kw_only=True):
     over: frozenset[str] = frozenset()
     jobs: tuple[JobRow, ...] = ()
     stops: tuple[tuple[str, str, str | None], ...] = ()
+
+
+class Legacy(Struct, frozen=True, kw_only=True):
+    """What nodes that are lost had: runs that have not ended, what is not decided, and backfills that are not over."""
+
+    open_runs: list[OpenRun]
+    occurrences: list[Occurrence]
+    backfills: list[BackfillRow]
 
 
 class Writes(Struct):
@@ -347,10 +358,12 @@ class Committed(Struct, frozen=True):
     """What a commit came to: the ids of the claims that were refused, and the transitions written, numbered.
 
     ``blocked`` are the starts that must not be sent although their claims are written; ``handed`` those that wait in
-    their queues now, and are this node's no more.
+    their queues now, and are this node's no more. ``behind`` are jobs of whose calendar another node had accounted for
+    slots that this one did not know of, up to an instant: what was decided about it is not written.
     """
 
     refused: frozenset[str] = frozenset()
     transitions: tuple[Transition, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     handed: frozenset[str] = frozenset()
+    behind: Mapping[str, int] = MappingProxyType({})

@@ -2,17 +2,18 @@
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from akjob.errors import AkjobError, UsageError
-from akjob.ledger.postgres import PostgresSession
+from akjob.instants import SECOND
+from akjob.ledger.postgres import CLOCK_LIMIT_US, PostgresSession
 
 NodeState = Literal["up", "draining", "down", "lost"]
-CLOCK_LIMIT_S = 0.5  # a node whose clock is off by more claims nothing
+CLOCK_LIMIT_S = CLOCK_LIMIT_US / SECOND
 
 
 class Me(Struct, frozen=True, kw_only=True):
@@ -28,11 +29,15 @@ class Me(Struct, frozen=True, kw_only=True):
 
 
 class Standing(Struct, frozen=True):
-    """What a renewal came to: whether people drain the node, how far its clock is off, and which nodes are lost."""
+    """What a renewal came to: whether people drain the node, how far its clock is off, and which nodes are lost.
+
+    ``taken`` is how often another node took what this one had, since it is known.
+    """
 
     draining: bool
     clock_offset_s: float
     lost: tuple[str, ...]
+    taken: int = 0
 
     @property
     def may_claim(self) -> bool:
@@ -86,23 +91,28 @@ _STATE = (
     "CASE WHEN stopped THEN 'down' WHEN lease_until < clock_timestamp() THEN 'lost' "
     "WHEN draining THEN 'draining' ELSE 'up' END"
 )
-_RENEW = """
-INSERT INTO nodes (node, tags, slots, lease_until, clock_offset_s, git_commit, version, url)
-VALUES (?, ?, ?, clock_timestamp() + ? * interval '1 microsecond', ?, ?, ?, ?)
-ON CONFLICT (node) DO UPDATE SET
-    tags = excluded.tags, slots = excluded.slots, renewed_at = clock_timestamp(), lease_until = excluded.lease_until,
-    clock_offset_s = excluded.clock_offset_s, git_commit = excluded.git_commit, version = excluded.version,
-    url = excluded.url, since = CASE WHEN nodes.stopped THEN clock_timestamp() ELSE nodes.since END, stopped = FALSE
-RETURNING draining
-"""
-# A node that has gone for good leaves nothing to take: only those that left something are of interest.
+# A node that has gone for good leaves nothing to take: only those that left something are of interest. What goes on
+# without its node (`on_partition = "continue"`) is nobody else's until the node is forgotten.
 _LOST = f"""
 SELECT node FROM nodes WHERE node <> ? AND {_STATE} IN ('lost', 'down') AND EXISTS (
     SELECT 1 FROM runs WHERE runs.owner = nodes.node AND runs.state IN ('queued', 'running')
-    AND (NOT nodes.stopped OR nodes.lease_until < clock_timestamp())
+    AND (NOT nodes.stopped OR nodes.lease_until < clock_timestamp()) AND NOT (runs.continues AND runs.gates <> '{{}}')
     UNION ALL SELECT 1 FROM occurrences WHERE occurrences.owner = nodes.node AND NOT nodes.stopped
     UNION ALL SELECT 1 FROM backfills WHERE backfills.owner = nodes.node AND NOT nodes.stopped AND state = 'running'
-) ORDER BY node
+) UNION SELECT owner FROM runs WHERE state IN ('queued', 'running') AND owner NOT IN (SELECT node FROM nodes)
+"""  # noqa: S608 - ours
+_RENEW = f"""
+WITH renewed AS (
+    INSERT INTO nodes (node, tags, slots, lease_until, clock_offset_s, git_commit, version, url)
+    VALUES (?, ?, ?, clock_timestamp() + ? * interval '1 microsecond', coalesce(?, 0), ?, ?, ?)
+    ON CONFLICT (node) DO UPDATE SET
+        tags = excluded.tags, slots = excluded.slots, renewed_at = clock_timestamp(),
+        lease_until = excluded.lease_until, clock_offset_s = excluded.clock_offset_s,
+        git_commit = excluded.git_commit, version = excluded.version, url = excluded.url,
+        since = CASE WHEN nodes.stopped THEN clock_timestamp() ELSE nodes.since END, stopped = FALSE
+    RETURNING draining, taken
+)
+SELECT draining, taken, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, ARRAY({_LOST}) FROM renewed
 """  # noqa: S608 - ours
 _LIST = f"""
 SELECT node, {_STATE}, tags, slots,
@@ -134,25 +144,23 @@ class Nodes:
 
     def __init__(self, url: str) -> None:
         self._session = PostgresSession(url)
+        self._offset_s: float | None = None  # as the last renewal measured it; each writes that of the one before
 
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
 
-    def renew(self, me: Me, offset_s: float) -> Standing:
-        """Renew a node's lease, also one that was over. Raises LedgerBusyError while the database is away."""
-        values = (me.node, list(me.tags), me.slots, me.lease_us, offset_s, me.git_commit, me.version, me.url)
-        ask = self._session.ask
-        draining = self._session.transaction(lambda: ask(_RENEW, values)[0][0])
-        lost = self._session.transaction(lambda: ask(_LOST, (me.node,)))
-        return Standing(draining, offset_s, tuple(row[0] for row in lost))
+    def renew(self, me: Me, now_us: Callable[[], int]) -> Standing:
+        """Renew a node's lease, also one that was over; ``now_us`` reads the node's clock, which is compared.
 
-    def now_us(self) -> int:
-        """Return the database's clock."""
-        found = self._session.transaction(
-            lambda: self._session.ask("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-        )
-        return int(found[0][0])
+        Raises LedgerBusyError while the database is away.
+        """
+        values = (me.node, list(me.tags), me.slots, me.lease_us, self._offset_s, me.git_commit, me.version, me.url)
+        self._session.connect()  # so that the time of one statement alone is measured
+        before_us = now_us()
+        draining, taken, there_us, lost = self._session.once(_RENEW, (*values, me.node))[0]
+        self._offset_s = ((before_us + now_us()) // 2 - there_us) / 1e6
+        return Standing(draining, self._offset_s, tuple(lost), taken)
 
     def database(self) -> DatabaseFacts:
         """Return what is known of the database, also of one without the ledger's tables."""
@@ -185,8 +193,7 @@ class Nodes:
 
     def list(self) -> "list[Node]":
         """Return all nodes, by name."""
-        rows = self._session.transaction(lambda: self._session.ask(_LIST))
-        return [_node(row) for row in rows]
+        return [_node(row) for row in self._session.once(_LIST)]
 
     def drain(self, node: str, *, draining: bool) -> None:
         """Let a node claim nothing more, or again. Raises AkjobError for one that is not there."""
@@ -204,7 +211,7 @@ class Nodes:
         self._change("DELETE FROM nodes WHERE node = ? RETURNING 1", (node,), node)
 
     def _change(self, sql: str, values: Sequence[object], node: str) -> None:
-        if not self._session.transaction(lambda: self._session.ask(sql, values)):
+        if not self._session.once(sql, values):
             raise UsageError(f"there is no node {node}", hint="`akjob nodes` lists them")
 
 

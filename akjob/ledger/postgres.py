@@ -1,7 +1,7 @@
 """The ledger in PostgreSQL, which the nodes of a cluster share."""
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from akjob.errors import AkjobError
+from akjob.instants import from_text, to_text
 from akjob.ledger import rows, statements
 from akjob.ledger.columns import JOB_COLUMNS, RUN_COLUMNS
 from akjob.ledger.model import (
@@ -17,6 +18,7 @@ from akjob.ledger.model import (
     Blocked,
     Committed,
     JobRow,
+    Legacy,
     News,
     Occurrence,
     OpenRun,
@@ -28,7 +30,7 @@ from akjob.ledger.model import (
 from akjob.ledger.no_file import NoFile
 from akjob.ledger.sql_reader import Session, SqlReader
 from akjob.ledger.sql_store import SqlStore
-from akjob.ledger.store import LedgerBusyError, LedgerFullError
+from akjob.ledger.store import LedgerBusyError, LedgerFullError, LedgerStaleError
 
 try:
     import psycopg
@@ -55,6 +57,12 @@ _OPEN_ELSEWHERE = statements.SELECT_OPEN.replace(" ORDER BY", " AND runs.owner I
 _OPEN_AMONG = _OPEN_ELSEWHERE.replace(" ORDER BY", " AND runs.id = ANY(?) ORDER BY")
 _OPEN_OF_NODE = statements.SELECT_OPEN.replace(" ORDER BY", " AND (?::text IS NULL OR runs.owner = ?) ORDER BY")
 
+
+CALENDAR = ("schedule", "missed")
+"""The triggers whose slots a job's watermark accounts for."""
+
+CLOCK_LIMIT_US = 500_000
+"""A node whose clock is off by more claims nothing."""
 
 TASK = "akjob.take"
 DELIVER = (
@@ -83,6 +91,20 @@ class PostgresSession:
         try:
             with self.connected().transaction():
                 return work()
+        except psycopg.Error as error:
+            raise translated(error, self._url) from error
+
+    def once(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
+        """Run one statement, which is a transaction of its own; translate what goes wrong."""
+        try:
+            return _ask(self.connected(), sql, values)
+        except psycopg.Error as error:
+            raise translated(error, self._url) from error
+
+    def connect(self) -> None:
+        """Connect, where there is no connection; translate what goes wrong."""
+        try:
+            self.connected()
         except psycopg.Error as error:
             raise translated(error, self._url) from error
 
@@ -159,6 +181,7 @@ class PostgresStore(NoFile, SqlStore):
         self._node = node
         self._known: dict[str, JobRow] = {}  # what this node knows of the jobs' rows, as it was read or written last
         self.writer = f"{node or ''}/{secrets.token_hex(8)}"
+        self._behind: Mapping[str, int] = {}  # of the commit under way
         self._tried: tuple[Writes, str] | None = None  # the last Writes, and the token of their commit
         try:
             self._transaction(lambda: migrate(self._ask, url))
@@ -178,19 +201,39 @@ class PostgresStore(NoFile, SqlStore):
         return committed
 
     def _once(self, token: str, writes: Writes) -> Committed:
-        self._check_lease()
+        self._check_lease(max((row.queued_us for row in writes.claims), default=0))
         for row in writes.claims if self._node is not None else ():
             row.node = self._node
+        self._behind = self._lock_jobs(writes)
         blocked = self._ask_permits(writes) if writes.permits or writes.freed else ()
         committed = self._write(writes)
-        given = [one for one in writes.permits if one.run not in committed.refused | {one.run for one in blocked}]
+        fenced = committed.refused | self._not_mine([one.run for one in writes.permits])
+        given = [one for one in writes.permits if one.run not in fenced | {one.run for one in blocked}]
         self._hold(given)
         handed = self._hand_over(given)
         if committed.transitions and self._node is not None:
             self._ask("SELECT pg_notify(?, ?)", (CHANNEL, self.writer))
         numbers = [one.seq for one in committed.transitions]
         self._many(_KEEP_COMMIT, [(self.writer, token, min(numbers, default=1), max(numbers, default=0))])
-        return Committed(committed.refused, committed.transitions, blocked, handed)
+        without = tuple(one for one in blocked if one.run not in fenced)
+        return Committed(fenced, committed.transitions, without, handed, self._behind)
+
+    def _lock_jobs(self, writes: Writes) -> Mapping[str, int]:
+        """Lock the jobs until the commit; return those of whose calendar this node did not know enough.
+
+        Whoever accounts for a slot accounts for all before it, and sets the watermark in the same commit. Where that is
+        another one than this node's decision began with, two rows would stand for one slot, or none for one.
+        """
+        deciding = {row.job for row in writes.claims if row.trigger in CALENDAR}
+        deciding |= {row.job for row in writes.changes if _is_stretch(row)}
+        names = deciding | {row.job for row in (*writes.jobs, *writes.loaded)}
+        found = self._ask(_MARKS, (sorted(names),)) if names and self._node is not None else []
+        known = {job: row.watermark_us for job, row in self._known.items() if job in deciding}
+        return {job: at for job, mark in found if job in known and (at := from_text(mark)) > known[job]}
+
+    def _claim(self, claims: list[RunRow]) -> frozenset[str]:
+        late = frozenset(row.id for row in claims if row.job in self._behind and row.trigger in CALENDAR)
+        return late | super()._claim([row for row in claims if row.id not in late])
 
     def _ask_permits(self, writes: Writes) -> tuple[Blocked, ...]:
         """Return the starts that runs of the cluster, or a pause, stand in the way of.
@@ -219,9 +262,17 @@ class PostgresStore(NoFile, SqlStore):
                     holders.setdefault(name, []).append(f"run {one.run} on node {self._node}")
         return tuple(blocked)
 
+    def _not_mine(self, runs: Sequence[str]) -> frozenset[str]:
+        """Return the runs that another node has taken, or that are over."""
+        if not runs:
+            return frozenset()
+        mine = f"SELECT id FROM runs WHERE id = ANY(?) AND {statements.OPEN} AND owner IS NOT DISTINCT FROM ?"  # noqa: S608
+        return frozenset(runs) - {row[0] for row in self._ask(mine, (list(runs), self._node))}
+
     def _hold(self, given: Sequence[Permit]) -> None:
         if given:
-            self._many("UPDATE runs SET gates = ? WHERE id = ?", [(list(one.holds), one.run) for one in given])
+            values = [(list(one.holds), one.continues, one.run) for one in given]
+            self._many("UPDATE runs SET gates = ?, continues = ? WHERE id = ?", values)
 
     def _hand_over(self, given: Sequence[Permit]) -> frozenset[str]:
         """Let runs be nobody's, and have them delivered to a node that takes them; return them."""
@@ -251,41 +302,41 @@ class PostgresStore(NoFile, SqlStore):
         found = self._read(f"SELECT owner FROM runs WHERE id = ? AND {statements.OPEN}", (run,))  # noqa: S608 - ours
         return found[0][0] if found else None
 
-    def _check_lease(self) -> None:
-        """Raise LedgerBusyError where this node's lease is over: others may have taken its runs."""
+    def _check_lease(self, decided_us: int = 0) -> None:
+        """Raise LedgerBusyError where this node's lease is over: others may have taken its runs.
+
+        Raises LedgerStaleError for what was decided at an instant that is still to come by the database's clock.
+        """
         if self._node is None:
             return
-        over = "SELECT 1 FROM nodes WHERE node = ? AND lease_until < clock_timestamp()"
-        if self._ask(over, (self._node,)):
-            raise LedgerBusyError(
-                f"the lease of node {self._node} is over",
-                hint="akjobd renews it, and writes then; if it stays so, look at the machine's load and clock",
-            )
+        for over, now_us in self._ask(_LEASE, (self._node,)):
+            if over:
+                raise LedgerBusyError(
+                    f"the lease of node {self._node} is over",
+                    hint="akjobd renews it, and writes then; if it stays so, look at the machine's load and clock",
+                )
+            if decided_us - now_us > CLOCK_LIMIT_US:
+                raise LedgerStaleError(
+                    f"the clock of node {self._node} is {(decided_us - now_us) / 1e6:.1f} s ahead of the database's",
+                    hint="set it right; until then the node claims nothing",
+                )
 
-    def take_over(self, nodes: Sequence[str]) -> list[OpenRun]:
-        """Take the open runs of nodes that are lost, and return them: from now on only this node may write of them."""
+    def take_over(self, nodes: Sequence[str]) -> Legacy:
+        """Take what nodes that are lost had, and return it: from now on only this node may write of it."""
         return self._transaction(lambda: self._take_over(nodes))
 
-    def _take_over(self, nodes: Sequence[str]) -> list[OpenRun]:
+    def _take_over(self, nodes: Sequence[str]) -> Legacy:
         self._check_lease()
-        taken = "UPDATE runs SET owner = ?, fence = fence + 1 WHERE owner = ANY(?) AND state IN ('queued', 'running') "
-        lost = "AND owner IN (SELECT node FROM nodes WHERE lease_until < clock_timestamp()) RETURNING id"
-        ids = {row[0] for row in self._ask(taken + lost, (self._node, list(nodes)))}
+        lost = [row[0] for row in self._ask(_LOST_NODES, (list(nodes),))]
+        forgotten = [row[0] for row in self._ask(_FORGOTTEN_NODES, (list(nodes),))]
+        ids = {row[0] for row in self._ask(_TAKE_RUNS, (self._node, lost, forgotten))}
         found = self._ask(_OPEN_OF_NODE, (self._node, self._node)) if ids else []
-        return [one for one in map(rows.open_run, found) if one.row.id in ids]
-
-    def take_over_rest(self, nodes: Sequence[str]) -> tuple[list[Occurrence], list[BackfillRow]]:
-        """Take what nodes that are lost had not decided, and their backfills, and return them."""
-        return self._transaction(lambda: self._take_over_rest(nodes))
-
-    def _take_over_rest(self, nodes: Sequence[str]) -> tuple[list[Occurrence], list[BackfillRow]]:
-        self._check_lease()
-        lost = "owner IN (SELECT node FROM nodes WHERE node = ANY(?) AND lease_until < clock_timestamp())"
-        values = (self._node, list(nodes))
-        seen = self._ask(f"UPDATE occurrences SET owner = ? WHERE {lost} RETURNING {_OCCURRENCE}", values)  # noqa: S608
-        is_open = statements.BACKFILL_IS_OPEN
-        going = f"UPDATE backfills SET owner = ? WHERE {is_open} AND {lost} RETURNING {_BACKFILL}"  # noqa: S608
-        return [rows.occurrence(row) for row in seen], [rows.backfill(row) for row in self._ask(going, values)]
+        both = (self._node, [*lost, *forgotten])
+        return Legacy(
+            open_runs=[one for one in map(rows.open_run, found) if one.row.id in ids],
+            occurrences=[rows.occurrence(row) for row in self._ask(_TAKE_OCCURRENCES, both)],
+            backfills=[rows.backfill(row) for row in self._ask(_TAKE_BACKFILLS, both)],
+        )
 
     def occurrences(self) -> list[Occurrence]:
         """Return the occurrences of this node that are not decided yet, oldest first."""
@@ -311,18 +362,30 @@ class PostgresStore(NoFile, SqlStore):
         )
         told = tuple(rows.transition(row) for row in self._ask(between, found[0]))
         asked = [one.run for one in writes.permits]
+        refused |= self._not_mine([one.run for one in writes.permits if one.queue is None])
         without = self._ask("SELECT id FROM runs WHERE id = ANY(?) AND gates = '{}'", (asked,)) if asked else []
         queued = {one.run for one in writes.permits if one.queue is not None} - {row[0] for row in without}
         blocked = tuple(Blocked(row[0], "lock", "") for row in without)
-        return Committed(refused, told, blocked, frozenset(queued - refused))
+        # Deciding again from the ledger's watermark is right in any case.
+        deciding = {row.job for row in writes.claims if row.trigger in CALENDAR}
+        deciding |= {row.job for row in writes.changes if _is_stretch(row)}
+        marks = self._ask(_MARKS, (sorted(deciding),)) if deciding else []
+        return Committed(
+            refused, told, blocked, frozenset(queued - refused), {job: from_text(mark) for job, mark in marks}
+        )
 
     def _change(self, changes: list[RunRow]) -> frozenset[str]:
+        late = {row.id for row in changes if row.job in self._behind and _is_stretch(row)}
         written = {
             row[0]
             for change in changes
+            if change.id not in late
             for row in self._ask(_CHANGE_OWN, (*rows.change_values(change), self._node, self._node))
         }
         return frozenset(row.id for row in changes if row.id not in written)
+
+    def _write_waits(self, writes: Writes, without: frozenset[str]) -> None:
+        super()._write_waits(writes, without | self._not_mine([one.run for one in writes.waits]))
 
     def _write_jobs(self, writes: Writes) -> None:
         """Write of jobs what this node changed, and leave what others did meanwhile."""
@@ -334,6 +397,9 @@ class PostgresStore(NoFile, SqlStore):
             mark, started, paused_at, until, why, by, again, last_run, last_state, last_ended, job = rows.job_values(
                 row
             )
+            if job in self._behind:
+                row = replace(row, watermark_us=self._behind[job])  # noqa: PLW2901 - as the ledger has it
+                mark = to_text(row.watermark_us)
             before = self._known.get(job)
             lowered = before is not None and row.watermark_us < before.watermark_us
             more = started - (0 if before is None else before.runs_started)
@@ -419,6 +485,9 @@ class PostgresStore(NoFile, SqlStore):
     def _transaction(self, work: Callable[[], T]) -> T:
         return self._session.transaction(work)
 
+    def _read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
+        return self._session.once(sql, values)
+
     def _ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         return self._session.ask(sql, values)
 
@@ -448,6 +517,24 @@ _JOB = (
     "last_ended = greatest(last_ended, ?) WHERE job = ?"
 )
 _PAUSE = "UPDATE jobs SET paused_at = ?, paused_until = ?, pause_reason = ?, paused_by = ? WHERE job = ?"
+_MARKS = "SELECT job, mark FROM jobs WHERE job = ANY(?) ORDER BY job FOR UPDATE"
+_LEASE = (
+    "SELECT lease_until < clock_timestamp(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint "
+    "FROM nodes WHERE node = ?"
+)
+# A renewal that is under way comes before this or after it: `taken` says to its node what it came to.
+_LOST_NODES = (
+    "UPDATE nodes SET taken = taken + 1 WHERE node = ANY(?) AND lease_until < clock_timestamp() RETURNING node"
+)
+_FORGOTTEN_NODES = "SELECT node FROM unnest(?::text[]) AS node WHERE node NOT IN (SELECT nodes.node FROM nodes)"
+_TAKE_RUNS = (
+    "UPDATE runs SET owner = ?, fence = fence + 1 WHERE state IN ('queued', 'running') AND "
+    "(owner = ANY(?) AND NOT (continues AND gates <> '{}') OR owner = ANY(?)) RETURNING id"
+)
+_TAKE_OCCURRENCES = f"UPDATE occurrences SET owner = ? WHERE owner = ANY(?) RETURNING {_OCCURRENCE}"  # noqa: S608 - ours
+_TAKE_BACKFILLS = (
+    f"UPDATE backfills SET owner = ? WHERE {statements.BACKFILL_IS_OPEN} AND owner = ANY(?) RETURNING {_BACKFILL}"  # noqa: S608
+)
 _OF_NOBODY = "state = 'queued' AND owner IS NULL AND queue IS NOT NULL"
 _TAKE = f"UPDATE runs SET owner = ?, node = ?, fence = fence + 1 WHERE id = ? AND {_OF_NOBODY} RETURNING id"  # noqa: S608
 _KEEP_COMMIT = (
@@ -487,6 +574,11 @@ class PostgresReader(SqlReader):
 
 # this database has had all columns and tables from its first version on
 _NEWEST = max(statements.BACKFILLS_SINCE, *statements.SINCE.values())
+
+
+def _is_stretch(row: RunRow) -> bool:
+    """Return True if a row stands for slots of the calendar that started nothing; it may grow."""
+    return row.trigger in CALENDAR and row.state in ("skipped", "missed") and row.count > 1
 
 
 def connect(url: str, *, read_only: bool = False, node: str | None = None) -> "psycopg.Connection[Any]":

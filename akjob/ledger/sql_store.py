@@ -93,8 +93,9 @@ class SqlStore(ABC):
         refused = self._claim(writes.claims) if writes.claims else frozenset()
         fenced = self._change(writes.changes) if writes.changes else frozenset()
         self._write_jobs(writes)
-        self._write_what_waits(writes)
         untold = refused | fenced
+        self._write_waits(writes, untold)
+        self._write_what_waits(writes)
         return Committed(refused, self._number([one for one in writes.transitions if one.run not in untold]))
 
     def _write_jobs(self, writes: Writes) -> None:
@@ -103,13 +104,17 @@ class SqlStore(ABC):
         if writes.jobs:
             self._many(statements.JOB, [rows.job_values(row) for row in writes.jobs])
 
-    def _write_what_waits(self, writes: Writes) -> None:
-        """Write what runs wait for, the occurrences and the backfills."""
-        many = self._many
+    def _write_waits(self, writes: Writes, without: frozenset[str]) -> None:
+        """Write what runs wait for, but for those ``without`` a row that this writer may change."""
         if writes.waited:
-            many(statements.WAITED, [(run,) for run in writes.waited])
-        if writes.waits:
-            many(statements.WAIT, [rows.wait_values(one) for one in writes.waits])
+            self._many(statements.WAITED, [(run,) for run in writes.waited])
+        waits = [rows.wait_values(one) for one in writes.waits if one.run not in without]
+        if waits:
+            self._many(statements.WAIT, waits)
+
+    def _write_what_waits(self, writes: Writes) -> None:
+        """Write the occurrences and the backfills."""
+        many = self._many
         if writes.decided:
             many(statements.DECIDED, writes.decided)
         if writes.occurrences:

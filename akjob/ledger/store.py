@@ -41,6 +41,10 @@ class LedgerFullError(AkjobError):
     """The ledger cannot be written now: disk full, read-only or failing. Nothing was written; try again later."""
 
 
+class LedgerStaleError(AkjobError):
+    """What was decided must not be written, now or later. Nothing was written; begin again with what the ledger has."""
+
+
 class Store(Protocol):
     """The writing side: akjobd's alone. Every method is one transaction, and none leaves one open.
 

@@ -8,9 +8,10 @@ import asyncio
 import itertools
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 import msgspec
-from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
 
 from akjob.config import Paths, socket_address
@@ -22,26 +23,58 @@ from akjob.program import HoldingsWatch
 
 _TRIES = 5  # akjobd may be restarting: so many seconds a delivery waits before another node gets it
 _KEEP_S = 30.0
-_LOOK_S = 5.0  # for a delivery whose announcement was lost, as all are once the database was restarted
-_BEAT_S = 15.0
+_LOOK_S = 30.0  # for a delivery whose announcement was lost
+_AGAIN_S = 1.0
+_BEAT_S = 20.0
 _ABORTS_S = 3600.0  # no delivery is aborted: `akjob stop` ends runs
 _STALLED_S = 60.0
 _MOST_TAGS = 10  # of which each set is a queue
 _LINE = 1 << 26
 
-_REDELIVER = """
+# When a delivery is due again the database says by its own clock: that of this node may be wrong.
+_DEFER = """
 SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(
-    queue, %(task)s::text, 0, NULL, NULL, jsonb_build_object('run', runs.id), NULL
+    queue, %(task)s::text, 0, NULL, NULL, jsonb_build_object('run', runs.id),
+    now() + %(after_s)s * interval '1 second'
 )::procrastinate_job_to_defer_v1])
-FROM runs WHERE state = 'queued' AND owner IS NULL AND queue IS NOT NULL AND NOT EXISTS (
+FROM runs WHERE state = 'queued' AND owner IS NULL AND queue IS NOT NULL
+"""
+_GIVE_BACK = f"{_DEFER} AND id = %(run)s"
+_REDELIVER = f"""
+WITH stalled AS (
+    DELETE FROM procrastinate_jobs AS job WHERE status = 'doing' AND task_name = %(task)s::text AND NOT EXISTS (
+        SELECT 1 FROM procrastinate_workers AS worker WHERE worker.id = job.worker_id
+        AND worker.last_heartbeat > now() - %(stalled_s)s * interval '1 second'
+    ) RETURNING id
+)
+{_DEFER} AND NOT EXISTS (
     SELECT 1 FROM procrastinate_jobs
     WHERE status IN ('todo', 'doing') AND task_name = %(task)s::text AND args->>'run' = runs.id
+    AND id NOT IN (SELECT id FROM stalled)
 )
-"""
+"""  # noqa: S608 - ours
 
 
-class NotHereError(Exception):
-    """This node does not take the run now."""
+class _Connector(PsycopgConnector):
+    """Listens again when the database is back, and looks then for what was announced meanwhile."""
+
+    async def listen_notify(self, on_notification: Any, channels: Iterable[str]) -> None:
+        """Call ``on_notification`` with what is announced on ``channels``."""
+        names = list(channels)
+        look: asyncio.Task[None] | None = None
+        while True:
+            try:
+                await super().listen_notify(on_notification, names)
+            except ConnectorException:
+                if look is not None:
+                    look.cancel()
+                await asyncio.sleep(_AGAIN_S)
+                look = asyncio.create_task(_announce(on_notification, names[0]))
+
+
+async def _announce(on_notification: Any, channel: str) -> None:
+    await asyncio.sleep(_AGAIN_S)  # by then it listens, or has failed again
+    await on_notification(channel=channel, payload='{"type": "job_inserted", "job_id": 0}')
 
 
 class Deliveries:
@@ -52,10 +85,8 @@ class Deliveries:
         self._paths = paths
         self._queues = queues(cluster.name, cluster.tags)
         self._slots = places(cluster, max_running)
-        self.app = App(
-            connector=PsycopgConnector(conninfo=paths.ledger_url, min_size=1, max_size=4, kwargs=_CONNECTION)
-        )
-        self.app.task(name=TASK, retry=RetryStrategy(wait=1, retry_exceptions={NotHereError}))(self.take)
+        self.app = App(connector=_Connector(conninfo=paths.ledger_url, min_size=1, max_size=4, kwargs=_CONNECTION))
+        self.app.task(name=TASK)(self.take)
 
     def run(self) -> None:
         """Work until SIGTERM."""
@@ -80,22 +111,18 @@ class Deliveries:
                 keeper.cancel()
 
     async def take(self, run: str) -> None:
-        """Have akjobd run what was delivered, and return when it is over here. Raises NotHereError."""
-        tries = 0
-        while True:
+        """Have akjobd run what was delivered, and return when it is over here; give back what it does not take."""
+        for _ in range(_TRIES):
             try:
                 taken = await self._ask(TakeRun(run=run))
-                if taken.state == "not_here":
-                    raise NotHereError(taken.reason)
                 if taken.state == "taken":
                     await self._ask(WaitForRun(run=run))
-            except AkjobError as error:
-                tries += 1
-                if tries > _TRIES:
-                    raise NotHereError(error.message) from error
+                if taken.state != "not_here":
+                    return
+                break
+            except AkjobError:
                 await asyncio.sleep(1)
-            else:
-                return
+        await self.app.connector.execute_query_async(_GIVE_BACK, task=TASK, run=run, after_s=1)
 
     async def _ask(self, request: Request[A]) -> A:
         try:
@@ -122,9 +149,7 @@ class Deliveries:
 
     async def redeliver(self) -> None:
         """Deliver again what is lost."""
-        for job in await self.app.job_manager.get_stalled_jobs(seconds_since_heartbeat=_STALLED_S):
-            await self.app.job_manager.retry_job(job)
-        await self.app.connector.execute_query_async(_REDELIVER, task=TASK)
+        await self.app.connector.execute_query_async(_REDELIVER, task=TASK, after_s=0, stalled_s=_STALLED_S)
 
 
 _CONNECTION = {"application_name": "akjob-node"}

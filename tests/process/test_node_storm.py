@@ -310,7 +310,7 @@ def test_a_storm_over_three_nodes(
         node.begin()
     for node in nodes:
         until(node.loaded, 60.0)
-    first = (time.time_ns() // 1_000_000_000 + 10) * SECOND
+    first = (time.time_ns() // 1_000_000_000 + 10 + TIMES // 10) * SECOND
     slots = [first + number * SECOND for number in range(TIMES)]
     listed = ", ".join(f"{to_text(slot)[:19]}Z" for slot in slots)
     names = [f"n{number:02}" for number in range(JOBS)]
@@ -319,7 +319,7 @@ def test_a_storm_over_three_nodes(
         lock = "shared" if "lock" in run else name
         for node in nodes:
             node.job(name, SCRIPT.format(folder=root, lock=lock, lasts=lasts, run=run, slots=listed))
-    until(lambda: set(names) <= open_reader(url).jobs().keys(), 60.0)
+    until(lambda: set(names) <= open_reader(url).jobs().keys(), 120.0)
     assert time.time_ns() // 1000 < first, "the machine is too slow to load the jobs before their first slot"
     storm = Storm(nodes, server)
 
@@ -364,11 +364,17 @@ class Account:
         self._effects = [line.split() for line in (root / "effects").read_text().splitlines()]
         self._begun = Counter((job, slot, attempt) for what, job, slot, attempt, *_ in self._effects if what == "b")
         with connect(url) as connection:
-            found = connection.execute("SELECT id, job, slot, attempt, state, node, reason FROM runs").fetchall()
+            found = connection.execute(
+                "SELECT id, job, slot, attempt, state, node, reason, slot_last FROM runs"
+            ).fetchall()
             self._stale = connection.execute(STALE).fetchall()
         self._rows = {row[0]: row for row in found}
-        rows = Counter((row[1], row[2], str(row[3])) for row in found)
-        self._twice = [f"{key} {count} times" for key, count in (self._begun | rows).items() if count > 1]
+        covered = Counter(
+            (row[1], to_text(slot), str(row[3]))
+            for row in found
+            for slot in range(from_text(row[2]), from_text(row[7]) + 1, SECOND)
+        )
+        self._twice = [f"{key} {count} times" for key, count in (self._begun | covered).items() if count > 1]
         self._missing = unaccounted(url, slots)
         overlaps = root / "overlaps"
         self._overlaps = overlaps.read_text().splitlines() if overlaps.exists() else []

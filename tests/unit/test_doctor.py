@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec.structs import replace
 
+from akjob.akjobd.loop import SystemClock
 from akjob.config import Config, Paths, load_config
 from akjob.config.cluster import ClusterConfig
 from akjob.config.web import Address, WebConfig
@@ -288,7 +289,9 @@ def test_a_node_of_a_cluster(root: Root) -> None:
         assert (before.state, "0 nodes up" in before.message) == ("fine", True)
         open_store(url, "a").close()
         with closing(Nodes(url)) as table:
-            table.renew(Me(node="b", tags=("db",), slots=1, lease_us=20 * SECOND, version="1", url=None), 0.0)
+            table.renew(
+                Me(node="b", tags=("db",), slots=1, lease_us=20 * SECOND, version="1", url=None), SystemClock().now_us
+            )
         root.job("train", 'command = "true"\n[run]\nneeds = ["gpu"]\n')
         root.job("pinned", 'command = "true"\n[run]\nwhere = "node:x"\n')
         found = [(one.state, one.message) for one in cluster.cluster(subject(root, config, status=running()))]

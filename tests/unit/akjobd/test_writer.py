@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from akjob.akjobd.writer import Doing, Writer
 from akjob.instants import SECOND
@@ -247,3 +248,31 @@ def test_a_decision_that_raises_costs_its_job_alone(world: World, monkeypatch: p
     assert world.agenda.faults() == []
     world.finish(world.only())
     assert sorted(world.go("13:00:00")) == ["a", "b"]
+
+
+def test_what_is_decided_from_a_stale_watermark_is_not_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is decided again from the ledger's; where more was decided meanwhile, akjobd begins again as a whole."""
+    spied, again = spy(world), list[str]()
+    began = replace(world.writer._doing, begin_again=again.append)
+    monkeypatch.setattr(world.writer, "_doing", began)
+    commit = spied.store.commit
+
+    def behind(writes: Writes) -> Committed:
+        refused = frozenset(row.id for row in writes.claims)
+        commit(Writes(definitions=writes.definitions))
+        return Committed(refused=refused, behind={row.job: us("10:00:00") for row in writes.claims})
+
+    monkeypatch.setattr(spied.store, "commit", behind)
+    world.turn("11:00:00")
+    assert (states(world), again) == ([], [])
+    monkeypatch.setattr(spied.store, "commit", commit)
+    world.turn("11:00:00.1")
+    assert states(world) == [("a", "queued"), ("b", "queued")]
+    spied.fails = lambda _writes: LedgerBusyError("away")
+    world.turn("12:00:00")
+    world.turn("13:00:00")
+    spied.fails = lambda _writes: None
+    monkeypatch.setattr(spied.store, "commit", behind)
+    before = states(world)
+    world.turn("13:00:01")
+    assert (len(again), states(world)) == (1, before)

@@ -1,16 +1,29 @@
 """Leases: who may write, who is lost, and who takes what it had."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from msgspec.structs import replace
 
+from akjob.akjobd.loop import SystemClock
 from akjob.errors import AkjobError
-from akjob.instants import SECOND
-from akjob.ledger import LedgerBusyError, Occurrence, Wait, Writes, open_reader
+from akjob.instants import SECOND, to_text
+from akjob.ledger import (
+    Committed,
+    LedgerBusyError,
+    LedgerStaleError,
+    Legacy,
+    Occurrence,
+    Permit,
+    RunRow,
+    Wait,
+    Writes,
+    open_reader,
+)
 from akjob.ledger.model import BackfillRow
 from akjob.ledger.nodes import Me, Nodes
 from akjob.ledger.postgres import PostgresStore, connect
-from tests.unit.ledger.samples import life, moved
+from tests.unit.ledger.samples import job_row, life, moved
 from tests.unit.world import row
 
 
@@ -20,6 +33,11 @@ def nodes(url: str, stores: object) -> Iterator[Nodes]:  # noqa: ARG001 - they m
     opened = Nodes(url)
     yield opened
     opened.close()
+
+
+def clock(off_s: float = 0.0) -> Callable[[], int]:
+    """Return the clock of a node that is so far off; the database's is this machine's."""
+    return lambda: SystemClock().now_us() + int(off_s * SECOND)
 
 
 def me(node: str, **other: object) -> Me:
@@ -38,12 +56,13 @@ def end_lease(url: str, node: str) -> None:
 
 def test_a_node_that_renews_is_up(nodes: Nodes) -> None:
     """It is listed with what it says of itself, and lost to nobody."""
-    assert nodes.renew(me("a", tags=("gpu", "db"), git_commit="c0ffee"), 0.001).lost == ()
-    assert nodes.renew(me("b"), 0.0).may_claim
+    assert [nodes.renew(me("a", tags=("gpu", "db"), git_commit="c0ffee"), clock(0.2)).lost for _ in "12"] == [(), ()]
+    assert nodes.renew(me("b"), clock()).may_claim
     first, second = nodes.list()
-    assert (first.node, first.state, first.tags, first.git_commit, first.clock_offset_s) == (
-        "a", "up", ("gpu", "db"), "c0ffee", 0.001,
+    assert (first.node, first.state, first.tags, first.git_commit) == (
+        "a", "up", ("gpu", "db"), "c0ffee",
     )  # fmt: skip
+    assert 0.1 < first.clock_offset_s < 0.4  # as it was measured the time before
     assert (second.node, second.running) == ("b", 0)
     assert 0 <= first.lease_age_s < 20
 
@@ -51,18 +70,17 @@ def test_a_node_that_renews_is_up(nodes: Nodes) -> None:
 def test_a_clock_that_is_off_claims_nothing(nodes: Nodes) -> None:
     """Half a second is too much, in both directions."""
     offsets = (0.4, 0.6, -0.6)
-    assert [nodes.renew(me("a"), offset).may_claim for offset in offsets] == [True, False, False]
-    assert abs(nodes.now_us() / 1e6 - nodes.now_us() / 1e6) < 1
+    assert [nodes.renew(me("a"), clock(offset)).may_claim for offset in offsets] == [True, False, False]
 
 
 def test_a_node_is_drained_and_resumed(nodes: Nodes) -> None:
     """The next renewal says so; an unknown node is an error."""
-    nodes.renew(me("a"), 0.0)
+    nodes.renew(me("a"), clock())
     nodes.drain("a", draining=True)
     assert nodes.list()[0].state == "draining"
-    assert not nodes.renew(me("a"), 0.0).may_claim
+    assert not nodes.renew(me("a"), clock()).may_claim
     nodes.drain("a", draining=False)
-    assert nodes.renew(me("a"), 0.0).may_claim
+    assert nodes.renew(me("a"), clock()).may_claim
     with pytest.raises(AkjobError, match="there is no node x"):
         nodes.drain("x", draining=True)
 
@@ -74,7 +92,7 @@ def test_what_a_lost_node_had_is_taken_by_one(
     store, other = stores
     third = PostgresStore(url, "c")
     for node in "abc":
-        nodes.renew(me(node), 0.0)
+        nodes.renew(me(node), clock())
     store.commit(
         Writes(
             claims=[row("1", state="running", started_us=1), row("2", slot_us=2), row("3", slot_us=3, state="failed")],
@@ -82,24 +100,88 @@ def test_what_a_lost_node_had_is_taken_by_one(
             transitions=[moved("1", None, "running"), moved("2", None, "queued")],
         )
     )
-    assert nodes.renew(me("b"), 0.0).lost == ()
-    assert other.take_over(["a"]) == []
+    assert nodes.renew(me("b"), clock()).lost == ()
+    assert other.take_over(["a"]).open_runs == []
     end_lease(url, "a")
     assert [one.state for one in nodes.list()] == ["lost", "up", "up"]
-    assert nodes.renew(me("b"), 0.0).lost == ("a",)
-    taken = other.take_over(["a"])
+    assert nodes.renew(me("b"), clock()).lost == ("a",)
+    taken = other.take_over(["a"]).open_runs
     assert [(one.row.id, one.row.node) for one in taken] == [("1", "a"), ("2", "a")]
     assert taken[1].wait == Wait(run="2", not_before_us=7)
-    assert third.take_over(["a"]) == []
+    assert third.take_over(["a"]).open_runs == []
     lost = Writes(changes=[row("1", state="lost", node="a")], transitions=[moved("1", "running", "lost")])
     assert len(other.commit(lost).transitions) == 1
     with pytest.raises(LedgerBusyError, match="the lease of node a is over"):
         store.commit(Writes(changes=[row("1", state="succeeded")]))
-    nodes.renew(me("a"), 0.0)
+    nodes.renew(me("a"), clock())
     assert store.commit(Writes(changes=[row("1", state="succeeded")], transitions=life("1")[-1:])).transitions == ()
     assert open_reader(url).run("1")["state"] == "lost"
     assert open_reader(url).run("1")["node"] == "a"
     third.close()
+
+
+def test_a_node_learns_that_another_one_took_what_it_had(
+    nodes: Nodes, url: str, stores: tuple[PostgresStore, PostgresStore]
+) -> None:
+    """Only that: a lease that was over while nobody took anything changes nothing that the node knows."""
+    a, b = stores
+    known = [nodes.renew(me(node), clock()).taken for node in "ab"]
+    end_lease(url, "a")
+    assert nodes.renew(me("a"), clock()).taken == known[0]
+    a.commit(Writes(claims=[row("1")]))
+    assert b.take_over(["a"]).open_runs == []
+    end_lease(url, "a")
+    assert [one.row.id for one in b.take_over(["a"]).open_runs] == ["1"]
+    assert [nodes.renew(me(node), clock()).taken for node in "ab"] == [known[0] + 1, known[1]]
+
+
+def test_what_goes_on_without_its_node_is_taken_when_that_is_forgotten(
+    nodes: Nodes, url: str, stores: tuple[PostgresStore, PostgresStore]
+) -> None:
+    """``on_partition = "continue"``: its order is out, and nobody knows what became of it."""
+    a, b = stores
+    for node in "ab":
+        nodes.renew(me(node), clock())
+    permits = [Permit(run=run, job="a", holds=(f"lock:{run}",), continues=run == "1") for run in "12"]
+    a.commit(Writes(claims=[row("1"), row("2", slot_us=2)], permits=permits))
+    end_lease(url, "a")
+    assert nodes.renew(me("b"), clock()).lost == ("a",)
+    assert [one.row.id for one in b.take_over(["a"]).open_runs] == ["2"]
+    assert nodes.renew(me("b"), clock()).lost == ()
+    nodes.forget("a")
+    assert nodes.renew(me("b"), clock()).lost == ("a",)
+    assert [one.row.id for one in b.take_over(["a"]).open_runs] == ["1"]
+
+
+def test_what_was_decided_by_a_clock_that_is_ahead_is_not_written(
+    nodes: Nodes, stores: tuple[PostgresStore, PostgresStore]
+) -> None:
+    """Late decisions are written, for they may have been held back; those of an instant to come are not."""
+    store, _ = stores
+    nodes.renew(me("a"), clock())
+    store.commit(Writes(claims=[row("1", queued_us=clock(-300)())]))
+    with pytest.raises(LedgerStaleError, match=r"the clock of node a is 300\.\d s ahead of the database's"):
+        store.commit(Writes(claims=[row("2", slot_us=2, queued_us=clock(300)())]))
+    assert [one.row.id for one in store.open_runs()] == ["1"]
+
+
+def test_a_start_of_a_run_that_was_taken_is_refused(
+    nodes: Nodes, url: str, stores: tuple[PostgresStore, PostgresStore]
+) -> None:
+    """It is another node's: it holds nothing for this one, and is started there."""
+    a, b = stores
+    for node in "ab":
+        nodes.renew(me(node), clock())
+    a.commit(Writes(claims=[row("1")]))
+    end_lease(url, "a")
+    b.take_over(["a"])
+    nodes.renew(me("a"), clock())
+    start = Writes(permits=[Permit(run="1", job="a", holds=("job:a",), queue="akjob:")])
+    assert a.commit(start) == Committed(refused=frozenset({"1"}))
+    a.commit(Writes(waits=[Wait(run="1", manual=True)]))
+    assert [one.wait for one in b.open_runs()] == [None]
+    assert [one.row.id for one in b.open_runs()] == ["1"]
+    assert b.commit(start).handed == {"1"}
 
 
 def test_what_happened_on_a_node_is_its_own_until_it_is_lost(
@@ -113,26 +195,66 @@ def test_what_happened_on_a_node_is_its_own_until_it_is_lost(
     assert (a.occurrences(), a.open_backfills()) == ([occurrence], [backfill])
     assert (b.occurrences(), b.open_backfills()) == ([], [])
     for node in "ab":
-        nodes.renew(me(node), 0.0)
-    assert b.take_over_rest(["a"]) == ([], [])
+        nodes.renew(me(node), clock())
+    assert b.take_over(["a"]) == Legacy(open_runs=[], occurrences=[], backfills=[])
     end_lease(url, "a")
-    assert nodes.renew(me("b"), 0.0).lost == ("a",)
-    assert b.take_over_rest(["a"]) == ([occurrence], [backfill])
+    assert nodes.renew(me("b"), clock()).lost == ("a",)
+    assert b.take_over(["a"]) == Legacy(open_runs=[], occurrences=[occurrence], backfills=[backfill])
     assert (b.occurrences(), b.open_backfills()) == ([occurrence], [backfill])
-    assert nodes.renew(me("b"), 0.0).lost == ()
+    assert nodes.renew(me("b"), clock()).lost == ()
 
 
 def test_a_node_that_stopped_without_runs_is_down(nodes: Nodes, url: str) -> None:
     """It is not lost, comes back as up, and can be forgotten meanwhile; one that is up cannot."""
-    nodes.renew(me("a"), 0.0)
+    nodes.renew(me("a"), clock())
     with pytest.raises(AkjobError, match="node a is up"):
         nodes.forget("a")
     nodes.stop("a")
     end_lease(url, "a")
     assert [one.state for one in nodes.list()] == ["down"]
-    assert nodes.renew(me("b"), 0.0).lost == ()
-    nodes.renew(me("a"), 0.0)
+    assert nodes.renew(me("b"), clock()).lost == ()
+    nodes.renew(me("a"), clock())
     assert [one.state for one in nodes.list()] == ["up", "up"]
     end_lease(url, "a")
     nodes.forget("a")
     assert [one.node for one in nodes.list()] == ["b"]
+
+
+def skipped(run: str, first_s: int, last_s: int) -> RunRow:
+    """Return the row of several slots of a second each."""
+    return row(
+        run, slot_us=first_s * SECOND, slot_last_us=last_s * SECOND, count=last_s - first_s + 1, state="skipped",
+        ended_us=last_s * SECOND,
+    )  # fmt: skip
+
+
+def stale(store: PostgresStore) -> None:
+    """Let a node know what it knew at first: it has read nothing since."""
+    store._known["a"] = job_row(watermark_us=10 * SECOND)
+
+
+def test_slots_that_another_node_has_accounted_for_are_decided_again(
+    url: str, stores: tuple[PostgresStore, PostgresStore]
+) -> None:
+    """The row of a stretch neither covers slots that have rows, nor is it refused with some that have none."""
+    a, b = stores
+    a.commit(Writes(loaded=[job_row(watermark_us=10 * SECOND)]))
+    b.jobs_state()
+    first = skipped("1", 11, 20)
+    a.commit(Writes(claims=[first], jobs=[job_row(watermark_us=20 * SECOND)]))
+    for stretch in (skipped("2", 11, 25), skipped("3", 12, 15), row("4", slot_us=20 * SECOND)):
+        late = Writes(
+            claims=[stretch], jobs=[job_row(watermark_us=25 * SECOND)], transitions=[moved(stretch.id, None, "skipped")]
+        )
+        assert b.commit(late) == Committed(refused=frozenset({stretch.id}), behind={"a": 20 * SECOND})
+        assert [one.watermark_us for one in a.jobs_state()] == [20 * SECOND]
+        stale(b)
+    b.jobs_state()
+    grown = replace(first, slot_last_us=21 * SECOND, count=11)
+    b.commit(Writes(claims=[skipped("5", 21, 25)], jobs=[job_row(watermark_us=25 * SECOND)]))
+    assert a.commit(Writes(changes=[grown], jobs=[job_row(watermark_us=21 * SECOND)])).behind == {"a": 25 * SECOND}
+    reader = open_reader(url)
+    assert [(one["slot_last"], one["count"]) for one in reader.history("a")] == [
+        (to_text(25 * SECOND), 5),
+        (to_text(20 * SECOND), 10),
+    ]

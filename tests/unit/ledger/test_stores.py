@@ -32,8 +32,10 @@ from akjob.ledger import (
     open_store,
 )
 from akjob.ledger.asking import is_wanted
+from akjob.ledger.checking import check
 from akjob.ledger.memory import MemoryStore
 from akjob.ledger.model import BackfillRow, SlotOutcome
+from akjob.ledger.sql_store import SqlStore
 from akjob.ledger.statements import KEEP_TRANSITIONS
 from tests.unit.ledger.samples import full_row, job_row, life, moved
 from tests.unit.world import row, us
@@ -112,6 +114,17 @@ class TestStore:
         assert [read["id"] for read in ledger.reader.open_runs()] == ["02", "03"]
         ledger.store.commit(Writes(waited=["02"]))
         assert ledger.store.open_runs()[0].wait is None
+
+    def test_a_claim_that_is_refused_leaves_nothing(self, ledger: Ledger) -> None:
+        """What its run would have waited for is not written either."""
+        ledger.store.commit(Writes(loaded=[job_row()], claims=[row("1")]))
+        again = Writes(claims=[row("2")], waits=[Wait(run="2", manual=True)])
+        assert ledger.store.commit(again).refused == {"2"}
+        if isinstance(ledger.store, SqlStore):
+            assert list(check(ledger.store)) == []
+        else:
+            assert isinstance(ledger.store, MemoryStore)
+            assert ledger.store.waits == {}
 
     def test_occurrences_are_kept_until_they_are_decided(self, ledger: Ledger) -> None:
         """Each is known by job and key, comes back as it was, oldest first, and is gone once it is decided."""

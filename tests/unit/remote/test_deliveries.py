@@ -8,6 +8,7 @@ import pytest
 
 from akjob.config import Paths
 from akjob.config.cluster import ClusterConfig
+from akjob.control.requests import RunTaken
 from akjob.ledger import Permit, Writes
 from akjob.ledger.postgres import PostgresStore, connect
 from akjob.program import Holdings, HoldingsWatch
@@ -106,6 +107,33 @@ def test_what_is_lost_is_delivered_again(url: str, store: PostgresStore) -> None
         connection.execute("DELETE FROM procrastinate_jobs")
     asyncio.run(keep())
     assert deliveries(url) == []
+
+
+def test_what_a_node_does_not_take_is_due_again_by_the_clock_of_the_database(
+    url: str, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second later, whatever the node's own clock says; what is over is not delivered any more."""
+    hand_over(store)
+    node = Deliveries(_paths(url), ClusterConfig(url=url, node="a"), None)
+
+    async def not_here(_request: object) -> RunTaken:
+        return RunTaken(state="not_here", reason="its clock is off")
+
+    monkeypatch.setattr(node, "_ask", not_here)
+
+    async def take() -> None:
+        async with node.app.open_async():
+            await node.take("1")
+
+    due = "SELECT scheduled_at - now() BETWEEN interval '0' AND interval '1 second' FROM procrastinate_jobs"
+    with connect(url) as connection:
+        connection.execute("DELETE FROM procrastinate_jobs")
+        asyncio.run(take())
+        assert connection.execute(due).fetchall() == [(True,)]
+        assert store.take("1") is not None
+        connection.execute("DELETE FROM procrastinate_jobs")
+        asyncio.run(take())
+        assert connection.execute(due).fetchall() == []
 
 
 def _paths(url: str) -> Paths:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from akjob.akjobd.loop import SystemClock
 from akjob.config import Config
 from akjob.config.cluster import ClusterConfig
 from akjob.instants import SECOND
@@ -58,7 +59,9 @@ def node(folder: Path, url: str) -> Root:
 def join(url: str, name: str, address: str | None) -> None:
     """Let a node renew its lease, which publishes its address."""
     with closing(Nodes(url)) as nodes:
-        nodes.renew(Me(node=name, tags=(), slots=1, lease_us=20 * SECOND, version="1", url=address), 0.0)
+        nodes.renew(
+            Me(node=name, tags=(), slots=1, lease_us=20 * SECOND, version="1", url=address), SystemClock().now_us
+        )
 
 
 def token(url: str) -> str:
@@ -368,8 +371,9 @@ class TestSystem:
         """State, tags, free places, the clock; which run has a lock."""
         assert b.site is not None
         with closing(Nodes(url)) as nodes:
-            nodes.renew(Me(node="far", tags=("gpu",), slots=4, lease_us=20 * SECOND, version="1"), -0.7)
+            nodes.renew(Me(node="far", tags=("gpu",), slots=4, lease_us=20 * SECOND, version="1"), SystemClock().now_us)
         with connect(url) as connection:
+            connection.execute("UPDATE nodes SET clock_offset_s = -0.7 WHERE node = 'far'")
             connection.execute("UPDATE runs SET state = 'running', gates = '{lock:crm,pool:db}' WHERE id = %s", (RUN,))
         text = a.browser().get("/system").text
         row = text.partition('<th scope="row">far')[2].partition("</tr>")[0]
