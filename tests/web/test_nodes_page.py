@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 
+from akjob.akjobd.loop import SystemClock
 from akjob.instants import SECOND
 from akjob.ledger.nodes import Me, Nodes
 from tests import postgres
@@ -27,7 +28,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             with closing(Nodes(url)) as nodes:
                 tags = ("gpu", "a-tag-that-is-rather-long", "another-one")
                 nodes.renew(
-                    Me(node="a-node-with-a-long-name", tags=tags, slots=4, lease_us=600 * SECOND, version="1"), 0
+                    Me(node="a-node-with-a-long-name", tags=tags, slots=4, lease_us=600 * SECOND, version="1"),
+                    SystemClock().now_us,
                 )
             yield here
 

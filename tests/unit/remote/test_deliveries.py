@@ -114,7 +114,7 @@ def test_what_a_node_does_not_take_is_due_again_by_the_clock_of_the_database(
 ) -> None:
     """A second later, whatever the node's own clock says; what is over is not delivered any more."""
     hand_over(store)
-    node = Deliveries(_paths(url), ClusterConfig(url=url, node="a"), None)
+    node = Deliveries(_paths(url), ClusterConfig(url=url, node="a"), None, HoldingsWatch(Holdings((), print)))
 
     async def not_here(_request: object) -> RunTaken:
         return RunTaken(state="not_here", reason="its clock is off")
