@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from akjob.config import Paths
@@ -260,6 +260,7 @@ def test_the_lines_after_a_number_are_those_of_the_whole(
     assert seqs(read.lines(long, run="r2", after=after)) == [seq for seq in range(200) if seq > after]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 40))
 def test_the_lines_after_a_number_where_numbers_fall(restarts: list[int], after: int) -> None:
     """A sender that began again put some of them a second time: each is there once."""
