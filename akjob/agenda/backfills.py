@@ -12,10 +12,10 @@ from akjob.agenda.life import LiveRun
 from akjob.agenda.waiting import Waiting
 from akjob.errors import AkjobError
 from akjob.ledger.model import BackfillRow, Only, SlotOutcome
-from akjob.schedule import compile_schedule, slots_between
+from akjob.schedule import compile_schedule, count_between, slots_between
 from akjob.spec.model import JobSpec
 
-_MOST_SLOTS = 1_000_000
+MOST_SLOTS = 1_000_000
 _FAILED = ("failed", "timed_out", "lost")
 
 Outcomes = Callable[[str, int, int], list[SlotOutcome]]
@@ -154,10 +154,15 @@ def slots_to_fill(spec: JobSpec, rows: Iterable[SlotOutcome], from_us: int, unti
     """Return the slots of a job's calendar with ``from_us`` <= slot < ``until_us`` that are missing, or failed, or all.
 
     ``rows`` has what became of the slots, the last attempt last. A slot is missing that has no row but skipped and
-    missed ones.
+    missed ones. Raises AkjobError for more slots than a backfill can hold: they are counted first.
     """
     calendar = msgspec.structs.replace(spec.schedule, again_after_us=None)
-    slots = slots_between(compile_schedule(calendar), from_us - 1, until_us - 1, _MOST_SLOTS)
+    plan = compile_schedule(calendar)
+    count = count_between(plan, from_us - 1, until_us - 1)[0] if from_us < until_us else 0
+    if count > MOST_SLOTS:
+        message = f"there are {count:,} slots in this time, and a backfill holds {MOST_SLOTS:,}"
+        raise AkjobError(message, hint="ask for a shorter time, and for the rest when it is done")
+    slots = slots_between(plan, from_us - 1, until_us - 1, MOST_SLOTS)
     if only == "all":
         return slots
     last = {row.slot_us: row.state for row in rows if row.state not in ("skipped", "missed")}

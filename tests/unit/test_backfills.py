@@ -48,6 +48,15 @@ def progress(world: World) -> tuple[str, int, int, int, int]:
     return newest["state"], newest["slots"], newest["done"], newest["failed"], newest["running"]
 
 
+def test_more_slots_than_a_backfill_holds_are_refused(tmp_path: Path) -> None:
+    """Ten years of every minute are counted, not made, and none of them is left out without a word."""
+    world = World(tmp_path, job("a", '[schedule]\nevery = "1m"\n'), now=us("12:00:00"))
+    for only in ("all", "missing", "failed"):
+        with pytest.raises(AkjobError, match="there are 5,258,880 slots in this time, and a backfill holds 1,000,000"):
+            world.agenda.ask_backfill(asked("2016-03-02T00:00:00Z", "2026-03-02T00:00:00Z", only=only), world.now)
+    assert world.reader.backfills() == []
+
+
 def test_missing_slots_run_one_at_a_time_oldest_first(tmp_path: Path) -> None:
     """Slots with no row, or with skipped and missed ones only; each is the next attempt of its slot."""
     world = after_a_downtime(tmp_path)
