@@ -438,10 +438,11 @@ def test_the_list_follows_what_is_typed(site: Site) -> None:
 
 def test_rows_stay_where_they_are_until_another_order_is_taken(site: Site) -> None:
     """By the last run: a run changes the row in place, and its new place waits for a click."""
-    for job in ("greet", "tick"):
+    site.place.define(**{"order-one": 'command = "true"\n', "order-two": 'command = "true"\n'})
+    for job in ("order-one", "order-two"):
         site.place.wait(run(site, job))
     page = site.page()
-    page.goto(f"{site.url}/?sort=last&state=succeeded")
+    page.goto(f"{site.url}/?sort=last&q=order-")
     page.locator("#live", has_text="live").wait_for()
     names = page.locator("tbody th > a:first-child")
     before = names.all_inner_texts()
