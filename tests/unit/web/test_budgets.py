@@ -29,8 +29,11 @@ ASKED = {
     "why": "/api/v1/why/job-007",
     "status": "/api/v1/status",
     "home": "/",
+    "page of failed runs of a job": "/runs?job=job-007&state=failed",
+    "page of a failed run": "/runs/{failed}",
+    "timeline of a quarter of an hour": "/timeline?span=15+min",
 }
-STATEMENTS = {"jobs": 60, "home": 60}
+STATEMENTS = {"jobs": 60, "home": 60, "page of a failed run": 20, "timeline of a quarter of an hour": 104}
 GROWTH = 1.3
 
 
@@ -120,7 +123,7 @@ def test_the_cost_does_not_grow_with_the_ledger(
     found = {}
     for rows, root in roots.items():
         with served(root) as site:
-            found[rows] = cost(site, ASKED[what].format(run=run_id(rows - 3)), monkeypatch)
+            found[rows] = cost(site, ASKED[what].format(run=run_id(rows - 3), failed=run_id(rows - 97)), monkeypatch)
     assert found[MANY].statements == found[FEW].statements <= STATEMENTS.get(what, 12)
     assert found[MANY].steps <= found[FEW].steps * GROWTH + 20
 
