@@ -79,7 +79,7 @@ class CommandGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
         """All names, in the order of the help."""
-        return list(COMMANDS)
+        return [*COMMANDS]  # `list` is a module of this package, once that command was called
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import the module of one command; None for a name that is not a command."""
