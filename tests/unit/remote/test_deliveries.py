@@ -1,6 +1,7 @@
 """What is delivered to a node: its queues, and what is delivered again."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,15 @@ def store(url: str) -> Iterator[PostgresStore]:
     opened = PostgresStore(url, "a")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def watch() -> Iterator[HoldingsWatch]:
+    """Watch over nothing, and leave no descriptor behind."""
+    found = HoldingsWatch(Holdings((), print))
+    yield found
+    if found.fileno() >= 0:
+        os.close(found.fileno())
 
 
 def test_a_node_listens_to_what_its_tags_cover() -> None:
@@ -79,10 +89,10 @@ def test_a_run_is_handed_over_in_the_commit_of_its_claim(url: str, store: Postgr
     other.close()
 
 
-def test_what_is_lost_is_delivered_again(url: str, store: PostgresStore) -> None:
+def test_what_is_lost_is_delivered_again(url: str, store: PostgresStore, watch: HoldingsWatch) -> None:
     """A delivery that an operator deleted, and one that a worker held when it died; never what is on its way."""
     hand_over(store)
-    node = Deliveries(_paths(url), ClusterConfig(url=url, node="a"), None, HoldingsWatch(Holdings((), print)))
+    node = Deliveries(_paths(url), ClusterConfig(url=url, node="a"), None, watch)
 
     async def keep() -> None:
         async with node.app.open_async():
@@ -110,11 +120,11 @@ def test_what_is_lost_is_delivered_again(url: str, store: PostgresStore) -> None
 
 
 def test_what_a_node_does_not_take_is_due_again_by_the_clock_of_the_database(
-    url: str, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+    url: str, store: PostgresStore, watch: HoldingsWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second later, whatever the node's own clock says; what is over is not delivered any more."""
     hand_over(store)
-    node = Deliveries(_paths(url), ClusterConfig(url=url, node="a"), None, HoldingsWatch(Holdings((), print)))
+    node = Deliveries(_paths(url), ClusterConfig(url=url, node="a"), None, watch)
 
     async def not_here(_request: object) -> RunTaken:
         return RunTaken(state="not_here", reason="its clock is off")
