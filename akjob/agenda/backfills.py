@@ -11,11 +11,12 @@ from akjob.agenda.jobs import AgendaJob
 from akjob.agenda.life import LiveRun
 from akjob.agenda.waiting import Waiting
 from akjob.errors import AkjobError
+from akjob.instants import to_text
 from akjob.ledger.model import BackfillRow, Only, SlotOutcome
-from akjob.schedule import compile_schedule, count_between, slots_between
+from akjob.schedule import compile_schedule, slots_between
 from akjob.spec.model import JobSpec
 
-MOST_SLOTS = 1_000_000
+MOST_SLOTS = 5_000  # are found and compared with the ledger in some 50 ms of akjobd's loop, where starts wait meanwhile
 _FAILED = ("failed", "timed_out", "lost")
 
 Outcomes = Callable[[str, int, int], list[SlotOutcome]]
@@ -61,8 +62,9 @@ class Backfills:
         if asked.parallel < 1:
             raise AkjobError("parallel must be at least 1", hint="leave it out for one run at a time")
         until_us = min(asked.until_us, now_us)
+        slots = _calendar_slots(spec, asked.from_us, until_us)
         rows = self._outcomes(spec.name, asked.from_us, until_us)
-        found = slots_to_fill(spec, rows, asked.from_us, until_us, asked.only)
+        found = _to_fill(slots, rows, asked.only)
         return found[::-1] if asked.newest_first else found
 
     def begin(self, spec: JobSpec, asked: Asked, now_us: int) -> BackfillRow:
@@ -150,19 +152,26 @@ class Backfills:
             self._open.pop(backfill.id, None)
 
 
-def slots_to_fill(spec: JobSpec, rows: Iterable[SlotOutcome], from_us: int, until_us: int, only: Only) -> list[int]:
-    """Return the slots of a job's calendar with ``from_us`` <= slot < ``until_us`` that are missing, or failed, or all.
+def _calendar_slots(spec: JobSpec, from_us: int, until_us: int) -> list[int]:
+    """Return the slots of a job's calendar with ``from_us`` <= slot < ``until_us``.
 
-    ``rows`` has what became of the slots, the last attempt last. A slot is missing that has no row but skipped and
-    missed ones. Raises AkjobError for more slots than a backfill can hold: they are counted first.
+    Raises AkjobError for more than a backfill takes; no more of them are made than it takes to know that.
     """
     calendar = msgspec.structs.replace(spec.schedule, again_after_us=None)
-    plan = compile_schedule(calendar)
-    count = count_between(plan, from_us - 1, until_us - 1)[0] if from_us < until_us else 0
-    if count > MOST_SLOTS:
-        message = f"there are {count:,} slots in this time, and a backfill holds {MOST_SLOTS:,}"
-        raise AkjobError(message, hint="ask for a shorter time, and for the rest when it is done")
-    slots = slots_between(plan, from_us - 1, until_us - 1, MOST_SLOTS)
+    slots = slots_between(compile_schedule(calendar), from_us - 1, until_us - 1, MOST_SLOTS + 1)
+    if len(slots) > MOST_SLOTS:
+        message = f"there are more than {MOST_SLOTS:,} slots in this time, the most that one backfill takes"
+        hint = f"ask for the {MOST_SLOTS:,} until {to_text(slots[-1])}, and for the rest when these are done"
+        raise AkjobError(message, hint=hint)
+    return slots
+
+
+def _to_fill(slots: list[int], rows: Iterable[SlotOutcome], only: Only) -> list[int]:
+    """Return those of ``slots`` that are missing, or failed, or all.
+
+    ``rows`` has what became of the slots, the last attempt last. A slot is missing that has no row but skipped and
+    missed ones.
+    """
     if only == "all":
         return slots
     last = {row.slot_us: row.state for row in rows if row.state not in ("skipped", "missed")}

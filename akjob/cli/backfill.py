@@ -57,8 +57,9 @@ def command(  # noqa: PLR0913 - the options of a command
     """Run the slots of a job's calendar in a stretch of time, by the job's definition of now.
 
     It returns at once; akjobd goes on with it, also after a restart. Scheduled runs go first; pauses and the limit
-    `runs` do not count, locks, pools and max_running do. `akjob stop ID` ends it. T is a time, without an offset in
-    the job's time zone, or for how long ago.
+    `runs` do not count, locks, pools and max_running do. `akjob stop ID` ends it. A backfill takes a stretch of at most
+    5,000 slots; of a longer one the part to begin with is said. T is a time, without an offset in the job's time zone,
+    or for how long ago.
     """
     now = now_us()
     paths = find_paths()

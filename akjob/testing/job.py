@@ -41,9 +41,13 @@ class TestJob:
         return describe(self.spec.schedule, from_datetime(datetime(2026, 1, 1, tzinfo=self._zone)))
 
     def slots(self, from_: Time, until: Time) -> list[datetime]:
-        """Return the slots in [from, until)."""
+        """Return the slots in [from, until). Raises UsageError for more than a million."""
         first, last = instant_of(from_, self._zone), instant_of(until, self._zone)
-        return [self._local(slot) for slot in slots_between(self._plan, first - 1, last - 1, _MOST_SLOTS)]
+        slots = slots_between(self._plan, first - 1, last - 1, _MOST_SLOTS + 1)
+        if len(slots) > _MOST_SLOTS:
+            message = f"{self.name} has more than {_MOST_SLOTS:,} slots from {from_} until {until}"
+            raise UsageError(message, hint="Ask for a shorter time.")
+        return [self._local(slot) for slot in slots]
 
     def next(self, after: Time) -> datetime | None:
         """Return the first slot strictly after a time; None where there is none."""

@@ -43,6 +43,15 @@ def test_a_date_is_its_beginning() -> None:
     assert len(load(WEEKLY).slots(day, day + timedelta(days=2))) == 1
 
 
+def test_more_slots_than_a_list_takes_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So none is left out without a word."""
+    monkeypatch.setattr("akjob.testing.job._MOST_SLOTS", 2)
+    job = load(WEEKLY)
+    assert len(job.slots("2027-03-29", "2027-04-02T00:00:00")) == 2
+    with pytest.raises(UsageError, match="job has more than 2 slots from 2027-03-29 until 2027-04-06"):
+        job.slots("2027-03-29", "2027-04-06")
+
+
 def test_the_next_slot_is_strictly_after() -> None:
     """None where there is none."""
     job = load(WEEKLY)
