@@ -100,7 +100,9 @@ class Backfills:
             name, state = self._book.backfilled.popleft()
             known = self._open.get(name)
             if known is not None:
-                self._change(known, done=known.done + 1, failed=known.failed + (state != "succeeded"))
+                failed = known.failed + (state != "succeeded")
+                count = partial(self._change, known, done=known.done + 1, failed=failed)
+                self._faults.guard_always(known.job, count, None, now_us)
         for backfill in [one for one in self._open.values() if one.state == "running"]:
             self._faults.guard(backfill.job, partial(self._feed, backfill, now_us), None, now_us)
 

@@ -147,7 +147,7 @@ class Book:
         return job
 
     def drop(self, run: LiveRun) -> None:
-        """Forget a run without a word to the ledger, where it is open still: the next akjobd decides about it."""
+        """Forget a run, and write nothing down."""
         self.runs.pop(run.row.id, None)
         self.jobs[run.job].runs.pop(run.row.id, None)
 

@@ -103,8 +103,10 @@ class Agenda:
             self._book.jobs[row.job] = AgendaJob(row=row)
             self._faults.guard(row.job, partial(self._refusals.restore, row), None, now_us)
         for open_run in open_runs:
-            restore = partial(self._restore_run, open_run, now_us, ordered)
-            self._faults.guard(open_run.row.job, restore, None, now_us)
+            run, restore = open_run.row, partial(self._restore_run, open_run, now_us, ordered)
+            self._faults.guard_always(run.job, restore, None, now_us)
+            if run.id not in self._book.runs and run.state == "queued" and run.id not in ordered:
+                self._outcomes.fail_row(run, self._faults.reason(run.job), now_us)
         for occurrence in occurrences:
             job = self._book.jobs.get(occurrence.job)
             if job is not None and occurrence.key.startswith(PART):
@@ -262,19 +264,24 @@ class Agenda:
             self._chains.follow()
         self._backfills.follow(now_us)
         self._waiting.order_all(now_us)
-        for run, reason in self._faults.take_runs():
-            self._fail(run, reason, now_us)
+        self._settle(now_us)
 
     def _decide(self, job: AgendaJob, now_us: int) -> int:
         return self._faults.guard(job.row.job, lambda: self._deciding.decide(job, now_us), 1, now_us)
 
-    def _fail(self, run: LiveRun, reason: str, now_us: int) -> None:
-        """End a run with which akjob itself cannot go on; where not even that can be done, leave it to the ledger."""
-        run.stop = reason  # no attempt after this one would fare better
-        end = End(state="failed", ended_us=now_us, reason=reason)
-        self._faults.guard_run(run, lambda run, now_us: self._outcomes.ended(run.row.id, end, now_us), now_us)
-        for failed, _ in self._faults.take_runs():
-            self._book.drop(failed)
+    def _settle(self, now_us: int) -> None:
+        """End the runs with which akjob itself cannot go on: as any run ends, or by what needs least."""
+        for run, reason in self._faults.take_runs():
+            run.stop = reason  # no attempt after this one would fare better
+            end = End(state="failed", ended_us=now_us, reason=reason)
+            self._faults.guard_run(run, partial(self._ended, end), now_us)
+            for failed, why in [(run, reason), *self._faults.take_runs()]:
+                if failed.row.id in self._book.runs:
+                    self._faults.guard_run(failed, partial(self._outcomes.give_up, why), now_us)
+        self._faults.take_runs()  # the row is written by then: nothing is left to be done for them
+
+    def _ended(self, end: End, run: LiveRun, now_us: int) -> None:
+        self._outcomes.ended(run.row.id, end, now_us)
 
     def faults(self) -> list[Fault]:
         """Return the jobs for which nothing is decided, for something raised."""
@@ -323,7 +330,10 @@ class Agenda:
 
     def ended(self, run_id: str, end: End, now_us: int) -> None:
         """Take down a run's end; a retry is claimed in the same commit. A report that comes twice is ignored."""
-        self._outcomes.ended(run_id, end, now_us)
+        run = self._book.runs.get(run_id)
+        if run is not None:
+            self._faults.guard_run(run, partial(self._ended, end), now_us)
+            self._settle(now_us)
 
     def lost(self, run_id: str, now_us: int, reason: str) -> None:
         """Take down that a run's shim is gone without an end."""
@@ -334,7 +344,10 @@ class Agenda:
 
         It goes out again, if it is still wanted and ``missed`` allows.
         """
-        self._outcomes.never_started(run_id, now_us, reason)
+        run = self._book.runs.get(run_id)
+        if run is not None:
+            self._faults.guard_run(run, lambda run, now_us: self._waiting.came_back(run, now_us, reason), now_us)
+            self._settle(now_us)
 
     def refused(self, run_ids: Iterable[str]) -> None:
         """Forget claims that the ledger refused: their slots have a row already. Their starts must not be sent."""
@@ -429,6 +442,11 @@ class Agenda:
     def running(self) -> list[Running]:
         """Return the runs whose orders are out, oldest first."""
         return [running_of(run) for run in self._book.runs.values() if run.under_way]
+
+    def job_of(self, run_id: str) -> str | None:
+        """Return the job of an open run, or None."""
+        run = self._book.runs.get(run_id)
+        return None if run is None else run.job
 
     def run(self, run_id: str) -> Running | None:
         """Return an open run, whether its order is out or it waits, or None."""

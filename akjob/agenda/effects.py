@@ -61,6 +61,14 @@ class EffectsBuilder:
         """Write a row of ``runs`` again."""
         self._changed[row.id] = row
 
+    def correct(self, row: RunRow) -> None:
+        """Write a row of ``runs`` as it is, and emit nothing of an end that it had before in this turn."""
+        writes = self._effects.writes
+        writes.transitions = [
+            moved for moved in writes.transitions if moved.run != row.id or moved.to_state == "running"
+        ]
+        self._changed[row.id] = row
+
     def unchange(self, run_id: str) -> None:
         """Do not write a row after all: the ledger refused it."""
         self._changed.pop(run_id, None)

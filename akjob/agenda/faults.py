@@ -1,5 +1,6 @@
 """The barrier around what is decided for one job: what raises there costs that job, once, until it is loaded again."""
 
+import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -29,17 +30,15 @@ class Faults:
         self._runs: list[tuple[LiveRun, str]] = []
 
     def guard(self, job: str, act: Callable[[], T], otherwise: T, now_us: int) -> T:
-        """Do something for a job; return ``otherwise`` where that raises, or has raised before."""
-        if job in self._found:
-            return otherwise
+        """Do something for a job; return ``otherwise`` where that raises, or something has raised before."""
+        return otherwise if job in self._found else self.guard_always(job, act, otherwise, now_us)
+
+    def guard_always(self, job: str, act: Callable[[], T], otherwise: T, now_us: int) -> T:
+        """Do something for a job, whatever has raised before; return ``otherwise`` where that raises."""
         try:
             return act()
         except Exception as error:  # noqa: BLE001 - whatever it is, it must cost this job alone
-            reason = self._note(job, error, now_us)
-            known = self._book.jobs.get(job)
-            # claimed, and in no place where it would be seen to again
-            undecided = [] if known is None else [run for run in known.runs.values() if run.is_undecided]
-            self._runs += [(run, reason) for run in undecided]
+            self._leave(job, self._note(job, error, now_us))
         return otherwise
 
     def guard_run(self, run: LiveRun, act: Callable[[LiveRun, int], None], now_us: int) -> None:
@@ -47,7 +46,9 @@ class Faults:
         try:
             act(run, now_us)
         except Exception as error:  # noqa: BLE001 - as above
-            self._runs.append((run, self._note(run.job, error, now_us)))
+            reason = self._note(run.job, error, now_us)
+            self._runs.append((run, reason))
+            self._leave(run.job, reason)
 
     def take_runs(self) -> list[tuple[LiveRun, str]]:
         """Return the runs that cannot go on, each with the reason, and forget them."""
@@ -58,13 +59,24 @@ class Faults:
         """Try again with a job: its file is another one. Return True if something had raised."""
         return self._found.pop(job, None) is not None
 
+    def reason(self, job: str) -> str:
+        """Return why nothing is decided for a job for which something has raised."""
+        return self._found[job].message
+
+    def _leave(self, job: str, reason: str) -> None:
+        """Take down the runs of a job that are claimed, and in no place where they would be seen to again."""
+        known = self._book.jobs.get(job)
+        undecided = [] if known is None else [run for run in known.runs.values() if run.is_undecided]
+        self._runs += [(run, reason) for run in undecided]
+
     def _note(self, job: str, error: Exception, now_us: int) -> str:
         said = str(error).partition("\n")[0][:200]
         message = f"a fault of akjob: it cannot decide about this job: {type(error).__name__}: {said}"
         if job not in self._found:
             known = self._book.jobs.get(job)
             self._found[job] = Fault(job, "" if known is None else known.row.file, message, now_us)
-            self._book.effects.say("error", "job.fault", job=job, message=message)
+            with contextlib.suppress(Exception):  # where not even that can be said, `akjob status` says it
+                self._book.effects.say("error", "job.fault", job=job, message=message)
         return message
 
     def all(self) -> list[Fault]:

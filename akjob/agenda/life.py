@@ -158,8 +158,9 @@ class LiveRun(Struct, kw_only=True, eq=False):
     ``counts_toward_runs`` makes it one of the job's ``runs``; ``inherited`` comes from the akjobd before, and its
     definition has not been applied to it; retries count from ``first_attempt``; ``backfill`` is
     the id of the backfill that it is of; ``drop`` is how it ends if its order
-    can be called back; ``stop`` is why it is to be stopped as soon as it has started. ``gates`` are the lock and the
-    pool that it holds; ``elsewhere``: it is another node's, and nothing is done about it here.
+    can be called back; ``stop`` is why it is to be stopped as soon as it has started. ``has_place``: it
+    is one of those under way; ``gates`` are the lock and the pool that it holds. ``elsewhere``: it is another node's,
+    and nothing is done about it here.
     """
 
     row: RunRow
@@ -180,6 +181,7 @@ class LiveRun(Struct, kw_only=True, eq=False):
     backfill: str | None = None
     has_wait: bool = False
     tries: int = 0
+    has_place: bool = False
     gates: tuple[tuple[Literal["lock", "pool"], str], ...] = ()
     drop: tuple[State, str] | None = None
     stop: str | None = None

@@ -7,7 +7,7 @@ from akjob.agenda.jobs import AgendaJob, backoff_us
 from akjob.agenda.life import RETRIED, LiveRun
 from akjob.agenda.waiting import Waiting
 from akjob.instants import SECOND, to_text
-from akjob.ledger.model import Detail, RunRow
+from akjob.ledger.model import Detail, RunRow, State
 from akjob.run.end import End
 
 
@@ -79,11 +79,26 @@ class Outcomes:
             self._retry(job, run, at_us, now_us)
         self._book.effects.job(run.job)
 
-    def never_started(self, run_id: str, now_us: int, reason: str) -> None:
-        """Take down that an order has not been started and never will be: it was called back, or the fork failed."""
-        run = self._book.runs.get(run_id)
-        if run is not None:
-            self._waiting.came_back(run, now_us, reason)
+    def give_up(self, reason: str, run: LiveRun, now_us: int) -> None:
+        """End a run of which akjob can take down nothing else: its row says why, and nothing waits for it.
+
+        It uses as little as can be of what every end uses: some of that has raised. No retry comes of it.
+        """
+        try:
+            self.fail_row(run.row, reason, now_us)
+        finally:
+            self._book.drop(run)
+            self._waiting.queue.release(run)
+
+    def fail_row(self, row: RunRow, reason: str, now_us: int) -> None:
+        """Write down that akjob can do nothing for an open row."""
+        before: State = (
+            "queued" if row.started_us is None else "running"
+        )  # its state may be that of the end that has raised
+        row.state, row.reason, row.ended_us = "failed", reason, now_us
+        effects = self._book.effects
+        effects.correct(row)
+        effects.run_moved(row, before, now_us, Detail(trigger=row.trigger, reason=reason, cause=row.cause))
 
     def refused(self, run_ids: Iterable[str]) -> None:
         """Forget claims that the ledger refused: their slots have a row already. Their starts must not be sent."""

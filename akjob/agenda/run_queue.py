@@ -55,8 +55,9 @@ class RunQueue:
 
     def join(self, run: LiveRun) -> None:
         """Let a run wait for its place."""
+        entry = run.rank, run
         if run.wait("queue"):
-            heapq.heappush(self._ready, (run.rank, run))
+            heapq.heappush(self._ready, entry)
 
     def take(self) -> Iterator[LiveRun]:
         """Yield the runs that have a place now; the caller ``hold``s each, or finds it blocked, before the next."""
@@ -80,12 +81,16 @@ class RunQueue:
     def hold(self, run: LiveRun, spec: JobSpec | None) -> None:
         """Give a run its place, its lock and its place in a pool; None: it is not known yet what it needs."""
         run.gates = () if spec is None else gates_of(spec)
+        run.has_place = True
         self.under_way += 1
         for gate in run.gates:
             self._holders[gate] += 1
 
     def release(self, run: LiveRun) -> None:
-        """Take all that back."""
+        """Take all that back, once."""
+        if not run.has_place:
+            return
+        run.has_place = False
         self.under_way -= 1
         gates, run.gates = run.gates, ()
         for gate in gates:

@@ -39,8 +39,7 @@ class Happenings:
 
     def _fail(self, what: Happening, reason: str, now_us: int) -> None:
         """End a run whose report akjobd cannot process; one that goes on is stopped."""
-        row = self._agenda.run(what.run)
-        self._say("error", "job.fault", job=None if row is None else row.job, run=what.run, message=reason)
+        self._say("error", "job.fault", job=self._agenda.job_of(what.run), run=what.run, message=reason)
         if isinstance(what, Started):
             self._engine.stop(what.run, "cancelled", reason)
         else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from akjob.agenda import Agenda
 from akjob.agenda.backfills import Asked, Backfills
 from akjob.agenda.book import Book
 from akjob.agenda.chains import Chains
@@ -13,10 +14,12 @@ from akjob.agenda.changes import FileChanges
 from akjob.agenda.effects import EffectsBuilder
 from akjob.agenda.life import LiveRun
 from akjob.agenda.loading import Loading
+from akjob.agenda.outcomes import Outcomes
 from akjob.agenda.refusals import Refusals
 from akjob.agenda.run_queue import RunQueue
 from akjob.agenda.waiting import Waiting
 from akjob.jobset.model import BrokenJob, JobSet, JobSetChange
+from akjob.ledger.model import OpenRun
 from akjob.sources.change import FilesChanged
 from tests.unit.world import World, close_all, job, us
 
@@ -89,6 +92,111 @@ def test_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner
     (fault,) = world.agenda.faults()
     assert fault.job == "a"
     assert "RecursionError: maximum recursion depth exceeded" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("owner", "method"),
+    [
+        (Book, "ended"),
+        (Book, "remove"),
+        (EffectsBuilder, "change"),
+        (EffectsBuilder, "say"),
+        (EffectsBuilder, "waited"),
+        (LiveRun, "advance"),
+        (Outcomes, "_retry"),
+        (Outcomes, "_retry_at"),
+        (Waiting, "forget"),
+        (Waiting, "release"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_a_report_that_cannot_be_taken_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, method: str
+) -> None:
+    """The row of its run is closed all the same, and its lock goes to the next; a restart repeats nothing."""
+    specs = (job("a", ATTACKED), job("b", HOURLY), job("lock", f'{HOURLY}[run]\nlock = "one"\n'))
+    world = World(tmp_path, *specs, now=us("10:30:00"))
+    hits = attack(monkeypatch, owner, method, "a")
+    for at in ("11:00:00", "11:00:01", "11:01:05", "12:00:00", "12:00:01", "12:01:05"):
+        world.go(at)
+        finish_all(world)
+    world.turn("12:30:00")
+    assert hits()
+    for name in ("b", "lock"):
+        assert [(slot, state) for slot, state, _ in world.table(name)] == [
+            (f"{hour}:00:00", "succeeded") for hour in (11, 12)
+        ]
+    assert {(row["slot"][11:16], row["state"]) for row in world.rows("a")} == {("11:00", "failed")}
+    assert [fault.job for fault in world.agenda.faults()] == ["a"]
+    assert world.ledger.open_runs() == []
+    assert world.agenda.under_way == 0
+
+
+def test_a_row_that_cannot_be_changed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is akjob's fault, in the row and in what is told of it."""
+    world = World(tmp_path, job("a", HOURLY), job("b", HOURLY), now=us("10:30:00"))
+    attack(monkeypatch, EffectsBuilder, "change", "a")
+    world.go("11:00:00")
+    finish_all(world)
+    world.turn("11:00:01")
+    (row,) = world.rows("a")
+    assert (row["state"], row["attempt"]) == ("failed", 1)
+    assert "it cannot decide about this job: RecursionError" in str(row["reason"])
+    moves = [moved for seen in world.seen for moved in seen.writes.transitions if moved.run == row["id"]]
+    assert [(moved.to_state, moved.detail.reason) for moved in moves if moved.to_state != "queued"] == [
+        ("failed", row["reason"])
+    ]
+
+
+def test_a_place_in_the_queue_that_cannot_be_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that raises on its way into the queue is in no place where it would be seen to again: it has failed."""
+    world = World(tmp_path, job("a", HOURLY), job("b", HOURLY), now=us("10:30:00"))
+    broken = property(lambda run: 1 // 0 if run.job == "a" else (False, run.row.slot_us, run.seq))
+    monkeypatch.setattr(LiveRun, "rank", broken)
+    assert world.go("11:00:00") == ["b"]
+    assert [(row["state"], "ZeroDivisionError" in str(row["reason"])) for row in world.rows("a")] == [("failed", True)]
+
+
+def test_a_backfill_whose_runs_cannot_be_counted_costs_itself_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends of it is written down, and the other job's backfill goes on."""
+    world = World(tmp_path, job("a", HOURLY), job("b", HOURLY), now=us("10:30:00"))
+    for name in ("a", "b"):
+        world.agenda.ask_backfill(Asked(job=name, from_us=us("08:00:00"), until_us=us("10:00:00")), world.now)
+    assert sorted(world.go("10:31:00")) == ["a", "b"]
+    hits = attack(monkeypatch, Backfills, "_change", "a")
+    for at in ("10:31:01", "10:31:02", "10:31:03"):
+        finish_all(world)
+        world.go(at)
+    assert hits()
+    assert [state for _, state, _ in world.table("a")][:1] == ["failed"]
+    assert [state for _, state, _ in world.table("b")] == ["succeeded", "succeeded"]
+    assert [fault.job for fault in world.agenda.faults()] == ["a"]
+
+
+def test_a_claim_of_the_akjobd_before_that_cannot_be_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row has failed with the reason, and no akjobd after this one finds it open."""
+    text = f'{HOURLY}[run]\nlock = "one"\n'
+    world = World(tmp_path, job("a", text), job("b", text), now=us("10:30:00"))
+    world.go("11:00:00")
+    world.crash()  # `b` waits for the lock
+    with monkeypatch.context() as patched:
+        whole = Agenda._restore_run
+
+        def raises(self: Agenda, open_run: OpenRun, *rest: Any) -> None:
+            assert open_run.row.job != "b", "attacked"
+            whole(self, open_run, *rest)
+
+        patched.setattr(Agenda, "_restore_run", raises)
+        world.boot()
+    (row,) = world.rows("b")
+    assert row["state"] == "failed"
+    assert "AssertionError: attacked" in str(row["reason"])
+    finish_all(world)
+    assert world.go("12:00:00") == ["a"]
 
 
 def test_a_run_that_waits_has_failed_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from akjob.agenda import Agenda, Effects, End, Start
+from akjob.akjobd.happenings import Happenings
 from akjob.akjobd.writer import Doing, Writer
 from akjob.config import Config, Paths
 from akjob.instants import from_text
@@ -18,6 +19,7 @@ from akjob.ledger import RunColumns, RunRow
 from akjob.ledger.sqlite_reader import SqliteReader
 from akjob.ledger.sqlite_store import SqliteStore
 from akjob.run import order
+from akjob.run.engine import Started
 from akjob.run.order import Order
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec
@@ -60,6 +62,18 @@ class SeenAgenda(Agenda):
         effects = super().effects()
         self.seen.append(copy.copy(effects))
         return effects
+
+
+class _Clean:
+    """Answers for a checkout without changes, at once."""
+
+    def ready(self, happened: "list[Happening]", _now_us: int) -> "list[Happening]":
+        """Return what is to be taken in: all of it."""
+        return happened
+
+    def of_start(self, _run: object) -> tuple[str, bool]:
+        """Return the commit of a start."""
+        return "c0ffee", False
 
 
 class FakeEngine:
@@ -172,6 +186,7 @@ class World:
         self.engine = FakeEngine(self)
         doing = Doing(make_order=self.make_order, delete=lambda _file: None)
         self.writer = Writer(self.agenda, self.ledger, self.engine, self.say, doing)
+        self.happenings = Happenings(self.agenda, self.engine, _Clean(), self.writer, self.say)  # type: ignore[arg-type]
         rows = self.ledger.jobs_state()
         ordered = {*self.orders, *self.live, *self.folders}
         self.agenda.restore(rows, self.ledger.open_runs(), self.now, ordered, self.ledger.occurrences())
@@ -296,7 +311,8 @@ class World:
         for run in opened:
             self.live[run] = self.orders.pop(run)
             self.started.append((self.now, self.live[run]))
-            self.agenda.started(run, pid=7, shim_pid=6, at_us=self.now, git_commit="c0ffee", git_dirty=False)
+            self.engine.happened.append(Started(run, 7, 6, self.now, "here"))
+            self.happenings.take_in(self.now)
         return opened
 
     def finish(
