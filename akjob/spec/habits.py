@@ -38,6 +38,13 @@ HABITS = (
         'write cron = "30 9 * * mon-fri" below [schedule], or daily = 09:30:00',
     ),
     Habit(
+        ("days",),
+        "",
+        "schedule.monthly",
+        "write monthly = { days = [1, -1], at = 09:30:00 } or weekly below [schedule], or weekdays or month_days below "
+        "[limits]",
+    ),
+    Habit(
         ("startdate", "starttime", "begin", "validfrom"),
         "",
         "limits.dates",
