@@ -113,6 +113,27 @@ def test_the_symlink_of_a_release_is_switched(deploy: Deploy) -> None:
     until(lambda: versions(deploy) == {"2": 19, "3": 1}, 10.0)
 
 
+def test_the_root_is_a_symlink_that_is_switched(root: Path) -> None:
+    """All of a release is its root, ``var/`` is shared: what the commands read there is what akjobd runs."""
+    for release in (1, 2):
+        folder = root / f"rel{release}"
+        shutil.copytree(root / "etc", folder / "etc")
+        write_all(folder / "jobs.d", release, 5)
+        (folder / "var").symlink_to(root / "var")
+    (root / "cur").symlink_to("rel1")
+    deploy = Deploy(root / "cur")
+    try:
+        deploy.start()
+        until(lambda: versions(deploy) == {"1": 5})
+        (root / "cur.new").symlink_to("rel2")
+        (root / "cur.new").rename(root / "cur")
+        until(lambda: versions(deploy) == {"2": 5}, 45.0)
+        deploy.write("jobs.d/group-0/job-0.toml", text(3))
+        until(lambda: versions(deploy) == {"2": 4, "3": 1}, 10.0)
+    finally:
+        deploy.stop()
+
+
 def test_a_folder_that_is_a_symlink(deploy: Deploy) -> None:
     """Another team's folder, linked into ``jobs.d``: its edits are noticed at once, however new the link is."""
     write_all(deploy.root / "team", 1, 5)
