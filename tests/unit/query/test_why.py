@@ -1,5 +1,6 @@
 """One answer for any instant: each verdict and each kind of reason, from rows, transitions and definitions."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from akjob.ledger.memory import MemoryStore
 from akjob.ledger.model import DaemonEvent, JobEvent
 from akjob.query.jobs import Snapshot
 from akjob.query.why import Why, ask
+from akjob.schedule.calendars import Calendars
+from akjob.schedule.daysets import pack
+from akjob.schedule.model import DaySet
 from akjob.spec import parse_job
 from akjob.spec.model import JobSpec
 
@@ -20,6 +24,11 @@ NOW = "2026-03-28T12:30:00Z"
 NOW_US = from_text(NOW)
 NOON_US = NOW_US - 30 * MINUTE
 HOURLY = 'command = "x"\n[schedule]\nevery = "1h"\n'
+DAYS = {
+    "moving": DaySet("moving", pack([date(2026, 3, 28)])),
+    "inventory": DaySet("inventory", pack([date(2026, 3, 27)])),
+}
+CONFIG = Config(pools={"db": 1}, calendars=Calendars(DAYS, {}, (), ()))
 BERLIN = 'command = "x"\n[schedule]\ntimezone = "Europe/Berlin"\ndaily = 02:30:00\n'
 
 
@@ -77,7 +86,7 @@ class Story:
 
 def spec_of(text: str, name: str = "tick") -> JobSpec:
     """Parse a job file."""
-    spec = parse_job(name, f"jobs.d/{name}.toml", text, defaults=(), config=Config(pools={"db": 1})).spec
+    spec = parse_job(name, f"jobs.d/{name}.toml", text, defaults=(), config=CONFIG).spec
     assert spec is not None
     return spec
 
@@ -335,6 +344,17 @@ def test_the_limits_that_exclude_it_are_named(limits: str, keys: list[str]) -> N
     answer = Story(f"{HOURLY}[limits]\n{limits}\n").why(TWO)
     assert (answer.verdict, set(kinds(answer))) == ("no_slot", {"limit"})
     assert sorted(one.message.split()[0] for one in answer.because) == sorted(f"limits.{key}" for key in keys)
+
+
+@pytest.mark.parametrize(("key", "calendar"), [("not_on", "moving"), ("only_on", "inventory")])
+def test_a_calendar_that_excludes_it_is_named(key: str, calendar: str) -> None:
+    """It is another kind than the limits that are no calendars."""
+    answer = Story(f'{HOURLY}[limits]\n{key} = ["{calendar}"]\n').why(TWO)
+    assert (answer.verdict, kinds(answer), answer.reason) == (
+        "no_slot",
+        ["calendar"],
+        f"limits.{key} does not allow it",
+    )
 
 
 @pytest.mark.parametrize(
