@@ -23,7 +23,7 @@ from akjob.program import HoldingsWatch
 
 _TRIES = 5  # akjobd may be restarting: so many seconds a delivery waits before another node gets it
 _KEEP_S = 30.0
-_LOOK_S = 30.0  # for a delivery whose announcement was lost
+_LOOK_S = 5.0  # for a delivery whose announcement was lost, as when the database was restarted
 _AGAIN_S = 1.0
 _BEAT_S = 20.0
 _ABORTS_S = 3600.0  # no delivery is aborted: `akjob stop` ends runs
