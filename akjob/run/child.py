@@ -397,7 +397,7 @@ def begin(order: Order, channel: _socket.socket, environment: dict[str, str], *,
 
 def _exec(argv: list[str], order: Order, channel: _socket.socket, *, gated: bool) -> int:
     if gated:
-        python.wait(channel, order["start_us"])
+        python.wait(channel, order["start_us"], order["awake_us"])
     for number in _PYTHONS_OWN:
         _signal.signal(number, _signal.SIG_DFL)
     try:

@@ -99,6 +99,8 @@ class Order(ProcessOrder, EndOrder):
     """The gate: not before this instant of the wall clock; 0 is at once."""
     import_ahead: bool
     """Whether the code is imported before the gate."""
+    awake_us: int
+    """So long before the gate the job does not sleep."""
     lead_us: int
     folder: str
     folder_pool: str
@@ -163,6 +165,7 @@ def make(  # noqa: PLR0913 - all that makes this run this run
         "token": token,
         "start_us": start_us,
         "import_ahead": policy.lead_us > 0 and not isinstance(spec.code, Command),
+        "awake_us": 0,
         "lead_us": policy.lead_us,
         "folder": f"{paths.runs}/{run}",
         "folder_pool": str(paths.folder_pool),

@@ -85,7 +85,7 @@ def begin(
     if gated and not ahead:
         if order["code"][0] == "callable":
             load.touch(order["code"][1])
-        wait(channel, order["start_us"])
+        wait(channel, order["start_us"], order["awake_us"])
     try:
         call = _load(order, load)
     except load.CodeError as error:

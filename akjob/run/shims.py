@@ -137,8 +137,11 @@ class ShimManager:
 
     def send(self, orders: Iterable[Order]) -> None:
         """Order runs; their claims are in the ledger."""
+        orders = list(orders)
+        awake_us = self.early.awake_us([one["start_us"] for one in orders])
         encoded = []
         for one in orders:
+            one["awake_us"] = awake_us
             handle = self._shims.setdefault(one["run"], ShimHandle(one["run"]))
             self._unwatch(handle)  # a shim that came too late for the order before; it ends by itself
             handle.token, handle.answered, handle.sent_us = one["token"], False, self._now_us()

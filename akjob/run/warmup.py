@@ -181,6 +181,7 @@ def _order(place: str, turn: int) -> Order:
         "token": 0,
         "start_us": 1,
         "import_ahead": turn % 2 == 1,
+        "awake_us": 0,
         "lead_us": 0,
         "folder": f"{place}/{run}",
         "folder_pool": f"{place}/{_POOL}",

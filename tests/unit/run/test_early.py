@@ -2,7 +2,7 @@
 
 import pytest
 
-from akjob.run.early import LEAST_US, MOST_US, Early
+from akjob.run.early import AWAKE_US, LEAST_US, MOST_US, Early
 
 
 def after(*needed: int) -> int:
@@ -37,3 +37,24 @@ def test_one_in_a_hundred_may_be_late() -> None:
 def test_what_was_needed_long_ago_is_forgotten() -> None:
     """A machine that is warm again needs no more than before."""
     assert after(900_000, 900_000, *[30_000] * 128) == 35_000
+
+
+def test_a_lone_run_stays_awake_before_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another one starts in the same moment, or orders go out together, all sleep: they share the processors."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    early = Early()
+    second = 1_000_000
+    assert early.awake_us([]) == 0
+    assert early.awake_us([second]) == AWAKE_US
+    assert early.awake_us([second + 5_000]) == 0
+    assert early.awake_us([2 * second, 2 * second]) == 0
+    assert early.awake_us([3 * second]) == AWAKE_US
+    assert early.awake_us([2 * second]) == AWAKE_US  # the clock was set back
+
+
+def test_all_but_one_processor_may_stay_awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is for everything else; a machine of one processor has none to spare, but a lone run may."""
+    second = 1_000_000
+    for processors, together, awake in ((8, 7, True), (8, 8, False), (1, 1, True), (1, 2, False)):
+        monkeypatch.setattr("os.cpu_count", lambda count=processors: count)
+        assert (Early().awake_us([second] * together) == AWAKE_US) is awake, (processors, together)
