@@ -141,7 +141,10 @@ def _end_of_crontab(file: str, owner: str | None) -> str:
     path = os.path.abspath(file)
     if path.startswith("/etc/cron.d/"):
         return f"`mv {shlex.quote(path)} {shlex.quote(path)}.disabled` ends it, for cron passes over names with a dot"
-    return _end_of_line(file)
+    if path.startswith("/etc/"):
+        return _end_of_line(file)
+    copy = "if the file is a copy, made by `crontab -l`, `crontab -r` ends it (`crontab -e` takes out single lines)"
+    return f"{copy}; if a scheduler reads the file itself, {_end_of_line(file)}"
 
 
 def _end_of_line(file: str) -> str:

@@ -55,7 +55,7 @@ class Client:
             sock.close()
             raise UnreachableError(
                 f"akjobd of {self._paths.root} cannot be reached: {error.strerror or error}",
-                hint="start it with `akjob up`, or look at it with `akjob status`",
+                hint="start it with `akjob up`",
             ) from error
         sock.settimeout(ANSWER_S)
         return sock

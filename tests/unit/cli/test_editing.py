@@ -137,7 +137,10 @@ def test_import_crontab_writes_files_that_are_jobs(root: Root) -> None:
     assert "2 jobs, 1 note" in result.stderr
     assert f"{tab}:1: MAILTO=x" in result.stderr
     assert [line["job"] for line in root.json("list")] == ["tab/backup-all", "tab/warm"]
-    assert "the original is still active: `sed -i.before" in result.stderr
+    assert (
+        "the original is still active: if the file is a copy, made by `crontab -l`, `crontab -r` ends" in result.stderr
+    )
+    assert "if a scheduler reads the file itself, `sed -i.before" in result.stderr
     assert text_of(root, "tab/warm").startswith("#:schema ../../etc/job.schema.json\n")
     assert 'umask = "0022"' in (root.paths.jobs_d / "tab" / "_defaults.toml").read_text()
     assert 'umask = "0022"' not in text_of(root, "tab/warm")
@@ -364,7 +367,9 @@ def test_import_systemd_finds_an_instance_of_a_template(root: Root, monkeypatch:
     assert str(table["schedule"]["daily"]) == "02:00:00"
     assert table["schedule"]["jitter"] == "5m"
     assert root.akjob("import", "systemd", "off").exit_code == 2
-    assert root.akjob("import", "systemd", str(etc)).stderr == "0 jobs, 0 notes\n"
+    assert root.akjob("import", "systemd", str(etc)).stderr == (
+        f"akjob: nothing to import: there is no file of that kind in {etc}\n0 jobs, 0 notes\n"
+    )
     assert "is a template" in root.akjob("import", "systemd", "dump@").stderr
 
 
