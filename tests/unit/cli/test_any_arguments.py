@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from akjob.cli import cli
 from tests.unit.cli.root import Root
 
+# None leads out of the root: the commands write where they are told to.
 WORDS = (
-    *("", " ", "-", "--", "*", "**/*", "[", "a b", "a/b", "../x", "/", "/dev/null", "jobs.d", "jobs.d/tick.toml"),
+    *("", " ", "-", "--", "*", "**/*", "[", "a b", "a/b", "jobs.d", "jobs.d/tick.toml"),
     *("0", "-1", "1", "9" * 30, "9" * 5000, "1e999", "nan", "0x10", "²", "1h", "90m", "1y", "PT90M", "none", "tick@x"),
     *("2026-03-28", "2026-03-28T12:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2026-02-30", "12:00"),
     *("2026-03-01..2026-03-02", "tick=5m", "tick@2026-03-28", "x:=[", "x:=" + "[" * 500, "x=y", "=", "HEAD", "--json"),
-    *("é", "\u2028", "\ud800", "🙂", "\x1b[31m", "\n", "\t", "x" * 5000, "%s", "{}", "unix:x", "sqlite:///x", "now"),
+    *("é", "\u2028", "\ud800", "🙂", "\x1b[31m", "\n", "\t", "x" * 5000, "%s", "{}", "unix:x", "sqlite:x", "now"),
     *("--help", "auto", "tick"),
 )  # fmt: skip
 # what would wait for something, serve, or start programs
@@ -69,7 +70,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
 def test_any_arguments(root: Root, words: tuple[str, ...], data: st.DataObject) -> None:
     """Its own options and any words, in any order."""
     known = [name for name in options(words) if name not in {"--follow", "-f", "--open"}]
-    word = st.sampled_from((*WORDS, *known)) | st.text(st.characters(exclude_characters="\0"), max_size=12)
+    word = st.sampled_from((*WORDS, *known)) | st.text(st.characters(exclude_characters="\0/."), max_size=12)
     argv = data.draw(st.lists(word, max_size=6))
     argv = [one for one in argv if one not in {"-f", "--follow", "--open"}]
     for path in (root.paths.jobs_d / "tick.toml",):
