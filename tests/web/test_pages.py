@@ -331,7 +331,7 @@ def test_the_keyboard_reaches_what_the_mouse_does(site: Site) -> None:
 
 
 def test_the_first_load_is_small(site: Site) -> None:
-    """Four requests at the most, 60 KiB over the wire; what a run that ends meanwhile has the page fetch is another."""
+    """Four requests at the most, 20 KiB over the wire; what a run that ends meanwhile has it fetch is another."""
     page = site.page()
     requests: list[tuple[str, str]] = []
     page.on("request", lambda request: requests.append((request.resource_type, request.url)))
@@ -339,7 +339,7 @@ def test_the_first_load_is_small(site: Site) -> None:
     first = [url for kind, url in requests if url.startswith("http") and kind not in {"fetch", "xhr", "eventsource"}]
     assert len(first) <= 4
     sizes = [int(page.request.get(url).headers["content-length"]) for url in first]  # as they are packed
-    assert 10_000 < sum(sizes) <= 60 * 1024, sizes
+    assert 10_000 < sum(sizes) <= 20 * 1024, sizes
     page.context.close()
 
 
