@@ -41,6 +41,7 @@ _LOOK_AGAIN_S = 30.0
 _PATIENCE_S = 5.0  # the program before this one may be ending just now
 _LEAST_S = 5.0  # a supervisor starts a program again at once: one that cannot start must not spin
 _CRASHED_S = 1.0
+_LOCKED_PAUSE_S = 0.01
 _CRASHED = 70  # sysexits(3), EX_SOFTWARE
 
 
@@ -321,6 +322,26 @@ def is_database_in_place(path: Path, known: tuple[int, int] | None) -> bool:
     ``known`` is the identity of the file that is open, in WAL mode and used already.
     """
     return known is not None and identity(path) == known and all(file.exists() for file in beside_database(path))
+
+
+def use_write_ahead_log(connection: "Connection", patience_s: float) -> None:
+    """Put a database into WAL mode, and wait for other connections that are opening or closing it as long as told.
+
+    SQLite's own busy timeout does not count for this statement, which needs the file for itself for a moment.
+    Raises sqlite3.OperationalError when the database is locked for longer.
+    """
+    import sqlite3  # noqa: PLC0415 - most programs have no database open
+
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_LOCKED_PAUSE_S)  # noqa: TID251 - SQLite offers no way to wait for it
+        else:
+            return
 
 
 def beside_database(path: Path) -> tuple[Path, Path]:

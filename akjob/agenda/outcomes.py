@@ -60,14 +60,14 @@ class Outcomes:
         if has_place:
             self._waiting.release(run)
         row, before = run.row, run.row.state
-        row.state, row.reason, row.ended_us = end.state, end.reason, end.ended_us
         row.started_us = end.started_us if end.started_us is not None else row.started_us
+        row.state, row.reason, row.ended_us = end.state, end.reason, _not_before_start(row, end.ended_us)
         row.exit_code, row.signal, row.error, row.result = end.exit_code, end.signal, end.error, end.result
         row.pid = end.pid if end.pid is not None else row.pid
         row.user_cpu_s, row.system_cpu_s = end.user_cpu_s, end.system_cpu_s
         row.max_rss_bytes = end.max_rss_bytes
         job = self._waiting.forget(run)
-        job.row.last_run, job.row.last_state, job.row.last_ended_us = row.id, end.state, end.ended_us
+        job.row.last_run, job.row.last_state, job.row.last_ended_us = row.id, end.state, row.ended_us
         job.row.again_from_us = end.ended_us
         if row.trigger == "change" and row.started_us is not None:
             job.changing = (*job.changing[-1:], (row.started_us, end.ended_us))
@@ -95,7 +95,7 @@ class Outcomes:
         before: State = (
             "queued" if row.started_us is None else "running"
         )  # its state may be that of the end that has raised
-        row.state, row.reason, row.ended_us = "failed", reason, now_us
+        row.state, row.reason, row.ended_us = "failed", reason, _not_before_start(row, now_us)
         effects = self._book.effects
         effects.correct(row)
         effects.run_moved(row, before, now_us, Detail(trigger=row.trigger, reason=reason, cause=row.cause))
@@ -125,7 +125,7 @@ class Outcomes:
         was_asked_for = run.manual or run.backfill is not None
         if not was_asked_for and (not spec.enabled or job.paused_at(now_us)):
             return None
-        at_us = (row.ended_us or now_us) + backoff_us(spec.run.retry, attempt)
+        at_us = min(row.ended_us or now_us, now_us) + backoff_us(spec.run.retry, attempt)
         # one that failed while it was prepared: the slot may be still to come
         return at_us if row.started_us is not None else max(at_us, run.not_before_us)
 
@@ -151,6 +151,11 @@ class Outcomes:
         self._book.effects.say_of(
             "run.retrying", again, attempts=spec.run.retry.attempts, not_before=to_text(at_us), previous=row.id
         )
+
+
+def _not_before_start(row: RunRow, ended_us: int) -> int:
+    """Return when a run ended, as its row has it: not before its start, also where the clock was set back meanwhile."""
+    return max(ended_us, row.started_us or 0)
 
 
 def _end_detail(row: RunRow, *, retried: bool) -> Detail:

@@ -12,7 +12,7 @@ from akjob.ledger.migrate import migrate
 from akjob.ledger.sql_store import SqlStore
 from akjob.ledger.store import LedgerBusyError, LedgerFullError
 from akjob.processes import identity
-from akjob.program import is_database_in_place, put_database_back
+from akjob.program import is_database_in_place, put_database_back, use_write_ahead_log
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class SqliteStore(SqlStore):
 
     def _prepare(self) -> None:
         execute = self._connection.execute
-        execute("PRAGMA journal_mode = WAL")
+        use_write_ahead_log(self._connection, BUSY_MS / 1000)
         execute("PRAGMA synchronous = FULL")
         execute("PRAGMA wal_autocheckpoint = 0")
         execute("PRAGMA cache_size = -8192")

@@ -24,7 +24,7 @@ from akjob.instants import DAY, HOUR, MINUTE, SECOND, from_text, to_text
 from akjob.notify.gathering import GATHER_US, Pace, Parcel, ripen
 from akjob.notify.model import Absence, Incident, Note, PolicyState, Remembered
 from akjob.processes import identity
-from akjob.program import Holding, beside_database, is_database_in_place, put_database_back
+from akjob.program import Holding, beside_database, is_database_in_place, put_database_back, use_write_ahead_log
 
 State = Literal["pending", "held", "sent", "dead"]
 
@@ -113,7 +113,7 @@ class Outbox:
             raise AkjobError(f"{self._path}: {error}", hint="free space on that disk, or make it writable") from error
 
     def _prepare(self) -> None:
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        use_write_ahead_log(self._connection, _BUSY_S)
         self._connection.execute("PRAGMA synchronous = FULL")
         with self.commit():  # a command may open the file in the same moment
             version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]

@@ -19,7 +19,7 @@ from msgspec import Struct
 from akjob.errors import AkjobError
 from akjob.instants import DAY, MINUTE, from_text, to_text
 from akjob.processes import identity
-from akjob.program import Holding, beside_database, is_database_in_place, put_database_back
+from akjob.program import Holding, beside_database, is_database_in_place, put_database_back, use_write_ahead_log
 from akjob.query.visibility import Principal, Scope
 
 CODE_US = 10 * MINUTE
@@ -317,7 +317,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+    use_write_ahead_log(connection, _BUSY_S)
     connection.execute("PRAGMA synchronous = NORMAL")
     _migrate(connection, path)
 

@@ -4,9 +4,11 @@ import os
 import select
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -195,3 +197,37 @@ def test_what_cannot_be_made_again_is_said_once(tmp_path: Path) -> None:
     thing.watch.look()
     assert thing.path.exists()
     thing.watch.close()
+
+
+def test_the_write_ahead_log_waits_for_other_connections(tmp_path: Path) -> None:
+    """SQLite refuses at once to change a database's mode while another connection has it; what opens it waits."""
+    path = tmp_path / "a.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("CREATE TABLE a (b)")
+    other.execute("BEGIN IMMEDIATE")
+    tried: list[str] = []
+
+    def let_go(statement: str) -> None:
+        tried.append(statement)
+        if len(tried) == 3:
+            other.execute("COMMIT")
+
+    with closing(other), closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        connection.set_trace_callback(let_go)
+        program.use_write_ahead_log(connection, 30.0)
+        connection.set_trace_callback(None)
+        assert len(tried) >= 3
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_database_that_stays_locked_is_reported(tmp_path: Path) -> None:
+    """The wait for it has an end."""
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE a (b)")
+        other.execute("BEGIN IMMEDIATE")
+        with (
+            closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            program.use_write_ahead_log(connection, 0.0)

@@ -551,6 +551,19 @@ def test_a_retry_waits_as_long_when_the_clock_is_set_back(tmp_path: Path) -> Non
     assert world.go("09:00:10") == ["a"]
 
 
+def test_no_run_ends_before_it_started_when_the_clock_is_set_back(tmp_path: Path) -> None:
+    """Its row ends with its start; what follows goes by the clock of now."""
+    world = World(tmp_path, job("a", HOURLY + '[run]\nretry = { attempts = 2, delay = "10s" }\n'), now=us("10:30:00"))
+    world.go("11:00:00")
+    run = world.only()
+    world.turn("10:55:00")
+    world.finish(run, "failed")
+    world.turn()
+    (first, _) = world.rows("a")
+    assert first["ended_at"] == first["started_at"] == to_text(us("11:00:00"))
+    assert world.go("10:55:10") == ["a"], "the retry waits for its delay alone"
+
+
 # ---------------------------------------------------------------------- locks and max_running
 
 
