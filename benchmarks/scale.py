@@ -2,15 +2,19 @@
 
 For 10, 100, 1,000 and 10,000 definitions: how soon akjobd is ready, how soon an edit is live, and akjobd's CPU time for
 one due run among them. For 1, 10, 100 and 1,000 jobs due at once: when the last one starts, and CPU per run. With
-500,000 runs in the ledger: what ``akjob history`` takes more than with none.
+500,000 runs in the ledger: what ``akjob history`` takes more than with none. i. ``messages``: what would have been
+sent over a ledger of a million runs of thirty days, of which one in fifty failed.
 """
 
+import os
+import resource
 import shutil
 import sqlite3
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC
 from pathlib import Path
@@ -19,6 +23,7 @@ from akjob.instants import DAY, from_text, to_text
 from akjob.ledger import open_store
 from akjob.log import archive, files, index
 from akjob.log.collector.sink import FileSink
+from akjob.run.ids import first_id
 from benchmarks import burst, many
 from benchmarks.book import AKJOB, Book, quantile
 from benchmarks.machine import cpu_s, pss_bytes, until
@@ -103,9 +108,14 @@ def _history_s(place: Place) -> float:
 
 LARGE_ROWS = 5_000_000
 LARGE_LOG = 10_000_000_000
+SIMULATED_ROWS = 1_000_000
+SIMULATED = f"messages of 30 days, {SIMULATED_ROWS:,} runs"
 _JOBS = 1_000
 _JOB = "team000/job00007"
 _KEPT = '[log]\nkeep = "90d"\nmax_total = "100GB"\n[ledger]\nkeep = "{keep}"\n'
+_TOLD = (
+    '[channels.ops]\nwebhook = { url = "http://127.0.0.1:9/" }\nmax_an_hour = 100000\n[notify]\nchannels = ["ops"]\n'
+)
 _LINES = 250  # that one run prints
 _PRUNE_S = 20
 COMMANDS = (
@@ -166,11 +176,43 @@ def _fill(book: Book, place: Place, rows: int, log_bytes: int) -> dict[str, str]
     return runs
 
 
-def _make_rows(place: Place, rows: int, now_us: int) -> None:
-    """Write runs of the last eighty days; the indexes are made afterwards, which is sooner done."""
+def _number(number: int, _at_s: float) -> str:
+    return f"{number:016d}"
+
+
+def messages(book: Book, rounds: int) -> None:
+    """Measure ``akjob notify simulate`` so often, on one ledger."""
+    with Place() as place:
+        many.fill(place, _JOBS)
+        (place.root / "etc/akjob.toml").write_text(_TOLD, encoding="utf-8")
+        _make_rows(place, SIMULATED_ROWS, time.time_ns() // 1000, 30, lambda _, at_s: first_id(int(at_s * 1e6)))
+        place.start()  # it keeps the definitions
+        place.stop()
+        words = ["notify", "simulate", "--since", "30d", "--json"]
+        found = []
+        for _ in range(rounds + 1):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            began = time.perf_counter()
+            environment = {**os.environ, "AKJOB_ROOT": str(place.root)}
+            argv = [sys.executable, "-c", "from akjob.cli import main; main()", *words]
+            done = subprocess.run(argv, env=environment, check=True, stdout=subprocess.PIPE)
+            took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            found.append((took, cpu, len(done.stdout.splitlines())))
+        for took, cpu, sent in found[1:]:
+            book.add("i", SIMULATED, AKJOB, took, "s")
+            book.add("i", f"{SIMULATED}: CPU", AKJOB, cpu, "s")
+            book.add("i", f"{SIMULATED}: sent", AKJOB, sent, "")
+
+
+def _make_rows(
+    place: Place, rows: int, now_us: int, days: int = 80, run_id: Callable[[int, float], str] = _number
+) -> None:
+    """Write runs of so many days until now; the indexes are made afterwards, which is sooner done."""
     open_store(place.paths.ledger_url).close()
-    step = 80 * 86_400 / rows
+    step = days * 86_400 / rows
     with closing(sqlite3.connect(place.paths.db, isolation_level=None)) as connection:
+        connection.create_function("run_id", 2, run_id, deterministic=True)
         execute = connection.execute
         execute("PRAGMA journal_mode = OFF")
         execute("PRAGMA synchronous = OFF")
@@ -183,11 +225,13 @@ def _make_rows(place: Place, rows: int, now_us: int) -> None:
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows) "
             "INSERT INTO runs (id, job, slot, slot_last, trigger, state, queued_at, started_at, ended_at, exit_code, "
             "pid, host, user_cpu_s, system_cpu_s, max_rss_bytes, definition_sha256) "
-            "SELECT printf('%016d', i), printf('team%03d/job%05d', i % 1000 / 100, i % 1000), t, t, 'schedule', "
-            "CASE WHEN i % 50 = 0 THEN 'failed' WHEN i % 997 = 0 THEN 'missed' ELSE 'succeeded' END, t, t, t, 0, i, "
+            "SELECT run_id(i, at_s), printf('team%03d/job%05d', i % 1000 / 100, i % 1000), t, t, 'schedule', "
+            "CASE WHEN i * 7919 % 100003 % 50 = 0 THEN 'failed' WHEN i % 997 = 0 THEN 'missed' ELSE 'succeeded' END, "
+            "t, t, t, 0, i, "
             "'here', 0.01, 0.01, 9000000, printf('%064d', i % 1000) FROM "
-            "(SELECT i, strftime('%Y-%m-%dT%H:%M:%S.000000Z', :first + i * :step, 'unixepoch') AS t FROM n)",
-            {"rows": rows, "first": now_us // 1_000_000 - 80 * 86_400, "step": step},
+            "(SELECT i, :first + i * :step AS at_s, "
+            "strftime('%Y-%m-%dT%H:%M:%S.000000Z', :first + i * :step, 'unixepoch') AS t FROM n)",
+            {"rows": rows, "first": now_us // 1_000_000 - days * 86_400, "step": step},
         )
         execute("COMMIT")
         for _, sql in indexes:

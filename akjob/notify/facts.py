@@ -14,7 +14,7 @@ from akjob.config import DEFAULTS, Config, Paths
 from akjob.config.secrets import SecretFile
 from akjob.errors import AkjobError
 from akjob.instants import from_text
-from akjob.ledger import Reader
+from akjob.ledger import JobColumns, Reader
 from akjob.log.reading import read as log
 from akjob.log.reading.render import is_output
 from akjob.notify.model import Note
@@ -39,7 +39,12 @@ class JobFacts:
     def __init__(self, paths: Paths, config: Config, reader: Reader) -> None:
         self._paths = paths
         self._reader = reader
+        self._rows: Mapping[str, JobColumns] = {}
         self.reconfigure(config)
+
+    def take(self, rows: Mapping[str, JobColumns]) -> None:
+        """Answer from these rows of jobs, read at once, where a job has one."""
+        self._rows = rows
 
     def reconfigure(self, config: Config) -> None:
         """Answer by other settings from now on."""
@@ -54,7 +59,7 @@ class JobFacts:
     def spec(self, job: str) -> JobSpec | None:
         """Return the last good version of a job; None if there is none, or it cannot be read any more."""
         if job not in self._specs:
-            row = self._reader.job(job)
+            row = self._rows.get(job) or self._reader.job(job)
             self._specs[job] = None
             if row is not None and row["definition"]:
                 with suppress(AkjobError):  # written by another version: its messages follow the root's settings

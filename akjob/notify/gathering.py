@@ -4,6 +4,7 @@ Pure: instants are arguments. One :class:`Parcel` is what one channel is sent at
 notes, until it is sealed.
 """
 
+from bisect import bisect_right
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -59,14 +60,13 @@ class Parcel(Struct, kw_only=True):
 def ripen(parcel: Parcel, pace: Pace, sealed_us: list[int], now_us: int) -> bool:
     """Return True if a parcel whose time has come goes out now; else hold it, and set when to ask again.
 
-    ``sealed_us`` are the instants at which the channel was sent something within the last hour, oldest first.
+    ``sealed_us`` are the instants at which the channel was sent something, oldest first; those of the last hour count.
     """
     until_us = None if pace.quiet is None else quiet_until_us(pace.quiet, pace.timezone, now_us)
     if until_us is not None:
         parcel.state, parcel.due_us = "held", until_us
         return False
-    recent = [at_us for at_us in sealed_us if at_us > now_us - HOUR]
-    if len(recent) >= pace.max_an_hour:
-        parcel.state, parcel.due_us = "held", recent[len(recent) - pace.max_an_hour] + HOUR
+    if len(sealed_us) - bisect_right(sealed_us, now_us - HOUR) >= pace.max_an_hour:
+        parcel.state, parcel.due_us = "held", sealed_us[-pace.max_an_hour] + HOUR
         return False
     return True

@@ -127,10 +127,11 @@ class Policy:
     @property
     def wake_us(self) -> int | None:
         """When :meth:`tick` has something to do though nothing happens; None: never."""
-        times = [at_us for at_us, _, _ in self._due[:1]]
-        if self.absence is not None and self.absence.until_us is not None:
-            times.append(self.absence.until_us + CATCHING_UP_US)
-        return min(times, default=None)
+        due_us = self._due[0][0] if self._due else None
+        if self.absence is None or self.absence.until_us is None:
+            return due_us
+        caught_up_us = self.absence.until_us + CATCHING_UP_US
+        return caught_up_us if due_us is None else min(due_us, caught_up_us)
 
     def open_incidents(self) -> list[Incident]:
         """Return the open incidents by number."""
@@ -267,7 +268,8 @@ class Policy:
 
     def _come_due(self, at_us: int, what: str, which: str) -> None:
         if what == "repeat":
-            self._remind(at_us, int(which))
+            number, _, job = which.partition(" ")
+            self._remind(at_us, int(number), job)
             return
         watched = self._watched.get(which)
         if watched is None:
@@ -303,11 +305,12 @@ class Policy:
     def _remind_later(self, job: str, incident: Incident) -> None:
         repeat_us = self._rules(job).repeat_us
         if repeat_us is not None:
-            heapq.heappush(self._due, (incident.told_us + repeat_us, "repeat", str(incident.number)))
+            heapq.heappush(self._due, (incident.told_us + repeat_us, "repeat", f"{incident.number} {job}"))
 
-    def _remind(self, at_us: int, number: int) -> None:
-        incident = next((one for one in self.open_incidents() if one.number == number), None)
-        if incident is None or incident.acknowledged_us is not None or self._state(incident.job).paused:
+    def _remind(self, at_us: int, number: int, job: str) -> None:
+        state = self._state(job)
+        incident = next((one for one in state.incidents.values() if one.number == number), None)
+        if incident is None or incident.acknowledged_us is not None or state.paused:
             return
         self._change(incident.job)
         incident.told_us = at_us
@@ -319,7 +322,7 @@ class Policy:
                 run=incident.run,
                 slot_us=incident.slot_us,
                 incident=number,
-                failures=self._state(incident.job).failures,
+                failures=state.failures,
                 again=True,
             )
         )

@@ -32,6 +32,7 @@ def replay(reader: Reader, facts: JobFacts, config: Config, since_us: int, until
     policy = Policy(rules=facts.notify, jitter_us=facts.jitter_us, usual_us=facts.usual_us)
     desk = _Desk(paces_of(config), since_us)
     jobs = reader.jobs()
+    facts.take(jobs)
     late_us = _least((row["definition"] for row in jobs.values()), "late_after", Notify().late_after_us)
     long_us = _least((row["definition"] for row in jobs.values()), "long_after", LONG_AT_LEAST_US)
     named = [name for name, row in jobs.items() if '"succeeded"' in row["definition"]]
@@ -40,7 +41,7 @@ def replay(reader: Reader, facts: JobFacts, config: Config, since_us: int, until
         while policy.wake_us is not None and policy.wake_us <= change.at_us:
             desk.add(policy.tick(policy.wake_us), facts)
         policy.take((change,))
-        desk.add(policy.tick(change.at_us), facts)
+        desk.add(policy.told(), facts)
     while policy.wake_us is not None and policy.wake_us <= until_us:
         desk.add(policy.tick(policy.wake_us), facts)
     desk.close()
@@ -116,7 +117,7 @@ class _Desk:
         while channel in self._open and self._open[channel][0].due_us <= now_us:
             parcel, notes = self._open[channel]
             at_us, sealed = parcel.due_us, self._sealed_us.setdefault(channel, [])
-            if not ripen(parcel, self._paces.get(channel, Pace()), sealed[-1000:], at_us):
+            if not ripen(parcel, self._paces.get(channel, Pace()), sealed, at_us):
                 continue
             del self._open[channel]
             sealed.append(at_us)
