@@ -1,4 +1,4 @@
-"""Python's garbage collector, kept away from large folders."""
+"""Python's garbage collector, kept away from large folders and ledgers."""
 
 import gc
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_collections() -> Iterator[None]:
-    """Keep the garbage collector from walking through thousands of new jobs again and again: a third of the time."""
+    """Keep the garbage collector from walking through thousands of new objects again and again: a third of the time."""
     if not gc.isenabled():
         yield
         return

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from akjob.config import Config
 from akjob.instants import from_text, to_text
+from akjob.jobset.garbage import without_collections
 from akjob.ledger import Detail, Outcome, Reader, Transition
 from akjob.notify.facts import JobFacts
 from akjob.notify.gathering import GATHER_US, Pace, Parcel, paces_of, ripen
@@ -27,6 +28,7 @@ class Sent(Struct, frozen=True, kw_only=True):
     jobs: tuple[str, ...]
 
 
+@without_collections()
 def replay(reader: Reader, facts: JobFacts, config: Config, since_us: int, until_us: int) -> list[Sent]:
     """Return the messages that the ledger would have led to in this time, in order."""
     policy = Policy(rules=facts.notify, jitter_us=facts.jitter_us, usual_us=facts.usual_us)
