@@ -26,7 +26,7 @@ from akjob.spec.model import JobSpec
 _MAGIC = b"akjob jobs 2\n"
 WORTH_KEEPING = 100  # files: parsing fewer costs less than keeping them
 _SCALARS = (str, int, float, bool)
-PARSING = ("config", "errors", "instants", "log", "schedule", "spec", "toml", "units")
+PARSING = ("config", "errors", "instants", "keys", "log", "schedule", "spec", "toml", "units")
 """The rooms of akjob.spec.parse and of all that it imports, wherever in them."""
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from msgspec import Struct
 
 from akjob.config import DEFAULTS, Config, Paths
+from akjob.keys.key import Keys
 from akjob.spec.canonical import value_text
 from akjob.spec.instances import INSTANCES, SEPARATOR
 from akjob.spec.job import CODE, SECTIONS, TOP
-from akjob.spec.keys import Keys
 from akjob.spec.model import JobSpec
 from akjob.toml.read import read_table
 

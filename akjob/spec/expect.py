@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from akjob.instants import SECOND, from_datetime, to_datetime
+from akjob.keys import values
+from akjob.keys.key import Key, fields, keys
+from akjob.keys.schemas import DATE_TIME, DURATION, one_or_some, some, table_schema
+from akjob.keys.values import Reading
 from akjob.schedule.model import Schedule
 from akjob.schedule.plan import Plan, compile_schedule, count_between, next_slot, slots_between
 from akjob.schedule.zones import EPOCH_ORDINAL, Zone, get_zone, integer_zone
-from akjob.spec import values
-from akjob.spec.keys import Key, fields, keys
-from akjob.spec.values import Reading
-from akjob.spec.when import DATE_TIME, DURATION, WEEKDAY, one_or_some, some, table_schema
+from akjob.spec.when import WEEKDAY
 from akjob.toml.faults import dotted
 from akjob.toml.scan import Path
 from akjob.units import format_duration

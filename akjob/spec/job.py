@@ -2,14 +2,16 @@
 
 from typing import Any
 
+from akjob.keys import values
+from akjob.keys.key import Key, fields, keys, register_home
+from akjob.keys.schemas import some, table_schema
+from akjob.keys.values import Reading
 from akjob.schedule.cron import ALIASES
-from akjob.spec import expect, values
-from akjob.spec.keys import Key, fields, keys, register_home
+from akjob.spec import expect
 from akjob.spec.model import Command, DillFile, DottedCallable
 from akjob.spec.notify import NOTIFY, url
 from akjob.spec.policy import RUN
-from akjob.spec.values import Reading
-from akjob.spec.when import LIMITS, SCHEDULE, some, table_schema
+from akjob.spec.when import LIMITS, SCHEDULE
 from akjob.toml.scan import Path
 
 _CRON_FIELDS = 5

@@ -4,12 +4,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from akjob.config.secrets import SecretFile
-from akjob.spec import values
-from akjob.spec.keys import Key, fields, keys
+from akjob.keys import values
+from akjob.keys.key import Key, fields, keys
+from akjob.keys.schemas import DURATION, some, table_schema
+from akjob.keys.values import Reading
 from akjob.spec.model import TOLD, Notify, Ping
 from akjob.spec.policy import SECRET
-from akjob.spec.values import Reading
-from akjob.spec.when import DURATION, some, table_schema
 from akjob.toml.faults import dotted
 from akjob.toml.near import did_you_mean
 from akjob.toml.scan import Path

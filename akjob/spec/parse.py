@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from akjob import __version__
 from akjob.config import Config
 from akjob.errors import AkjobError, Problem
+from akjob.keys.key import fields, unknown
+from akjob.keys.values import Reading
 from akjob.schedule.calendars import NO_CALENDARS, Calendars, calendars_of, load_calendars
 from akjob.schedule.cycles import uses_workdays
 from akjob.schedule.model import Limits, Schedule
@@ -21,11 +23,9 @@ from akjob.spec import expect
 from akjob.spec.canonical import CALENDARS_BEGIN, calendars_text, canonical_text, section_text
 from akjob.spec.instances import INSTANCES, SEPARATOR, Instance, instances_of
 from akjob.spec.job import CODE, SECTIONS, TOP
-from akjob.spec.keys import fields, unknown
 from akjob.spec.model import DillFile, JobSpec, Notify, RunPolicy
 from akjob.spec.notify import NOTIFY
 from akjob.spec.policy import RUN
-from akjob.spec.values import Reading
 from akjob.spec.when import LIMITS, SCHEDULE, TRIGGERS, make_schedule
 from akjob.toml.faults import Placing, dotted
 from akjob.toml.near import did_you_mean

@@ -4,11 +4,11 @@ import re
 from typing import Any
 
 from akjob.config.secrets import SecretFile
-from akjob.spec import values
-from akjob.spec.keys import Key, fields, keys, register_home
+from akjob.keys import values
+from akjob.keys.key import Key, fields, keys, register_home
+from akjob.keys.schemas import DURATION, SIZE, TIME, one_or_some, some, table_schema
+from akjob.keys.values import Reading
 from akjob.spec.model import EnvFile, Resources, Retry
-from akjob.spec.values import Reading
-from akjob.spec.when import DURATION, SIZE, TIME, one_or_some, some, table_schema
 from akjob.toml.faults import dotted
 from akjob.toml.near import did_you_mean
 from akjob.toml.scan import Path

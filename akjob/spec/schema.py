@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from akjob.keys.schemas import table_schema
 from akjob.spec.instances import MOST
 from akjob.spec.job import CODE, TOP
-from akjob.spec.when import table_schema
 
 
 def json_schema() -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from akjob.config.secrets import SecretFile
 from akjob.instants import to_datetime
+from akjob.keys.key import Keys
+from akjob.keys.values import NTHS, names_of_days
 from akjob.schedule.model import (
     ENDED,
     WORKDAY,
@@ -22,10 +24,8 @@ from akjob.schedule.model import (
     Weekly,
 )
 from akjob.spec.job import CODE, SECTIONS, TOP
-from akjob.spec.keys import Keys
 from akjob.spec.model import Command, DottedCallable, EnvFile, JobSpec, Resources, Retry, RunPolicy
 from akjob.spec.notify import notify_table
-from akjob.spec.values import NTHS, names_of_days
 from akjob.toml.read import read_table
 from akjob.units import format_duration, format_size
 

@@ -1,13 +1,16 @@
 """The keys of ``[schedule]`` and ``[limits]``, and how they become a :class:`~akjob.schedule.model.Schedule`."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
 
 from akjob.instants import from_datetime
+from akjob.keys import values
+from akjob.keys.key import Key, fields, keys, register_home
+from akjob.keys.schemas import DATE, DATE_TIME, DURATION, TIME, WORD, any_case, one_or_some, some, spelled, table_schema
+from akjob.keys.values import NTHS, WEEKDAYS, Reading
 from akjob.schedule.cron import ALIASES, check_cron, cron_both_days, lacking_day, uneven_step
 from akjob.schedule.cycles import uses_workdays
 from akjob.schedule.events import EVENTS
@@ -29,9 +32,6 @@ from akjob.schedule.model import (
     Weekly,
 )
 from akjob.schedule.zones import is_zone, near_zones
-from akjob.spec import values
-from akjob.spec.keys import Key, fields, keys, register_home
-from akjob.spec.values import NTHS, WEEKDAYS, Reader, Reading
 from akjob.toml.faults import dotted
 from akjob.toml.near import did_you_mean
 from akjob.toml.scan import Path
@@ -48,21 +48,6 @@ TRIGGERS = (
 )
 
 # -- readers
-
-
-def _one_or_more(read: Callable[[Any, Path, Reading], Any], plural: str) -> Reader:
-    """Make a reader of one value or an array of them, always as a tuple."""
-
-    def read_all(value: object, path: Path, out: Reading) -> tuple[Any, ...]:
-        if type(value) is not list:
-            return (read(value, path, out),)
-        if not value:
-            out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", f"write {plural}, or remove the key")
-        elif len(value) > 1:
-            values.once(value, path, out)
-        return tuple(read(item, (*path, index), out) for index, item in enumerate(value))
-
-    return read_all
 
 
 def _weekly(value: Any, path: Path, out: Reading) -> Weekly | None:
@@ -330,7 +315,7 @@ def _job_name(value: object, path: Path, out: Reading) -> str | None:
     return None
 
 
-_jobs = _one_or_more(_job_name, "the names of the jobs")
+_jobs = values.one_or_more(_job_name, "the names of the jobs")
 
 
 def _after(value: object, path: Path, out: Reading) -> After | None:
@@ -400,7 +385,7 @@ def _file_name(value: object, path: Path, out: Reading) -> str | None:
     return text
 
 
-_patterns = _one_or_more(_pattern, "the patterns")
+_patterns = values.one_or_more(_pattern, "the patterns")
 
 
 def _on_change(value: object, path: Path, out: Reading) -> OnChange | None:
@@ -424,70 +409,48 @@ def _on_change(value: object, path: Path, out: Reading) -> OnChange | None:
     return change
 
 
+def _calendar(value: object, path: Path, out: Reading) -> DaySet | None:
+    """Read the name of a calendar of ``etc/akjob.toml``."""
+    if type(value) is not str:
+        out.wrong_type(path, "the name of a calendar", value, "write the NAME of a table [calendars.NAME]")
+        return None
+    calendars = out.calendars
+    if calendars is None:
+        return DaySet(value)
+    if value in calendars.known:
+        found: DaySet = calendars.known[value]
+        return found
+    if value in calendars.broken:
+        message = f'the calendar "{value}" cannot be used: {calendars.broken[value]}'
+        out.bad(path, "broken-calendar", message, f"correct [calendars.{value}] in etc/akjob.toml")
+        return None
+    known = [*calendars.known, *calendars.broken]
+    message = f'there is no calendar "{value}"{did_you_mean(value, known, chr(34))}'
+    hint = f"known in etc/akjob.toml: {', '.join(known)}" if known else f"add [calendars.{value}] to etc/akjob.toml"
+    out.bad(path, "unknown-calendar", message, hint)
+    return None
+
+
+def _calendars(value: Any, path: Path, out: Reading) -> tuple[DaySet, ...] | None:
+    """Read an array of names of calendars, in the order of the file, each once."""
+    if not values.filled(value, path, out, "an array of names of calendars", '["…"]'):
+        return None
+    found = [_calendar(item, (*path, index), out) for index, item in enumerate(value)]
+    values.once(value, path, out)
+    read = [one for one in found if one is not None]
+    return tuple(dict.fromkeys(read)) if len(read) == len(found) else None
+
+
 # -- schemas of values
 
-DURATION = {
-    "type": "string",
-    "pattern": "^((?=[0-9])([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m(?!s))?([0-9]+s)?([0-9]+ms)?"
-    "|P(?=[0-9T])([0-9]+W)?([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+(\\.[0-9]+)?S)?)?)$",
-}
-SIZE = {"type": "string", "pattern": "^[0-9]+(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)$"}
-# TOML's own times and dates reach a JSON Schema as texts; editors know them by these formats.
-TIME = {"type": "string", "format": "partial-time"}
-DATE = {"type": "string", "format": "date"}
-DATE_TIME = {
-    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "partial-date-time"}],
-}
-_WORD = {"type": "string", "minLength": 1}
-
-
-def some(schema: Mapping[str, object]) -> dict[str, Any]:
-    """Return the schema of a non-empty array."""
-    return {"type": "array", "items": schema, "minItems": 1}
-
-
-def one_or_some(schema: Mapping[str, object]) -> dict[str, Any]:
-    """Return the schema of one value or a non-empty array."""
-    return {"anyOf": [schema, some(schema)]}
-
-
-def any_case(names: Mapping[str, int]) -> dict[str, Any]:
-    """Return the schema of these words in any case."""
-    return {"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": f"^({_spelled(names)})$"}]}
-
-
-def _spelled(names: Iterable[str]) -> str:
-    """Return the pattern of these words in any case."""
-    return "|".join("".join(f"[{sign}{sign.upper()}]" for sign in name) for name in names)
-
-
-def table_schema(members: Mapping[str, Key], required: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the schema of a table with these keys and no others."""
-    schema: dict[str, Any] = {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {key.name: _property(key) for key in members.values()},
-    }
-    if required:
-        schema["required"] = list(required)
-    return schema
-
-
-def _property(key: Key) -> dict[str, Any]:
-    schema = {"description": key.doc, **key.schema}
-    if key.default is not None:
-        schema["default"] = key.default
-    return schema
-
-
-_WEEKDAY_NAME = f"({_spelled(WEEKDAYS)})"
+_WEEKDAY_NAME = f"({spelled(WEEKDAYS)})"
 WEEKDAY = {
     "anyOf": [{"enum": list(WEEKDAYS)}, {"type": "string", "pattern": f"^ *{_WEEKDAY_NAME} *(- *{_WEEKDAY_NAME} *)?$"}]
 }
 _DAY_OF_MONTH = {"type": "integer", "anyOf": [{"minimum": 1, "maximum": 31}, {"minimum": -31, "maximum": -1}]}
 _NTH_DAY = {
     "type": "string",
-    "pattern": f"^(({_spelled(NTHS)}) +[A-Za-z]+|[Ww][Oo][Rr][Kk][Dd][Aa][Yy] +-?[0-9]{{1,2}})$",
+    "pattern": f"^(({spelled(NTHS)}) +[A-Za-z]+|[Ww][Oo][Rr][Kk][Dd][Aa][Yy] +-?[0-9]{{1,2}})$",
     "examples": ["first mon", "last sun", "first workday", "workday -2"],
 }
 _EVERY = {"type": "integer", "minimum": 1}
@@ -543,7 +506,7 @@ DATES = keys(
     Key("last", values.day, "last", "The last day on which the job may run.", DATE),
 )
 AFTER = keys(
-    Key("jobs", _jobs, "jobs", "The jobs whose ends count.", one_or_some(_WORD)),
+    Key("jobs", _jobs, "jobs", "The jobs whose ends count.", one_or_some(WORD)),
     Key(
         "on",
         _final_states,
@@ -563,15 +526,15 @@ AFTER = keys(
     ),
 )
 ON_CHANGE = keys(
-    Key("paths", _patterns, "paths", "Patterns of files below the root, or absolute.", one_or_some(_WORD)),
+    Key("paths", _patterns, "paths", "Patterns of files below the root, or absolute.", one_or_some(WORD)),
     Key("settle", values.duration(), "settle_us", "The job is due once nothing has changed for this long.", DURATION),
     Key("at_most", values.duration(), "at_most_us", "And at the latest this long after the first change.", DURATION),
     Key(
         "ignore",
-        _one_or_more(_file_name, "the patterns"),
+        values.one_or_more(_file_name, "the patterns"),
         "ignore",
         "Patterns of file names to leave out.",
-        one_or_some(_WORD),
+        one_or_some(WORD),
     ),
     Key("deleted", values.boolean, "deleted", "True: a file that disappears is a change, too.", {"type": "boolean"}),
 )
@@ -585,7 +548,7 @@ SCHEDULE = keys(
     ),
     Key(
         "at",
-        _one_or_more(values.naive_or_aware, "the date-times"),
+        values.one_or_more(values.naive_or_aware, "the date-times"),
         "at",
         "These instants; a date-time without offset is local.",
         one_or_some(DATE_TIME),
@@ -614,28 +577,28 @@ SCHEDULE = keys(
     Key("daily", values.times_of_day, "daily", "Every day at this local time or these.", one_or_some(TIME)),
     Key(
         "weekly",
-        _one_or_more(_weekly, "the tables"),
+        values.one_or_more(_weekly, "the tables"),
         "weekly",
         "On these days of the week at these local times.",
         one_or_some(table_schema(WEEKLY, ("days", "at"))),
     ),
     Key(
         "monthly",
-        _one_or_more(_monthly, "the tables"),
+        values.one_or_more(_monthly, "the tables"),
         "monthly",
         "On these days of the month at these local times.",
         one_or_some(table_schema(MONTHLY, ("days", "at"))),
     ),
     Key(
         "cron",
-        _one_or_more(_cron, "the expressions"),
+        values.one_or_more(_cron, "the expressions"),
         "cron",
         "Cron expressions: five fields, or six with seconds first; @hourly, @daily, @weekly, @monthly, @yearly.",
-        one_or_some({**_WORD, "examples": ["30 9 * * mon-fri", "@hourly"]}),
+        one_or_some({**WORD, "examples": ["30 9 * * mon-fri", "@hourly"]}),
     ),
     Key(
         "workdays",
-        values.calendar,
+        _calendar,
         "workdays",
         "The calendar of etc/akjob.toml whose days are not workdays, besides Saturday and Sunday.",
         _CALENDAR,
@@ -646,14 +609,14 @@ SCHEDULE = keys(
         _after,
         "after",
         "After the end of another job, or of several.",
-        {"anyOf": [_WORD, some(_WORD), table_schema(AFTER, ("jobs",))]},
+        {"anyOf": [WORD, some(WORD), table_schema(AFTER, ("jobs",))]},
     ),
     Key(
         "on_change",
         _on_change,
         "on_change",
         "When files have changed.",
-        {"anyOf": [_WORD, some(_WORD), table_schema(ON_CHANGE, ("paths",))]},
+        {"anyOf": [WORD, some(WORD), table_schema(ON_CHANGE, ("paths",))]},
     ),
     Key(
         "jitter",
@@ -694,8 +657,8 @@ LIMITS = keys(
         {**table_schema(DATES), "minProperties": 1},
     ),
     Key("except_dates", values.days, "except_dates", "Never on these dates.", some(DATE)),
-    Key("not_on", values.calendars, "not_on", "Never on a day of these calendars.", some(_CALENDAR)),
-    Key("only_on", values.calendars, "only_on", "Only on days of these calendars.", some(_CALENDAR)),
+    Key("not_on", _calendars, "not_on", "Never on a day of these calendars.", some(_CALENDAR)),
+    Key("only_on", _calendars, "only_on", "Only on days of these calendars.", some(_CALENDAR)),
     Key(
         "runs",
         values.integer(1, 2**31 - 1),
@@ -733,7 +696,7 @@ def _with_holidays(monthly: Monthly, holidays: DaySet | None) -> Monthly:
 
 
 def make_schedule(found: dict[str, Any], limits: dict[str, Any], name: str) -> Schedule:
-    """Make the Schedule of what :func:`~akjob.spec.keys.fields` read from the two tables, in the zone ``name``."""
+    """Make the Schedule of what :func:`~akjob.keys.key.fields` read from the two tables, in the zone ``name``."""
     made: dict[str, Any] = {"zone": name}
     for field, value in found.items():
         if field == "every":

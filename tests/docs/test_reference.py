@@ -19,6 +19,7 @@ import akjob.spec
 from akjob.cli import COMMANDS, cli
 from akjob.cli import help as help_command
 from akjob.config import TABLES, Config, Paths, load_config
+from akjob.keys.key import Key
 from akjob.ledger import open_store
 from akjob.query.reference import KINDS, Entry, entries
 from akjob.query.reference.entry import LABELS, texts
@@ -28,7 +29,6 @@ from akjob.schedule import calendars
 from akjob.spec import codes, policy
 from akjob.spec.expect import COUNT, EXPECT
 from akjob.spec.job import DILL, SECTIONS, TOP
-from akjob.spec.keys import Key
 from akjob.spec.notify import PING
 from akjob.spec.policy import ENV_FILE, RESOURCES, RETRY, SECRET
 from akjob.spec.schema import json_schema

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from akjob.keys.schemas import DURATION, SIZE
 from akjob.query.reference.entry import Entry, examples_with, facts_of, texts
 from akjob.spec.canonical import value_text
 from akjob.spec.job import CODE, SECTIONS
 from akjob.spec.schema import json_schema
-from akjob.spec.when import DURATION, SIZE, TRIGGERS
+from akjob.spec.when import TRIGGERS
 
 Schema = Mapping[str, Any]
 _SETTINGS = {"run", "notify"}

@@ -45,7 +45,7 @@ def test_what_parses_is_in_the_fingerprint() -> None:
 def test_another_source_is_another_fingerprint() -> None:
     """The hash changes with the time of any of the files, and is the same again with it."""
     before = cache.fingerprint()
-    file = PACKAGE / "spec" / "values.py"
+    file = PACKAGE / "keys" / "values.py"
     found = file.stat()
     os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns + 1))
     try:

@@ -11,11 +11,11 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from akjob.keys.key import Keys  # noqa: TC001 - no cycle, no cost
 from akjob.spec import json_schema, parse_job
 from akjob.spec.codes import CODES
 from akjob.spec.expect import COUNT, EXPECT
 from akjob.spec.job import DILL, SECTIONS, TOP
-from akjob.spec.keys import Keys  # noqa: TC001 - no cycle, no cost
 from akjob.spec.notify import PING
 from akjob.spec.policy import ENV_FILE, RESOURCES, RETRY, SECRET
 from akjob.spec.when import AFTER, DATES, HOURS, MONTHLY, ON_CHANGE, WEEKLY

@@ -3,8 +3,8 @@
 import pytest
 
 from akjob.errors import Problem
+from akjob.keys.habits import HABITS, SYNONYMS, Habit, habit_of, plain
 from akjob.spec import parse_job
-from akjob.spec.habits import HABITS, SYNONYMS, Habit, habit_of, plain
 from akjob.spec.job import SECTIONS, TOP
 
 

@@ -8,19 +8,27 @@ raised while all is well; thousands of files are read at each start.
 import builtins
 import re
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from akjob.schedule.model import DaySet
 from akjob.toml.faults import PathProblems, dotted
 from akjob.toml.near import did_you_mean
 from akjob.toml.scan import Path
 from akjob.units import format_duration, parse_duration, parse_size
 
-if TYPE_CHECKING:
-    from akjob.schedule.calendars import Calendars
+
+class KnownCalendars(Protocol):
+    """The calendars that a file may name, and why some of them cannot be used."""
+
+    @property
+    def known(self) -> Mapping[str, Any]:
+        """The days of each, by name."""
+
+    @property
+    def broken(self) -> Mapping[str, str]:
+        """Why one cannot be used, by name."""
 
 
 class Reading(PathProblems):
@@ -29,7 +37,7 @@ class Reading(PathProblems):
     def __init__(self, zone: str = "UTC") -> None:
         super().__init__()
         self.zone = zone
-        self.calendars: Calendars | None = None  # None: of which there are nothing is known here
+        self.calendars: KnownCalendars | None = None  # None: of which there are nothing is known here
         self.guessed: set[Path] = set()  # keys that are there under a misspelt name, or in a wrong table
 
     @property
@@ -86,7 +94,7 @@ def place(value: object, path: Path, out: Reading) -> str | None:
 
 def texts(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
     """Read an array of strings, at least one."""
-    if _filled(value, path, out, "an array of strings", '["…"]'):
+    if filled(value, path, out, "an array of strings", '["…"]'):
         for index, item in enumerate(value):
             if type(item) is not str or not item or item.isspace():
                 text(item, (*path, index), out)
@@ -99,7 +107,7 @@ def tags(value: object, path: Path, out: Reading) -> tuple[str, ...] | None:
     return () if value == [] and type(value) is list else texts(value, path, out)
 
 
-def _filled(value: object, path: Path, out: Reading, wanted: str, example: str) -> bool:
+def filled(value: object, path: Path, out: Reading, wanted: str, example: str) -> bool:
     """Return True if a value is an array with something in it; note it if not."""
     if type(value) is not list:
         hint = f"write {example}" if "…" not in example or type(value) is not str else f'write ["{value}"]'
@@ -256,7 +264,7 @@ def times_of_day(value: object, path: Path, out: Reading) -> tuple[int, ...] | N
     if type(value) is not list:
         time_of_day(value, path, out)
         return None
-    if not _filled(value, path, out, "a time or an array of times", "09:30:00"):
+    if not filled(value, path, out, "a time or an array of times", "09:30:00"):
         return None
     found = [time_of_day(item, (*path, index), out) for index, item in enumerate(value)]
     once(value, path, out)
@@ -302,7 +310,7 @@ def day(value: object, path: Path, out: Reading) -> date | None:
 
 def days(value: Any, path: Path, out: Reading) -> tuple[date, ...] | None:
     """Read an array of dates, in ascending order, each once."""
-    if not _filled(value, path, out, "an array of dates", "[2026-12-24]"):
+    if not filled(value, path, out, "an array of dates", "[2026-12-24]"):
         return None
     found = [day(item, (*path, index), out) for index, item in enumerate(value)]
     once(value, path, out)
@@ -343,7 +351,7 @@ _EXAMPLE_DAYS = '"mon", "tue", "wed", "thu", "fri", "sat", "sun", or the full na
 
 def weekdays(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
     """Read an array of days of the week and ranges of them, Monday = 0, in ascending order, each once."""
-    if not _filled(value, path, out, "an array of days", '["…"]'):
+    if not filled(value, path, out, "an array of days", '["…"]'):
         return None
     found = []
     for index, item in enumerate(value):
@@ -408,7 +416,7 @@ def _meant_days(text: str) -> str:
 
 def months(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
     """Read an array of months, 1 to 12 or names, in ascending order, each once."""
-    if not _filled(value, path, out, "an array of months", '["…"]'):
+    if not filled(value, path, out, "an array of months", '["…"]'):
         return None
     found = [_month(item, (*path, index), out) for index, item in enumerate(value)]
     _same_twice(value, found, path, out)
@@ -433,7 +441,7 @@ def _month(value: object, path: Path, out: Reading) -> int | None:
 
 def month_days(value: Any, path: Path, out: Reading) -> tuple[int, ...] | None:
     """Read an array of days of the month, 1 to 31 or -1 to -31, in ascending order, each once."""
-    if not _filled(value, path, out, "an array of days of the month", "[1, 15, -1]"):
+    if not filled(value, path, out, "an array of days of the month", "[1, 15, -1]"):
         return None
     found = [month_day(item, (*path, index), out) for index, item in enumerate(value)]
     _same_twice(value, found, path, out)
@@ -452,37 +460,6 @@ def month_day(value: object, path: Path, out: Reading) -> int | None:
 
 
 # -- names of other things
-
-
-def calendar(value: object, path: Path, out: Reading) -> DaySet | None:
-    """Read the name of a calendar of ``etc/akjob.toml``."""
-    if type(value) is not str:
-        out.wrong_type(path, "the name of a calendar", value, "write the NAME of a table [calendars.NAME]")
-        return None
-    calendars = out.calendars
-    if calendars is None:
-        return DaySet(value)
-    if value in calendars.known:
-        return calendars.known[value]
-    if value in calendars.broken:
-        message = f'the calendar "{value}" cannot be used: {calendars.broken[value]}'
-        out.bad(path, "broken-calendar", message, f"correct [calendars.{value}] in etc/akjob.toml")
-        return None
-    known = [*calendars.known, *calendars.broken]
-    message = f'there is no calendar "{value}"{did_you_mean(value, known, chr(34))}'
-    hint = f"known in etc/akjob.toml: {', '.join(known)}" if known else f"add [calendars.{value}] to etc/akjob.toml"
-    out.bad(path, "unknown-calendar", message, hint)
-    return None
-
-
-def calendars(value: Any, path: Path, out: Reading) -> tuple[DaySet, ...] | None:
-    """Read an array of names of calendars, in the order of the file, each once."""
-    if not _filled(value, path, out, "an array of names of calendars", '["…"]'):
-        return None
-    found = [calendar(item, (*path, index), out) for index, item in enumerate(value)]
-    once(value, path, out)
-    read = [one for one in found if one is not None]
-    return tuple(dict.fromkeys(read)) if len(read) == len(found) else None
 
 
 def names_of_days() -> tuple[str, ...]:
@@ -517,7 +494,7 @@ def target(value: object, path: Path, out: Reading) -> str | None:
 
 def targets(value: Any, path: Path, out: Reading) -> tuple[str, ...] | None:
     """Read an array of dotted callables."""
-    if _filled(value, path, out, "an array of dotted callables", '["…"]'):
+    if filled(value, path, out, "an array of dotted callables", '["…"]'):
         for index, item in enumerate(value):
             target(item, (*path, index), out)
         return tuple(value)
@@ -534,7 +511,7 @@ def argv(value: Any, path: Path, out: Reading) -> tuple[tuple[str, ...] | None, 
         else:
             return None, value
         return None
-    if not _filled(value, path, out, "a string for the shell or an array of strings", '["date", "-u"]'):
+    if not filled(value, path, out, "a string for the shell or an array of strings", '["date", "-u"]'):
         return None
     for index, item in enumerate(value):
         if type(item) is not str:
@@ -674,6 +651,21 @@ def any_table(value: Any, path: Path, out: Reading) -> dict[str, Any] | None:
             message = f"`{key}` is not a Python name: only a callable that takes **kwargs can be given it"
             out.bad((*path, key), "kwargs-name", message, hint, severity="warning", at_key=True)
     return value  # type: ignore[no-any-return]
+
+
+def one_or_more(read: Callable[[Any, Path, Reading], Any], plural: str) -> Reader:
+    """Make a reader of one value or an array of them, always as a tuple."""
+
+    def read_all(value: object, path: Path, out: Reading) -> tuple[Any, ...]:
+        if type(value) is not list:
+            return (read(value, path, out),)
+        if not value:
+            out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", f"write {plural}, or remove the key")
+        elif len(value) > 1:
+            once(value, path, out)
+        return tuple(read(item, (*path, index), out) for index, item in enumerate(value))
+
+    return read_all
 
 
 def check_required(value: dict[str, Any], path: Path, out: Reading, required: Iterable[str]) -> None:

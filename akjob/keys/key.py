@@ -7,8 +7,8 @@ the JSON Schema, the layout of new files and the canonical text are all made fro
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from akjob.spec.habits import SYNONYMS, Habit, habit_of
-from akjob.spec.values import Reader, Reading
+from akjob.keys.habits import SYNONYMS, Habit, habit_of
+from akjob.keys.values import Reader, Reading
 from akjob.toml.near import near
 from akjob.toml.scan import Path
 
