@@ -89,9 +89,13 @@ class Place:
             answer: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(client.call(OPERATIONS[op](**values))))
             return answer
 
+    def own_runs(self) -> list[dict[str, Any]]:
+        """Return what runs here, and not on other nodes."""
+        return list(self.ask("running")["running"])
+
     def running(self, run: str) -> dict[str, Any] | None:
-        """Return what `status` tells of a run that runs."""
-        return next((one for one in self.status()["running"] if one["run"] == run), None)
+        """Return what is told of a run that runs here."""
+        return next((one for one in self.own_runs() if one["run"] == run), None)
 
     def pid(self, program: str) -> int:
         """Return the pid of ``akjobd``, ``zygote`` or ``akjob-collector``."""

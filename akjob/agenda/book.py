@@ -3,7 +3,7 @@
 import heapq
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
@@ -16,12 +16,18 @@ from akjob.ledger.model import Detail, Occurrence, RunRow, State, Trigger
 from akjob.sources.after import UpstreamEnd
 from akjob.spec.model import JobSpec
 
+if TYPE_CHECKING:
+    from akjob.errors import AkjobError
+
 _ATTEMPTS_KEPT = 10_000
 BACKFILL_CAUSE = '{"backfill":"'
 """What the ``cause`` of a run of a backfill begins with; the backfill's id follows."""
 
 _FORMER_KEPT = 1000
 
+
+Drainer = Literal["down", "node"]
+"""What drains an agenda: `akjob down`, or the cluster's word about this node."""
 
 Slots = tuple[int, int, int]
 """The first and the last of several slots, and how many they are."""
@@ -59,8 +65,8 @@ class Book:
 
     ``new_run_id`` makes a run id from an instant; ids sort by time. ``last_attempt`` asks the ledger for the last
     attempt of a slot (0: it has none). ``early_us`` is how long before its start an order goes out. While
-    ``draining`` nothing is started. ``downstreams`` are the jobs that run after a job, ``ends`` those that have not
-    been handed on to them; ``backfilled`` are the backfills of which a slot has ended, and how. In a cluster
+    ``drained`` has a reason, nothing is started. ``downstreams`` are the jobs that run after a job, ``ends`` those that
+    have not been handed on to them; ``backfilled`` are the backfills of which a slot has ended, and how. In a cluster
     ``elsewhere`` are the open runs of other nodes, this node is ``here`` among them, and ``former`` are definitions
     that were loaded before, by their hashes.
     """
@@ -72,7 +78,7 @@ class Book:
         self.here: Here | None = None
         self.former: dict[str, JobSpec] = {}
         self.effects = EffectsBuilder()
-        self.draining = False
+        self.drained: dict[Drainer, AkjobError] = {}
         self.early_us = EARLY_US
         self.downstreams: Mapping[str, tuple[str, ...]] = {}
         self.ends: deque[UpstreamEnd] = deque()
@@ -84,6 +90,11 @@ class Book:
         self._seq = 0
         self._wakes: list[tuple[int, str]] = []
         self._loaded: deque[tuple[int, AgendaJob]] = deque()  # in the order of their instants
+
+    @property
+    def draining(self) -> bool:
+        """True while nothing is started, for whatever reason."""
+        return bool(self.drained)
 
     def next_seq(self) -> int:
         """Return a number for a run: of two with one slot the smaller one is first."""

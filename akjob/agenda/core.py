@@ -13,7 +13,7 @@ from functools import partial
 from types import MappingProxyType
 
 from akjob.agenda.backfills import Asked, Backfills, Outcomes, no_outcomes
-from akjob.agenda.book import Book, Here, backfill_of
+from akjob.agenda.book import Book, Drainer, Here, backfill_of
 from akjob.agenda.chains import Chains
 from akjob.agenda.changes import FileChanges
 from akjob.agenda.deciding import Deciding
@@ -26,6 +26,7 @@ from akjob.agenda.outcomes import Outcomes as Reports
 from akjob.agenda.refusals import Refusals
 from akjob.agenda.requests import AgendaRequests
 from akjob.agenda.waiting import Waiting
+from akjob.errors import AkjobError
 from akjob.instants import HOUR, SECOND, to_text
 from akjob.jobset.git import Revision
 from akjob.jobset.model import JobSetChange
@@ -165,6 +166,8 @@ class Agenda:
     def hear(self, news: News, now_us: int) -> None:
         """Take in what other nodes wrote. Call it while nothing is pending and nothing waits to be written."""
         self._elsewhere.take(news, now_us)
+        for target, _, _ in news.stops:
+            self._backfills.stop(target)
 
     def blocked(self, found: Iterable[Blocked], now_us: int) -> None:
         """Let starts that the cluster does not permit wait, or skip their slots. They must not be sent."""
@@ -368,7 +371,7 @@ class Agenda:
         return self._backfills.begin(self._requests.loaded(asked.job), asked, now_us)
 
     def stop_backfill(self, target: str) -> str | None:
-        """End a backfill, by its id or the beginning of it, and return its id; None: there is none like it."""
+        """End a backfill of this node, by its id or the beginning of it, and return its id; None: it has none."""
         return self._backfills.stop(target)
 
     def ask_stop(self, target: str, by: str, now_us: int) -> list[str]:
@@ -387,9 +390,16 @@ class Agenda:
         """Forget how many runs a job has had, and a watermark that a wrong clock put into the future."""
         self._requests.reset(name, now_us)
 
-    def drain(self, now_us: int, *, kill: bool = False, reason: str = "akjob down --kill") -> None:
-        """Start nothing more; with ``kill`` end what runs. What waits stays in the ledger for the next akjobd."""
-        self._requests.drain(now_us, kill=kill, reason=reason)
+    def drain(self, by: Drainer, why: AkjobError, now_us: int, *, kill: bool = False) -> None:
+        """Start nothing more; with ``kill`` end what runs. What waits stays in the ledger for the next akjobd.
+
+        Who asks for a run meanwhile is told ``why``.
+        """
+        self._requests.drain(by, why, now_us, kill=kill, reason="akjob down --kill")
+
+    def end_drain(self, by: Drainer) -> None:
+        """Start runs again, unless something else drains it, too."""
+        self._book.drained.pop(by, None)
 
     def stopping(self, now_us: int) -> None:
         """Note that akjobd is about to end."""
@@ -411,12 +421,12 @@ class Agenda:
 
     @property
     def draining(self) -> bool:
-        """True while nothing is started; set it to False to go on."""
+        """True while nothing is started."""
         return self._book.draining
 
-    @draining.setter
-    def draining(self, draining: bool) -> None:
-        self._book.draining = draining
+    def is_drained_by(self, by: Drainer) -> bool:
+        """Return True while ``by`` lets nothing start."""
+        return by in self._book.drained
 
     # ------------------------------------------------------------------ what comes out
 
@@ -442,6 +452,11 @@ class Agenda:
     def running(self) -> list[Running]:
         """Return the runs whose orders are out, oldest first."""
         return [running_of(run) for run in self._book.runs.values() if run.under_way]
+
+    def running_elsewhere(self) -> list[RunRow]:
+        """Return the runs that run on other nodes, as far as this one has heard, oldest first."""
+        found = [run.row for run in self._book.elsewhere.values() if run.row.state == "running"]
+        return sorted(found, key=lambda row: row.id)
 
     def job_of(self, run_id: str) -> str | None:
         """Return the job of an open run, or None."""

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 
-from akjob.agenda.book import Book
+from akjob.agenda.book import Book, Drainer
 from akjob.agenda.deciding import Deciding
 from akjob.agenda.jobs import AgendaJob, busy_with, check_arguments, pause_text
 from akjob.agenda.life import IN_QUEUE, LiveRun
@@ -29,8 +29,8 @@ class AgendaRequests:
         """Claim a run by hand, whatever ``enabled``, pauses and limits say, and return its id."""
         spec = self.loaded(name)
         job = self._book.jobs[name]
-        if self._book.draining:
-            raise AkjobError("akjobd is being stopped and starts nothing more", hint="start it again with `akjob up`")
+        for why in self._book.drained.values():
+            raise why
         check_arguments(spec, kwargs)
         if spec.run.overlap != "allow":
             self._make_room(job, now_us)
@@ -135,9 +135,9 @@ class AgendaRequests:
         self._book.effects.job(name)
         self._book.wake_at(job, now_us)
 
-    def drain(self, now_us: int, *, kill: bool, reason: str) -> None:
+    def drain(self, by: Drainer, why: AkjobError, now_us: int, *, kill: bool, reason: str) -> None:
         """Start nothing more; with ``kill`` end what runs. What waits stays in the ledger for the next akjobd."""
-        self._book.draining = True
+        self._book.drained[by] = why
         for run in list(self._book.runs.values()):
             if run.phase == "ordered" and (run.not_before_us > now_us or kill):
                 self._waiting.recall(run, now_us)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import UNSET, UnsetType
+
 from akjob.agenda import Agenda, FarStop
 from akjob.akjobd.loop import Loop
 from akjob.akjobd.writer import Writer
@@ -22,6 +24,14 @@ class Cluster(Protocol):
     is_leased: bool
     """Whether other nodes take over the runs of this one once its lease is over."""
 
+    @property
+    def node(self) -> str | UnsetType:
+        """The name of this node; unset without a cluster."""
+
+    @property
+    def held(self) -> str:
+        """Why this node claims and takes nothing; an empty string: it does."""
+
     def join(self, agenda: Agenda, revision: Callable[[], Revision]) -> None:
         """Begin to be one of the nodes."""
 
@@ -40,6 +50,12 @@ class Cluster(Protocol):
     def stop_elsewhere(self, stops: list[FarStop]) -> None:
         """End runs that are not this node's."""
 
+    def catch_up(self, now_us: int) -> bool:
+        """Take in what other nodes wrote until now, where that can be done at once; return whether there was news."""
+
+    def stop_backfill(self, target: str, by: str | None) -> str | None:
+        """Have another node end a backfill, by its id or the beginning of it; return its id. Raises AkjobError."""
+
     def begin_again(self, why: str) -> None:
         """End this akjobd, for the next one to go on from the ledger."""
 
@@ -52,6 +68,8 @@ class Alone:
 
     early_us = 0
     is_leased = False
+    node: str | UnsetType = UNSET
+    held = ""
 
     def join(self, agenda: Agenda, revision: Callable[[], Revision]) -> None:
         """Do nothing."""
@@ -71,6 +89,14 @@ class Alone:
 
     def stop_elsewhere(self, stops: list[FarStop]) -> None:
         """Do nothing."""
+
+    def catch_up(self, now_us: int) -> bool:  # noqa: ARG002 - of a Cluster
+        """Return False: there are no other nodes."""
+        return False
+
+    def stop_backfill(self, target: str, by: str | None) -> str | None:  # noqa: ARG002 - as above
+        """Return None: there are no other nodes."""
+        return None
 
     def begin_again(self, why: str) -> None:
         """Do nothing."""

@@ -101,6 +101,7 @@ class Akjobd:
             scanning=self._scanning,
             commits=self._commits,
             writer=writer,
+            cluster=self._cluster,
             settings_problems=lambda: self._settings_problems,
             collector_is_silent=self._log.is_silent,
         )
@@ -113,7 +114,7 @@ class Akjobd:
             status=status,
             reader=ledger.open_reader(paths.ledger_url),
             send=self._send,
-            take=self._cluster.take,
+            cluster=self._cluster,
         )
         listener = program.Listener(paths.control_socket)
         self._server = Server(listener.socket, loop.selector, requests.serve, requests.gone)

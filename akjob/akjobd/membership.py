@@ -138,10 +138,11 @@ class Membership:
             return
         now_us = self._loop.clock.now_us()
         if why:
-            self._agenda.drain(now_us)
+            hint = "ask another node: `akjob nodes` lists them"
+            self._agenda.drain("node", AkjobError(f"node {self._node} starts nothing: {why}", hint=hint), now_us)
             self._say("warning", "node.held", node=self._node, message=why)
         else:
-            self._agenda.draining = False
+            self._agenda.end_drain("node")
             self._say("info", "node.resumed", node=self._node)
         self._held = why
 

@@ -45,6 +45,12 @@ class NewsReader:
         if self._fresh.is_set():
             self._take(now_us)
 
+    def catch_up(self, now_us: int) -> bool:
+        """Take in what was written until now; return False where there is nothing new, or it has to wait."""
+        before = self._seq
+        self._take(now_us)
+        return self._seq > before
+
     def close(self) -> None:
         """Listen no more. Does not wait."""
         self._closed.set()

@@ -28,10 +28,16 @@ class ClusterNode:
     ) -> None:
         self._loop = loop
         self._cluster = cluster
+        self.node = cluster.name
         self._store = store
         self._say = say
         self._membership = Membership(loop, paths, cluster, web)
         self._news = NewsReader(loop, paths.ledger_url, store, say)
+
+    @property
+    def held(self) -> str:
+        """Why this node claims and takes nothing; an empty string: it does."""
+        return self._membership.held
 
     def join(self, agenda: Agenda, revision: Callable[[], Revision]) -> None:
         """Begin to renew the lease, and let the agenda share its jobs with the other nodes."""
@@ -69,6 +75,19 @@ class ClusterNode:
     def stop_elsewhere(self, stops: list[FarStop]) -> None:
         """End runs that wait for a node, and have other nodes end theirs."""
         self._news.stop_elsewhere(stops)
+
+    def catch_up(self, now_us: int) -> bool:
+        """Take in what other nodes wrote until now, where that can be done at once; return whether there was news."""
+        return self._news.catch_up(now_us)
+
+    def stop_backfill(self, target: str, by: str | None) -> str | None:
+        """Have another node end a backfill, by its id or the beginning of it; return its id. Raises AkjobError."""
+        found = self._store.backfills_elsewhere(target) if target else []
+        if len(found) != 1:
+            return None
+        backfill, node = found[0]
+        self._store.ask_stop([(backfill, node, f"stopped by {by}", by)])
+        return backfill
 
     def begin_again(self, why: str) -> None:
         """End this akjobd, for the next one to go on from the ledger."""

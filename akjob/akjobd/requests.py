@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from akjob.agenda import Agenda, Asked
+from akjob.akjobd.cluster import Cluster
 from akjob.akjobd.commits import Commits
 from akjob.akjobd.loop import Loop
 from akjob.akjobd.scanning import Scanning
@@ -11,7 +12,7 @@ from akjob.akjobd.status import StatusOf
 from akjob.akjobd.writer import Writer
 from akjob.control import requests as asked
 from akjob.control.server import Peer
-from akjob.errors import AkjobError, UnreachableError
+from akjob.errors import AkjobError, UnreachableError, UsageError
 from akjob.instants import from_text, to_text
 from akjob.ledger import Reader
 from akjob.toml.wire import from_json
@@ -20,6 +21,7 @@ Serve = Callable[[Any, int], asked.Answer]
 
 _WRITING = (asked.RunJob, asked.StopRuns, asked.BeginBackfill, asked.PauseJob, asked.ResumeJob, asked.ResetJob)
 _GIT_PATIENCE_US = 2_000_000
+_GOING_DOWN = AkjobError("akjobd is being stopped and starts nothing more", hint="start it again with `akjob up`")
 
 
 class Requests:
@@ -40,7 +42,7 @@ class Requests:
         status: StatusOf,
         reader: Reader,
         send: Callable[[Peer, asked.Answer], None],
-        take: Callable[[str, int], asked.Answer],
+        cluster: Cluster,
     ) -> None:
         self._clock = loop.clock
         self._agenda = agenda
@@ -50,7 +52,7 @@ class Requests:
         self._status = status
         self._reader = reader
         self._send = send
-        self._take_run = take
+        self._cluster = cluster
         self._answers: list[tuple[Peer, asked.Answer]] = []
         self._ends: dict[Peer, str] = {}
         self._drained: dict[Peer, bool] = {}
@@ -80,7 +82,7 @@ class Requests:
         try:
             if kind in self._later:
                 return self._later[kind](peer, request, now_us)
-            answer = self._table[kind](request, now_us)
+            answer = self._done(request, now_us)
         except AkjobError as error:
             return asked.Refused.of(error)
         except ValueError as error:
@@ -93,11 +95,21 @@ class Requests:
         self._answers.append((peer, answer))
         return None
 
+    def _done(self, request: asked.AnyRequest, now_us: int) -> asked.Answer:
+        """Do what is asked; where it is refused, look first whether another node has changed that just now."""
+        serve = self._table[type(request)]
+        try:
+            return serve(request, now_us)
+        except AkjobError:
+            if not isinstance(request, _WRITING) or not self._cluster.catch_up(now_us):
+                raise
+        return serve(request, now_us)
+
     def gone(self, peer: Peer) -> None:
         """Forget a connection that was closed."""
         self._ends.pop(peer, None)
         if self._drained.pop(peer, None) is not None and not self._drained:
-            self._agenda.draining = False
+            self._agenda.end_drain("down")
 
     def answer(self, _now_us: int) -> None:
         """Send the answers for which the time has come; call it after the writer has written."""
@@ -125,14 +137,20 @@ class Requests:
 
     def _take(self, request: asked.TakeRun, now_us: int) -> asked.Answer:
         self._must_be_ready()
-        return self._take_run(request.run, now_us)
+        return self._cluster.take(request.run, now_us)
 
     def _stop(self, request: asked.StopRuns, now_us: int) -> asked.Answer:
         self._must_be_ready()
         backfill = self._agenda.stop_backfill(request.target)
         if backfill is not None:
             return asked.RunsStopped(stopped=(backfill,))
-        return asked.RunsStopped(stopped=tuple(self._agenda.ask_stop(request.target, request.by or "", now_us)))
+        try:
+            return asked.RunsStopped(stopped=tuple(self._agenda.ask_stop(request.target, request.by or "", now_us)))
+        except UsageError:  # it is neither a job nor a run
+            backfill = self._cluster.stop_backfill(request.target, request.by)
+            if backfill is None:
+                raise
+        return asked.RunsStopped(stopped=(backfill,))
 
     def _backfill(self, request: asked.BeginBackfill, now_us: int) -> asked.Answer:
         self._must_be_ready()
@@ -198,7 +216,7 @@ class Requests:
         return self._end_of(request.run)
 
     def _drain(self, peer: Peer, request: asked.Drain, now_us: int) -> asked.Answer | None:
-        self._agenda.drain(now_us, kill=request.kill)
+        self._agenda.drain("down", _GOING_DOWN, now_us, kill=request.kill)
         waits = not self._is_drained
         self._drained[peer] = waits
         return None if waits else asked.Done()

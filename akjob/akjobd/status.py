@@ -1,13 +1,14 @@
 """What `akjob status` shows of a running akjobd."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from akjob import program
 from akjob.agenda import Agenda, Fault, Running
+from akjob.akjobd.cluster import Cluster
 from akjob.akjobd.commits import Commits
 from akjob.akjobd.scanning import Scanning
 from akjob.akjobd.writer import Writer
@@ -29,6 +30,7 @@ class StatusOf(Struct, frozen=True, kw_only=True):
     scanning: Scanning
     commits: Commits
     writer: Writer
+    cluster: Cluster
     settings_problems: Callable[[], list[Problem]]
     collector_is_silent: Callable[[], bool]
 
@@ -49,16 +51,17 @@ class StatusOf(Struct, frozen=True, kw_only=True):
                 loaded_at=None if jobset is None else to_text(jobset.loaded_us),
             ),
             broken=tuple(sorted(self._broken(), key=lambda one: one.file)),
-            running=self.running(),
+            running=(*self.running(), *self._elsewhere()),
             control_groups=None if groups is None else tuple(sorted(groups.controllers)),
             held_back=self.writer.held_starts,
-            draining=self.agenda.draining,
+            draining=self.agenda.is_drained_by("down"),
+            held=self.cluster.held or UNSET,
             accounted_until=to_text(self._accounted_us(now_us)),
             queued=self.agenda.queued(),
         )
 
     def running(self) -> tuple[RunningRun, ...]:
-        """Return the runs that run; what is ordered ahead of its slot is left out, for nothing of it runs yet."""
+        """Return the runs that run here; what is ordered ahead of its slot is left out, for nothing of it runs yet."""
         return tuple(self._running_run(row) for row in self.agenda.running() if row.state == "running")
 
     def _running_run(self, row: Running) -> RunningRun:
@@ -69,7 +72,14 @@ class StatusOf(Struct, frozen=True, kw_only=True):
             pid=row.pid,
             shim_pid=row.shim_pid if handle is None else handle.shim_pid or row.shim_pid,
             started_at=None if row.started_us is None else to_text(row.started_us),
+            node=self.cluster.node,
         )
+
+    def _elsewhere(self) -> Iterator[RunningRun]:
+        """Yield the runs that run on other nodes of the cluster."""
+        for row in self.agenda.running_elsewhere():
+            started_at = None if row.started_us is None else to_text(row.started_us)
+            yield RunningRun(job=row.job, run=row.id, pid=row.pid, started_at=started_at, node=row.node or UNSET)
 
     def _accounted_us(self, now_us: int) -> int:
         """Return the instant before which each slot has a row: what is held back has none yet."""

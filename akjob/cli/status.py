@@ -60,6 +60,8 @@ def _lines(status: Status, now: int, *, colour: bool) -> list[str]:
     lines.append(f"jobs      {jobs.loaded} loaded{bad}")
     if status.control_groups is not UNSET:
         lines.append(f"runs      {_ending(status.control_groups)}")
+    if status.held is not UNSET:
+        lines.append(f"node      {paint('starts nothing', 'yellow', on=colour)}: {status.held}")
     if status.messages is not UNSET:
         lines.append(f"messages  {_messages(status.messages, colour=colour)}")
     lines.append("")
@@ -72,8 +74,7 @@ def _lines(status: Status, now: int, *, colour: bool) -> list[str]:
     if not status.running:
         return [*lines, "No run is under way."]
     lines.append(f"{plural(len(status.running), 'run')}:")
-    rows = [_run(run, now) for run in status.running]
-    return lines + table(("JOB", "RUN", "PID", "STARTED", ""), rows, colour=colour)
+    return lines + _running(status.running, now, colour=colour)
 
 
 def _ending(groups: Sequence[str] | None) -> str:
@@ -118,5 +119,11 @@ def _when(since: str | None, now: int) -> tuple[str, str]:
     return ("", "") if since is None else (stamp(from_text(since)), relative(from_text(since), now))
 
 
-def _run(run: RunningRun, now: int) -> tuple[str, ...]:
-    return (run.job, run.run, "" if run.pid is None else str(run.pid), *_when(run.started_at, now))
+def _running(runs: Sequence[RunningRun], now: int, *, colour: bool) -> list[str]:
+    """Return the runs, in a cluster with their nodes."""
+    in_cluster = any(run.node is not UNSET for run in runs)
+    rows = []
+    for run in runs:
+        node = () if not in_cluster else ("" if run.node is UNSET else run.node,)
+        rows.append((run.job, run.run, *node, "" if run.pid is None else str(run.pid), *_when(run.started_at, now)))
+    return table(("JOB", "RUN", *(("NODE",) if in_cluster else ()), "PID", "STARTED", ""), rows, colour=colour)

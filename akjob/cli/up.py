@@ -58,7 +58,8 @@ def command(*, detach: bool) -> None:
 def _already(paths: Paths, number: int, *, detach: bool) -> None:
     status = _status(paths)
     if status is not None and status.get("draining"):
-        message = f"akjob is going down in {paths.root}: `akjob down` waits for {plural(len(status['running']), 'run')}"
+        own = [run for run in status["running"] if run["shim_pid"] is not None]  # not those of other nodes
+        message = f"akjob is going down in {paths.root}: `akjob down` waits for {plural(len(own), 'run')}"
         raise AkjobError(message, hint=f"{_typed(paths, 'up')} when that has ended, or end the wait first")
     message = f"akjob is up in {paths.root} already: supervisord has pid {number}"
     if not detach:

@@ -91,13 +91,14 @@ class BrokenFile(Struct, frozen=True, kw_only=True):
 
 
 class RunningRun(Struct, frozen=True, kw_only=True):
-    """One run that runs now."""
+    """One run that runs now; in a cluster with its ``node``."""
 
     job: str
     run: str
     pid: int | None = None
     shim_pid: int | None = None
     started_at: str | None = None
+    node: str | UnsetType = UNSET
 
 
 class MessageCounts(Struct, frozen=True, kw_only=True):
@@ -109,11 +110,14 @@ class MessageCounts(Struct, frozen=True, kw_only=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """All of it. ``control_groups`` are the controllers that count for each run; None: no group is delegated.
+    """All of it.
 
-    ``accounted_until`` is the instant before which every slot has a row, ``queued`` counts the runs that wait, by what
-    they wait for. What has a default is akjobd's alone to know: a command that finds out without it leaves it out.
-    ``messages`` is what akjob-notify has to send: akjobd knows nothing of it, and it is left out where there was none.
+    ``control_groups`` are the controllers that count for each run; None: no group is delegated.
+    ``accounted_until`` is the instant before which every slot has a row, ``queued`` counts the runs that wait,
+    by what they wait for. What has a default is akjobd's alone to know: a command that finds out without it
+    leaves it out. ``held`` is why this node of a cluster claims and takes nothing; it is left out while it does.
+    ``messages`` is what akjob-notify has to send: akjobd knows nothing of it, and it is left out where there was
+    none.
     """
 
     root: str
@@ -124,6 +128,7 @@ class Status(Struct, frozen=True, kw_only=True):
     running: tuple[RunningRun, ...]
     control_groups: tuple[str, ...] | UnsetType | None = UNSET
     held_back: int | UnsetType = UNSET
+    held: str | UnsetType = UNSET
     draining: bool | UnsetType = UNSET
     accounted_until: str | UnsetType = UNSET
     queued: dict[str, int] | UnsetType = UNSET

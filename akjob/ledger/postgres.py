@@ -53,6 +53,9 @@ _BACKFILL = ", ".join(f'"{column}"' for column in statements.BACKFILL_COLUMNS)
 _OF_NODE = "(?::text IS NULL OR owner = ?)"
 _OCCURRENCES_OF_NODE = statements.SELECT_OCCURRENCES.replace(" ORDER BY", f" WHERE {_OF_NODE} ORDER BY")
 _BACKFILLS_OF_NODE = statements.SELECT_OPEN_BACKFILLS.replace(" ORDER BY", f" AND {_OF_NODE} ORDER BY")
+_BACKFILLS_ELSEWHERE = (
+    "SELECT id, owner FROM backfills WHERE starts_with(id, ?) AND state = 'running' AND owner <> ? ORDER BY id"
+)
 _OPEN_ELSEWHERE = statements.SELECT_OPEN.replace(" ORDER BY", " AND runs.owner IS DISTINCT FROM ? ORDER BY")
 _OPEN_AMONG = _OPEN_ELSEWHERE.replace(" ORDER BY", " AND runs.id = ANY(?) ORDER BY")
 _OPEN_OF_NODE = statements.SELECT_OPEN.replace(" ORDER BY", " AND (?::text IS NULL OR runs.owner = ?) ORDER BY")
@@ -445,8 +448,12 @@ class PostgresStore(NoFile, SqlStore):
             stops=tuple(self._ask('DELETE FROM stops WHERE node = ? RETURNING run, reason, "by"', (self._node,))),
         )
 
+    def backfills_elsewhere(self, target: str) -> list[tuple[str, str]]:
+        """Return the running backfills of other nodes whose ids begin with ``target``, each with its node."""
+        return [(row[0], row[1]) for row in self._read(_BACKFILLS_ELSEWHERE, (target, self._node))]
+
     def ask_stop(self, stops: Sequence[tuple[str, str, str, str | None]]) -> None:
-        """Have other nodes end their runs: each with its node, the reason, and who asks for it."""
+        """Have other nodes end their runs and backfills: each with its node, the reason, and who asks for it."""
         self._transaction(lambda: self._ask_stop(stops))
 
     def _ask_stop(self, stops: Sequence[tuple[str, str, str, str | None]]) -> None:

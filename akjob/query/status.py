@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from akjob.config import Config, Paths
 from akjob.control.status import JobCounts, LoadedRevision, ProgramState, RunningRun, Status, beside_akjobd
@@ -52,4 +52,11 @@ def _revision(paths: Paths) -> LoadedRevision:
 
 
 def _running(row: Mapping[str, Any]) -> RunningRun:
-    return RunningRun(job=row["job"], run=row["id"], pid=row["pid"], shim_pid=None, started_at=row["started_at"])
+    return RunningRun(
+        job=row["job"],
+        run=row["id"],
+        pid=row["pid"],
+        shim_pid=None,
+        started_at=row["started_at"],
+        node=row["node"] or UNSET,
+    )

@@ -25,6 +25,7 @@ from tests.unit.world import World, change, close_all, first_attempts, job, row,
 HOURLY = '[schedule]\ncron = "0 * * * *"\n'
 LEAD = HOURLY + '[run]\nlead = "1m"\n'
 MINUTELY = '[schedule]\nevery = "1m"\n'
+DOWN = AkjobError("akjobd is being stopped")
 
 
 @pytest.fixture(autouse=True)
@@ -1363,7 +1364,7 @@ def test_draining_starts_nothing_and_keeps_what_waits(tmp_path: Path) -> None:
     world.go("11:00:00")
     world.turn("11:30:00")
     assert len(world.orders) == 1
-    world.agenda.drain(world.now)
+    world.agenda.drain("down", DOWN, world.now)
     world.turn()
     assert world.orders == {}
     assert world.agenda.under_way == 1
@@ -1380,11 +1381,25 @@ def test_draining_starts_nothing_and_keeps_what_waits(tmp_path: Path) -> None:
     assert world.table()[:2] == [("11:00:00", "succeeded", 1), ("12:00:00", "succeeded", 1)]
 
 
+def test_a_node_that_is_resumed_does_not_end_the_drain_of_akjob_down(tmp_path: Path) -> None:
+    """Each reason is ended by who gave it; a person hears the one that holds."""
+    world = World(tmp_path, job("a", HOURLY), now=us("10:30:00"))
+    world.agenda.drain("node", AkjobError("node a starts nothing: the node is drained"), world.now)
+    with pytest.raises(AkjobError, match="the node is drained"):
+        world.agenda.ask_run("a", None, world.now)
+    world.agenda.drain("down", DOWN, world.now)
+    world.agenda.end_drain("node")
+    assert (world.agenda.draining, world.agenda.is_drained_by("down")) == (True, True)
+    assert world.go("11:00:00") == []
+    world.agenda.end_drain("down")
+    assert world.go("11:00:01") == ["a"]
+
+
 def test_draining_with_kill_ends_all(tmp_path: Path) -> None:
     """What runs is cancelled with the reason."""
     world = World(tmp_path, job("a", HOURLY), now=us("10:30:00"))
     world.go("11:00:00")
-    world.agenda.drain(world.now, kill=True)
+    world.agenda.drain("down", DOWN, world.now, kill=True)
     world.turn()
     assert world.table() == [("11:00:00", "cancelled", 1)]
     assert world.rows()[0]["reason"] == "akjob down --kill"

@@ -1,0 +1,130 @@
+"""What people ask of any node of a cluster, also of one that has nothing of it: real programs, a real database."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from akjob.instants import SECOND, to_text
+from akjob.ledger import open_reader
+from tests import postgres
+from tests.process.test_cluster import configure, ended, started, time_us
+from tests.roots import Place
+from tests.support import until
+
+pytestmark = [pytest.mark.process, postgres.needs_postgres]
+
+LONG = 'command = ["sleep", "300"]\n'
+ON_A = '[run]\nwhere = "node:a"\n'
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.Server]:
+    """Run PostgreSQL."""
+    with postgres.running() as found:
+        yield found
+
+
+@pytest.fixture
+def url(server: postgres.Server) -> str:
+    """Make a database."""
+    return server.database()
+
+
+@pytest.fixture
+def nodes(root: Path, url: str) -> Iterator[list[Place]]:
+    """Make two nodes; a test starts them."""
+    places = []
+    for name in ("a", "b"):
+        for folder in ("jobs.d", "etc", "var/run", "var/log"):
+            (root / name / folder).mkdir(parents=True)
+        places.append(Place(root / name))
+        configure(places[-1], url)
+    yield places
+    for place in places:
+        place.stop()
+
+
+def akjob(place: Place, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command on a node."""
+    return subprocess.run(
+        [sys.executable, "-c", "from akjob.cli import main; main()", *arguments],
+        env=place.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_status_has_the_runs_of_all_nodes(nodes: list[Place]) -> None:
+    """On a node that has none: as JSON with their node, for people in a column; without akjobd from the ledger."""
+    first, second = started(nodes, long=LONG)
+    run = first.run("long")
+    until(lambda: first.running(run), 30.0)
+    shown = until(lambda: second.status()["running"], 30.0)
+    pid = first.running(run)["pid"]  # type: ignore[index]
+    assert [(one["job"], one["run"], one["node"], one["pid"], one["shim_pid"]) for one in shown] == [
+        ("long", run, "a", pid, None)
+    ]
+    assert first.status()["running"][0]["node"] == "a"
+    lines = akjob(second, "status").stdout.splitlines()
+    head = next(number for number, line in enumerate(lines) if line.startswith("JOB"))
+    assert lines[head].split()[:4] == ["JOB", "RUN", "NODE", "PID"]
+    assert lines[head + 1].split()[:4] == ["long", run, "a", str(pid)]
+    second.stop()
+    (found,) = json.loads(akjob(second, "status", "--json").stdout)["running"]
+    assert (found["run"], found["node"]) == (run, "a")
+
+
+def test_a_node_that_has_nothing_ends_pauses_and_runs_what_another_one_has(nodes: list[Place], url: str) -> None:
+    """It is asked at once, before it can have heard of the run, the pause or the backfill."""
+    first, second = started(nodes, long=LONG + ON_A, quick='command = ["true"]\n' + ON_A)
+    reader = open_reader(url)
+    run = first.run("long")
+    assert second.ask("stop", target=run[:20], by="me")["stopped"] == [run]
+    until(lambda: reader.run(run)["state"] == "cancelled", 30.0)
+    again = second.run("long")
+    until(lambda: first.running(again), 30.0)
+    assert second.ask("stop", target="long")["stopped"] == [again]
+    assert second.ask("wait", run=again)["row"]["node"] == "a"
+    first.ask("pause", job="quick", by="me")
+    second.ask("resume", job="quick")
+    second.ask("pause", job="quick", by="me")
+    first.ask("resume", job="quick")
+    assert second.ask("wait", run=second.run("quick"))["row"]["state"] == "succeeded"
+
+
+def test_a_backfill_is_stopped_from_any_node(nodes: list[Place], url: str) -> None:
+    """The node that has it starts nothing more of it; the run under way can be ended, too."""
+    first, second = started(nodes, fill=LONG + '[schedule]\nevery = "1h"\n')
+    reader = open_reader(url)
+    now = time_us()
+    begun = first.ask("backfill", job="fill", begin=to_text(now - 10 * 3600 * SECOND), until=to_text(now))
+    until(first.own_runs, 30.0)
+    assert second.ask("stop", target=begun["id"], by="me")["stopped"] == [begun["id"]]
+    (run,) = (one["run"] for one in first.own_runs())
+    until(lambda: [one["state"] for one in reader.backfills()] == ["stopped"], 30.0)
+    assert second.ask("stop", target=run)["stopped"] == [run]
+    until(lambda: ended(reader, "fill"), 30.0)
+    assert [row["id"] for row in ended(reader, "fill")] == [run]
+    refused = akjob(second, "stop", begun["id"])
+    assert (refused.returncode, "neither a job nor a run" in refused.stderr) == (2, True)
+
+
+def test_run_follows_a_run_of_another_node_to_its_end(nodes: list[Place]) -> None:
+    """Its output, each stream on its own, and its exit code."""
+    first, second = started(nodes, talk='command = "echo one; echo two >&2; exit 7"\n' + ON_A)
+    first.start("akjob-web")
+    found = akjob(second, "run", "talk")
+    assert (found.returncode, found.stdout) == (7, "one\n")
+    assert "\ntwo\n" in found.stderr
+    assert "failed in" in found.stderr
+
+
+def test_run_without_the_other_nodes_page_says_where_the_log_is(nodes: list[Place]) -> None:
+    """The end is waited for all the same, and its exit code arrives."""
+    _, second = started(nodes, talk='command = "echo one; exit 7"\n' + ON_A)
+    found = akjob(second, "run", "talk")
+    assert (found.returncode, found.stdout) == (7, "")
+    assert "log is on node a, last seen" in found.stderr
+    assert "Its end is waited for here all the same." in found.stderr
