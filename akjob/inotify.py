@@ -36,7 +36,7 @@ class Inotify:
             raise OSError(ctypes.get_errno(), "inotify cannot be used")
         self._events = events
         self.has_lost = False
-        """Whether something that is watched was removed or renamed: what is at its path now is not watched."""
+        """True once a watched path was removed or renamed: what is at that path now is not watched."""
         self._folders: dict[int, Path] = {}
         try:
             for folder in folders:

@@ -44,7 +44,7 @@ def started_us(pid: int, now_us: int) -> int | None:
 def is_given(variable: str, environment: Mapping[str, str]) -> bool:
     """Return True if a variable came to this process from outside, and not from Python's own start (PEP 538).
 
-    supervisord is a Python program too: what it was not given itself, it did not pass on from anyone.
+    supervisord is a Python program too: a variable that was not given to it either comes from Python's start.
     """
     givers = ["self", str(os.getppid())] if "SUPERVISOR_ENABLED" in environment else ["self"]
     for process in givers:

@@ -105,7 +105,7 @@ class Program(Struct, frozen=True):
         print(f"{self.name}: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
     def report(self, _level: str, _event: str, *, path: str, message: str) -> None:
-        """Say what became of a holding."""
+        """Log what became of a holding."""
         self.say(f"{path}: {message}")
 
     def holdings(self) -> "tuple[Holding, ...]":
@@ -224,7 +224,7 @@ class Holdings:
 
 
 class HoldingsWatch:
-    """Tells a program that sleeps when to look after its holdings: inotify wakes it up when one of them is removed.
+    """Wakes a program that sleeps to look after its holdings: inotify reports when one of them is removed.
 
     :attr:`due` is the instant of the steady clock at which to call :meth:`look`; None: once :meth:`fileno` is readable
     and :meth:`note` was called. What inotify cannot watch is looked at every half minute.

@@ -296,7 +296,7 @@ class _Anchor(events.FileSystemEventHandler):
 
 
 class _Overflow(logging.Handler):
-    """Hears from watchdog's log that the kernel dropped events: there is no other way to learn it."""
+    """Reads in watchdog's log that the kernel dropped events, which nothing else reports."""
 
     def __init__(self, lost: Callable[[], None]) -> None:
         super().__init__(logging.WARNING)

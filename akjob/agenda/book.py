@@ -1,4 +1,4 @@
-"""All jobs and runs that the agenda knows. Its parts share one Book, and nothing else."""
+"""All jobs and runs of the agenda. Its parts share one Book, and nothing else."""
 
 import heapq
 from collections import deque

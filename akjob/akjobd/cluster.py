@@ -22,7 +22,7 @@ class Cluster(Protocol):
     early_us: int
     """So much earlier an order goes out than this machine alone needs."""
     is_leased: bool
-    """Whether other nodes take over the runs of this one once its lease is over."""
+    """True if other nodes take over the runs of this one once its lease is over."""
 
     @property
     def node(self) -> str | UnsetType:

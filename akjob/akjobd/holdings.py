@@ -131,7 +131,7 @@ class Supervisord:
 
 
 class _SeenBefore:
-    """Whether a file is there that was there before: what was never there is not missed."""
+    """Notices that a file is gone which was there before; one that was never there is not missed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -69,7 +69,7 @@ def command(job: str, dotted: str | None, shell: str | None, *, full: bool) -> N
     path = paths.jobs_d / f"{name}.toml"
     if has_original(str(path)):
         problem = leftover(str(path), f"jobs.d/{name}.toml")
-        raise UsageError(f"{problem.file} would be none: {problem.message}", hint="Choose another name.")
+        raise UsageError(f"{problem.file} would not be a job: {problem.message}", hint="Choose another name.")
     schema = os.path.relpath(paths.etc / "job.schema.json", path.parent)
     code = (
         f"callable = {value_text(dotted)}" if dotted is not None else f"command = {value_text(shell or 'echo hello')}"

@@ -154,7 +154,7 @@ def shut_down(paths: Paths, *, wait_s: float = 60.0) -> bool:
         return False
     asked = False
     try:
-        with suppress(OSError, HTTPException, Fault):  # someone else has asked it already
+        with suppress(OSError, HTTPException, Fault):  # another command has asked it already
             ask(paths, "supervisor.shutdown")
             asked = True
         if not asked:

@@ -296,7 +296,7 @@ def _not_found(missing: str, target: str) -> str:
         package = sys.modules.get(parent)
         folders = list(getattr(package, "__path__", ()))
         if not folders:
-            return f"callable {target!r}: there is no module {missing!r}, for {parent!r} is a module and no package"
+            return f"callable {target!r}: there is no module {missing!r}, for {parent!r} is a module, not a package"
     else:
         folders = sys.path
     near = _near(last, _modules_in(folders))

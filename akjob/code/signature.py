@@ -1,6 +1,6 @@
 """What a function that a job calls may be given, read from its source: names, types, defaults, what its docstring says.
 
-Nothing is imported. Where only running the code would tell, there is no signature.
+Nothing is imported. Where only running the code would show it, there is no signature.
 """
 
 import ast

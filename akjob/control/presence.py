@@ -16,9 +16,9 @@ NAME = "akjob-web"
 
 
 class Presence(Struct, frozen=True, kw_only=True):
-    """What akjob-web, the process ``pid``, says of itself: whether it ``serves``, and what keeps it from an address.
+    """What akjob-web, the process ``pid``, reports: whether it ``serves``, and what keeps it from an address.
 
-    ``off``: there is to be no page, by the settings or for want of the packages.
+    ``off``: there is no page, because the settings turn it off or the packages are not installed.
     """
 
     pid: int

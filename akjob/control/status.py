@@ -114,9 +114,9 @@ class Status(Struct, frozen=True, kw_only=True):
 
     ``control_groups`` are the controllers that count for each run; None: no group is delegated.
     ``accounted_until`` is the instant before which every slot has a row, ``queued`` counts the runs that wait,
-    by what they wait for. What has a default is akjobd's alone to know: a command that finds out without it
-    leaves it out. ``held`` is why this node of a cluster claims and takes nothing; it is left out while it does.
-    ``messages`` is what akjob-notify has to send: akjobd knows nothing of it, and it is left out where there was
+    by what they wait for. Fields with a default come from akjobd alone: a command that works without it leaves
+    them out. ``held`` is why this node of a cluster claims and takes nothing; it is left out while it does.
+    ``messages`` is what akjob-notify has to send: akjobd does not have it, and it is left out where there was
     none.
     """
 

@@ -287,7 +287,7 @@ class Loader:
             return
         moved = [path for path in targets if (path in files) != (path in listing.files)]
         if any(os.path.lexists(self._folder.path(copy)) for path in moved for copy in scan.copies_of(path)):
-            self._scan_all(this)  # a copy beside it is a job, or is none any more
+            self._scan_all(this)  # a copy beside it has become a job, or is no longer one
             return
         self._listing = replace(listing, files=files)
         for path in sorted(targets):

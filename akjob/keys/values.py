@@ -62,7 +62,7 @@ def boolean(value: object, path: Path, out: Reading) -> bool | None:
 
 
 def any_text(value: object, path: Path, out: Reading) -> str | None:
-    """Read a text that may be empty and have several lines."""
+    """Read a string that may be empty and have several lines."""
     if type(value) is str:
         return value
     out.wrong_type(path, "a string", value, f'write "{value}"' if type(value) in {int, float} else "")
@@ -70,7 +70,7 @@ def any_text(value: object, path: Path, out: Reading) -> str | None:
 
 
 def text(value: object, path: Path, out: Reading) -> str | None:
-    """Read a text with something in it; control characters other than tab and newline have no use anywhere."""
+    """Read a string that is not blank; control characters other than tab and newline have no use anywhere."""
     if type(value) is not str:
         out.wrong_type(path, "a string", value, f'write "{value}"' if type(value) in {int, float} else "")
     elif not value or value.isspace():

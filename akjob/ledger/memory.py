@@ -332,7 +332,7 @@ class MemoryReader:
     def outcomes(self, from_id: str, late_us: int, long_us: int, besides: Collection[str] = ()) -> list[Outcome]:
         """Return what ended in a way that may be worth a message, by the time of the ends; see the protocol."""
         found: list[RunRow] = []
-        bad: set[str] = set()  # jobs whose last row is no success
+        bad: set[str] = set()  # jobs whose last row is not a success
         ended = [row for row in self._store.runs.values() if row.id >= from_id and row.ended_us is not None]
         for row in sorted(ended, key=lambda row: (row.slot_us, row.attempt, row.id)):
             started_us = row.slot_us if row.started_us is None else row.started_us

@@ -32,6 +32,6 @@ def check_version(connection: sqlite3.Connection, name: str) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     newest = migrations()[-1][0]
     if version > newest:
-        message = f"{name}: the ledger has schema version {version}, this akjob knows versions up to {newest}"
+        message = f"{name}: the ledger has schema version {version}, this akjob supports versions up to {newest}"
         raise AkjobError(message, hint="it was written by a newer akjob: install that version again, or a later one")
     return version

@@ -17,7 +17,7 @@ CLOCK_LIMIT_S = CLOCK_LIMIT_US / SECOND
 
 
 class Me(Struct, frozen=True, kw_only=True):
-    """What a node says of itself with each renewal of its lease."""
+    """What a node reports with each renewal of its lease."""
 
     node: str
     tags: Sequence[str]
@@ -91,8 +91,8 @@ _STATE = (
     "CASE WHEN stopped THEN 'down' WHEN lease_until < clock_timestamp() THEN 'lost' "
     "WHEN draining THEN 'draining' ELSE 'up' END"
 )
-# A node that has gone for good leaves nothing to take: only those that left something are of interest. What goes on
-# without its node (`on_partition = "continue"`) is nobody else's until the node is forgotten.
+# A node that has gone for good leaves nothing to take: only those that left something are of interest. A run that goes
+# on without its node (`on_partition = "continue"`) stays that node's until the node is forgotten.
 _LOST = f"""
 SELECT node FROM nodes WHERE node <> ? AND {_STATE} IN ('lost', 'down') AND EXISTS (
     SELECT 1 FROM runs WHERE runs.owner = nodes.node AND runs.state IN ('queued', 'running')

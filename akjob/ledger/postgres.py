@@ -182,7 +182,7 @@ class PostgresStore(NoFile, SqlStore):
         self._session = PostgresSession(url, node)
         self._url = url
         self._node = node
-        self._known: dict[str, JobRow] = {}  # what this node knows of the jobs' rows, as it was read or written last
+        self._known: dict[str, JobRow] = {}  # the jobs' rows as this node last read or wrote them
         self.writer = f"{node or ''}/{secrets.token_hex(8)}"
         self._behind: Mapping[str, int] = {}  # of the commit under way
         self._tried: tuple[Writes, str] | None = None  # the last Writes, and the token of their commit
@@ -224,8 +224,8 @@ class PostgresStore(NoFile, SqlStore):
     def _lock_jobs(self, writes: Writes) -> Mapping[str, int]:
         """Lock the jobs until the commit; return those of whose calendar this node did not know enough.
 
-        Whoever accounts for a slot accounts for all before it, and sets the watermark in the same commit. Where that is
-        another one than this node's decision began with, two rows would stand for one slot, or none for one.
+        A node that accounts for a slot accounts for all before it, and sets the watermark in the same commit. Where the
+        watermark is not the one that this node's decision began with, a slot could get two rows, or none.
         """
         deciding = {row.job for row in writes.claims if row.trigger in CALENDAR}
         deciding |= {row.job for row in writes.changes if _is_stretch(row)}
@@ -241,7 +241,7 @@ class PostgresStore(NoFile, SqlStore):
     def _ask_permits(self, writes: Writes) -> tuple[Blocked, ...]:
         """Return the starts that runs of the cluster, or a pause, stand in the way of.
 
-        Whoever asks for a gate has it for itself until the commit, so that two nodes do not both find it free.
+        The node that asks for a gate holds it until the commit, so that two nodes do not both find it free.
         """
         if writes.freed:
             self._ask("UPDATE runs SET gates = '{}' WHERE id = ANY(?)", (writes.freed,))
@@ -278,7 +278,7 @@ class PostgresStore(NoFile, SqlStore):
             self._many("UPDATE runs SET gates = ?, continues = ? WHERE id = ?", values)
 
     def _hand_over(self, given: Sequence[Permit]) -> frozenset[str]:
-        """Let runs be nobody's, and have them delivered to a node that takes them; return them."""
+        """Leave runs without a node, and deliver them to one that takes them; return them."""
         handed = [(one.queue, one.run) for one in given if one.queue is not None]
         if handed:
             self._many("UPDATE runs SET owner = NULL, node = NULL, queue = ? WHERE id = ?", handed)
@@ -286,7 +286,7 @@ class PostgresStore(NoFile, SqlStore):
         return frozenset(run for _, run in handed)
 
     def take(self, run: str) -> OpenRun | None:
-        """Make a run that is nobody's this node's, and return it; None: it is over, or somebody else has it."""
+        """Give a run without a node to this one, and return it; None: it is over, or another node has it."""
         return self._transaction(lambda: self._take(run))
 
     def _take(self, run: str) -> OpenRun | None:
@@ -296,12 +296,12 @@ class PostgresStore(NoFile, SqlStore):
         return rows.open_run(self._ask(_OPEN_OF_NODE.replace("WHERE", "WHERE runs.id = ? AND"), (run, None, None))[0])
 
     def waiting(self, run: str) -> RunRow | None:
-        """Return a run that is nobody's yet; None: it is over, or somebody has it."""
+        """Return a run that no node has yet; None: it is over, or a node has it."""
         found = self._read(f"{statements.select('runs', RUN_COLUMNS)} WHERE id = ? AND {_OF_NOBODY}", (run,))
         return rows.run_row(found[0]) if found else None
 
     def owner(self, run: str) -> str | None:
-        """Return the node that has an open run; None: nobody has it, or it is over."""
+        """Return the node that has an open run; None: no node has it, or it is over."""
         found = self._read(f"SELECT owner FROM runs WHERE id = ? AND {statements.OPEN}", (run,))  # noqa: S608 - ours
         return found[0][0] if found else None
 
@@ -625,7 +625,7 @@ def _check_version(ask: Callable[..., list[Any]], url: str) -> int:
     version = int(found[0][0]) if found else 0
     newest = _migrations()[-1][0]
     if version > newest:
-        message = f"{shown(url)}: the ledger has schema version {version}, this akjob knows versions up to {newest}"
+        message = f"{shown(url)}: the ledger has schema version {version}, this akjob supports versions up to {newest}"
         raise AkjobError(message, hint="it was written by a newer akjob: install that version on this node, too")
     return version
 

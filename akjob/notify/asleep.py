@@ -17,9 +17,9 @@ from akjob.inotify import GONE, Inotify
 
 _PR_SET_NAME = 15
 _SETTLE_S = 0.5
-_LOOK_S = 3600  # what has no event, as a change on a network file system, is seen within the hour
+_LOOK_S = 3600  # a change without an event, such as one on a network file system, is seen within the hour
 _BLIND_S = 60  # where there is no inotify, or its watches are used up
-_LARGEST = 1 << 20  # bytes; a larger file is no job
+_LARGEST = 1 << 20  # bytes; a larger file is not a job
 _BETWEEN = b" \t\"'"  # what TOML allows around the dots and the end of a key
 _BOOT = "import sys; sys.path.insert(0, {home!r}); from akjob.notify import asleep; asleep.main(*sys.argv[1:])"
 
@@ -45,7 +45,7 @@ def main(lock: str, root: str, seen: str, *command: str) -> None:
 
 
 def _sleep(root: Path, seen: str, lock: int) -> bool:
-    """Wait for what may be a reason to wake up. Return True if it is none, but there are new folders to watch.
+    """Wait for a possible reason to wake up. Return True if the only news is that there are new folders to watch.
 
     That the lock was removed is a reason: the program that this was makes it again.
     """

@@ -109,7 +109,7 @@ class Policy:
         return None
 
     def tick(self, now_us: int) -> list[Note]:
-        """Let the time be ``now_us``; return what is to be told, oldest first, and forget it."""
+        """Let the time be ``now_us``; return the notes to send, oldest first, and forget them."""
         absence = self.absence
         if absence is not None and absence.until_us is not None and now_us >= absence.until_us + CATCHING_UP_US:
             self._tell_of_absence(absence, absence.until_us)
@@ -120,7 +120,7 @@ class Policy:
         return self.told()
 
     def told(self) -> list[Note]:
-        """Return what is to be told of what was taken in, oldest first, and forget it."""
+        """Return the notes to send about what was taken in, oldest first, and forget them."""
         notes, self._notes = self._notes, []
         return notes
 

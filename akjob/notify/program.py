@@ -1,4 +1,4 @@
-"""``akjob-notify``: reads the transitions, keeps the outbox, has messages delivered. akjobd knows nothing of it."""
+"""``akjob-notify``: reads the transitions, keeps the outbox, has messages delivered. akjobd has no part in it."""
 
 import os
 import selectors

@@ -156,7 +156,7 @@ def groups(told: Sequence[Told]) -> list[tuple[str, list[Told]]]:
     while left:
         shared = Counter(what for one in left for what in one.common)
         what, count = shared.most_common(1)[0] if shared else ("", 0)
-        if count < 2:  # noqa: PLR2004 - one job shares nothing with anybody
+        if count < 2:  # noqa: PLR2004 - one job shares nothing with others
             break
         group = [one for one in left if what in one.common]
         left = [one for one in left if what not in one.common]

@@ -11,7 +11,7 @@ from akjob.schedule import jitter_us
 from akjob.spec.model import JobSpec, Notify
 
 BY_ITSELF = frozenset({"schedule", "start", "missed", "after", "change"})
-"""Triggers of runs that are due without anybody asking: they can be late."""
+"""Triggers of runs that become due by themselves: they can be late."""
 
 LONG = 3
 """So many times as long as usual is worth a person's look."""

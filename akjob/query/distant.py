@@ -132,7 +132,7 @@ class _RefusedError(OSError):
 
 
 def _lines(url: str, path: str, token: str, stop: Callable[[], bool] | None) -> Iterator[Line]:
-    """Yield the lines that another akjob-web sends. Redirects are not followed: the token is for nobody else."""
+    """Yield the lines that another akjob-web sends. Redirects are not followed: the token is for that node alone."""
     from http.client import OK, HTTPConnection, HTTPSConnection  # noqa: PLC0415 - as above
 
     parts = urlsplit(url)

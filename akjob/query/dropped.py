@@ -21,7 +21,7 @@ class Dropped(Struct, frozen=True, kw_only=True):
 
 
 def dropped_by_pause(jobs: Sequence[JobView], until_us: int, shown: int) -> Dropped:
-    """Return the slots in [now, until) of jobs that are to be paused, those that a pause of today drops aside."""
+    """Return the slots in [now, until) that pausing these jobs would drop, without those that a pause drops already."""
     now_us = jobs[0].now_us if jobs else 0
     planned = [one for job in jobs if (one := plan.of_job(job, ())) is not None and one.spec.enabled]
     counts = [_count(one, now_us, until_us) for one in planned]

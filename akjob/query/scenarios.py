@@ -1,4 +1,4 @@
-"""What is to be simulated, as people write it: the options of ``akjob simulate``, and the fields of the page."""
+"""What to simulate, as people write it: the options of ``akjob simulate``, and the fields of the page."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
 """``akjob-node``: takes the runs that are delivered to this node of a cluster, and gives them to akjobd.
 
-It may die and start again without any run noticing: akjobd runs them, and the ledger says what became of them.
+It may die and start again without any run noticing: akjobd runs them, and the ledger has what became of them.
 """
 
 import os

@@ -98,7 +98,7 @@ class Order(ProcessOrder, EndOrder):
     start_us: int
     """The gate: not before this instant of the wall clock; 0 is at once."""
     import_ahead: bool
-    """Whether the code is imported before the gate."""
+    """True if the code is imported before the gate."""
     awake_us: int
     """So long before the gate the job does not sleep."""
     lead_us: int

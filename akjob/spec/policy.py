@@ -143,7 +143,7 @@ def _env(value: Any, path: Path, out: Reading) -> dict[str, str | SecretFile] | 
 
 
 def _variable(value: object, path: Path, out: Reading) -> str | SecretFile | None:
-    """Read the value of one variable: a text, or the file that holds it."""
+    """Read the value of one variable: a string, or the file that holds it."""
     if type(value) is str:
         if "\0" not in value:
             _check_literal(value, path, out)

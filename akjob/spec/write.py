@@ -42,7 +42,7 @@ def _line(name: str, value: object) -> str:
 
 
 def _fits_literal(text: str) -> bool:
-    """Return True if a text of several lines can be between ``'''`` as it is."""
+    """Return True if a string of several lines can stand between ``'''`` as it is."""
     plain = all(sign in {"\n", "\t"} or sign.isprintable() for sign in text)
     return plain and "'''" not in text and not text.endswith("'")
 

@@ -47,7 +47,7 @@ class Answers(Struct, frozen=True, kw_only=True):
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """One route. ``needs`` has no default that lets anybody in; ``answers`` describes a route of the API."""
+    """One route. ``needs`` has no default, so none is open by mistake; ``answers`` describes a route of the API."""
 
     method: Literal["GET", "POST", "DELETE"]
     path: str

@@ -22,7 +22,7 @@ MEMORY = 1 << 30
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """What is to be simulated, for whom, and against which other revision."""
+    """What to simulate, for whom, and against which other revision."""
 
     root: str
     now_us: int

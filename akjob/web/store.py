@@ -339,7 +339,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     scripts = [(int(entry.name.split("_")[0]), entry) for entry in found if entry.name.endswith(".sql")]
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > scripts[-1][0]:
-        message = f"{path}: it has schema version {version}, this akjob knows versions up to {scripts[-1][0]}"
+        message = f"{path}: it has schema version {version}, this akjob supports versions up to {scripts[-1][0]}"
         raise AkjobError(message, hint="A newer akjob wrote it: install that version again, or a later one.")
     for number, entry in scripts:
         if number > version:

@@ -33,7 +33,7 @@ from tests.docs.blocks import ROOT
 DOCS = ROOT / "docs"
 FOLDER = DOCS / "reference"
 CHAPTERS = {
-    "start": ("Start", "Ten minutes from the installation to a job that failed at night and told somebody."),
+    "start": ("Start", "Ten minutes from the installation to a job that failed at night and sent a message."),
     "how-to": ("How to", "One question a page."),
     "reference": ("Reference", "Everything there is; `akjob help KEY` prints the same."),
     "explain": ("Explain", "Why it is as it is, what it promises, what it costs."),

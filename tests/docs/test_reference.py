@@ -345,7 +345,7 @@ def test_help_prints_every_entry() -> None:
 QUESTIONS = [
     ("does env or env_file win", "run.env", "`env` wins over `env_file`"),
     ("is $VAR expanded", "run.env", "Nothing is expanded"),
-    ("which PATH applies", "run.path", "otherwise akjobd's own: under `akjob up` akjob's venv, then the PATH"),
+    ("which PATH applies", "run.path", "else akjobd's own: under `akjob up` akjob's venv, then the PATH"),
     ("how is PATH extended", "run.path", "Put in front of PATH"),
     ("which AKJOB_* variables are there", "AKJOB_PREVIOUS_SLOT", "The job's slot before this one"),
     ("cron's dialect", "schedule.cron", "`L` is the last day and `LW` the last one from Monday to Friday"),
@@ -356,7 +356,7 @@ QUESTIONS = [
     ("how do missed and overlap go together", "run.missed", "with `all` a slot that comes while others are made up"),
     ("how are _defaults.toml merged", "run.env", "merged name by name; every other key is replaced whole"),
     ("what is HOME under user", "run.user", "HOME, USER, LOGNAME and SHELL are those of the user"),
-    ("how does one hear of failures", "notify.channels", "Each is told of what `on` names"),
+    ("how does one hear of failures", "notify.channels", "Each gets a message for the events that `on` names"),
     (
         "what does again_after count from",
         "schedule.again_after",

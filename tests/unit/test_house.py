@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -246,6 +247,50 @@ def test_each_promise_names_a_test_that_exists() -> None:
         if not path.exists() or not re.search(rf"^\s*def {name}\(", path.read_text(), re.MULTILINE):
             missing.append(f"{document}: {file}::{name}")
     assert missing == []
+
+
+NOT_WRITTEN = {
+    r"(?<!here )\b(is|are|was|were) no (?!longer|more|less|later|matter)\w": "is not a",
+    r"(?<!here )\b(is|are|was|were) none\b(?! %}| and | or )": "what it is",
+    r"\b[Mm]end(s|ed|ing)?\b": "fix",
+    r"\banew\b": "again",
+    r"\b[Pp]ut by\b": "recycle",
+    r"\b([Tt]akes?|took|taken|taking) (it |them |one )?away\b": "remove",
+    r"\b[Ll]ets? go of\b": "close",
+    r"\b[Ss]ay whether\b|\"\"\"(Tells?|Whether|Say) ": "Return whether",
+    r"\b(is|are|was|were) to be (told|said)\b": "the message",
+    r"(must be|not|expects?|needs) a text\b(?! file)": "a string",
+    r"\b(akjobd|akjob-\w+|supervisord|systemd|shim|collector|zygote|ledger|loop) (knows?|hears?)\b": "has, receives",
+}
+"""What a sentence of the product does not say, and what it says in its place."""
+WRITTEN = {".py", ".toml", ".html", ".conf", ".md"}
+NOT_OF_PROGRAMS = r"(?<![\"(])\b([Nn]obody|[Ss]omebody|[Ww]hoever|[Aa]nybody|[Ss]omeone)\b(?![\",])"
+
+
+@cache
+def prose() -> list[tuple[str, str]]:
+    """Return every line that a user or a reader of the code meets, with its file and number."""
+    files = [ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")]
+    for folder in ("akjob", "docs", "etc"):
+        files += [path for path in (ROOT / folder).rglob("*") if path.suffix in WRITTEN]
+    return [
+        (f"{path.relative_to(ROOT)}:{number}", line)
+        for path in sorted(files)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+    ]
+
+
+@pytest.mark.parametrize("pattern", NOT_WRITTEN)
+def test_the_words_are_those_of_the_field(pattern: str) -> None:
+    """Messages, help, pages, docstrings and comments say it the usual way."""
+    assert [f"{at}: {line}" for at, line in prose() if re.search(pattern, line)] == [], NOT_WRITTEN[pattern]
+
+
+def test_a_program_is_called_by_its_name() -> None:
+    """In the code's words a program, a node or a thread is not somebody."""
+    lines = [(at, line) for at, line in prose() if at.startswith("akjob/")]
+    assert len(lines) > 50_000
+    assert [f"{at}: {line}" for at, line in lines if re.search(NOT_OF_PROGRAMS, line)] == []
 
 
 def classes() -> Iterator[tuple[str, ast.ClassDef]]:

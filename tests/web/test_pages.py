@@ -91,7 +91,7 @@ def test_a_run_is_started_paused_and_resumed_without_javascript(site: Site) -> N
     page.locator("#pause summary").click()
     page.fill("#reason", "the database moves")
     page.get_by_role("button", name="Pause", exact=True).click()
-    assert "Paused until somebody resumes it by ada: the database moves" in page.locator("main").inner_text()
+    assert "Paused until it is resumed, by ada: the database moves" in page.locator("main").inner_text()
     page.get_by_role("button", name="Resume").click()
     assert "Paused" not in page.locator("main").inner_text()
     page.goto(f"{site.url}/system")

@@ -2,9 +2,9 @@
 
 One chunk a connection a turn, so a flood delays another sender's line by a few chunks at most.
 
-What is promised by an acknowledgement: the kernel has the line, so neither the collector's death nor anybody's ``kill
--9`` loses it. fdatasync follows within a second (in a thread, for it can take long), so a power failure can cost the
-last second's lines. A spool is deleted only after an fdatasync.
+An acknowledgement promises that the kernel has the line: neither the collector's death nor ``kill -9`` of any process
+loses it. fdatasync follows within a second (in a thread, for it can take long), so a power failure can cost the last
+second's lines. A spool is deleted only after an fdatasync.
 """
 
 import contextlib

@@ -48,7 +48,7 @@ def send(data: bytes) -> None:
     try:
         sys.stderr.write(data.decode("utf-8") + "\n")
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):  # closed, or None: there is no shim to tell
+    except (OSError, ValueError, AttributeError):  # closed, or None: no shim reads it
         return
 
 

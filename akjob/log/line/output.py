@@ -129,7 +129,7 @@ def _is_cut(character: bytes) -> bool:
 
 
 def _character_start(line: bytes, cut: int) -> int:
-    """Move a cut back to where a UTF-8 character starts, at most three bytes; elsewhere it is no UTF-8 anyway."""
+    """Move a cut back to where a UTF-8 character starts, at most three bytes; further back the bytes are not UTF-8."""
     for back in range(4):
         if line[cut - back] & 0xC0 != 0x80:  # noqa: PLR2004 - not a continuation byte
             return cut - back

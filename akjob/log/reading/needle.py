@@ -3,7 +3,7 @@
 A pattern is searched for in a line as people see it, which is made of its time, its job, and its text or its fields. Of
 what a run printed the text stands in the file as it is, so a piece of the pattern that can only be in the text must be
 there too. Lines that are shown otherwise than they are written are looked at one by one: what was not UTF-8, control
-characters, exceptions, and all that is no output.
+characters, exceptions, and every event that is not output.
 """
 
 import re

@@ -101,7 +101,7 @@ def encode_cursor(key: object) -> str | None:
 
 
 def text_of(call: Call, name: str) -> str | None:
-    """Return a parameter that is a text; None where it is absent or empty. Raises ProblemError for a long one."""
+    """Return a parameter as a string; None where it is absent or empty. Raises ProblemError for a long one."""
     text = call.query(name)
     if text is not None and len(text) > _LONGEST_TEXT:
         raise bad_parameter(name, text, f"a string of at most {_LONGEST_TEXT} characters")

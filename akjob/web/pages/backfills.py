@@ -112,7 +112,7 @@ def _wanted(fields: dict[str, str]) -> BackfillForm:
 
 
 def _request(call: Call, view: JobView, wanted: BackfillForm, *, dry_run: bool) -> BeginBackfill:
-    """Return what akjobd is asked. Raises ProblemError for a time or a number that is none."""
+    """Return the request to akjobd. Raises ProblemError for a time or a number that cannot be read."""
     zone = get_zone("UTC" if view.spec is None else view.spec.schedule.zone)
     begin_us, until_us = (_instant(text, zone, call.now_us) for text in (wanted.begin, wanted.until))
     if begin_us >= until_us:

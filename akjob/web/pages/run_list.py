@@ -135,7 +135,7 @@ def _runs(call: Call, sight: Sight, wanted: RunsWanted, key: RunKey | None) -> d
 def _counts(sight: Sight, wanted: RunsWanted) -> list[tuple[str, str, str]]:
     """Return how many rows each exceptional state has: its name, the number and the link; nothing of what is 0.
 
-    The words of ``q`` are about jobs, which the ledger knows nothing of: nothing is counted with them.
+    The words of ``q`` are about jobs, which the ledger does not hold: nothing is counted with them.
     """
     if wanted.jobs is not None or wanted.state:
         return []

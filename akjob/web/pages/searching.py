@@ -159,7 +159,7 @@ def _times(text: str) -> float:
 
 
 def _commit(text: str) -> str:
-    """Return the beginning of a commit's name. Raises ProblemError for what is none."""
+    """Return the beginning of a commit's name. Raises ProblemError for anything else."""
     if not _COMMIT.fullmatch(text):
         said = f"commit:{text[:40]} is not the name of a commit"
         raise ProblemError("bad-parameter", said, "Write four of its hexadecimal digits or more.")

@@ -69,7 +69,7 @@ function freeze(next) {
   const bar = $("#apply", next);
   bar.hidden = false; $("span", bar).textContent = `The order is another now: ${moved || 1} ${moved > 1 ? "rows" : "row"} moved.`;
 }
-// What a run prints is no event: its page looks once a second while it runs.
+// Output of a run is not an event: its page asks once a second while it runs.
 const follow = () => { if ($("[data-follow]")) soon(Math.max(1000, rest)); };
 const parsed = (text) => new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, "text/html");
 function swap(old, fresh) {
@@ -279,7 +279,7 @@ document.addEventListener("click", async ({ target }) => {
   const from = target.dataset?.copyFrom;
   if (!from) return;
   const answer = await fetch(from);
-  const text = (await answer.text()).replace(/\x1b\[[0-9;:]*[A-Za-z]/g, ""); // colours are no part of what was said
+  const text = (await answer.text()).replace(/\x1b\[[0-9;:]*[A-Za-z]/g, ""); // colours are not part of the text
   copy(text).then(() => { target.textContent = "Copied"; }, () => { target.textContent = "This browser does not copy"; });
 });
 setTheme(localStorage.getItem("akjob.theme") || "");

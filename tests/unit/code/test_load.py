@@ -150,7 +150,7 @@ NOT_FOUND = [
     ("reports.slaes:send", "there is no module 'reports.slaes' (did you mean 'sales'?); looked in {root}/reports"),
     (
         "reports.sales.x:send",
-        "there is no module 'reports.sales.x', for 'reports.sales' is a module and no package",
+        "there is no module 'reports.sales.x', for 'reports.sales' is a module, not a package",
     ),
     ("reports.sales:sned", "module reports.sales ({root}/reports/sales.py) has no 'sned' (did you mean 'send'?)"),
     ("reports.slaes.send", "module reports ({root}/reports/__init__.py) has no 'slaes' (did you mean 'sales'?)"),
