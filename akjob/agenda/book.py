@@ -49,13 +49,21 @@ class Here(Struct, frozen=True):
         """Return True if runs of a job may be on this node."""
         return spec.run.where in ("any", "every", f"node:{self.node}") and self.tags.issuperset(spec.run.needs)
 
+    def scope_of(self, spec: JobSpec) -> str:
+        """Return the scope of a job's slots: this node, where each node that fits has a run of its own."""
+        return self.node if spec.run.where == "every" and self.fits(spec) else ""
+
+    def is_of_others(self, spec: JobSpec) -> bool:
+        """Return True if a job runs on every node that has what it needs, and this one does not."""
+        return spec.run.where == "every" and not self.fits(spec)
+
     def queue_of(self, run: LiveRun, spec: JobSpec) -> str | None:
         """Return where a run waits for a node that takes it; None: it starts here.
 
         What a person asked for on this node, and what happened to it, stays on it where it fits.
         """
         is_of_here = run.manual or run.backfill is not None or run.files or run.row.trigger in ("start", "change")
-        if spec.run.where == "every" or (is_of_here and self.fits(spec)):
+        if run.row.scope or spec.run.where == "every" or (is_of_here and self.fits(spec)):
             return None
         return queue_name(spec.run.where, spec.run.needs)
 
@@ -124,6 +132,7 @@ class Book:
             queued_us=now_us,
             host=self._host,
             definition_sha256=spec.sha256,
+            scope=job.row.scope,
             **other,
         )
 

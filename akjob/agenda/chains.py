@@ -79,6 +79,7 @@ class Chains:
         """Return True if the job has slots now, and its limits allow one at the instant of the end."""
         return (
             spec.enabled
+            and not self._deciding.is_of_others(spec)
             and not done(spec, job.row.runs_started)
             and job.when is not None
             and job.when.plan.limits.allows(at_us // SECOND)

@@ -30,7 +30,7 @@ from akjob.errors import AkjobError
 from akjob.instants import HOUR, SECOND, to_text
 from akjob.jobset.git import Revision
 from akjob.jobset.model import JobSetChange
-from akjob.ledger.model import BackfillRow, Blocked, JobRow, News, Occurrence, OpenRun, RunRow, Wait
+from akjob.ledger.model import BackfillRow, Blocked, JobRow, Legacy, News, Occurrence, OpenRun, RunRow, Wait
 from akjob.run.end import End
 from akjob.sources.after import PART
 from akjob.sources.change import FilesChanged
@@ -146,18 +146,22 @@ class Agenda:
         else:
             self._waiting.park(run)
 
-    def inherit(self, open_runs: Iterable[OpenRun], now_us: int, reason: str) -> None:
+    def inherit(self, left: Legacy, now_us: int, reason: str) -> None:
         """Take over the open runs of a node that is lost: they are lost with it, and retried as any lost run is.
 
-        A run whose start is still to come is only claimed: it starts here.
+        A run that cannot have started, for its start is still to come or its order was not to go out, goes on from
+        here, unless each node has one of its own: then that of a node which is forgotten is missed.
         """
-        for open_run in open_runs:
+        for open_run in left.open_runs:
             row, wait = open_run.row, open_run.wait
             starts_us = row.slot_us if wait is None or wait.not_before_us is None else wait.not_before_us
+            is_ordered = row.id in left.ordered and starts_us <= now_us
             self._elsewhere.forget(row.id)
-            self._restore_run(open_run, now_us, () if starts_us > now_us else (row.id,))
-            if row.state == "running" or starts_us <= now_us:
+            self._restore_run(open_run, now_us, (row.id,) if is_ordered else ())
+            if row.state == "running" or is_ordered:
                 self.lost(row.id, now_us, reason)
+            elif row.scope:
+                self._waiting.close(self._book.runs[row.id], "missed", reason, now_us)
 
     def share(self, node: str, tags: Iterable[str]) -> None:
         """Ask the whole cluster before each start, and hand runs over: the ledger is shared with other nodes."""
@@ -368,7 +372,9 @@ class Agenda:
 
     def ask_backfill(self, asked: Asked, now_us: int) -> BackfillRow:
         """Run slots that are over, while the job has nothing else to do."""
-        return self._backfills.begin(self._requests.loaded(asked.job), asked, now_us)
+        spec = self._requests.loaded(asked.job)
+        self._requests.check_place(spec)
+        return self._backfills.begin(spec, asked, now_us)
 
     def stop_backfill(self, target: str) -> str | None:
         """End a backfill of this node, by its id or the beginning of it, and return its id; None: it has none."""

@@ -23,7 +23,7 @@ class Deciding:
         job.wake_us = None
         self.account_for(job, now_us)
         spec, when = job.spec, job.when
-        if spec is None or when is None or self._is_calm(job, spec, when, now_us):
+        if spec is None or when is None or self.is_of_others(spec) or self._is_calm(job, spec, when, now_us):
             return False
         if any(one.at_us <= now_us for one in job.occurrences.values()):
             self._waiting.defer(job, now_us)  # it comes before what is prepared well ahead of its slot
@@ -38,6 +38,11 @@ class Deciding:
             job.next_us = decision.next_us
             self._book.wake_at(job, decision.wake_us)
         return bool(decision.verdicts)
+
+    def is_of_others(self, spec: JobSpec) -> bool:
+        """Return True if a job runs on every node that has what it needs, and this one does not."""
+        here = self._book.here
+        return here is not None and here.is_of_others(spec)
 
     def account_for(self, job: AgendaJob, now_us: int) -> None:
         """Let the schedule before an edit account for its slots up to the loading."""

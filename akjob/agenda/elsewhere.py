@@ -143,7 +143,8 @@ class Elsewhere:
             run.phase = "running"
         else:
             run.waiting_for = "time" if starts_us > now_us else "overlap"
-        job.elsewhere[row.id] = run
+        if not row.scope:  # one of its own for each node: they do not keep each other busy
+            job.elsewhere[row.id] = run
         self._book.elsewhere[row.id] = run
 
     def forget(self, run_id: str) -> None:

@@ -145,8 +145,13 @@ class Loading:
 
     def _attach(self, job: AgendaJob, spec: JobSpec, now_us: int) -> None:
         """Let a definition hold from now on, for the open runs too."""
-        if job.spec is not None and self._book.here is not None:
+        here = self._book.here
+        if job.spec is not None and here is not None:
             self._book.keep_former(job.spec)
+        scope = "" if here is None else here.scope_of(spec)
+        if job.row.scope != scope:
+            job.row.scope = scope
+            self._book.effects.loaded(spec.name)
         job.spec = spec
         job.when = timing(spec)
         job.next_us = None

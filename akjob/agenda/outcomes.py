@@ -119,6 +119,9 @@ class Outcomes:
         codes = spec.run.retry.codes
         if codes and row.state == "failed" and row.exit_code not in codes:
             return None
+        here = self._book.here
+        if row.scope and here is not None and here.node != row.scope:
+            return None  # its node is lost, and the other nodes have runs of their own
         attempt = row.attempt - run.first_attempt + 1
         if attempt >= spec.run.retry.attempts:
             return None
@@ -135,7 +138,7 @@ class Outcomes:
         if spec is None:
             return
         again = self._book.new_row(job, spec, row.slot_us, "retry", now_us, cause=row.cause)
-        again.attempt = row.attempt + 1
+        again.attempt, again.scope = row.attempt + 1, row.scope
         following = LiveRun(
             row=again,
             job=run.job,

@@ -29,6 +29,7 @@ class AgendaRequests:
         """Claim a run by hand, whatever ``enabled``, pauses and limits say, and return its id."""
         spec = self.loaded(name)
         job = self._book.jobs[name]
+        self.check_place(spec)
         for why in self._book.drained.values():
             raise why
         check_arguments(spec, kwargs)
@@ -45,6 +46,16 @@ class AgendaRequests:
         )
         self._waiting.enter(job, run, now_us)
         return row.id
+
+    def check_place(self, spec: JobSpec) -> None:
+        """Raise AkjobError where a job runs on every node that has what it needs, and this one does not."""
+        here = self._book.here
+        if here is not None and here.is_of_others(spec):
+            needs = ", ".join(spec.run.needs)
+            raise AkjobError(
+                f"{spec.name} runs on every node with the tags {needs}, and node {here.node} does not have them",
+                hint="ask on one that has them: `akjob nodes` lists the tags",
+            )
 
     def loaded(self, name: str) -> JobSpec:
         """Return the definition of a job."""
@@ -79,7 +90,8 @@ class AgendaRequests:
         if target in known:
             return [known[target]]
         if target in self._book.jobs:
-            runs = self._book.jobs[target].all_runs()
+            others = [run for run in self._book.elsewhere.values() if run.job == target and run.row.scope]
+            runs = [*self._book.jobs[target].all_runs(), *others]
             if not runs:
                 raise AkjobError(f"{target} is not running", hint="`akjob status` shows what runs")
             return runs

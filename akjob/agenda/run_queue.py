@@ -126,7 +126,8 @@ class RunQueue:
 
 def permit_of(run: LiveRun, spec: JobSpec, queue: RunQueue, wait_in: str | None) -> Permit:
     """Return what a run's start needs of the whole cluster. Runs of a backfill do not stand in each other's way."""
-    job, backfill = f"job:{run.job}", f"backfill:{run.job}"
+    name = f"{run.job}:{run.row.scope}" if run.row.scope else run.job  # on every node one beside the other
+    job, backfill = f"job:{name}", f"backfill:{name}"
     needs = [(":".join(gate), queue.size(gate)) for gate in gates_of(spec)]
     if run.backfill is not None:
         needs.append((job, 1))

@@ -170,7 +170,7 @@ class Membership:
         if left.open_runs:
             names = ", ".join(nodes)
             self._say("warning", "node.lost", node=names, runs=len(left.open_runs))
-            self._agenda.inherit(left.open_runs, now_us, f"node {names} did not renew its lease")
+            self._agenda.inherit(left, now_us, f"node {names} did not renew its lease")
 
 
 def _why_not(standing: "Standing") -> str:

@@ -25,7 +25,7 @@ RULES = (
     ("a row counts less than one slot", 'SELECT id FROM runs WHERE "count" < 1 OR slot_last < slot'),
     (
         "a slot has two rows for one attempt",
-        "SELECT min(id) FROM runs GROUP BY job, slot, attempt HAVING count(*) > 1",
+        "SELECT min(id) FROM runs GROUP BY job, slot, attempt, scope HAVING count(*) > 1",
     ),
     (
         "something waits for a run that is over or not there",

@@ -54,7 +54,7 @@ class MemoryStore(NoFile):
 
     def __init__(self) -> None:
         self.runs: dict[str, RunRow] = {}
-        self.claimed: set[tuple[str, int, int]] = set()
+        self.claimed: set[tuple[str, int, int, str]] = set()
         self.of_job: dict[str, list[RunRow]] = defaultdict(list)
         self.open: dict[str, RunRow] = {}
         self.jobs: dict[str, JobRow] = {}
@@ -97,7 +97,7 @@ class MemoryStore(NoFile):
         return Committed(refused, self._number(one for one in writes.transitions if one.run not in refused))
 
     def _claim(self, row: RunRow) -> bool:
-        key = (row.job, row.slot_us, row.attempt)
+        key = (row.job, row.slot_us, row.attempt, row.scope)
         if key in self.claimed or row.id in self.runs:
             return False
         self.claimed.add(key)
@@ -145,7 +145,7 @@ class MemoryStore(NoFile):
     def last_attempt(self, job: str, slot_us: int) -> int:
         """Return the number of the last attempt that a slot has a row for; 0 if it has none."""
         attempt = 0
-        while (job, slot_us, attempt + 1) in self.claimed:
+        while (job, slot_us, attempt + 1, "") in self.claimed:
             attempt += 1
         return attempt
 
@@ -175,7 +175,7 @@ class MemoryStore(NoFile):
         for row in [row for row in self.runs.values() if row.ended_us is not None and row.ended_us < before]:
             del self.runs[row.id]
             self.of_job[row.job].remove(row)
-            self.claimed.discard((row.job, row.slot_us, row.attempt))
+            self.claimed.discard((row.job, row.slot_us, row.attempt, row.scope))
         keep_from = self.last_seq - KEEP_TRANSITIONS
         self.transitions = [one for one in self.transitions if one.seq > keep_from or one.at_us >= before]
         loaded = {row.definition_sha256 for row in self.jobs.values()}

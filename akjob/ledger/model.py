@@ -19,7 +19,8 @@ class RunRow(Struct, kw_only=True):
     """One row of ``runs``. ``count`` > 1 stands for the stretch of slots from ``slot_us`` to ``slot_last_us``.
 
     ``by`` is who asked for the run or for its end; ``cause`` is short JSON about what made it due; ``node`` is the
-    machine of a cluster that has it.
+    machine of a cluster that has it. A slot and attempt have one row in each ``scope``: that of the whole ledger is an
+    empty string, and that of a node, for ``where = "every"``, the node's name.
 
     The one value of the ledger that is not frozen: its owner, the agenda, changes it as the run goes on and hands
     out copies.
@@ -52,6 +53,7 @@ class RunRow(Struct, kw_only=True):
     by: str | None = None
     cause: str | None = None
     node: str | None = None
+    scope: str = ""
 
 
 class JobRow(Struct, kw_only=True):
@@ -63,6 +65,7 @@ class JobRow(Struct, kw_only=True):
     ``refused`` identifies the content of a later version of the file that cannot be loaded, since ``refused_us``;
     ``refused_commit`` was checked out then, None while it is not known, and ``refused_dirty`` says that the file
     differed from it. A job that was never good has a row while it is refused, with an empty ``definition``.
+    ``scope`` is that of its claims: in a node's own, ``watermark_us``, ``runs_started`` and ``again_from_us`` are too.
     """
 
     job: str
@@ -76,6 +79,7 @@ class JobRow(Struct, kw_only=True):
     last_run: str | None = None
     last_state: State | None = None
     last_ended_us: int | None = None
+    scope: str = ""
     first_loaded_us: int
     last_loaded_us: int
     removed_us: int | None = None
@@ -317,9 +321,13 @@ class News(Struct, frozen=True, kw_only=True):
 
 
 class Legacy(Struct, frozen=True, kw_only=True):
-    """What nodes that are lost had: runs that have not ended, what is not decided, and backfills that are not over."""
+    """What nodes that are lost had: runs that have not ended, what is not decided, and backfills that are not over.
+
+    Of the runs those in ``ordered`` may have started, whatever their rows say: their orders were to go out.
+    """
 
     open_runs: list[OpenRun]
+    ordered: frozenset[str]
     occurrences: list[Occurrence]
     backfills: list[BackfillRow]
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from akjob.errors import AkjobError, UsageError
 from akjob.instants import SECOND
-from akjob.ledger.postgres import CLOCK_LIMIT_US, PostgresSession
+from akjob.ledger.postgres import CLOCK_LIMIT_US, OF_ITS_NODE, PostgresSession
 
 NodeState = Literal["up", "draining", "down", "lost"]
 CLOCK_LIMIT_S = CLOCK_LIMIT_US / SECOND
@@ -97,8 +97,11 @@ _LOST = f"""
 SELECT node FROM nodes WHERE node <> ? AND {_STATE} IN ('lost', 'down') AND EXISTS (
     SELECT 1 FROM runs WHERE runs.owner = nodes.node AND runs.state IN ('queued', 'running')
     AND (NOT nodes.stopped OR nodes.lease_until < clock_timestamp()) AND NOT (runs.continues AND runs.gates <> '{{}}')
+    AND NOT (runs.state = 'queued' AND runs.scope <> '')
     UNION ALL SELECT 1 FROM occurrences WHERE occurrences.owner = nodes.node AND NOT nodes.stopped
+    AND NOT {OF_ITS_NODE.format("occurrences")}
     UNION ALL SELECT 1 FROM backfills WHERE backfills.owner = nodes.node AND NOT nodes.stopped AND state = 'running'
+    AND NOT {OF_ITS_NODE.format("backfills")}
 ) UNION SELECT owner FROM runs WHERE state IN ('queued', 'running') AND owner NOT IN (SELECT node FROM nodes)
 """  # noqa: S608 - ours
 _RENEW = f"""
@@ -128,6 +131,17 @@ SELECT current_setting('server_version_num')::int, (extract(epoch FROM clock_tim
     CASE WHEN to_regclass('runs') IS NULL THEN coalesce(has_schema_privilege(current_schema(), 'CREATE'), FALSE)
     ELSE (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('runs')) END
 """
+# What is the node's alone goes with it; what it shares with others another node takes.
+_FORGET = f"""
+WITH of_its_own AS (
+    DELETE FROM occurrences WHERE owner = ? AND {OF_ITS_NODE.format("occurrences")}
+), filled AS (
+    UPDATE backfills SET state = 'stopped' WHERE owner = ? AND {OF_ITS_NODE.format("backfills")}
+), accounted AS (
+    DELETE FROM job_nodes WHERE node = ?
+)
+DELETE FROM nodes WHERE node = ? RETURNING 1
+"""  # noqa: S608 - ours
 _WHERE = "SELECT url, (extract(epoch FROM renewed_at) * 1000000)::bigint FROM nodes WHERE node = ?"
 _MADE_ONCE = (
     "INSERT INTO node_token SELECT 'akjn_' || replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '') "
@@ -208,7 +222,7 @@ class Nodes:
         found = next((one for one in self.list() if one.node == node), None)
         if found is not None and found.state in ("up", "draining"):
             raise AkjobError(f"node {node} is {found.state}", hint="stop its akjobd first")
-        self._change("DELETE FROM nodes WHERE node = ? RETURNING 1", (node,), node)
+        self._change(_FORGET, (node,) * 4, node)
 
     def _change(self, sql: str, values: Sequence[object], node: str) -> None:
         if not self._session.once(sql, values):

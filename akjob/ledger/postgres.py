@@ -24,6 +24,7 @@ from akjob.ledger.model import (
     OpenRun,
     Permit,
     RunRow,
+    SlotOutcome,
     Transition,
     Writes,
 )
@@ -227,15 +228,14 @@ class PostgresStore(NoFile, SqlStore):
         A node that accounts for a slot accounts for all before it, and sets the watermark in the same commit. Where the
         watermark is not the one that this node's decision began with, a slot could get two rows, or none.
         """
-        deciding = {row.job for row in writes.claims if row.trigger in CALENDAR}
-        deciding |= {row.job for row in writes.changes if _is_stretch(row)}
+        deciding = _deciding(writes)
         names = deciding | {row.job for row in (*writes.jobs, *writes.loaded)}
         found = self._ask(_MARKS, (sorted(names),)) if names and self._node is not None else []
         known = {job: row.watermark_us for job, row in self._known.items() if job in deciding}
         return {job: at for job, mark in found if job in known and (at := from_text(mark)) > known[job]}
 
     def _claim(self, claims: list[RunRow]) -> frozenset[str]:
-        late = frozenset(row.id for row in claims if row.job in self._behind and row.trigger in CALENDAR)
+        late = frozenset(row.id for row in claims if row.job in self._behind and _is_shared_slot(row))
         return late | super()._claim([row for row in claims if row.id not in late])
 
     def _ask_permits(self, writes: Writes) -> tuple[Blocked, ...]:
@@ -332,11 +332,12 @@ class PostgresStore(NoFile, SqlStore):
         self._check_lease()
         lost = [row[0] for row in self._ask(_LOST_NODES, (list(nodes),))]
         forgotten = [row[0] for row in self._ask(_FORGOTTEN_NODES, (list(nodes),))]
-        ids = {row[0] for row in self._ask(_TAKE_RUNS, (self._node, lost, forgotten))}
+        ids = dict(self._ask(_TAKE_RUNS, (self._node, lost, forgotten)))
         found = self._ask(_OPEN_OF_NODE, (self._node, self._node)) if ids else []
         both = (self._node, [*lost, *forgotten])
         return Legacy(
             open_runs=[one for one in map(rows.open_run, found) if one.row.id in ids],
+            ordered=frozenset(run for run, is_ordered in ids.items() if is_ordered),
             occurrences=[rows.occurrence(row) for row in self._ask(_TAKE_OCCURRENCES, both)],
             backfills=[rows.backfill(row) for row in self._ask(_TAKE_BACKFILLS, both)],
         )
@@ -348,6 +349,11 @@ class PostgresStore(NoFile, SqlStore):
     def open_backfills(self) -> list[BackfillRow]:
         """Return the backfills of this node that are not over, oldest first."""
         return [rows.backfill(row) for row in self._read(_BACKFILLS_OF_NODE, (self._node, self._node))]
+
+    def outcomes(self, job: str, from_us: int, until_us: int) -> list[SlotOutcome]:
+        """Return what became of a job's slots in the whole cluster, and of those that are this node's own."""
+        found = self._read(_OUTCOMES_HERE, (job, to_text(from_us), to_text(until_us), self._node))
+        return [SlotOutcome(from_text(slot), attempt, state) for slot, attempt, state in found]
 
     def _found(self, token: str, writes: Writes) -> Committed | None:
         """Return what a commit came to that was made, although its answer was lost."""
@@ -370,8 +376,7 @@ class PostgresStore(NoFile, SqlStore):
         queued = {one.run for one in writes.permits if one.queue is not None} - {row[0] for row in without}
         blocked = tuple(Blocked(row[0], "lock", "") for row in without)
         # Deciding again from the ledger's watermark is right in any case.
-        deciding = {row.job for row in writes.claims if row.trigger in CALENDAR}
-        deciding |= {row.job for row in writes.changes if _is_stretch(row)}
+        deciding = _deciding(writes)
         marks = self._ask(_MARKS, (sorted(deciding),)) if deciding else []
         return Committed(
             refused, told, blocked, frozenset(queued - refused), {job: from_text(mark) for job, mark in marks}
@@ -404,19 +409,47 @@ class PostgresStore(NoFile, SqlStore):
                 row = replace(row, watermark_us=self._behind[job])  # noqa: PLW2901 - as the ledger has it
                 mark = to_text(row.watermark_us)
             before = self._known.get(job)
-            lowered = before is not None and row.watermark_us < before.watermark_us
+            if row.scope or (before is not None and before.scope):
+                self._write_own(row)
+            lowered = before is not None and before.scope == row.scope and row.watermark_us < before.watermark_us
             more = started - (0 if before is None else before.runs_started)
             last = (last_ended, last_run, last_ended, last_state, last_ended)
-            self._ask(_JOB, (lowered, mark, mark, more, again, *last, job))
+            if row.scope:
+                self._ask(_JOB_OF_ALL, (*last, job))
+            else:
+                self._ask(_JOB, (lowered, mark, mark, more, again, *last, job))
             if job in paused:
                 self._ask(_PAUSE, (paused_at, until, why, by, job))
             self._known[job] = row
 
+    def _write_own(self, row: JobRow) -> None:
+        """Write what this node alone has accounted for of a job that runs on every node, or that did until now."""
+        if not row.scope:
+            self._many("DELETE FROM job_nodes WHERE job = ? AND node = ?", [(row.job, self._node)])
+            return
+        own = (to_text(row.watermark_us), row.runs_started, rows.text(row.again_from_us))
+        self._many(_OWN, [(row.job, row.scope, *own)])
+
     def jobs_state(self) -> list[JobRow]:
         """Return the rows of all jobs that were ever loaded."""
-        found = super().jobs_state()
-        self._known = {row.job: replace(row) for row in found}
-        return found
+        found = {row.job: row for row in super().jobs_state()}
+        for job, mark, started, again_from in self._read(_SELECT_OWN, (self._node,)):
+            found[job] = replace(
+                found[job],
+                scope=self._node or "",
+                watermark_us=from_text(mark),
+                runs_started=started,
+                again_from_us=rows.instant(again_from),
+            )
+        self._known = {job: replace(row) for job, row in found.items()}
+        return list(found.values())
+
+    def _with_own(self, row: JobRow) -> JobRow:
+        """Return a job's row with what this node alone has accounted for, where the job runs on every node."""
+        known = self._known.get(row.job)
+        return (
+            row if known is None or not known.scope else replace(row, **{one: getattr(known, one) for one in _OF_SCOPE})
+        )
 
     # ------------------------------------------------------------------ other nodes
 
@@ -438,7 +471,8 @@ class PostgresStore(NoFile, SqlStore):
         runs, jobs = {row[1] for row in told if row[1]}, {row[2] for row in told if row[2]}
         found = self._ask(_OPEN_AMONG, (self._node, list(runs))) if runs else []
         open_runs = tuple(map(rows.open_run, found))
-        job_rows = tuple(map(rows.job_row, self._ask(_JOBS_AMONG, (list(jobs),)))) if jobs else ()
+        found = self._ask(_JOBS_AMONG, (list(jobs),)) if jobs else []
+        job_rows = tuple(self._with_own(rows.job_row(row)) for row in found)
         self._known.update((row.job, replace(row)) for row in job_rows)
         return News(
             seq=told[-1][0] if told else after_seq,
@@ -516,13 +550,31 @@ _JOBS_AMONG = statements.select("jobs", JOB_COLUMNS) + " WHERE job = ANY(?)"
 _TAKEN = ", ".join(f"{one} = excluded.{one}" for one in JOB_COLUMNS[JOB_COLUMNS.index("last_loaded_at") :])
 _FIRST = "first_loaded_at = least(jobs.first_loaded_at, excluded.first_loaded_at)"
 _LOADED = f"{statements.LOADED.partition(' SET ')[0]} SET {_FIRST}, {_TAKEN}"
-_JOB = (
-    "UPDATE jobs SET mark = CASE WHEN ? THEN ? ELSE greatest(mark, ?) END, "
-    "runs_started = greatest(0, runs_started + ?), again_from = greatest(again_from, ?), "
+_JOB_ENDED = (
     "last_run = CASE WHEN ? >= coalesce(last_ended, '') THEN ? ELSE last_run END, "
     "last_state = CASE WHEN ? >= coalesce(last_ended, '') THEN ? ELSE last_state END, "
-    "last_ended = greatest(last_ended, ?) WHERE job = ?"
+    "last_ended = greatest(last_ended, ?)"
 )
+_JOB = (
+    "UPDATE jobs SET mark = CASE WHEN ? THEN ? ELSE greatest(mark, ?) END, "  # noqa: S608 - ours
+    "runs_started = greatest(0, runs_started + ?), again_from = greatest(again_from, ?), "
+    f"{_JOB_ENDED} WHERE job = ?"
+)
+# Of a job that runs on every node each accounts for its own slots; readers see the node that is furthest.
+_OF_SCOPE = ("scope", "watermark_us", "runs_started", "again_from_us")
+_OWN = (
+    "INSERT INTO job_nodes VALUES (?, ?, ?, ?, ?) ON CONFLICT (job, node) DO UPDATE SET mark = excluded.mark, "
+    "runs_started = excluded.runs_started, again_from = excluded.again_from"
+)
+_SELECT_OWN = (
+    "SELECT job, mark, runs_started, again_from FROM job_nodes WHERE node = ? AND job IN (SELECT job FROM jobs)"
+)
+_JOB_OF_ALL = (
+    "UPDATE jobs SET (mark, runs_started, again_from) = "  # noqa: S608 - ours
+    "(SELECT max(mark), max(runs_started), max(again_from) FROM job_nodes WHERE job_nodes.job = jobs.job), "
+    f"{_JOB_ENDED} WHERE job = ?"
+)
+_OUTCOMES_HERE = statements.SELECT_OUTCOMES.replace(" ORDER BY", " AND scope IN ('', ?) ORDER BY")
 _PAUSE = "UPDATE jobs SET paused_at = ?, paused_until = ?, pause_reason = ?, paused_by = ? WHERE job = ?"
 _MARKS = "SELECT job, mark FROM jobs WHERE job = ANY(?) ORDER BY job FOR UPDATE"
 _LEASE = (
@@ -534,13 +586,21 @@ _LOST_NODES = (
     "UPDATE nodes SET taken = taken + 1 WHERE node = ANY(?) AND lease_until < clock_timestamp() RETURNING node"
 )
 _FORGOTTEN_NODES = "SELECT node FROM unnest(?::text[]) AS node WHERE node NOT IN (SELECT nodes.node FROM nodes)"
+# What has not started of a job that runs on every node waits for its own.
 _TAKE_RUNS = (
     "UPDATE runs SET owner = ?, fence = fence + 1 WHERE state IN ('queued', 'running') AND "
-    "(owner = ANY(?) AND NOT (continues AND gates <> '{}') OR owner = ANY(?)) RETURNING id"
+    "(owner = ANY(?) AND NOT (continues AND gates <> '{}') AND NOT (state = 'queued' AND scope <> '') "
+    "OR owner = ANY(?)) RETURNING id, gates <> '{}'"
 )
-_TAKE_OCCURRENCES = f"UPDATE occurrences SET owner = ? WHERE owner = ANY(?) RETURNING {_OCCURRENCE}"  # noqa: S608 - ours
+OF_ITS_NODE = "EXISTS (SELECT 1 FROM job_nodes AS own WHERE own.job = {0}.job AND own.node = {0}.owner)"
+"""True of what is its node's alone, for the job runs on every node."""
+_TAKE_OCCURRENCES = (
+    f"UPDATE occurrences SET owner = ? WHERE owner = ANY(?) AND NOT {OF_ITS_NODE.format('occurrences')} "  # noqa: S608
+    f"RETURNING {_OCCURRENCE}"
+)
 _TAKE_BACKFILLS = (
-    f"UPDATE backfills SET owner = ? WHERE {statements.BACKFILL_IS_OPEN} AND owner = ANY(?) RETURNING {_BACKFILL}"  # noqa: S608
+    f"UPDATE backfills SET owner = ? WHERE {statements.BACKFILL_IS_OPEN} AND owner = ANY(?) "  # noqa: S608 - ours
+    f"AND NOT {OF_ITS_NODE.format('backfills')} RETURNING {_BACKFILL}"
 )
 _OF_NOBODY = "state = 'queued' AND owner IS NULL AND queue IS NOT NULL"
 _TAKE = f"UPDATE runs SET owner = ?, node = ?, fence = fence + 1 WHERE id = ? AND {_OF_NOBODY} RETURNING id"  # noqa: S608
@@ -580,12 +640,23 @@ class PostgresReader(SqlReader):
 
 
 # this database has had all columns and tables from its first version on
-_NEWEST = max(statements.BACKFILLS_SINCE, *statements.SINCE.values())
+_NEWEST = max(statements.BACKFILLS_SINCE, statements.SCOPES_SINCE, *statements.SINCE.values())
+
+
+def _is_shared_slot(row: RunRow) -> bool:
+    """Return True if a row stands for slots of the calendar that the whole cluster accounts for once."""
+    return row.trigger in CALENDAR and not row.scope
 
 
 def _is_stretch(row: RunRow) -> bool:
-    """Return True if a row stands for slots of the calendar that started nothing; it may grow."""
-    return row.trigger in CALENDAR and row.state in ("skipped", "missed") and row.count > 1
+    """Return True if a row stands for such slots that started nothing; it may grow."""
+    return _is_shared_slot(row) and row.state in ("skipped", "missed") and row.count > 1
+
+
+def _deciding(writes: Writes) -> set[str]:
+    """Return the jobs of which slots are accounted for that are the whole cluster's."""
+    claimed = {row.job for row in writes.claims if _is_shared_slot(row)}
+    return claimed | {row.job for row in writes.changes if _is_stretch(row)}
 
 
 def connect(url: str, *, read_only: bool = False, node: str | None = None) -> "psycopg.Connection[Any]":

@@ -221,9 +221,10 @@ def job_row(values: tuple[Any, ...]) -> JobRow:
 
 
 def open_run(values: tuple[Any, ...]) -> OpenRun:
-    """Return an open run from its row of ``runs``, followed by its row of ``waits`` or NULLs."""
+    """Return an open run from its row of ``runs``, followed by its scope and its row of ``waits`` or NULLs."""
     own = len(RUN_COLUMNS)
-    row, (run, not_before, behind, manual, kwargs, first_attempt, files) = run_row(values[:own]), values[own:]
+    row, (scope, run, not_before, behind, manual, kwargs, first_attempt, files) = run_row(values[:own]), values[own:]
+    row.scope = scope
     if run is None:
         return OpenRun(row, None)
     wait = Wait(

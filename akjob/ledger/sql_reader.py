@@ -39,12 +39,12 @@ from akjob.ledger.statements import (
     SELECT_JOB_TRANSITIONS,
     SELECT_MEASURED,
     SELECT_NEWEST,
-    SELECT_SLOT_TALLY,
     SELECT_TIMES_BEFORE,
     SELECT_TIMES_WITHIN,
     SELECT_TRANSITIONS,
     TRANSITIONS_SINCE,
     select,
+    select_slot_tally,
 )
 
 PAGE_ROWS = 20_000
@@ -162,10 +162,10 @@ class SqlReader(ABC):
 
     def slot_tallies(self, jobs: Iterable[str], since: str, n: int) -> dict[str, SlotTally]:
         """Return how many slots of each job succeeded from ``since`` on; jobs without one are left out."""
-        with self._session() as (ask, _):
+        with self._session() as (ask, version):
             if ask is None:
                 return {}
-            found = {job: ask(SELECT_SLOT_TALLY, (job, since, n))[0] for job in jobs}
+            found = {job: ask(select_slot_tally(version), (job, since, n))[0] for job in jobs}
         return {job: SlotTally(int(row[0]), int(row[1]), row[2]) for job, row in found.items() if row[2] is not None}
 
     def measured(self, job: str, n: int) -> list[Measured]:

@@ -130,7 +130,7 @@ class SqlStore(ABC):
 
     def _claim(self, claims: list[RunRow]) -> frozenset[str]:
         """Insert claims; return the runs whose slot and attempt have a row already."""
-        made = self._many(statements.CLAIM, [rows.run_values(row) for row in claims])
+        made = self._many(statements.CLAIM, [(*rows.run_values(row), row.scope) for row in claims])
         if made == len(claims):
             return frozenset()
         exists = "SELECT 1 FROM runs WHERE id = ?"

@@ -56,8 +56,8 @@ def select(table: str, columns: Iterable[str], version: int | None = None) -> st
 
 
 CLAIM = (
-    f"INSERT INTO runs ({_quoted(RUN_COLUMNS)}) VALUES ({_marks(len(RUN_COLUMNS))}) "  # noqa: S608
-    "ON CONFLICT (job, slot, attempt) DO NOTHING"
+    f"INSERT INTO runs ({_quoted(RUN_COLUMNS)}, scope) VALUES ({_marks(len(RUN_COLUMNS) + 1)}) "  # noqa: S608
+    "ON CONFLICT (job, slot, attempt, scope) DO NOTHING"
 )
 CHANGE = (
     'UPDATE runs SET slot_last = ?, state = ?, reason = ?, "count" = ?, started_at = ?, ended_at = ?, exit_code = ?, '
@@ -81,7 +81,7 @@ WAIT = (
 WAITED = "DELETE FROM waits WHERE run = ?"
 OPEN = "state IN ('queued', 'running')"
 SELECT_OPEN = (
-    f"SELECT {', '.join(f'runs.{chr(34)}{column}{chr(34)}' for column in RUN_COLUMNS)}, "  # noqa: S608
+    f"SELECT {', '.join(f'runs.{chr(34)}{column}{chr(34)}' for column in RUN_COLUMNS)}, runs.scope, "  # noqa: S608
     f"{', '.join(f'waits.{column}' for column in WAIT_COLUMNS)} FROM runs LEFT JOIN waits ON "
     f"waits.run = runs.id WHERE runs.{OPEN} ORDER BY runs.id"
 )
@@ -158,12 +158,22 @@ SELECT_COUNTS_BY_HOUR = (
     "ORDER BY slot DESC LIMIT ?) AS newest GROUP BY substr(slot, 1, 13) ORDER BY substr(slot, 1, 13)"
 )
 # A row that stands for a stretch counts for all its slots. What was left out on purpose says nothing of success.
-SELECT_SLOT_TALLY = (
-    'SELECT count(DISTINCT slot) + coalesce(sum("count" - 1), 0), '
-    "count(DISTINCT CASE WHEN state = 'succeeded' THEN slot END), min(slot) FROM (SELECT slot, state, \"count\" "
+# Of a slot that every node runs each node's run counts.
+_SLOT_TALLY = (
+    'SELECT count(DISTINCT {one}) + coalesce(sum("count" - 1), 0), '
+    "count(DISTINCT CASE WHEN state = 'succeeded' THEN {one} END), min(slot) FROM (SELECT {all}, state, \"count\" "
     "FROM runs WHERE job = ? AND slot >= ? ORDER BY slot DESC, attempt DESC LIMIT ?) AS newest "
     "WHERE state NOT IN ('queued', 'running', 'skipped', 'cancelled')"
 )
+SCOPES_SINCE = 8
+
+
+def select_slot_tally(version: int) -> str:
+    """Return what counts the slots of a job in a schema of a ``version``."""
+    return _SLOT_TALLY.format(**({"one": "slot", "all": "slot"} if version < SCOPES_SINCE else _OF_SCOPES))
+
+
+_OF_SCOPES = {"one": "slot || scope", "all": "slot, scope"}
 SELECT_MEASURED = (
     "SELECT slot, state, id, started_at, ended_at, user_cpu_s + system_cpu_s, max_rss_bytes, definition_sha256, "
     "git_commit FROM (SELECT * FROM runs WHERE job = ? ORDER BY slot DESC, attempt DESC LIMIT ?) AS newest "

@@ -132,8 +132,14 @@ def _definition_then(
 
 
 def _row_of(facts: WhyFacts, at_us: int) -> Run | None:
-    """Return the row of the slot that an instant is: its last attempt, or the stretch that the slot lies in."""
+    """Return the row of the slot that an instant is: its last attempt, or the stretch that the slot lies in.
+
+    Where several nodes have a run each of the slot it is that of one where it did not succeed.
+    """
     spec = facts.then or facts.job.spec
+    each = _of_each_node(facts.rows, at_us)
+    if each:
+        return next((run for run in each if run.state != "succeeded"), each[0])
     for run in facts.rows:
         if from_text(run.slot) == at_us:
             return run
@@ -160,8 +166,21 @@ def _of_row(facts: WhyFacts, run: Run, at_us: int) -> Why:
     )
 
 
+def _of_each_node(rows: Sequence[Run], at_us: int) -> list[Run]:
+    """Return the last attempt of each node that has a run of its own of a slot; none where the slot is run once."""
+    of_slot = [run for run in rows if from_text(run.slot) == at_us]
+    if len({run.attempt for run in of_slot}) == len(of_slot):
+        return []
+    last: dict[str | None, Run] = {}
+    for run in of_slot:
+        last.setdefault(run.node, run)
+    return list(last.values())
+
+
 def _ran(facts: WhyFacts, run: Run) -> list[Because]:
     found = [_trigger(facts, run)]
+    others = [other for other in _of_each_node(facts.rows, from_text(run.slot)) if other.id != run.id]
+    found += [Because(kind="schedule", message=f"on node {one.node} it is run {one.id}: {one.state}") for one in others]
     if run.attempt > 1:
         found.append(Because(kind="schedule", message=f"this is attempt {run.attempt} of the slot"))
     return found

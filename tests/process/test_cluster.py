@@ -84,6 +84,46 @@ def test_two_nodes_run_each_slot_once(nodes: list[Place], url: str) -> None:
     assert states(url) == {"a": "up", "b": "up"}
 
 
+def test_a_job_for_every_node_runs_on_each(nodes: list[Place], url: str) -> None:
+    """Each slot once a node, and retried there; the row has the node. What is asked for runs where it is asked for."""
+    second_fails = 'command = "[ $AKJOB_ATTEMPT = 2 ] || [ $(basename $AKJOB_ROOT) = a ]"\n'
+    every = '[schedule]\nevery = "1s"\n[run]\nwhere = "every"\nretry = { attempts = 2, delay = "0s" }\n'
+    gpu = 'command = ["true"]\n[schedule]\nevery = "1s"\n[run]\nwhere = "every"\nneeds = ["gpu"]\n'
+    configure(nodes[1], url, 'tags = ["gpu"]\n')
+    first, second = started(nodes, each=second_fails + every, gpu=gpu)
+    reader = open_reader(url)
+
+    def slots(state: str) -> dict[str, set[str]]:
+        rows = [row for row in ended(reader, "each") if row["state"] == state]
+        return {node: {str(row["slot"]) for row in rows if row["node"] == node} for node in "ab"}
+
+    until(lambda: len(slots("succeeded")["a"] & slots("succeeded")["b"]) >= 4, 60.0)
+    rows = ended(reader, "each")
+    assert len({(row["slot"], row["attempt"], row["node"]) for row in rows}) == len(rows)
+    assert {(row["node"], row["attempt"]) for row in rows if row["state"] == "succeeded"} == {("a", 1), ("b", 2)}
+    assert {row["node"] for row in ended(reader, "gpu")} == {"b"}
+    first.ask("pause", job="each")
+    until(lambda: not [one for one in reader.open_runs() if one["job"] == "each"], 30.0)
+    run = until(lambda: asked_again(second, "each"), 30.0)
+    assert second.ask("wait", run=run)["row"]["node"] == "b"
+    done = [row["slot"] for row in ended(reader, "each") if row["node"] == "b"]
+    second.stop()
+    second.start()
+    until(second.loaded, 30.0)
+    first.ask("resume", job="each")
+    until(lambda: max(slots("succeeded")["b"]) > max(map(str, done)), 60.0)
+    rows = ended(reader, "each")
+    assert len({(row["slot"], row["attempt"], row["node"]) for row in rows}) == len(rows)
+
+
+def asked_again(place: Place, job: str) -> str | None:
+    """Ask for a run, until the job is idle; return its id."""
+    try:
+        return place.run(job)
+    except AkjobError:
+        return None
+
+
 def test_the_runs_of_a_dead_node_are_lost_and_retried_elsewhere(nodes: list[Place], url: str) -> None:
     """Nobody trusts the dead node: when its lease is over, another one takes what it had."""
     for place in nodes:

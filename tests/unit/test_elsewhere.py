@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from akjob.agenda.backfills import Asked
 from akjob.agenda.life import FarStop
 from akjob.errors import AkjobError
 from akjob.instants import MINUTE, SECOND
-from akjob.ledger import Blocked, News, OpenRun
+from akjob.ledger import Blocked, Legacy, News, OpenRun, Writes
 from tests.unit.world import World, close_all, job, row, us
 
 EVERY = '[schedule]\nevery = "1m"\n'
@@ -286,3 +287,104 @@ def test_a_run_that_nobody_can_take_ends(tmp_path: Path, end: str) -> None:
     (found,) = w.rows("a")
     assert (found["state"], found["reason"]) == (end, "no checkout has it")
     assert (w.agenda.under_way, w.agenda.is_elsewhere(run)) == (0, False)
+
+
+EACH = f'{EVERY}[run]\nwhere = "every"\nretry = {{ attempts = 2 }}\n'
+
+
+def of_each(tmp_path: Path, rest: str = "", **other: Any) -> World:
+    """Return the node ``here`` of a cluster, with a job that runs on every node."""
+    return World(tmp_path, job("a", EACH + rest), now=us("10:00:30"), node="here", **other)
+
+
+def test_a_job_for_every_node_is_claimed_by_each_for_itself(tmp_path: Path) -> None:
+    """It stays here, holds what is this node's, and another node's run of it keeps nothing busy; ``stop`` ends both."""
+    w = of_each(tmp_path, 'lock = "crm"\n')
+    w.agenda.hear(other(scope="b2"), w.now)
+    effects = w.turn("10:01:00")
+    (permit,) = effects.writes.permits
+    assert (permit.queue, permit.holds) == (None, ("job:a:here", "lock:crm"))
+    assert permit.needs == (("lock:crm", 1), ("job:a:here", 1), ("backfill:a:here", 1))
+    assert [one.scope for one in effects.writes.claims] == ["here"]
+    assert sorted(w.agenda.ask_stop("a", "ann", w.now)) == sorted([*w.orders, "far"])
+
+
+def test_a_retry_is_the_same_node_s(tmp_path: Path) -> None:
+    """Also when the row was read from the ledger again."""
+    w = of_each(tmp_path)
+    w.go("10:01:00")
+    w.crash()
+    w.boot()
+    w.finish(w.only(), state="failed")
+    w.turn()
+    assert [(one.row.attempt, one.row.scope) for one in w.ledger.open_runs()] == [(2, "here")]
+
+
+def test_a_node_without_what_it_needs_has_no_slot(tmp_path: Path) -> None:
+    """The job runs on every node that has the tag; on another one it cannot be asked for."""
+    w = of_each(tmp_path, 'needs = ["gpu"]\n')
+    w.until_us(us("10:05:00"))
+    assert w.rows("a") == []
+    asked = "a runs on every node with the tags gpu, and node here does not have them"
+    with pytest.raises(AkjobError, match=asked):
+        w.agenda.ask_run("a", None, w.now)
+    with pytest.raises(AkjobError, match=asked):
+        w.agenda.ask_backfill(Asked(job="a", from_us=us("10:00:00"), until_us=us("10:02:00")), w.now)
+    (tmp_path / "gpu").mkdir()
+    fits = of_each(tmp_path / "gpu", 'needs = ["gpu"]\n', tags=["gpu"])
+    fits.until_us(us("10:05:00"))
+    assert len(fits.rows("a")) == 5
+
+
+def test_a_single_machine_has_one_run(tmp_path: Path) -> None:
+    """Without a cluster ``every`` is as ``any``."""
+    w = World(tmp_path, job("a", EACH), now=us("10:00:30"))
+    claims = w.turn("10:01:00").writes.claims
+    assert [one.scope for one in claims] == [""]
+
+
+def test_an_edit_makes_slots_the_node_s_own_and_back(tmp_path: Path) -> None:
+    """From the next slot on."""
+    w = of_each(tmp_path)
+    w.until("10:01:30")
+    w.edit("a", EVERY)
+    w.until("10:02:30")
+    w.edit("a", EACH)
+    w.until("10:03:30")
+    scopes = [row["scope"] for row in rows_of(w)]
+    assert scopes == ["here", "", "here"]
+
+
+def rows_of(w: World) -> list[dict[str, Any]]:
+    """Return slots and scopes as the ledger has them."""
+    found = w.ledger._ask("SELECT slot, scope FROM runs ORDER BY slot")
+    return [{"slot": slot, "scope": scope} for slot, scope in found]
+
+
+def left_over(w: World, *runs: Any, ordered: tuple[str, ...] = ()) -> None:
+    """Take over what a lost node had."""
+    w.ledger.commit(Writes(claims=list(runs)))
+    opened = [OpenRun(one, None) for one in runs]
+    left = Legacy(open_runs=opened, ordered=frozenset(ordered), occurrences=[], backfills=[])
+    w.agenda.inherit(left, w.now, "node b2 did not renew its lease")
+    w.turn()
+
+
+def test_a_run_of_a_lost_node_that_did_not_start_goes_on_here(tmp_path: Path) -> None:
+    """It waited; one whose order was to go out may have started: it is lost."""
+    w = world(tmp_path, schedule="")
+    slot = us("10:00:25")
+    waited = row("waited", slot_us=slot, node="b2")
+    left_over(w, waited, row("ordered", slot_us=slot + 1, node="b2"), ordered=("ordered",))
+    assert [(one["id"], one["state"]) for one in w.rows("a") if one["ended_at"]] == [("ordered", "lost")]
+    assert list(w.orders) == ["waited"]
+
+
+def test_what_a_lost_node_had_for_itself_is_not_retried_elsewhere(tmp_path: Path) -> None:
+    """Each node has a run of its own; one that waits is missed once its node is forgotten."""
+    w = of_each(tmp_path)
+    slot = us("10:00:00")
+    running = row("running", slot_us=slot, state="running", started_us=slot, node="b2", scope="b2")
+    left_over(w, running, row("waited", slot_us=slot + 1, node="b2", scope="b2"))
+    found = {one["id"]: one["state"] for one in w.rows("a")}
+    assert found == {"running": "lost", "waited": "missed"}

@@ -145,14 +145,17 @@ class World:
     while no akjobd was there to see it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that makes a machine
         self,
         path: Path,
         *specs: JobSpec,
         now: int,
         max_running: int | None = None,
         pools: Mapping[str, int] | None = None,
+        node: str | None = None,
+        tags: Iterable[str] = (),
     ) -> None:
+        self.node, self.tags = node, tuple(tags)
         self.paths = Paths(path)
         self.path = path / "akjob.db"
         self.reader = SqliteReader(self.path)
@@ -183,6 +186,8 @@ class World:
             outcomes=self.ledger.outcomes,
         )
         self.agenda.seen = self.seen
+        if self.node is not None:
+            self.agenda.share(self.node, self.tags)
         self.engine = FakeEngine(self)
         doing = Doing(make_order=self.make_order, delete=lambda _file: None)
         self.writer = Writer(self.agenda, self.ledger, self.engine, self.say, doing)

@@ -1,6 +1,7 @@
 """Leases: who may write, who is lost, and who takes what it had."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from akjob.errors import AkjobError
 from akjob.instants import SECOND, to_text
 from akjob.ledger import (
     Committed,
+    JobRow,
     LedgerBusyError,
     LedgerStaleError,
     Legacy,
@@ -196,10 +198,12 @@ def test_what_happened_on_a_node_is_its_own_until_it_is_lost(
     assert (b.occurrences(), b.open_backfills()) == ([], [])
     for node in "ab":
         nodes.renew(me(node), clock())
-    assert b.take_over(["a"]) == Legacy(open_runs=[], occurrences=[], backfills=[])
+    assert b.take_over(["a"]) == Legacy(open_runs=[], ordered=frozenset(), occurrences=[], backfills=[])
     end_lease(url, "a")
     assert nodes.renew(me("b"), clock()).lost == ("a",)
-    assert b.take_over(["a"]) == Legacy(open_runs=[], occurrences=[occurrence], backfills=[backfill])
+    assert b.take_over(["a"]) == Legacy(
+        open_runs=[], ordered=frozenset(), occurrences=[occurrence], backfills=[backfill]
+    )
     assert (b.occurrences(), b.open_backfills()) == ([occurrence], [backfill])
     assert nodes.renew(me("b"), clock()).lost == ()
 
@@ -258,3 +262,70 @@ def test_slots_that_another_node_has_accounted_for_are_decided_again(
         (to_text(25 * SECOND), 5),
         (to_text(20 * SECOND), 10),
     ]
+
+
+def each(node: str, mark_s: int, **other: Any) -> JobRow:
+    """Return the row of a job that runs on every node, as one of them has it."""
+    return job_row(scope=node, watermark_us=mark_s * SECOND, **other)
+
+
+def test_each_node_accounts_for_a_job_that_runs_on_every_node(
+    url: str, stores: tuple[PostgresStore, PostgresStore]
+) -> None:
+    """None is behind another; each goes on from its own watermark, also with the news of the other's."""
+    a, b = stores
+    first = Writes(loaded=[each("a", 5)], claims=[row("1", slot_us=5 * SECOND, scope="a")])
+    assert a.commit(first) == Committed()
+    b.jobs_state()
+    a.commit(Writes(jobs=[each("a", 6)]))
+    done = b.commit(Writes(loaded=[each("b", 3)], claims=[row("2", slot_us=3 * SECOND, scope="b")]))
+    assert (done.behind, done.refused) == ({}, frozenset())
+    b.commit(Writes(jobs=[each("b", 9, runs_started=2, again_from_us=8)]))
+    a.commit(Writes(jobs=[each("a", 6, runs_started=1)], transitions=[moved("1", None, "queued")]))
+    found = open_reader(url).job("a")
+    assert found is not None
+    assert (found["mark"], found["runs_started"], found["again_from"]) == (to_text(9 * SECOND), 2, to_text(8))
+    for store, mark_s, started in ((a, 6, 1), (b, 9, 2)):
+        (known,) = store.jobs_state()
+        assert (known.watermark_us, known.runs_started, known.scope) == (mark_s * SECOND, started, store._node)
+    (news,) = b.news(0).jobs
+    assert (news.watermark_us, news.scope) == (9 * SECOND, "b")
+    a.commit(Writes(loaded=[job_row(watermark_us=6 * SECOND)]))
+    assert [(one.scope, one.watermark_us) for one in a.jobs_state()] == [("", 9 * SECOND)]
+
+
+def test_a_lost_node_keeps_what_is_its_own(nodes: Nodes, url: str, stores: tuple[PostgresStore, PostgresStore]) -> None:
+    """What runs is lost; what waits, for the node itself, waits for it, or for the node to be forgotten."""
+    a, b = stores
+    for node in "ab":
+        nodes.renew(me(node), clock())
+    occurrence = Occurrence(job="a", key="start:1", at_us=1, trigger="start")
+    backfill = BackfillRow(id="f", job="a", at_us=1, from_us=1, until_us=9, slots=(1, 2))
+    claims = [row("1", scope="a"), row("2", slot_us=2, scope="a", state="running", started_us=2)]
+    a.commit(Writes(loaded=[each("a", 0)], claims=claims, occurrences=[occurrence], new_backfills=[backfill]))
+    end_lease(url, "a")
+    assert nodes.renew(me("b"), clock()).lost == ("a",)
+    left = b.take_over(["a"])
+    assert ([one.row.id for one in left.open_runs], left.occurrences, left.backfills) == (["2"], [], [])
+    b.commit(Writes(changes=[replace(left.open_runs[0].row, state="lost", ended_us=9)]))
+    assert nodes.renew(me("b"), clock()).lost == ()
+    nodes.forget("a")
+    assert nodes.renew(me("b"), clock()).lost == ("a",)
+    assert [one.row.id for one in b.take_over(["a"]).open_runs] == ["1"]
+    assert (a.occurrences(), a.open_backfills()) == ([], [])
+    assert a.jobs_state()[0].scope == ""
+
+
+def test_what_may_have_started_is_told_apart(
+    nodes: Nodes, url: str, stores: tuple[PostgresStore, PostgresStore]
+) -> None:
+    """Of a lost node's runs those are ordered that were permitted to start, and that have not come back."""
+    a, b = stores
+    for node in "ab":
+        nodes.renew(me(node), clock())
+    permits = [Permit(run=run, job="a", holds=("job:a",)) for run in "23"]
+    a.commit(Writes(claims=[row(str(number), slot_us=number) for number in (1, 2, 3)], permits=permits))
+    a.commit(Writes(freed=["3"]))
+    end_lease(url, "a")
+    left = b.take_over(["a"])
+    assert ([one.row.id for one in left.open_runs], left.ordered) == (["1", "2", "3"], frozenset({"2"}))

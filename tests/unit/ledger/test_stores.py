@@ -338,6 +338,26 @@ class TestStore:
         assert ledger.reader.last_seq() == 5
         assert [replace(one, seq=0) for one in first] == [started, loaded]
 
+    def test_each_node_claims_a_slot_of_its_own(self, ledger: Ledger) -> None:
+        """A slot and attempt have one row in each scope; the ledger gives it back with an open run."""
+        claims = [row("1", slot_us=5), row("2", slot_us=5, scope="a"), row("3", slot_us=5, scope="b")]
+        assert ledger.store.commit(Writes(claims=claims)).refused == set()
+        again = [row("4", slot_us=5, scope="b"), row("5", slot_us=5), row("6", slot_us=5, attempt=2, scope="b")]
+        assert ledger.store.commit(Writes(claims=again)).refused == {"4", "5"}
+        assert {one.row.id: one.row.scope for one in ledger.store.open_runs()} == {
+            "1": "",
+            "2": "a",
+            "3": "b",
+            "6": "b",
+        }
+        assert len(ledger.reader.history("a")) == 4
+        if isinstance(ledger.store, SqlStore):  # in memory there is no cluster
+            good = [replace(one, state="succeeded", ended_us=6) for one in claims[:2]]
+            ledger.store.commit(Writes(changes=[*good, replace(claims[2], state="failed", ended_us=6)]))
+            assert ledger.reader.slot_tallies(["a"], "", 9)["a"] == SlotTally(3, 2, to_text(5))
+        if isinstance(ledger.store, SqlStore):
+            assert "a slot has two rows for one attempt" not in {flaw.rule for flaw in check(ledger.store)}
+
     def test_a_refused_claim_has_no_transitions(self, ledger: Ledger) -> None:
         """What did not happen is not told: neither numbered, nor counted."""
         ledger.store.commit(Writes(claims=[row("1", slot_us=6)]))

@@ -128,6 +128,17 @@ def test_the_last_attempt_counts() -> None:
     assert "attempt 2" in answer.because[1].message
 
 
+def test_of_a_slot_that_every_node_runs_the_failure_counts() -> None:
+    """Each node has a run of its own, with attempts of its own; the others are named."""
+    story = Story()
+    story.run(NOON, "failed", id="r1", started_us=NOON_US, scope="a", node="a")
+    story.run(NOON, "failed", id="r2", started_us=NOON_US, scope="b", node="b")
+    story.run(NOON, "succeeded", id="r3", attempt=2, trigger="retry", started_us=NOON_US, scope="b", node="b")
+    answer = story.why(NOON)
+    assert (answer.verdict, answer.run) == ("ran", "r1")
+    assert [one.message for one in answer.because][1:] == ["on node b it is run r3: succeeded"]
+
+
 @pytest.mark.parametrize(
     ("trigger", "kind", "words"),
     [
