@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from operator import attrgetter
 
@@ -196,6 +197,10 @@ class MemoryReader:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Do nothing: no question opens anything."""
+        return nullcontext()
 
     def history(self, job: str | None = None, n: int = 20, state: str | None = None) -> list[RunColumns]:
         """Return the newest ``n`` rows, newest first: by id, or of one job by slot and attempt."""

@@ -29,7 +29,7 @@ from akjob.ledger.model import (
     Writes,
 )
 from akjob.ledger.no_file import NoFile
-from akjob.ledger.sql_reader import Session, SqlReader
+from akjob.ledger.sql_reader import Ask, Session, SqlReader
 from akjob.ledger.sql_store import SqlStore
 from akjob.ledger.store import LedgerBusyError, LedgerFullError, LedgerStaleError
 
@@ -611,9 +611,10 @@ _KEEP_COMMIT = (
 
 
 class PostgresReader(SqlReader):
-    """Questions to a ledger in PostgreSQL. Every call opens and closes a connection, so a reader may be kept."""
+    """Questions to a ledger in PostgreSQL. Each has a connection, or some share one, so a reader may be kept."""
 
     def __init__(self, url: str) -> None:
+        super().__init__()
         self._url = url
 
     def transitions(self, after_seq: int, limit: int = 1000) -> list[Transition]:
@@ -627,16 +628,25 @@ class PostgresReader(SqlReader):
             return 0 if ask is None else int(ask("SELECT pg_database_size(current_database())", ())[0][0])
 
     @contextmanager
-    def _session(self) -> Iterator[Session]:
+    def _opened(self) -> Iterator[Session]:
         try:
             with connect(self._url, read_only=True) as connection:
                 if not _ask(connection, "SELECT to_regclass('runs') IS NOT NULL", ())[0][0]:
                     yield None, 0
                     return
                 _check_version(lambda sql, values=(): _ask(connection, sql, values), self._url)
-                yield (lambda sql, values: _ask(connection, sql, values)), _NEWEST
+                yield self._asking(connection), _NEWEST
         except psycopg.Error as error:
             raise translated(error, self._url) from error
+
+    def _asking(self, connection: "psycopg.Connection[Any]") -> Ask:
+        def ask(sql: str, values: Sequence[Any]) -> list[Any]:
+            try:
+                return _ask(connection, sql, values)
+            except psycopg.Error as error:
+                raise translated(error, self._url) from error
+
+        return ask
 
 
 # this database has had all columns and tables from its first version on

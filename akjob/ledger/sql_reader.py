@@ -1,8 +1,9 @@
 """The reading side of a ledger in a database with SQL, as far as it is the same for all of them."""
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from akjob.instants import DAY, MINUTE, from_text
@@ -24,9 +25,10 @@ from akjob.ledger.columns import (
     SlotTally,
     TimeColumns,
 )
-from akjob.ledger.model import Counter, JobCounters, Outcome, Transition
+from akjob.ledger.model import Counter, JobCounters, Outcome, State, Transition
 from akjob.ledger.statements import (
     BACKFILLS_SINCE,
+    EXCEPTIONS,
     OPEN,
     OUTCOMES,
     SELECT_BACKFILLS,
@@ -54,11 +56,17 @@ _ALL = 1 << 62  # as a LIMIT
 _SECOND_OF, _MINUTE_OF = 19, 16  # so many characters of an instant's text
 _JULIAN_S = 0.001  # julianday() is exact to a tenth of this
 _AHEAD_US = 7 * DAY  # a run is claimed ahead of its slot by its `lead`, hardly longer
-_EXCEPTIONS = "state IN ('failed', 'timed_out', 'cancelled', 'lost', 'skipped', 'missed')"
 
 Ask = Callable[[str, Sequence[Any]], list[Any]]
 Session = tuple[Ask | None, int]
 """How to ask, None where there is no ledger yet, and the version of its schema."""
+
+
+class _Shared(threading.local):
+    """The session that the questions of a thread share."""
+
+    stack: ExitStack | None = None
+    session: Session | None = None
 
 
 class SqlReader(ABC):
@@ -68,9 +76,36 @@ class SqlReader(ABC):
     they read as empty.
     """
 
+    def __init__(self) -> None:
+        self._shared = _Shared()
+
     @abstractmethod
-    def _session(self) -> AbstractContextManager[Session]:
+    def _opened(self) -> AbstractContextManager[Session]:
         """Begin to read; translate what goes wrong."""
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let all questions that this thread asks in the block share one session, which begins with the first."""
+        if self._shared.stack is not None:
+            yield
+            return
+        with ExitStack() as stack:
+            self._shared.stack = stack
+            try:
+                yield
+            finally:
+                self._shared.stack = self._shared.session = None
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        shared = self._shared
+        if shared.stack is None:
+            with self._opened() as session:
+                yield session
+            return
+        if shared.session is None:
+            shared.session = shared.stack.enter_context(self._opened())
+        yield shared.session
 
     def history(self, job: str | None = None, n: int = 20, state: str | None = None) -> list[RunColumns]:
         """Return the newest ``n`` rows, newest first: by id, or of one job by slot and attempt."""
@@ -174,7 +209,8 @@ class SqlReader(ABC):
 
     def day_counts(self, job: str, since: str, n: int) -> list[DayCount]:
         """Return how many slots of a job came to which state, day by day in UTC, among its newest ``n`` rows."""
-        return [DayCount(day, state, int(count)) for day, state, count in self._select(SELECT_DAYS, (job, since, n))]
+        values = (job, since, n - 1, since, *([job] * 5))
+        return day_counts_of(self._select(SELECT_DAYS, values))
 
     def run(self, prefix: str) -> RunColumns:
         """Return the row whose id is, or alone begins with, ``prefix``. Raises AkjobError for none and for several."""
@@ -270,6 +306,17 @@ class SqlReader(ABC):
             return [] if ask is None or version < since else ask(sql, values)
 
 
+def day_counts_of(found: Iterable[Sequence[Any]]) -> list[DayCount]:
+    """Return what :data:`SELECT_DAYS` found by day and state: what is left of all rows of a day succeeded."""
+    slots: dict[tuple[str, State], int] = {}
+    for day, state, of_rows, of_slots in found:
+        succeeded: tuple[str, State] = (day, "succeeded")
+        slots[succeeded] = slots.get(succeeded, 0) + (of_rows if state is None else -of_rows)
+        if state is not None:
+            slots[day, state] = int(of_slots)
+    return [DayCount(day, state, count) for (day, state), count in sorted(slots.items()) if count]
+
+
 def history_tail(state: str | None, *, of_job: bool) -> str:
     """Return what follows ``FROM runs`` for the newest rows: of one job or of all, in one state (see STATES) or in any.
 
@@ -277,7 +324,7 @@ def history_tail(state: str | None, *, of_job: bool) -> str:
     """
     conditions = ["job = ?"] if of_job else []
     if state is not None:
-        conditions += [f"state = '{state}'", *(clause for clause in (OPEN, _EXCEPTIONS) if f"'{state}'" in clause)]
+        conditions += [f"state = '{state}'", *(clause for clause in (OPEN, EXCEPTIONS) if f"'{state}'" in clause)]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"{where} ORDER BY {'slot DESC, attempt DESC' if of_job else 'id DESC'} LIMIT ?"
 
@@ -300,7 +347,7 @@ class RunTail(NamedTuple):
         indexed: list[_Clause] = []
         rest: list[_Clause] = []
         if wanted.state is not None:
-            of_index: list[_Clause] = [(one, ()) for one in (OPEN, _EXCEPTIONS) if f"'{wanted.state}'" in one]
+            of_index: list[_Clause] = [(one, ()) for one in (OPEN, EXCEPTIONS) if f"'{wanted.state}'" in one]
             (indexed if of_index else rest).append((f"state = '{wanted.state}'", ()))
             indexed += of_index
         bounds = (("slot >= ?", wanted.since), ("slot < ?", wanted.until))

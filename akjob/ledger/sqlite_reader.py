@@ -1,20 +1,22 @@
 """The ledger in SQLite, the reading side: read-only, without akjobd, and fine where there is no ledger."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from akjob.ledger.migrate import check_version
-from akjob.ledger.sql_reader import Session, SqlReader
+from akjob.ledger.sql_reader import Ask, Session, SqlReader
 from akjob.ledger.sqlite_store import BUSY_MS, translated
 
 
 class SqliteReader(SqlReader):
-    """Questions to a ledger in a file. Every call opens and closes it, so a reader may be kept for long."""
+    """Questions to a ledger in a file. Each opens and closes it, or some do together: a reader may be kept for long."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._path = path
 
     def size_bytes(self) -> int:
@@ -23,7 +25,7 @@ class SqliteReader(SqlReader):
         return sum(file.stat().st_size for file in files if file.exists())
 
     @contextmanager
-    def _session(self) -> Iterator[Session]:
+    def _opened(self) -> Iterator[Session]:
         """Open the file for one question or a few."""
         if not self._path.exists() or not self._path.stat().st_size:
             yield None, 0
@@ -31,10 +33,21 @@ class SqliteReader(SqlReader):
         try:
             with closing(_connect(self._path)) as connection:
                 version = check_version(connection, str(self._path))
-                ask = lambda sql, values: connection.execute(sql, values).fetchall()  # noqa: E731
-                yield ask if version else None, version  # a version of 0 is a ledger about to be created
+                yield (
+                    self._asking(connection) if version else None,
+                    version,
+                )  # a version of 0 is a ledger about to be created
         except sqlite3.Error as error:
             raise translated(error, self._path) from error
+
+    def _asking(self, connection: sqlite3.Connection) -> Ask:
+        def ask(sql: str, values: Sequence[Any]) -> list[Any]:
+            try:
+                return connection.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                raise translated(error, self._path) from error
+
+        return ask
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -119,9 +119,9 @@ SELECT_OUTCOMES = (
 TRANSITION_COLUMNS = ("seq", "at", "kind", "job", "run", "slot", "attempt", "from_state", "to_state", "detail")
 TRANSITION = f"INSERT INTO transitions ({_quoted(TRANSITION_COLUMNS)}) VALUES ({_marks(len(TRANSITION_COLUMNS))})"  # noqa: S608
 SELECT_TRANSITIONS = f"{select('transitions', TRANSITION_COLUMNS)} WHERE seq > ? ORDER BY seq LIMIT ?"
-SELECT_JOB_TRANSITIONS = (
-    f"{select('transitions', TRANSITION_COLUMNS)} WHERE kind <> 'run' AND (job = ? OR job IS NULL) ORDER BY seq"
-)
+# Two questions, each of which its index answers: for a condition with OR, all transitions would be read.
+_OF_NO_RUN = f"{select('transitions', TRANSITION_COLUMNS)} WHERE kind <> 'run' AND job"
+SELECT_JOB_TRANSITIONS = f"{_OF_NO_RUN} = ? UNION ALL {_OF_NO_RUN} IS NULL ORDER BY seq"
 SELECT_EVENTS = f"{select('transitions', TRANSITION_COLUMNS)} WHERE kind <> 'run'"
 SELECT_DURATIONS = (
     "SELECT (julianday(ended_at) - julianday(started_at)) * 86400.0 FROM (SELECT * FROM runs WHERE job = ? "
@@ -176,10 +176,36 @@ def select_slot_tally(version: int) -> str:
 _OF_SCOPES = {"one": "slot || scope", "all": "slot, scope"}
 SELECT_MEASURED = (
     "SELECT slot, state, id, started_at, ended_at, user_cpu_s + system_cpu_s, max_rss_bytes, definition_sha256, "
-    "git_commit FROM (SELECT * FROM runs WHERE job = ? ORDER BY slot DESC, attempt DESC LIMIT ?) AS newest "
+    "git_commit FROM (SELECT slot, state, id, started_at, ended_at, user_cpu_s, system_cpu_s, max_rss_bytes, "
+    "definition_sha256, git_commit FROM runs WHERE job = ? ORDER BY slot DESC, attempt DESC LIMIT ?) AS newest "
     "WHERE started_at IS NOT NULL AND ended_at IS NOT NULL"
 )
-SELECT_DAYS = (
-    'SELECT substr(slot, 1, 10), state, sum("count") FROM (SELECT slot, state, "count" FROM runs '
-    "WHERE job = ? AND slot >= ? ORDER BY slot DESC, attempt DESC LIMIT ?) AS newest GROUP BY 1, 2 ORDER BY 1, 2"
+EXCEPTIONS = "state IN ('failed', 'timed_out', 'cancelled', 'lost', 'skipped', 'missed')"
+# Rows and slots by day and state; with the state NULL all rows of a day. Indexes answer all of it: the successes, which
+# are nearly all rows, are what the others leave, so none of them is read.
+SELECT_DAYS = f"""
+WITH RECURSIVE begin (slot) AS (
+    SELECT coalesce((
+        SELECT slot FROM runs WHERE job = ? AND slot >= ? ORDER BY slot DESC, attempt DESC LIMIT 1 OFFSET ?
+    ), ?)
+), days (day) AS (
+    SELECT substr(max(slot), 1, 10) FROM runs WHERE job = ? AND slot >= (SELECT slot FROM begin)
+    UNION ALL
+    SELECT (
+        SELECT substr(max(slot), 1, 10) FROM runs
+        WHERE job = ? AND slot >= (SELECT slot FROM begin) AND slot < day
+    ) FROM days WHERE day IS NOT NULL
 )
+SELECT day, NULL, (
+    SELECT count(*) FROM runs WHERE job = ?
+    AND slot >= CASE WHEN day < (SELECT slot FROM begin) THEN (SELECT slot FROM begin) ELSE day END
+    AND slot < day || 'Z'
+), 0 FROM days WHERE day IS NOT NULL
+UNION ALL
+SELECT substr(slot, 1, 10), state, count(*), sum("count") FROM runs
+WHERE job = ? AND {EXCEPTIONS} AND slot >= (SELECT slot FROM begin) GROUP BY 1, 2
+UNION ALL
+SELECT substr(slot, 1, 10), state, count(*), sum("count") FROM (
+    SELECT job, slot, state, "count" FROM runs WHERE {OPEN} ORDER BY id LIMIT 20000
+) AS under_way WHERE job = ? AND slot >= (SELECT slot FROM begin) GROUP BY 1, 2
+"""  # noqa: S608 - our own names

@@ -1,6 +1,7 @@
 """What akjob asks of a ledger, whatever keeps it: the writing side, the reading side, and how a write may fail."""
 
 from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from akjob.errors import AkjobError
@@ -114,6 +115,9 @@ class Reader(Protocol):
 
     Instants are UTC text, as in the ledger's columns. Each method may raise AkjobError when the ledger cannot be read.
     """
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Let the questions that this thread asks in the block share what each would open by itself."""
 
     def history(self, job: str | None = None, n: int = 20, state: str | None = None) -> list[RunColumns]:
         """Return the newest ``n`` rows, newest first: by id, or of one job by slot and attempt."""

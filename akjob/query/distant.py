@@ -33,8 +33,13 @@ _DECODE = msgspec.json.Decoder(Line).decode
 class LinesOfRun(Protocol):
     """The log of one run."""
 
-    def lines(self, after: int | None = None, needle: bytes | None = None) -> Iterator[Line]:
-        """Yield the lines, those after a number where one is given, each once; ``needle`` may leave some out."""
+    def lines(
+        self, after: int | None = None, needle: bytes | None = None, most_bytes: int | None = None
+    ) -> Iterator[Line]:
+        """Yield the lines, those after a number where one is given, each once.
+
+        ``needle`` may leave some out, and ``most_bytes`` what is further down.
+        """
 
     def last(self, count: int) -> list[Line]:
         """Return the last lines."""
@@ -47,9 +52,14 @@ class LocalLog:
         self._paths = paths
         self._run = run
 
-    def lines(self, after: int | None = None, needle: bytes | None = None) -> Iterator[Line]:
-        """Yield the lines, those after a number where one is given, each once; of the others, those with the needle."""
-        return read.lines(self._paths, run=self._run, after=after, needle=needle)
+    def lines(
+        self, after: int | None = None, needle: bytes | None = None, most_bytes: int | None = None
+    ) -> Iterator[Line]:
+        """Yield the lines, those after a number where one is given, each once; of the others, those with the needle.
+
+        No more than ``most_bytes`` are read.
+        """
+        return read.lines(self._paths, run=self._run, after=after, needle=needle, most_bytes=most_bytes)
 
     def last(self, count: int) -> list[Line]:
         """Return the last lines."""
@@ -85,7 +95,12 @@ class DistantLog:
         self._ledger_url = ledger_url
         self._run = run
 
-    def lines(self, after: int | None = None, needle: bytes | None = None) -> Iterator[Line]:  # noqa: ARG002 - as LinesOfRun
+    def lines(
+        self,
+        after: int | None = None,
+        needle: bytes | None = None,  # noqa: ARG002 - as LinesOfRun
+        most_bytes: int | None = None,  # noqa: ARG002 - as above
+    ) -> Iterator[Line]:
         """Yield the lines, those after a number where one is given, each once."""
         return self._ask({} if after is None or after < 0 else {"after": after})
 

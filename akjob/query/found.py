@@ -19,6 +19,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     tags: Mapping[str, Names]
     owners: Mapping[str, Names]
     files: Mapping[str, Names]
+    downstreams: Mapping[str, tuple[str, ...]]
+    """Of each job that others run after, these others, sorted."""
 
     def named(self, parts: Iterable[str]) -> list[str]:
         """Return the names that have all parts in them, sorted."""
@@ -42,6 +44,7 @@ def traits_of(snapshot: Snapshot) -> Traits:
     tags: dict[str, set[str]] = {}
     owners: dict[str, set[str]] = {}
     files: dict[str, set[str]] = {}
+    downstreams: dict[str, set[str]] = {}
     for name, spec in snapshot.jobset.jobs.items():
         for tag in spec.tags:
             tags.setdefault(tag, set()).add(name)
@@ -49,6 +52,8 @@ def traits_of(snapshot: Snapshot) -> Traits:
             owners.setdefault(spec.owner.lower(), set()).add(name)
         for file in spec.sources:
             files.setdefault(file, set()).add(name)
+        for upstream in () if spec.schedule.after is None else spec.schedule.after.jobs:
+            downstreams.setdefault(upstream, set()).add(name)
     for name, broken in snapshot.jobset.broken.items():
         for file in broken.sources:
             files.setdefault(file, set()).add(name)
@@ -57,6 +62,7 @@ def traits_of(snapshot: Snapshot) -> Traits:
         tags=_frozen(tags),
         owners=_frozen(owners),
         files=_frozen(files),
+        downstreams={name: tuple(sorted(names)) for name, names in downstreams.items()},
     )
 
 

@@ -1,6 +1,7 @@
 """The jobs of one root, kept up to date between questions: a new look reads only what the transitions name."""
 
 from collections import Counter
+from contextlib import AbstractContextManager
 from threading import Lock
 
 from msgspec.structs import replace
@@ -39,6 +40,10 @@ class Live:
         self._recent = Recent(self._reader)
         self._seq = 0
         self._looked_us = 0
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Let what this thread asks of the ledger in the block share one session."""
+        return self._reader.at_once()
 
     def sight(self, principal: Principal, now_us: int) -> Sight:
         """Return what a principal may know now."""

@@ -319,9 +319,7 @@ class Sight:
 
     def downstreams(self, job: JobView) -> list[str]:
         """Return the jobs that run after a job, sorted."""
-        jobs = self._snapshot.jobset.jobs
-        found = [name for name, spec in jobs.items() if (after := spec.schedule.after) and job.name in after.jobs]
-        return sorted(name for name in found if self.sees(name))
+        return [name for name in self._kept.traits.downstreams.get(job.name, ()) if self.sees(name)]
 
     # -- runs
 

@@ -47,7 +47,11 @@ class Site(Struct, kw_only=True):
 
     async def read(self, question: Callable[[], T]) -> T:
         """Return what a question to files or to the ledger answers, asked in a thread: the loop serves others."""
-        return await asyncio.get_running_loop().run_in_executor(self.readers, question)
+        return await asyncio.get_running_loop().run_in_executor(self.readers, self._asked, question)
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        with self.live.at_once():
+            return question()
 
     async def act(self, request: Callable[[], T]) -> T:
         """Return what akjobd answers, asked in a thread: an akjobd that hangs holds up no reading."""

@@ -29,7 +29,7 @@ from akjob.log.reading.render import is_output, render
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
-_WINDOW = 4 << 20
+_WINDOW = 1 << 20  # larger ones are slower: what is read leaves the processor's cache before it is searched
 _STEP = 256 << 10
 _PROBE = 64 << 10
 _REMEMBERED = 8192
@@ -47,6 +47,7 @@ class LineFilter(TypedDict, total=False):
     as :func:`akjob.log.reading.render.render` shows it. A bad level raises KeyError, a bad pattern re.error.
     ``after`` leaves out the lines of ``run`` up to that number, and most of the reading of them. ``needle`` leaves out
     most lines that cannot fit a pattern, see :func:`akjob.log.reading.needle.needle_of`; the rest may fit or not.
+    ``most_bytes`` ends the reading after so much, give or take a window.
     """
 
     job: str | None
@@ -56,6 +57,7 @@ class LineFilter(TypedDict, total=False):
     grep: str | None
     after: int | None
     needle: bytes | None
+    most_bytes: int | None
 
 
 def lines(paths: Paths, **wanted: Unpack[LineFilter]) -> Iterator[Line]:
@@ -135,8 +137,10 @@ class _Filter:
         grep: str | None = None,
         after: int | None = None,
         needle: bytes | None = None,
+        most_bytes: int | None = None,
     ) -> None:
         self.needle = needle
+        self.left = most_bytes
         self.job = job
         self.run = run
         self.since_us = since_us
@@ -149,15 +153,14 @@ class _Filter:
         self._decode = msgspec.json.Decoder(Line).decode
         self._seen = _Seen()
 
-    def newest(self, chunk: bytes) -> list[tuple[Line, bytes]]:
-        """Return the wanted ones of whole lines with their bytes, copies too."""
-        found = []
-        for text in self._texts(chunk):
+    def newest(self, chunk: bytes) -> Iterator[tuple[Line, bytes]]:
+        """Yield the wanted ones of whole lines with their bytes, the last one first, copies too."""
+        plainly = self.needle is None and self._key
+        for text in _with_backwards(chunk, self._key) if plainly else reversed(list(self._texts(chunk))):
             with contextlib.suppress(msgspec.DecodeError):
                 line = self._decode(text)
                 if self.wants(line):
-                    found.append((line, text))
-        return found
+                    yield line, text
 
     def _texts(self, chunk: bytes) -> Iterable[bytes]:
         """Return those of whole lines that may be wanted."""
@@ -201,6 +204,12 @@ class _Filter:
         return self._pattern is None or self._pattern.search(render(line, colour=False)) is not None
 
 
+def _name_of(line: Line) -> tuple[str, int] | None:
+    """Return what a line has in common with its copies alone; None for a line without a number."""
+    run, seq = line.get("run"), line.get("seq")
+    return (run, seq) if isinstance(run, str) and isinstance(seq, int) else None
+
+
 class _Seen:
     """Recognizes copies: by (run, seq), and lines without a number by their bytes among the last few thousand."""
 
@@ -210,8 +219,9 @@ class _Seen:
         self._recent: deque[bytes] = deque()
 
     def first_time(self, line: Line, text: bytes) -> bool:
-        run, seq = line.get("run"), line.get("seq")
-        if isinstance(run, str) and isinstance(seq, int):
+        name = _name_of(line)
+        if name is not None:
+            run, seq = name
             numbers = self._runs.get(run)
             if numbers is None:
                 if len(self._runs) > _RUNS_REMEMBERED:
@@ -258,6 +268,15 @@ def _with(chunk: bytes, needle: bytes) -> Iterator[bytes]:
         end = chunk.find(b"\n", position)
         yield chunk[start:end]
         position = chunk.find(needle, end)
+
+
+def _with_backwards(chunk: bytes, needle: bytes) -> Iterator[bytes]:
+    """Yield the same, the last line first."""
+    position = chunk.rfind(needle)
+    while position >= 0:
+        start = chunk.rfind(b"\n", 0, position) + 1
+        yield chunk[start : chunk.find(b"\n", position)]
+        position = chunk.rfind(needle, 0, start)
 
 
 # -- the past
@@ -315,7 +334,7 @@ def _plain(log_dir: str, fd: int, size: int, wanted: _Filter, *, backwards: bool
         return os.pread(fd, extent.length, extent.offset)
 
     extents = _later(part, extents, wanted)
-    return _pieces_backwards(part, extents) if backwards else _whole_lines(_pieces(part, extents))
+    return _pieces_backwards(part, extents) if backwards else _forwards(part, extents, wanted)
 
 
 def _packed(log_dir: str, path: str, fd: int, wanted: _Filter, *, backwards: bool = False) -> Iterator[bytes]:
@@ -325,7 +344,7 @@ def _packed(log_dir: str, path: str, fd: int, wanted: _Filter, *, backwards: boo
         table is None or table.offsets[-1] != os.fstat(fd).st_size
     ):  # compressed by another program: from the beginning to the end
         with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile), gzip.open(path) as unpacked:
-            chunks = _whole_lines(iter(lambda: unpacked.read(_WINDOW), b""))
+            chunks = _whole_lines(_within(wanted, iter(lambda: unpacked.read(_WINDOW), b"")))
             yield from reversed(list(chunks)) if backwards else chunks
         return
     extents = _extents(log_dir, mark, wanted, table.size)
@@ -335,7 +354,7 @@ def _packed(log_dir: str, path: str, fd: int, wanted: _Filter, *, backwards: boo
 
     with contextlib.suppress(zlib.error):
         extents = _later(part, extents, wanted)
-        yield from _pieces_backwards(part, extents) if backwards else _whole_lines(_pieces(part, extents))
+        yield from _pieces_backwards(part, extents) if backwards else _forwards(part, extents, wanted)
 
 
 def _extents(log_dir: str, mark: str | None, wanted: _Filter, size: int) -> list[Extent]:
@@ -400,10 +419,29 @@ def _first_number(read: Callable[[Extent], bytes], extent: Extent, run: str) -> 
     return None
 
 
+def _forwards(read: Callable[[Extent], bytes], extents: Iterable[Extent], wanted: _Filter) -> Iterator[bytes]:
+    return _whole_lines(_within(wanted, _pieces(read, extents)))
+
+
 def _pieces(read: Callable[[Extent], bytes], extents: Iterable[Extent]) -> Iterator[bytes]:
     for extent in extents:
-        for offset in range(extent.offset, extent.offset + extent.length, _WINDOW):
-            yield read(Extent(offset, min(_WINDOW, extent.offset + extent.length - offset)))
+        begin, end = extent.offset, extent.offset + extent.length
+        while begin < end:
+            cut = min(end, (begin // _WINDOW + 1) * _WINDOW)  # as the blocks of an archive: each is unpacked once
+            yield read(Extent(begin, cut - begin))
+            begin = cut
+
+
+def _within(wanted: _Filter, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield pieces until as much was read as may be, counted over all files."""
+    if wanted.left is not None and wanted.left <= 0:
+        return
+    for piece in pieces:
+        yield piece
+        if wanted.left is not None:
+            wanted.left -= len(piece)
+            if wanted.left <= 0:
+                return
 
 
 def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -423,17 +461,14 @@ def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _newest(log_dir: str, wanted: _Filter, count: int, until: "_Tail | None") -> list[Line]:
     found: deque[tuple[Line, bytes]] = deque()
-    for chunk in _backwards(log_dir, wanted, until):
-        found.extendleft(reversed(wanted.newest(chunk)))
-        if len(found) >= count and _without_copies(found) >= count:
+    different: set[object] = set()
+    for line, text in (one for chunk in _backwards(log_dir, wanted, until) for one in wanted.newest(chunk)):
+        found.appendleft((line, text))
+        different.add(_name_of(line) or text)
+        if len(different) >= count:
             break
     once = [line for line, text in found if wanted.first_time(line, text)]
-    return once[-count:]
-
-
-def _without_copies(found: Iterable[tuple[Line, bytes]]) -> int:
-    seen = _Seen()
-    return sum(seen.first_time(line, text) for line, text in found)
+    return once[max(0, len(once) - count) :]
 
 
 def _backwards(log_dir: str, wanted: _Filter, until: "_Tail | None") -> Iterator[bytes]:

@@ -113,6 +113,7 @@ def _job(call: Call, sight: Sight, view: JobView) -> dict[str, Any]:
     next_slots = sight.coming(view, call.now_us, _COMING)
     slots = sight.drawn_strips([view.name], SLOTS_OF_ONE).get(view.name, ())
     measured = sight.measured(view, _DRAWN)
+    took = [_took_us(one) for one in measured]
     counts = sight.day_counts(view, call.now_us - _DAYS_US, _DAY_ROWS)
     is_cut = sum(one.count for one in counts) >= _DAY_ROWS
     signature = _signature(call, spec)
@@ -127,7 +128,7 @@ def _job(call: Call, sight: Sight, view: JobView) -> dict[str, Any]:
         "strip": strip(slots, max(1, len(slots))),
         "strip_said": label(slots),
         "strip_first": slots[0].slot[:10] if slots else "",
-        "usage": _usage(spec, measured),
+        "usage": _usage(spec, measured, took),
         "heat": heat_map(counts, call.now_us, counts[0].day if is_cut else "") if counts else None,
         "bad_days": bad_days(counts),
         "days_from": counts[0].day if is_cut else "",
@@ -135,7 +136,7 @@ def _job(call: Call, sight: Sight, view: JobView) -> dict[str, Any]:
         "upstreams": sight.upstreams(view),
         "downstreams": sight.downstreams(view),
         "next_slots": next_slots,
-        "coming": _coming(sight, view, next_slots, measured),
+        "coming": _coming(sight, view, next_slots, _successes(measured, took)),
         "rows": slot_rows(runs, call.now_us),
         "nodes": any(run.node for run in runs),
         "parameters": found,
@@ -172,13 +173,15 @@ def _refused_by(sight: Sight, refusal: BrokenFile | None) -> CommitNote | None:
     return sight.commit(refusal.git_commit)
 
 
-def _coming(sight: Sight, view: JobView, slots: Sequence[int], measured: Sequence[Measured]) -> list[ComingRow]:
-    """Return what is to come with what is known of it, the latest first; days that a date excludes are among them."""
+def _coming(sight: Sight, view: JobView, slots: Sequence[int], took: Sequence[int]) -> list[ComingRow]:
+    """Return what is to come with what is known of it, the latest first; days that a date excludes are among them.
+
+    ``took`` are the times of the newest successes, sorted.
+    """
     if view.spec is None or not slots:
         return []
     excluded = excluded_days(view.spec.schedule, view.now_us, slots[-1], _EXCLUDED)
     instants = sorted({*slots, *excluded})
-    took = sorted(_took_us(one) for one in measured if one.state == "succeeded")
     p95_us = _at(took, _WORST_OF_TWENTY) if took else 0
     after = dict(pairwise(slots))
     found = []
@@ -201,25 +204,30 @@ def _at(values: Sequence[int], part: float) -> int:
     return values[min(len(values) - 1, round(part * (len(values) - 1)))]
 
 
-def _usage(spec: JobSpec | None, measured: Sequence[Measured]) -> Usage | None:
+def _successes(measured: Sequence[Measured], took: Sequence[int]) -> list[int]:
+    """Return the times of the successes, sorted."""
+    return sorted(us for one, us in zip(measured, took, strict=True) if one.state == "succeeded")
+
+
+def _usage(spec: JobSpec | None, measured: Sequence[Measured], took: Sequence[int]) -> Usage | None:
     """Return the charts, the oldest run on the left; None without a run that succeeded."""
-    took = sorted(_took_us(one) for one in measured if one.state == "succeeded")
-    if not took:
+    good = _successes(measured, took)
+    if not good:
         return None
     runs = list(reversed(measured))
     turns = [False, *(_differs(one, before) for one, before in zip(runs[1:], runs, strict=False))]
-    p50, p95 = _at(took, 0.5), _at(took, _WORST_OF_TWENTY)
+    p50, p95 = _at(good, 0.5), _at(good, _WORST_OF_TWENTY)
     lines = [Line("p50", p50 / SECOND, span(p50)), Line("p95", p95 / SECOND, span(p95))]
     if spec is not None and spec.run.timeout_us is not None:
         lines.append(Line("timeout", spec.run.timeout_us / SECOND, span(spec.run.timeout_us)))
-    points = [Point(one.state, _took_us(one) / SECOND, turn) for one, turn in zip(runs, turns, strict=True)]
+    points = [Point(one.state, us / SECOND, turn) for one, us, turn in zip(runs, reversed(took), turns, strict=True)]
     cpu = [Point(one.state, one.cpu_s, turn) for one, turn in zip(runs, turns, strict=True)]
     memory = [Point(one.state, one.max_rss_bytes, turn) for one, turn in zip(runs, turns, strict=True)]
     return Usage(
         durations=chart("Durations", points, lines),
         cpu=_of_values("CPU", cpu, lambda value: span(round(value * SECOND))),
         memory=_of_values("Peak memory", memory, lambda value: size(round(value))),
-        count=len(took),
+        count=len(good),
         p50=span(p50),
         p95=span(p95),
     )

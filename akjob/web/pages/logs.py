@@ -1,7 +1,7 @@
 """The log of one run as its page shows it: its end, a stretch from any line on, or what a search finds."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -36,7 +36,8 @@ _SEARCH_S = 1.0
 _MOST_HITS = 1000
 _ERROR = read.LEVELS["error"]
 _ERRORS = b'"level":"error"'  # among output, which has a level of its own where the program gave one
-_LOOK_S = 0.02  # so long the first error is looked for: the page of a long log opens at its end
+# So far the first error is looked for: the page of a longer log opens at its end. The time is for a node that is slow.
+_LOOK_BYTES, _LOOK_S = 8 << 20, 0.02
 _LONGEST_NUMBER = 15
 
 
@@ -121,15 +122,24 @@ def _number_of(call: Call, name: str) -> int | None:
     return int(text)
 
 
-def shown_log(log: LinesOfRun, wanted: LogWanted, clock: Callable[[], float] = time.monotonic) -> LogShown:
-    """Return what of a run's log is shown. A search ends with its page, or after a second, and says how far it came."""
+def shown_log(
+    log: LinesOfRun,
+    wanted: LogWanted,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    last: Sequence[dict[str, Any]] | None = None,
+) -> LogShown:
+    """Return what of a run's log is shown. A search ends with its page, or after a second, and says how far it came.
+
+    ``last`` are its last lines, where they were read already.
+    """
     if wanted.searches:
         found, searched = _search(log, wanted, 0 if wanted.begin is None else wanted.begin, wanted.count, clock)
         return LogShown(lines=_lines(found), searched=searched, later=None if searched is None else searched + 1)
     hits = _hits(log, wanted, clock)
     if wanted.begin is None:
-        found = log.last(wanted.count)
-        return LogShown(lines=_lines(found), earlier=_earlier(found, wanted))
+        newest = log.last(wanted.count) if last is None else last
+        return LogShown(lines=_lines(newest), earlier=_earlier(newest, wanted))
     lines = log.lines(wanted.begin - 1)
     found = list(islice(lines, wanted.count))
     following = next(lines, None)
@@ -178,9 +188,9 @@ def opened(wanted: LogWanted, error: int | None) -> LogWanted:
 
 
 def first_error(log: LinesOfRun, clock: Callable[[], float] = time.monotonic) -> int | None:
-    """Return the number of the first line of a run that is an error, or worse; None where none is found in time."""
+    """Return the number of the first line of a run that is an error, or worse; None where none is near the start."""
     end_s = clock() + _LOOK_S
-    for line in log.lines(needle=_ERRORS):
+    for line in log.lines(needle=_ERRORS, most_bytes=_LOOK_BYTES):
         if clock() > end_s:
             return None
         if _level(line) >= _ERROR:
@@ -188,7 +198,7 @@ def first_error(log: LinesOfRun, clock: Callable[[], float] = time.monotonic) ->
     return None
 
 
-def _earlier(found: list[dict[str, Any]], wanted: LogWanted) -> int | None:
+def _earlier(found: Sequence[dict[str, Any]], wanted: LogWanted) -> int | None:
     first = _number(found[0]) if found else 0
     return max(1, first - wanted.count) if first > 1 else None
 
@@ -201,7 +211,7 @@ def _number(line: dict[str, Any]) -> int:
     return int(line.get("seq") or 0)
 
 
-def _lines(found: list[dict[str, Any]]) -> list[LogLine]:
+def _lines(found: Sequence[dict[str, Any]]) -> list[LogLine]:
     return [log_line(line) for line in found]
 
 

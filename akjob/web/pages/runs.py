@@ -67,12 +67,14 @@ class LogOfRun(Struct, frozen=True, kw_only=True):
 def _log(log: LinesOfRun, wanted: LogWanted, *, ended_badly: bool, at_us: int) -> LogOfRun:
     """Return the log of a run. A traceback is often the first error, and the end of the log long after it."""
     try:
-        error = first_error(log) if ended_badly else None
+        if not ended_badly:
+            return LogOfRun(shown=shown_log(log, wanted))
+        error, last = first_error(log), log.last(SHOWN)
         return LogOfRun(
-            shown=shown_log(log, opened(wanted, error)),
+            shown=shown_log(log, opened(wanted, error), last=last),
             error=error,
             first=() if error is None else list(islice(log.lines(error - 1), _STDERR)),
-            last=log.last(SHOWN) if ended_badly else (),
+            last=last,
         )
     except AwayError as away:
         return LogOfRun(shown=LogShown(lines=[], away=f"The {away.said(UTC, at_us)} UTC.", why=away.why))

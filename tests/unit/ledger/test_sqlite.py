@@ -3,15 +3,17 @@
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from akjob.errors import AkjobError
-from akjob.instants import DAY, HOUR, SECOND, to_text
-from akjob.ledger import LedgerBusyError, LedgerFullError, Writes
+from akjob.instants import DAY, HOUR, MINUTE, SECOND, to_text
+from akjob.ledger import DayCount, LedgerBusyError, LedgerFullError, Transition, Writes, sqlite_reader
 from akjob.ledger.migrate import migrations
 from akjob.ledger.sql_reader import history_tail
 from akjob.ledger.sqlite_reader import SqliteReader
@@ -239,8 +241,43 @@ def test_the_reader_cannot_write(ledger: SqliteStore, path: Path) -> None:
     reader = SqliteReader(path)
     with reader._session() as (ask, _version):
         assert ask is not None
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        with pytest.raises(AkjobError, match="readonly"):
             ask("DELETE FROM runs", ())
+
+
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """Return the list that gets each connection of a reader from now on."""
+    made: list[sqlite3.Connection] = []
+    connect = sqlite_reader._connect
+
+    def noted(path: Path) -> sqlite3.Connection:
+        made.append(connect(path))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite_reader, "_connect", noted)
+    return made
+
+
+def test_questions_that_are_asked_at_once_share_a_connection(
+    ledger: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one thread; it begins with the first of them, sees what is committed meanwhile, and is closed at the end."""
+    ledger.commit(Writes(claims=[row("1")]))
+    reader, made = SqliteReader(path), connections(monkeypatch)
+    with reader.at_once(), ThreadPoolExecutor(1) as thread:
+        assert made == []
+        with reader.at_once():
+            assert len(reader.history()) == 1
+        ledger.commit(Writes(claims=[row("2", slot_us=1)]))
+        assert (len(reader.history()), len(made)) == (2, 1)
+        assert len(thread.submit(reader.history).result()) == 2
+        assert len(made) == 2
+        with pytest.raises(AkjobError, match="no such table"):
+            reader._select("SELECT 1 FROM not_there", ())
+        assert reader.last_seq() == 0
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        made[0].execute("SELECT 1")
+    assert (len(reader.history()), len(made)) == (2, 3)
 
 
 def test_a_reader_sees_what_is_committed_while_akjobd_runs(ledger: SqliteStore, path: Path) -> None:
@@ -279,6 +316,55 @@ def test_no_question_walks_through_the_ledger(ledger: SqliteStore, tail: str, in
     plan = [line[3] for line in ledger._connection.execute(question, values)]
     assert len(plan) == 1
     assert index in plan[0]
+
+
+def steps_of(monkeypatch: pytest.MonkeyPatch, question: Callable[[], object]) -> int:
+    """Return how many steps of its machine the database takes for a question."""
+    connect, steps = sqlite_reader._connect, [0]
+
+    def step() -> int:
+        steps[0] += 1
+        return 0
+
+    def watched(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.set_progress_handler(step, 1)
+        return connection
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_reader, "_connect", watched)
+        question()
+    return steps[0]
+
+
+def test_what_became_of_a_job_is_read_without_what_became_of_others(
+    ledger: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many transitions there are of other jobs, and of runs."""
+    reader = SqliteReader(path)
+    loaded = [Transition(at_us=at_us, kind="job", job="a", to_state="loaded") for at_us in range(3)]
+    ledger.commit(Writes(transitions=[*loaded, Transition(at_us=9, kind="daemon", to_state="started")]))
+    few = steps_of(monkeypatch, lambda: reader.job_transitions("a"))
+    others = [Transition(at_us=at_us, kind="job", job=f"b{at_us}", to_state="loaded") for at_us in range(1000)]
+    ledger.commit(Writes(transitions=[*others, replace(loaded[0], at_us=2000)]))
+    found = reader.job_transitions("a")
+    assert [one.at_us for one in found] == [0, 1, 2, 9, 2000]
+    assert steps_of(monkeypatch, lambda: reader.job_transitions("a")) < few + 60
+
+
+def test_days_are_counted_in_an_index(ledger: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few steps for each of so many rows, and nothing for those that are older."""
+    rows = 3000
+    ledger.commit(Writes(claims=[row(f"{n:05}", slot_us=n * MINUTE, state="succeeded") for n in range(rows)]))
+    reader = SqliteReader(path)
+    assert reader.day_counts("a", to_text(0), rows) == [
+        DayCount("1970-01-01", "succeeded", 1440),
+        DayCount("1970-01-02", "succeeded", 1440),
+        DayCount("1970-01-03", "succeeded", 120),
+    ]
+    assert sum(one.count for one in reader.day_counts("a", to_text(0), 1600)) == 1600
+    assert steps_of(monkeypatch, lambda: reader.day_counts("a", to_text(0), rows)) < 10 * rows
+    assert steps_of(monkeypatch, lambda: reader.day_counts("a", to_text(0), 100)) < 2000
 
 
 def test_instants_sort_as_text() -> None:

@@ -1,6 +1,7 @@
 """One class of tests for every store: what was committed is there, once, whatever keeps it."""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime, time, timedelta, timezone
@@ -689,6 +690,22 @@ class TestPages:
             DayCount("1970-01-03", "missed", 1),
         ]
         assert ledger.reader.day_counts(one.job, to_text(0), 1) == [DayCount("1970-01-03", "missed", 1)]
+
+    def test_days_by_state(self, ledger: Ledger) -> None:
+        """All states, retries and stretches, days without a row, other jobs; and the rest of the day that begins."""
+        cycle = ("succeeded", "failed", "succeeded", "skipped", "succeeded", "missed", "cancelled", "succeeded")
+        claims = [row(f"r{n:02}", slot_us=n * 7 * HOUR, state=state) for n, state in enumerate(cycle * 3)]
+        claims[3].count, claims[5].count = 4, 2
+        claims += [row("r90", slot_us=7 * HOUR, attempt=2, state="succeeded"), row("r91", slot_us=8 * DAY)]
+        claims += [row("r92", slot_us=9 * DAY, state="queued"), row("x1", slot_us=DAY, job="x", state="failed")]
+        ledger.store.commit(Writes(claims=claims))
+        for since_us, n in ((0, 100), (DAY + HOUR, 100), (0, 9), (3 * DAY, 4), (20 * DAY, 5), (0, 1)):
+            expected: dict[tuple[str, str], int] = defaultdict(int)
+            own = sorted((one for one in claims if one.job == "a"), key=lambda one: (one.slot_us, one.attempt))
+            for one in [one for one in own if one.slot_us >= since_us][-n:]:
+                expected[to_text(one.slot_us)[:10], one.state] += one.count
+            found = ledger.reader.day_counts("a", to_text(since_us), n)
+            assert [((one.day, one.state), one.count) for one in found] == sorted(expected.items())
 
     def test_some_jobs(self, ledger: Ledger) -> None:
         """The rows of the jobs named, and of no other."""

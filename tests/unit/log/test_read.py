@@ -251,6 +251,40 @@ def test_the_last_lines_are_read_and_no_others(long: Paths, monkeypatch: pytest.
     assert 0 < sum(asked) <= 80_000  # where the last line ends, the head of the file, and a piece or two
 
 
+def test_the_last_lines_are_decoded_and_no_others(
+    paths: Paths, sink: FileSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a piece that has many lines; copies are looked at until there are enough others."""
+    for seq in (*range(500), *range(490, 500)):
+        sink.append(line("r1", seq), index.key_of("r1", "a/b"), START_US)
+    sink.close()
+    looked: list[object] = []
+    wants = read._Filter.wants
+
+    def noted(own: read._Filter, one: read.Line) -> bool:
+        looked.append(one)
+        return wants(own, one)
+
+    monkeypatch.setattr(read._Filter, "wants", noted)
+    assert seqs(iter(read.last(paths, 12, run="r1"))) == list(range(488, 500))
+    assert len(looked) == 22
+    assert read.last(paths, 0, run="r1") == []
+
+
+def test_reading_ends_after_so_many_bytes(long: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over archived, finished and current files together, a window more or less."""
+    monkeypatch.setattr(read, "_WINDOW", 1000)
+    whole = seqs(read.lines(long, run="r2"))
+    some = seqs(read.lines(long, run="r2", most_bytes=30_000))
+    assert 0 < len(some) < len(whole)
+    assert some == whole[: len(some)]
+    assert seqs(read.lines(long, run="r2", most_bytes=10_000_000)) == whole
+    asked = lengths_asked(monkeypatch)
+    few = seqs(read.lines(long, run="r2", most_bytes=3000))
+    assert 0 < len(few) < len(some)
+    assert sum(one for one in asked if one <= 1000) <= 4000
+
+
 @pytest.mark.parametrize("after", [-1, 0, 1, 57, 133, 134, 198, 199, 1000])
 def test_the_lines_after_a_number_are_those_of_the_whole(
     long: Paths, after: int, monkeypatch: pytest.MonkeyPatch

@@ -38,14 +38,16 @@ GROWTH = 1.3
 
 
 class Counted:
-    """What the ledger was asked: statements, and steps of its machine in hundreds."""
+    """What the ledger was asked: connections, statements, and steps of its machine in hundreds."""
 
     def __init__(self) -> None:
+        self.connections = 0
         self.statements = 0
         self.steps = 0
 
     def watch(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         """Count what a connection does."""
+        self.connections += 1
         connection.set_trace_callback(self._statement)
         connection.set_progress_handler(self._step, 100)
         return connection
@@ -126,6 +128,19 @@ def test_the_cost_does_not_grow_with_the_ledger(
             found[rows] = cost(site, ASKED[what].format(run=run_id(rows - 3), failed=run_id(rows - 97)), monkeypatch)
     assert found[MANY].statements == found[FEW].statements <= STATEMENTS.get(what, 12)
     assert found[MANY].steps <= found[FEW].steps * GROWTH + 20
+
+
+@pytest.mark.parametrize("path", ["/jobs/job-007", "/runs/{failed}", "/", "/timeline"])
+def test_a_page_opens_the_ledger_once_a_stretch(
+    roots: dict[int, Root], path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once to look what is new, once for the page, once for the run that it is about: not for each question."""
+    with served(roots[FEW]) as site:
+        client = site.token("admin")
+        assert client.get(path.format(failed=run_id(FEW - 97))).status_code == 200
+        with counted(monkeypatch) as found:
+            assert client.get(path.format(failed=run_id(FEW - 97))).status_code == 200
+    assert 1 <= found.connections <= 3
 
 
 VIEWS = {"/": 50, "/?q=state:succeeded": 50, "/?q=job-01": 10, "/jobs/job-007": 1, "/runs": 0, "/broken": 0}

@@ -9,9 +9,10 @@ from akjob.log.reading import read
 from akjob.log.reading.needle import needle_of
 from akjob.query.distant import LocalLog
 from akjob.web.api.logs import pattern_of
+from akjob.web.pages import logs
 from akjob.web.pages.logs import LogWanted, first_error, shown_log
 from tests.unit.cli.root import Root, output
-from tests.unit.web.serving import Served
+from tests.unit.web.serving import Served, served
 
 RUN = "01m85ajwkd1sc8zp"
 
@@ -130,3 +131,31 @@ def test_the_first_error_is_looked_for_a_moment(root: Root) -> None:
     assert first_error(LocalLog(root.paths, RUN)) == 1001
     ticks = count()
     assert first_error(LocalLog(root.paths, RUN), lambda: next(ticks)) is None
+
+
+def test_the_first_error_is_looked_for_so_far(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In so many bytes: what stands further down is found by a search, and costs the page nothing."""
+    root.log(output(RUN, 1001, "bad", level="error"))
+    monkeypatch.setattr(logs, "_LOOK_BYTES", 10_000)
+    monkeypatch.setattr(read, "_WINDOW", 1_000)
+    assert first_error(LocalLog(root.paths, RUN)) is None
+    monkeypatch.setattr(logs, "_LOOK_BYTES", 10_000_000)
+    assert first_error(LocalLog(root.paths, RUN)) == 1001
+
+
+def test_the_end_is_read_once(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a run that failed without an error in its log: its page shows it, and looks in it for a traceback."""
+    asked: list[int] = []
+    last = LocalLog.last
+
+    def noted(own: LocalLog, count: int) -> list[read.Line]:
+        asked.append(count)
+        return last(own, count)
+
+    monkeypatch.setattr(LocalLog, "last", noted)
+    root.run("01m85ajwkd1sc8zz", "tick", -6, state="failed")
+    root.log(output("01m85ajwkd1sc8zz", 1, "here"))
+    with served(root) as site:
+        text = site.token("admin").get("/runs/01m85ajwkd1sc8zz", headers={"Accept": "text/html"}).text
+    assert 'id="L1"' in text
+    assert asked == [200]
