@@ -60,6 +60,12 @@ class Server:
         self._as_user("createdb", "-h", str(self.folder), "-U", "akjob", name)
         return f"postgresql://akjob@/{name}?host={self.folder}"
 
+    def database_of(self, user: str) -> str:
+        """Return the URL of a new, empty database of a new user that has no other right."""
+        self._as_user("createuser", "-h", str(self.folder), "-U", "akjob", user)
+        self._as_user("createdb", "-h", str(self.folder), "-U", "akjob", "--owner", user, user)
+        return f"postgresql://{user}@/{user}?host={self.folder}"
+
     def _as_user(self, program: str, *arguments: str) -> None:
         command = [str(self._bin / program), *arguments]
         if os.geteuid() == 0:

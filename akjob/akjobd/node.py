@@ -42,6 +42,7 @@ class ClusterNode:
     def join(self, agenda: Agenda, revision: Callable[[], Revision]) -> None:
         """Begin to renew the lease, and let the agenda share its jobs with the other nodes."""
         self._agenda = agenda
+        self._store.commit_here = lambda: revision().commit
         self._membership.serve(agenda, self._store, self._say, revision)
         agenda.share(self._cluster.name, self._cluster.tags)
         self._taking = Taking(

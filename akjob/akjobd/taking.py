@@ -59,8 +59,10 @@ class Taking:
         since_us = self._lacking.setdefault(row.id, now_us)
         if len(self._lacking) > _KEPT:
             del self._lacking[next(iter(self._lacking))]
-        commit = (self._revision().commit or "no commit")[:8]
-        reason = f"the checkout of this node ({commit}) does not have the definition that the run was claimed with"
+        here, there = _short(self._revision().commit), _short(row.git_commit)
+        reason = (
+            f"the checkout of this node ({here}) does not have the definition that the run was claimed with ({there})"
+        )
         if now_us - since_us < self._grace_us:
             return asked.RunTaken(state="not_here", reason=reason)
         taken = self._store.take(row.id)
@@ -81,3 +83,7 @@ class Taking:
             elif node:
                 left.append(FarStop(run=stop.run, node=node, reason=stop.reason, by=stop.by))
         return left
+
+
+def _short(commit: str | None) -> str:
+    return "no commit" if commit is None else commit[:8]

@@ -5,15 +5,24 @@ from collections.abc import Callable, Mapping
 from akjob.errors import AkjobError
 from akjob.ledger.columns import JOB_COLUMNS, RUN_COLUMNS
 from akjob.ledger.sql_store import SqlStore
-from akjob.ledger.statements import JOB_COUNTER_COLUMNS, OCCURRENCE_COLUMNS, TRANSITION_COLUMNS, WAIT_COLUMNS
+from akjob.ledger.statements import (
+    BACKFILL_COLUMNS,
+    JOB_COUNTER_COLUMNS,
+    OCCURRENCE_COLUMNS,
+    SEEN_COLUMNS,
+    TRANSITION_COLUMNS,
+    WAIT_COLUMNS,
+)
 
 BATCH = 5000
 
 # What each table has, and by what its rows are in order.
 TABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "runs": (RUN_COLUMNS, "id"),
+    "runs": ((*RUN_COLUMNS, "scope"), "id"),
     "waits": (WAIT_COLUMNS, "run"),
     "occurrences": (OCCURRENCE_COLUMNS, "job, key"),
+    "seen_files": (SEEN_COLUMNS, "job, path"),
+    "backfills": (BACKFILL_COLUMNS, "id"),
     "jobs": (JOB_COLUMNS, "job"),
     "definitions": (("sha256", "file", "definition", "last_used_at"), "sha256"),
     "meta": (("key", "value"), "key"),

@@ -185,6 +185,7 @@ class PostgresStore(NoFile, SqlStore):
         self._node = node
         self._known: dict[str, JobRow] = {}  # the jobs' rows as this node last read or wrote them
         self.writer = f"{node or ''}/{secrets.token_hex(8)}"
+        self.commit_here: Callable[[], str | None] = lambda: None  # what is checked out on this node
         self._behind: Mapping[str, int] = {}  # of the commit under way
         self._tried: tuple[Writes, str] | None = None  # the last Writes, and the token of their commit
         try:
@@ -281,7 +282,9 @@ class PostgresStore(NoFile, SqlStore):
         """Leave runs without a node, and deliver them to one that takes them; return them."""
         handed = [(one.queue, one.run) for one in given if one.queue is not None]
         if handed:
-            self._many("UPDATE runs SET owner = NULL, node = NULL, queue = ? WHERE id = ?", handed)
+            commit = self.commit_here()  # until it starts, the one that it was claimed with
+            values = [(queue, commit, run) for queue, run in handed]
+            self._many("UPDATE runs SET owner = NULL, node = NULL, queue = ?, git_commit = ? WHERE id = ?", values)
             self._many(DELIVER, [(queue, TASK, run) for queue, run in handed])
         return frozenset(run for _, run in handed)
 
@@ -344,10 +347,12 @@ class PostgresStore(NoFile, SqlStore):
 
     def occurrences(self) -> list[Occurrence]:
         """Return the occurrences of this node that are not decided yet, oldest first."""
+        self._adopt("occurrences")
         return [rows.occurrence(row) for row in self._read(_OCCURRENCES_OF_NODE, (self._node, self._node))]
 
     def open_backfills(self) -> list[BackfillRow]:
         """Return the backfills of this node that are not over, oldest first."""
+        self._adopt("backfills")
         return [rows.backfill(row) for row in self._read(_BACKFILLS_OF_NODE, (self._node, self._node))]
 
     def outcomes(self, job: str, from_us: int, until_us: int) -> list[SlotOutcome]:
@@ -507,7 +512,13 @@ class PostgresStore(NoFile, SqlStore):
 
     def open_runs(self) -> list[OpenRun]:
         """Return the runs of this node that are queued or running, oldest first."""
+        self._adopt("runs", f" AND queue IS NULL AND {statements.OPEN}")
         return [rows.open_run(row) for row in self._read(_OPEN_OF_NODE, (self._node, self._node))]
+
+    def _adopt(self, table: str, among: str = "") -> None:
+        """Make this node's what was copied from a ledger of one machine, and has no owner: the first node goes on."""
+        if self._node is not None:
+            self._read(f"UPDATE {table} SET owner = ? WHERE owner IS NULL{among} RETURNING 1", (self._node,))  # noqa: S608
 
     def go_on_after(self, seq: int) -> None:
         """Begin with ``seq`` + 1 when the next transition is numbered."""

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
@@ -356,14 +357,25 @@ def test_a_node_takes_no_more_than_its_slots(nodes: list[Place], url: str) -> No
 
 def test_a_definition_that_no_checkout_has_fails_after_the_grace(nodes: list[Place]) -> None:
     """The node that it is for does not have it: the delivery is given back for a while, then the run fails."""
-    first, _ = started(nodes)
-    other = 'command = ["false"]\n'
-    nodes[1].job("pinned", other)
+    commits = [committed(place.root) for place in nodes]
+    first, second = started(nodes)
+    second.job("pinned", 'command = ["false"]\n')
     first.job("pinned", 'command = ["true"]\n[run]\nwhere = "node:b"\n')
     run = str(until(lambda: runs(first, "pinned"), 30.0))
     row = first.ask("wait", run=run)["row"]
     assert (row["state"], row["started_at"]) == ("failed", None)
-    assert "does not have the definition" in row["reason"]
+    here, there = (commit[:8] for commit in reversed(commits))
+    asked = f"the checkout of this node ({here}) does not have the definition that the run was claimed with ({there})"
+    assert row["reason"] == asked
+
+
+def committed(root: Path) -> str:
+    """Make a repository of a node's root, with one commit; return it."""
+    git = ["git", "-C", str(root), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", root.name]):
+        subprocess.run([*git, *command], check=True)
+    found = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    return found.stdout.strip()
 
 
 def runs(place: Place, job: str) -> str | None:

@@ -9,6 +9,7 @@ import pytest
 from akjob.instants import SECOND
 from akjob.ledger import Definition, Occurrence, Wait, Writes, open_store
 from akjob.ledger.copying import TABLES
+from akjob.ledger.model import BackfillRow, SeenFiles
 from akjob.ledger.sql_store import SqlStore
 from tests import postgres
 from tests.unit.cli.root import NOW_US, Root
@@ -25,12 +26,14 @@ def root(tmp_path: Path) -> Root:
     ended = row("03", slot_us=SECOND, slot_last_us=SECOND, state="succeeded", started_us=1, ended_us=2, git_dirty=False)
     root.ledger(
         Writes(
-            claims=[full_row(), waiting, ended],
+            claims=[full_row(), waiting, ended, row("05", state="failed", ended_us=2, node="a", scope="a")],
             loaded=[job_row(), job_row("reports/nightly", refused_dirty=True, definition="ä = '\\n'\n")],
             definitions=[Definition("f00", "jobs.d/a.toml", "x", 1)],
             waits=[Wait(run="02", after_previous=True, kwargs={"a": 1}, files=("/x",))],
             occurrences=[Occurrence(job="a", key="after:1", at_us=1, trigger="after")],
             transitions=[*life("03"), moved("02", None, "queued")],
+            new_backfills=[BackfillRow(id="04", job="a", at_us=1, from_us=1, until_us=9, slots=(1, 2), by="ann")],
+            seen=[SeenFiles(job="a", files={"in/\udcff.csv": (1, 2, 3)})],
         )
     )
     store = open_store(root.paths.ledger_url)
@@ -68,21 +71,71 @@ def test_a_copy_has_every_row(root: Root, tmp_path: Path) -> None:
 
 @postgres.needs_postgres
 def test_there_and_back_gives_equal_rows(root: Root, tmp_path: Path) -> None:
-    """Into PostgreSQL and out of it: nothing is lost, nothing changes its type."""
+    """Into PostgreSQL, as a user that owns the database and has no other right, and out of it: nothing is lost.
+
+    The first node that starts there has what was open.
+    """
     with postgres.running() as server:
-        url, back = server.database(), f"sqlite:///{tmp_path}/back.db"
+        url, back = server.database_of("plain"), f"sqlite:///{tmp_path}/back.db"
         assert root.akjob("ledger", "copy", "--to", url).exit_code == 0
         assert rows_of(url) == rows_of(root.paths.ledger_url)
         store = open_store(url)
         assert [one.row.id for one in store.open_runs()] == ["02"]
         assert store.commit(Writes(transitions=[moved("x", None, "queued")])).transitions[0].seq == 5
         store.close()
+        for node, open_ones in (("a", (1, 1, 1)), ("b", (0, 0, 0))):
+            store = open_store(url, node)
+            counts = len(store.open_runs()), len(store.occurrences()), len(store.open_backfills())
+            assert counts == open_ones
+            store.close()
         expected = rows_of(url)
         root.paths.config_file.parent.mkdir(exist_ok=True)
         root.paths.config_file.write_text(f'[cluster]\nurl = "{url}"\nnode = "a"\n')
         result = root.akjob("ledger", "copy", "--to", back)
         assert result.exit_code == 0, result.output
     assert rows_of(back) == expected
+
+
+# Of a cluster alone: which nodes there are, what they have accounted for and want ended, and what carries runs to them.
+OF_A_CLUSTER = {
+    "runs": {"owner", "fence", "gates", "queue", "continues"},
+    "occurrences": {"owner"},
+    "backfills": {"owner"},
+    "transitions": {"node"},
+}
+TABLES_OF_A_CLUSTER = {"akjob_schema", "commits", "job_nodes", "node_token", "nodes", "stops", "transition_seq"}
+
+
+def test_all_tables_are_copied(root: Root) -> None:
+    """Each table of the schema, with each of its columns."""
+    with closing(sqlite3.connect(root.paths.ledger_url.removeprefix("sqlite://"))) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        found = {
+            name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")}
+            for name in names
+            if not name.startswith("sqlite_")
+        }
+    assert found == {name: set(columns) for name, (columns, _) in TABLES.items()}
+
+
+@postgres.needs_postgres
+def test_a_cluster_has_these_tables_and_its_own() -> None:
+    """In PostgreSQL they are the same, but for what only a cluster has."""
+    with postgres.running() as server:
+        url = server.database()
+        store = open_store(url)
+        assert isinstance(store, SqlStore)
+        listed = store.ask(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' "
+            "AND table_name NOT LIKE 'procrastinate%'"
+        )
+        store.close()
+    found: dict[str, set[str]] = {}
+    for table, column in listed:
+        found.setdefault(table, set()).add(column)
+    assert found.keys() - TABLES.keys() == TABLES_OF_A_CLUSTER
+    for name, (columns, _) in TABLES.items():
+        assert found[name] == set(columns) | OF_A_CLUSTER.get(name, set())
 
 
 def test_a_target_with_rows_is_left_alone(root: Root, tmp_path: Path) -> None:
