@@ -28,9 +28,9 @@ _LONGEST_WHY = 60
 def command(job: str | None, count: int, state: str | None, *, as_json: bool) -> None:
     """Show what became of the slots: every slot that ran, was skipped or was missed; the newest first.
 
-    A row with COUNT stands for a stretch of slots. DEFINITION shows the version that a run was made from, where it
-    differs from the run before: the hash, the git commit, and + when the files differed from the commit.
-    `akjob show JOB --at RUN` prints it.
+    Times are in the machine's time zone and have its offset. A row with COUNT stands for a stretch of slots. DEFINITION
+    shows the version that a run was made from, where it differs from the run before: the hash, the git commit, and +
+    when the files differed from the commit. `akjob show JOB --at RUN` prints it.
     """
     paths = find_paths()
     reader = open_reader(paths.ledger_url)

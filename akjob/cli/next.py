@@ -25,7 +25,7 @@ from akjob.errors import AkjobError, escape_control
 from akjob.instants import to_datetime
 from akjob.query.jobs import JobView, Snapshot, load
 from akjob.query.names import has_file, name_of_file, names_meant
-from akjob.query.slots import slots_of
+from akjob.query.slots import NEVER, slots_of, without_slots
 from akjob.query.text import plural, relative, stamp
 from akjob.schedule import get_zone
 from akjob.spec import ParseResult
@@ -33,12 +33,16 @@ from akjob.validate import parse_file
 
 
 class NextSlots(Struct, frozen=True, kw_only=True):
-    """The slots of one argument, in the job's ``zone``; ``note`` says why they may not start."""
+    """The slots of one argument, in the job's ``zone``; ``note`` says why they may not start.
+
+    ``otherwise`` is what makes the job due where there are no slots.
+    """
 
     job: str
     slots: list[int]
     zone: str = "UTC"
     note: str = ""
+    otherwise: str = NEVER
     broken: bool = False
 
 
@@ -58,7 +62,8 @@ def command(names: tuple[str, ...], after: str | None, count: int, *, as_json: b
     """Show the next slots of jobs, or of files ending in .toml, which need no root; without names, of all jobs.
 
     Slots are shown in the job's own time zone, without jitter. again_after is shown as if each run ended at once,
-    on_start is not shown, runs cuts the list. Disabled and paused jobs are shown, too.
+    on_start is not shown, runs cuts the list. A job that only events make due shows these in place of a time.
+    Disabled and paused jobs are shown, too.
     """
     now = now_us()
     after_us = now if after is None else instant(after, "--after")
@@ -123,7 +128,8 @@ class _Asker:
             return NextSlots(job=job.name, slots=[], note="broken", broken=True)
         note = "disabled" if not spec.enabled else "paused" if job.pause is not None else ""
         slots = job.next_slots(self._after_us, self._count)
-        return NextSlots(job=job.name, slots=slots, zone=spec.schedule.zone, note=note)
+        otherwise = NEVER if slots else job.without_slots
+        return NextSlots(job=job.name, slots=slots, zone=spec.schedule.zone, note=note, otherwise=otherwise)
 
     def file(self, name: str) -> list[NextSlots]:
         return [self._of_file(result) for result in read_file(Path(name))]
@@ -134,7 +140,8 @@ class _Asker:
             return NextSlots(job=result.name, slots=[], note="broken", broken=True)
         slots = slots_of(spec, None, self._after_us, self._count)
         note = "" if spec.enabled else "disabled"
-        return NextSlots(job=result.name, slots=slots, zone=spec.schedule.zone, note=note)
+        otherwise = NEVER if slots else without_slots(spec, None, self._after_us)
+        return NextSlots(job=result.name, slots=slots, zone=spec.schedule.zone, note=note, otherwise=otherwise)
 
 
 def is_file(name: str) -> bool:
@@ -172,13 +179,20 @@ def _block(answer: NextSlots, now: int) -> list[str]:
     """Write one job: its name, and a line for each slot."""
     head = escape_control(answer.job) + (f"  ({answer.note})" if answer.note else "")
     if not answer.slots:
-        return [head, "  never"]
+        return [head, f"  {escape_control(answer.otherwise)}"]
     zone = get_zone(answer.zone)
     rows = [
         (f"  {to_datetime(slot).astimezone(zone):%a}", stamp(slot, zone, fine=True), relative(slot, now))
         for slot in answer.slots
     ]
     return [head, *table(("", "", ""), rows, colour=False)[1:]]
+
+
+def _not_due(answer: NextSlots) -> tuple[str, str, str, str]:
+    """Return the row of a job without slots: what makes it due stands beside it."""
+    if answer.otherwise == NEVER:
+        return (NEVER, "", answer.job, answer.note)
+    return ("no fixed time", "", answer.job, ", ".join(filter(None, (answer.note, answer.otherwise))))
 
 
 def _overview(answers: list[NextSlots], now: int) -> list[str]:
@@ -193,5 +207,5 @@ def _overview(answers: list[NextSlots], now: int) -> list[str]:
         )
         for answer in due
     ]
-    rows += [("never", "", answer.job, answer.note) for answer in answers if not answer.slots]
+    rows += [_not_due(answer) for answer in answers if not answer.slots]
     return table(("NEXT", "", "JOB", ""), rows, colour=False)

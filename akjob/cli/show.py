@@ -187,7 +187,7 @@ def _slots(job: JobView, spec: JobSpec) -> list[tuple[str, str]]:
     slots = job.next_slots(job.now_us, 3)
     note = ", but it is disabled" if not spec.enabled else ", but it is paused" if job.pause is not None else ""
     rows = [f"{stamp(slot, zone)}  {relative(slot, job.now_us)}{note}" for slot in slots]
-    return [("next" if i == 0 else "", row) for i, row in enumerate(rows or ["never"])]
+    return [("next" if i == 0 else "", row) for i, row in enumerate(rows or [job.without_slots])]
 
 
 def code_of(spec: JobSpec) -> str:

@@ -13,8 +13,9 @@ from akjob.instants import from_text
 from akjob.ledger import open_reader
 from akjob.query.jobs import load
 from akjob.query.moments import moment
+from akjob.query.runs import Run, from_row
 from akjob.query.text import relative, stamp
-from akjob.query.why import Why, ask
+from akjob.query.why import Why, ask, came_of
 from akjob.schedule import get_zone
 
 _LABEL, _KIND = 10, 12
@@ -53,17 +54,21 @@ def command(job: str, at: str | None, *, as_json: bool) -> None:
     found = snapshot.find(job)
     zone = None if found.spec is None else get_zone(found.spec.schedule.zone)
     at_us = None if at is None else moment(at, "--at", snapshot.now_us, zone, past=True)
-    answer = ask(open_reader(paths.ledger_url), snapshot, found, at_us)
+    reader = open_reader(paths.ledger_url)
+    answer = ask(reader, snapshot, found, at_us)
     if as_json:
         say_json(answer)
         return
     zone_name = "UTC" if found.spec is None else found.spec.schedule.zone
-    say(_lines(answer, zone_name, snapshot.now_us, colour=colours()))
+    row = None if answer.run is None else reader.find_run(answer.run)
+    run = None if row is None else from_row(row)
+    say(_lines(answer, run, zone_name, snapshot.now_us, colour=colours()))
 
 
-def _lines(answer: Why, zone_name: str, now: int, *, colour: bool) -> list[str]:
+def _lines(answer: Why, run: Run | None, zone_name: str, now: int, *, colour: bool) -> list[str]:
     zone = get_zone(zone_name)
-    verdict = paint(answer.verdict.replace("_", " "), _COLOURS.get(answer.verdict), on=colour)
+    failed = answer.verdict == "ran" and run is not None and run.state != "succeeded"
+    verdict = paint(came_of(answer, run), "red" if failed else _COLOURS.get(answer.verdict), on=colour)
     name = paint(escape_control(answer.job), "bold", on=colour)
     lines = [f"{name} at {stamp(from_text(answer.at), zone)}: {verdict}"]
     if answer.slot is not None:

@@ -95,7 +95,7 @@ def git(subject: Subject) -> Iterator[Diagnosis]:
         message = "jobs.d/ is in no git repository, so runs record no commit"
         yield Diagnosis("git", "warning", message, f"git init {subject.paths.root}, and commit jobs.d/ and etc/.")
     else:
-        changed = ", with changes that are not committed" if revision.dirty else ""
+        changed = " with uncommitted changes" if revision.dirty else ""
         yield Diagnosis("git", "fine", f"commit {revision.commit[:12]}{changed}")
 
 

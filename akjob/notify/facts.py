@@ -19,7 +19,7 @@ from akjob.log.reading import read as log
 from akjob.log.reading.render import is_output
 from akjob.notify.model import Note
 from akjob.notify.redact import Redactor, values_of
-from akjob.notify.text import Told
+from akjob.notify.text import Told, commit_words
 from akjob.query.slots import slots_of
 from akjob.schedule import jitter_us
 from akjob.spec import load_definition
@@ -125,7 +125,7 @@ class JobFacts:
     def _with_run(self, told: Told, row: Any, good: Any, spec: JobSpec | None, redact: Redactor) -> Told:
         lines = self.notify(told.job).lines
         error = None if row["error"] is None else redact(row["error"])
-        new_commit = f"since commit {row['git_commit'][:12]}" if _moved(row, good, "git_commit") else None
+        new_commit = f"since commit {_commit(row)}" if _moved(row, good, "git_commit") else None
         lock = None if spec is None or spec.run.lock is None else f"lock {spec.run.lock}"
         common = (new_commit, self._new_defaults(row, good), None if error is None else error.splitlines()[0], lock)
         fails = told.kind in {"failed", "timed_out", "lost", "long"}
@@ -137,6 +137,7 @@ class JobFacts:
             error=error,
             attempt=row["attempt"],
             git_commit=row["git_commit"],
+            git_dirty=bool(row["git_dirty"]),
             changed=_changes(row, good),
             url=self._url(f"runs/{row['id']}"),
             output=tuple(self._output(row["id"], lines, redact)) if lines and fails else (),
@@ -234,12 +235,18 @@ def _moved(row: Any, good: Any, column: str) -> bool:
     return good is not None and row[column] is not None and good[column] != row[column]
 
 
+def _commit(row: Any) -> str:
+    commit = row["git_commit"]
+    return "no commit" if commit is None else commit_words(commit[:12], dirty=bool(row["git_dirty"]))
+
+
 def _changes(row: Any, good: Any) -> tuple[str, ...]:
     """Return what is another than at the last success."""
     found = []
     if _moved(row, good, "definition_sha256"):
         found.append("the definition")
     if _moved(row, good, "git_commit"):
-        before = good["git_commit"] or "no commit"
-        found.append(f"the commit: {before[:12]} to {row['git_commit'][:12]}")
+        found.append(f"the commit: {_commit(good)} to {_commit(row)}")
+    elif good is not None and row["git_dirty"] and not good["git_dirty"]:
+        found.append("the job's files, not committed")
     return tuple(found)

@@ -63,6 +63,7 @@ class Told(Struct, frozen=True, kw_only=True):
     changed: tuple[str, ...] = ()
     next_us: int | None = None
     git_commit: str | None = None
+    git_dirty: bool = False
     owner: str | None = None
     runbook: str | None = None
     url: str | None = None
@@ -225,7 +226,7 @@ def _full(one: Told, at_us: int) -> list[str]:
         ("last success", "none is known" if one.last_success_us is None else _both(one.last_success_us, one.timezone)),
         ("changed since", "; ".join(one.changed) or None),
         ("next slot", None if one.next_us is None else _both(one.next_us, one.timezone)),
-        ("commit", one.git_commit),
+        ("commit", None if one.git_commit is None else commit_words(one.git_commit, dirty=one.git_dirty)),
         ("owner", one.owner),
         ("runbook", one.runbook),
         ("page", one.url),
@@ -237,6 +238,11 @@ def _full(one: Told, at_us: int) -> list[str]:
         lines += ["", "The last lines of output:" if len(one.output) > 1 else "The last line of output:"]
         lines += [f"  {escape_control(line)}" for line in one.output]
     return lines
+
+
+def commit_words(commit: str, *, dirty: bool) -> str:
+    """Return a commit as a message names it: its files as they ran may be others than it has."""
+    return f"{commit} with uncommitted changes" if dirty else commit
 
 
 def _facts(facts: Sequence[tuple[str, str | None]]) -> list[str]:

@@ -18,7 +18,7 @@ from akjob.program import own_uid
 from akjob.query import broken as broken_files
 from akjob.query.delays import Underway, underway
 from akjob.query.names import names_meant, unknown_job
-from akjob.query.slots import runs_left, slots_of
+from akjob.query.slots import NEVER, runs_left, slots_of, without_slots
 from akjob.schedule import describe
 from akjob.spec import definition_table
 from akjob.spec.model import JobSpec
@@ -195,6 +195,11 @@ class JobView(Struct, frozen=True, kw_only=True):
     def next_slots(self, after_us: int, count: int) -> list[int]:
         """Return the next slots after an instant, pauses and ``enabled`` aside, as far as ``runs`` allows."""
         return [] if self.spec is None else slots_of(self.spec, self.row, after_us, count)
+
+    @property
+    def without_slots(self) -> str:
+        """What makes a job due that has no coming slot."""
+        return NEVER if self.spec is None else without_slots(self.spec, self.row, self.now_us)
 
     @property
     def next_start_us(self) -> int | None:

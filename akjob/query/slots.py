@@ -7,12 +7,16 @@ from threading import Lock
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from akjob.instants import from_text
-from akjob.schedule import Memory, compile_schedule, next_slots, slots_between
-from akjob.schedule.model import Schedule
+from akjob.schedule import Memory, compile_schedule, describe, next_slots, slots_between
+from akjob.schedule.model import Limits, Schedule
+from akjob.schedule.plan import schedule_parts
 from akjob.spec.model import JobSpec
 
+NEVER = "never"
+"""What there is to say of a job whose slots are over."""
 _KEPT = 256
 _MORE = 4  # a stretch is looked at a quarter longer than it was asked for: the next question is for a little later
 
@@ -29,6 +33,17 @@ def slots_of(spec: JobSpec, row: Mapping[str, object] | None, after_us: int, cou
     from_us = _last_end_us(spec, row, after_us)
     memory = Memory(loaded_us=from_us, last_end_us=from_us)
     return next_slots(compile_schedule(spec.schedule), after_us, count, memory)
+
+
+def without_slots(spec: JobSpec, row: Mapping[str, object] | None, now_us: int) -> str:
+    """Return what makes a job due that has no coming slot: its events in words, ``by hand only``, or ``never``."""
+    schedule = spec.schedule
+    if runs_left(spec, row) == 0:
+        return NEVER
+    events = replace(schedule, at=(), every=None, again_after_us=None, daily=None, weekly=(), monthly=(), cron=())
+    events = replace(events, limits=Limits(), jitter_us=0)
+    is_by_hand = events == Schedule(zone=schedule.zone, workdays=schedule.workdays)
+    return NEVER if is_by_hand and any(schedule_parts(schedule)) else "; ".join(describe(events, now_us))
 
 
 def runs_left(spec: JobSpec, row: Mapping[str, Any] | None) -> int | None:

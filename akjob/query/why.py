@@ -29,6 +29,7 @@ Kind = Literal[
 
 _OPEN = frozenset({"queued", "running"})
 _WAITING: Mapping[str, Verdict] = {"queued": "queued", "running": "running", "skipped": "skipped", "missed": "missed"}
+_ENDED: Mapping[str, str] = {"timed_out": "timed out", "cancelled": "was cancelled", "lost": "was lost"}
 _NEAR = 8  # so many rows before an instant are read: the attempts of its slot, and what ran then
 _SHORT = 8
 
@@ -85,6 +86,13 @@ def answer(facts: WhyFacts, at_us: int) -> Why:
     if row is not None:
         return _of_row(facts, row, at_us)
     return _past(facts, at_us) if at_us <= facts.now_us else _future(facts, at_us)
+
+
+def came_of(answer: Why, run: Run | None) -> str:
+    """Return the verdict in words; of a run that ended, which is ``run``, how it ended."""
+    if answer.verdict != "ran" or run is None or run.state == "succeeded":
+        return answer.verdict.replace("_", " ")
+    return f"ran, and {_ENDED.get(run.state, run.state)}"
 
 
 def outlook(reader: Reader, snapshot: Snapshot, job: JobView, instants: Sequence[int]) -> list[Why]:

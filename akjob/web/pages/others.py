@@ -22,6 +22,7 @@ from akjob.notify.outbox import Delivery, Outbox, with_messages
 from akjob.query.broken import Mistake, mistakes
 from akjob.query.sight import JobFilter, Sight
 from akjob.query.text import WEEK, plural, relative, size
+from akjob.query.why import came_of
 from akjob.web import asking
 from akjob.web.api.jobs import found_job
 from akjob.web.api.lists import text_of
@@ -159,7 +160,12 @@ def _facts(call: Call, sight: Sight, status: Status | None, summary: Summary) ->
     if status is not None:
         commit = status.revision.git_commit
         facts.append(
-            ("Commit", "none" if commit is None else commit + (" with changes" if status.revision.git_dirty else ""))
+            (
+                "Commit",
+                "none"
+                if commit is None
+                else commit + (" with uncommitted changes" if status.revision.git_dirty else ""),
+            )
         )
         if status.accounted_until is not UNSET:
             facts.append(("Accounted for until", str(status.accounted_until)[:19].replace("T", " ") + " UTC"))
@@ -312,11 +318,14 @@ async def show_why(call: Call) -> Response:
     job, at = text_of(call, "job") or "", text_of(call, "at") or ""
     at_us = instant_of(call, "at") if at else None
     summary = await call.site.read(lambda: summarize(sight))
-    answer = None
+    answer, said, state = None, "", ""
     if job:
         view = found_job(sight, job)
         answer = await call.site.read(lambda: sight.why(view, at_us))
-    return render(call, "why.html", summary, job=job, at=at, answer=answer, live=False)
+        run_id = answer.run
+        run = None if run_id is None else await call.site.read(lambda: sight.run(run_id))
+        said, state = came_of(answer, run), "succeeded" if run is None else run.state
+    return render(call, "why.html", summary, job=job, at=at, answer=answer, said=said, state=state, live=False)
 
 
 async def show_tv(call: Call) -> Response:

@@ -231,7 +231,10 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Asked for by", run.by),
         ("Cause", run.cause),
         ("Attempt", str(run.attempt)),
-        ("Commit", None if run.git_commit is None else run.git_commit + (" with changes" if run.git_dirty else "")),
+        (
+            "Commit",
+            None if run.git_commit is None else run.git_commit + (" with uncommitted changes" if run.git_dirty else ""),
+        ),
         ("Definition", run.definition_sha256),
         ("Host", run.host),
         ("Node", run.node),

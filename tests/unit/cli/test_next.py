@@ -49,7 +49,7 @@ def test_without_names_all_jobs(root: Root) -> None:
         "NEXT                                 JOB",
         "2026-03-28 13:00:00 +00:00  in 1 h   b",
         "2026-03-29 03:00:00 +02:00  in 13 h  a",
-        "never                                hand",
+        "no fixed time                        hand  by hand only",
     ]
 
 
@@ -59,6 +59,25 @@ def test_a_schedule_that_ends_gives_fewer(root: Root) -> None:
     root.job("never", 'command = "x"\n')
     assert root.json("next", "once")[0]["next"] == ["2026-03-28T13:00:00+00:00"]
     assert root.json("next", "never") == [{"job": "never", "next": []}]
+
+
+def test_a_job_without_a_calendar_names_its_events(root: Root) -> None:
+    """In place of a time; a job whose instants are over is never due again, and a JSON list is empty."""
+    root.job("boot", 'command = "x"\n[schedule]\non_boot = true\nafter = "hand"\n')
+    root.job("hand", 'command = "x"\n')
+    root.job("over", 'command = "x"\n[schedule]\nat = 2026-03-28T11:00:00Z\n')
+    root.job("mixed", 'command = "x"\n[schedule]\nat = 2026-03-28T11:00:00Z\non_start = true\n[limits]\nruns = 3\n')
+    assert root.akjob("next").stdout.splitlines() == [
+        "NEXT           JOB",
+        "no fixed time  boot   once after each boot of the machine; after hand has succeeded",
+        "no fixed time  hand   by hand only",
+        "no fixed time  mixed  each time akjobd starts",
+        "never          over",
+    ]
+    assert root.akjob("next", "boot").stdout.splitlines()[1:] == [
+        "  once after each boot of the machine; after hand has succeeded"
+    ]
+    assert root.json("next", "boot") == [{"job": "boot", "next": []}]
 
 
 def test_runs_cuts_the_list_by_what_was_started(root: Root) -> None:

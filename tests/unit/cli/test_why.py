@@ -48,6 +48,27 @@ def test_why_without_a_time_is_about_now(root: Root) -> None:
     assert (runs["verdict"], runs["run"], runs["slot"]) == ("running", "r1", "2026-03-28T11:55:00.000000Z")
 
 
+def test_why_says_how_a_run_ended(root: Root) -> None:
+    """The verdict stays `ran` for programs; people read that it failed."""
+    a_job(root)
+    for number, state, words in (
+        (1, "succeeded", "ran"),
+        (2, "failed", "ran, and failed"),
+        (3, "lost", "ran, and was lost"),
+    ):
+        root.run(f"r{number}", "tick", -60 * number, state=state)
+        (found,) = root.json("why", "tick", "--at", f"{number}h")
+        assert (found["verdict"], found["run"]) == ("ran", f"r{number}")
+        assert root.akjob("why", "tick", "--at", f"{number}h").stdout.splitlines()[0].endswith(f": {words}")
+
+
+def test_a_time_of_day_alone_is_answered_with_its_date(root: Root) -> None:
+    """What was typed is completed, in the job's zone."""
+    a_job(root)
+    said = root.akjob("why", "tick", "--at", "9:30").stderr
+    assert said == "akjob: --at: '9:30' lacks its date\n  Write the date too, as in 2026-03-28T09:30.\n"
+
+
 def test_why_of_what_is_not_there(root: Root) -> None:
     """Unknown jobs and times are wrong usage."""
     a_job(root)

@@ -15,6 +15,7 @@ from akjob.ledger import JobRow, RunRow, Store, Writes, open_reader, open_store
 from akjob.notify.facts import JobFacts
 from akjob.notify.gathering import paces_of
 from akjob.notify.model import Note
+from akjob.notify.text import Origin, text
 from akjob.spec import load_definition
 
 AT = from_text("2026-03-02T09:30:00Z")
@@ -88,6 +89,20 @@ def test_jobs_below_a_defaults_file_that_changed_have_it_in_common(root: Root) -
         told = root.facts.told(note("reports/a", "2"))
         assert told.common == (*expected, "KeyError: 1")
         assert told.changed == ("the definition",)
+
+
+def test_files_that_were_not_committed_are_named_beside_the_commit(root: Root) -> None:
+    """The commit alone would name files that it does not have."""
+    root.job("a")
+    root.run("1", "a", AT - HOUR, "succeeded", git_commit="a" * 40, git_dirty=False)
+    root.run("2", "a", AT, "failed", git_commit="a" * 40, git_dirty=True)
+    told = root.facts.told(note("a", "2"))
+    assert told.changed == ("the job's files, not committed",)
+    assert f"  commit         {'a' * 40} with uncommitted changes\n" in text(Origin(host="b1", root="/srv"), [told], AT)
+    root.run("3", "a", AT + 1, "failed", git_commit="b" * 40, git_dirty=True)
+    told = root.facts.told(note("a", "3"))
+    assert told.changed == ("the commit: aaaaaaaaaaaa to bbbbbbbbbbbb with uncommitted changes",)
+    assert told.common[0] == "since commit bbbbbbbbbbbb with uncommitted changes"
 
 
 def test_secrets_are_replaced_before_anything_is_cut(root: Root) -> None:
