@@ -14,7 +14,7 @@ class Wire:
     """Passes on what comes in at ``folder``, where clients look for a server, to the server's own folder.
 
     ``cut`` ends what is connected and takes nothing new, ``silence`` keeps all connections and passes nothing on, and
-    ``mend`` ends both: what was said in silence arrives then, late.
+    ``mend`` ends both: what was said in silence arrives then, late. ``taken`` counts the connections.
     """
 
     def __init__(self, folder: Path, server: Path) -> None:
@@ -22,6 +22,7 @@ class Wire:
         self.folder = folder
         self._server = str(server / _SOCKET)
         self._is_cut = False
+        self.taken = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         ready = threading.Event()
@@ -80,6 +81,7 @@ class Wire:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.taken += 1
         there: asyncio.StreamWriter | None = None
         try:
             if not self._is_cut:

@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from akjob.agenda import Agenda, FarStop
 from akjob.akjobd.loop import Loop
+from akjob.akjobd.membership import Away
 from akjob.akjobd.writer import Writer
 from akjob.config import Config, Paths
 from akjob.control.requests import RunTaken
@@ -27,6 +28,10 @@ class Cluster(Protocol):
     @property
     def node(self) -> str | UnsetType:
         """The name of this node; unset without a cluster."""
+
+    @property
+    def away(self) -> Away | None:
+        """Since when the shared ledger cannot be written; None: it can, or there is none."""
 
     @property
     def held(self) -> str:
@@ -70,6 +75,7 @@ class Alone:
     is_leased = False
     node: str | UnsetType = UNSET
     held = ""
+    away: Away | None = None
 
     def join(self, agenda: Agenda, revision: Callable[[], Revision]) -> None:
         """Do nothing."""

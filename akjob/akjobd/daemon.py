@@ -56,7 +56,8 @@ class Akjobd:
         self._settings_problems = list(frame.problems)
         self._loop = Loop(selectors.DefaultSelector(), clock, Alarm())
         self._log = speaking.Speaker(self._loop, paths)
-        store = ledger.open_store(paths.ledger_url, node_name(config))
+        lease_us = None if config.cluster is None else config.cluster.lease_us
+        store = ledger.open_store(paths.ledger_url, node_name(config), lease_us)
         self._cluster = cluster_of(self._loop, paths, config, store, self._log.say)
         self._folders = Worker("folders", self._loop.wake)
         recycler = FolderRecycler(paths, self._folders.give, self._spool_asked, self._folders_failed)

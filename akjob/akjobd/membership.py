@@ -4,7 +4,9 @@ The database is asked in a thread of its own: while it is away, the loop goes on
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from akjob import __version__
 from akjob.agenda import Agenda
@@ -14,12 +16,13 @@ from akjob.config import Config, Paths
 from akjob.config.cluster import ClusterConfig, places
 from akjob.config.web import WebConfig, published_url
 from akjob.errors import AkjobError
+from akjob.instants import to_text
 from akjob.jobset.git import Revision
-from akjob.ledger import Legacy, Store
 from akjob.run import lease
 
 if TYPE_CHECKING:
     from akjob.ledger.nodes import Standing
+    from akjob.ledger.postgres import PostgresStore
 
 _RENEWALS = 4  # so often within a lease
 _SOON = 16  # so much of a lease passes before a renewal that failed is tried again
@@ -31,11 +34,24 @@ def node_name(config: Config) -> str | None:
     return None if config.cluster is None else config.cluster.name
 
 
+class Away(Struct, frozen=True):
+    """Since when the shared ledger cannot be written, and why."""
+
+    since_us: int
+    message: str
+
+    @property
+    def said(self) -> str:
+        """What people are told."""
+        return f"the ledger has not been writable since {to_text(self.since_us)}: {self.message}"
+
+
 class Membership:
     """Renews the lease every quarter of it, and tells the agenda what follows.
 
     Nothing is claimed while people drain the node, while its clock is off, or once its lease can have run out; then
-    runs with ``on_partition = "stop"`` are ended, for another node will take them for lost.
+    runs with ``on_partition = "stop"`` are ended, for another node will take them for lost. ``away`` is known while the
+    database does not answer.
     """
 
     def __init__(self, loop: Loop, paths: Paths, cluster: ClusterConfig, web: WebConfig) -> None:
@@ -45,14 +61,17 @@ class Membership:
         self._cluster = cluster
         self._web = web
         self._node = cluster.name
-        self._nodes = Nodes(paths.ledger_url)
+        self._nodes = Nodes(paths.ledger_url, cluster.lease_us)
         self._worker = Worker("lease", loop.wake)
         self._taken = 0
         self._held = ""
+        self.away: Away | None = None
         self._lease_file = str(paths.lease)
         loop.when_woken(self._worker.collect)
 
-    def serve(self, agenda: Agenda, store: Store, say: Callable[..., None], revision: Callable[[], Revision]) -> None:
+    def serve(
+        self, agenda: Agenda, store: "PostgresStore", say: Callable[..., None], revision: Callable[[], Revision]
+    ) -> None:
         """Get the timers of the lease."""
         self._agenda, self._store, self._say, self._revision = agenda, store, say, revision
         quarter_us = self._cluster.lease_us // _RENEWALS
@@ -113,6 +132,8 @@ class Membership:
 
     def _renewed(self, found: "tuple[int, Standing]") -> None:
         at_us, standing = found
+        self.away = None
+        self._store.reached()
         if standing.taken != self._taken:
             self.begin_again("the lease was over, and another node has taken what this one had")
             return
@@ -129,7 +150,9 @@ class Membership:
     def _failed(self, error: Exception) -> None:
         message = error.message if isinstance(error, AkjobError) else f"{type(error).__name__}: {error}"
         self._say("warning", "node.lease_not_renewed", node=self._node, message=message)
-        soon_us = self._loop.clock.now_us() + self._cluster.lease_us // _SOON
+        now_us = self._loop.clock.now_us()
+        self.away = Away(now_us if self.away is None else self.away.since_us, message)
+        soon_us = now_us + self._cluster.lease_us // _SOON
         self._renewal.at_us = min(soon_us, self._renewal.at_us or soon_us)
 
     def _hold(self, why: str) -> None:
@@ -156,12 +179,9 @@ class Membership:
     # ------------------------------------------------------------------ other nodes
 
     def _take_over(self, nodes: tuple[str, ...]) -> None:
-        store: Any = self._store
-        if not hasattr(store, "take_over"):
-            return
         now_us = self._loop.clock.now_us()
         try:
-            left: Legacy = store.take_over(nodes)
+            left = self._store.take_over(nodes)
         except AkjobError as error:
             self._failed(error)
             return

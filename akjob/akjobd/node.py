@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from akjob.agenda import Agenda, FarStop
 from akjob.akjobd.loop import Loop
-from akjob.akjobd.membership import Membership
+from akjob.akjobd.membership import Away, Membership
 from akjob.akjobd.news import NewsReader
 from akjob.akjobd.taking import Taking
 from akjob.akjobd.writer import Writer
@@ -33,6 +33,15 @@ class ClusterNode:
         self._say = say
         self._membership = Membership(loop, paths, cluster, web)
         self._news = NewsReader(loop, paths.ledger_url, store, say)
+
+    @property
+    def away(self) -> Away | None:
+        """Since when the ledger cannot be written, as far as this node has noticed; None: it can."""
+        away = self._membership.away
+        held_us = self._writer.held_since_us
+        if held_us is None or (away is not None and away.since_us <= held_us):
+            return away
+        return Away(held_us, self._writer.held_why)
 
     @property
     def held(self) -> str:

@@ -21,6 +21,7 @@ Serve = Callable[[Any, int], asked.Answer]
 
 _WRITING = (asked.RunJob, asked.StopRuns, asked.BeginBackfill, asked.PauseJob, asked.ResumeJob, asked.ResetJob)
 _GIT_PATIENCE_US = 2_000_000
+_AWAY_HINT = "try again when it is back, or on a node that reaches it: `akjob status` says when it is"
 _GOING_DOWN = AkjobError("akjobd is being stopped and starts nothing more", hint="start it again with `akjob up`")
 
 
@@ -98,6 +99,8 @@ class Requests:
     def _done(self, request: asked.AnyRequest, now_us: int) -> asked.Answer:
         """Do what is asked; where it is refused, look first whether another node has changed that just now."""
         serve = self._table[type(request)]
+        if isinstance(request, _WRITING) and not isinstance(request, asked.StopRuns):
+            self._must_be_writable("")
         try:
             return serve(request, now_us)
         except AkjobError:
@@ -115,7 +118,7 @@ class Requests:
         """Send the answers for which the time has come; call it after the writer has written."""
         answers, self._answers = self._answers, []
         for peer, answer in answers:
-            self._send(peer, answer)
+            self._send(peer, self._unless_away(answer))
         for peer, run in list(self._ends.items()):
             if not self._writer.is_open(run):
                 del self._ends[peer]
@@ -127,6 +130,16 @@ class Requests:
                 self._send(peer, asked.Done())
         if self._asking_status and self._commits.current().fresh:
             self._answer_status(_now_us)
+
+    def _unless_away(self, answer: asked.Answer) -> asked.Answer:
+        """Return the answer to what was written, or in a cluster the refusal of what could not be."""
+        if isinstance(answer, asked.RunsStopped) or not self._writer.is_held:
+            return answer  # what runs here is ended without the database
+        try:
+            self._must_be_writable("; it is done once the ledger can be written, unless akjobd is restarted before")
+        except AkjobError as error:
+            return asked.Refused.of(error)
+        return answer
 
     # -- at once ------------------------------------------------------------------------------------------------------
 
@@ -193,6 +206,12 @@ class Requests:
         if self._scanning.jobset is None:
             raise UnreachableError("akjobd is still loading jobs.d", hint="try again in a moment")
 
+    def _must_be_writable(self, more: str) -> None:
+        """Raise AkjobError on a node whose database is away: only the database can say what all nodes allow."""
+        away = self._cluster.away
+        if away is not None:
+            raise AkjobError(f"{away.said}{more}", hint=_AWAY_HINT)
+
     # -- later --------------------------------------------------------------------------------------------------------
 
     def _tell_status(self, peer: Peer, _request: asked.GetStatus, now_us: int) -> asked.Answer | None:
@@ -213,6 +232,7 @@ class Requests:
         if self._writer.is_open(request.run):
             self._ends[peer] = request.run
             return None
+        self._must_be_writable("")
         return self._end_of(request.run)
 
     def _drain(self, peer: Peer, request: asked.Drain, now_us: int) -> asked.Answer | None:

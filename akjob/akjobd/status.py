@@ -101,11 +101,19 @@ class StatusOf(Struct, frozen=True, kw_only=True):
     def _programs(self, now_us: int) -> dict[str, ProgramState]:
         zygote = self.shims.zygote
         return {
-            "akjobd": ProgramState.of((os.getpid(), self.started_us)),
+            "akjobd": self._akjobd(),
             "zygote": ProgramState.of((zygote.pid, zygote.since_us) if zygote.pid else None),
             **beside_akjobd(self.paths, now_us),
             "akjob-collector": self._collector(now_us),
         }
+
+    def _akjobd(self) -> ProgramState:
+        """Return the state of akjobd itself: without the database of its cluster it starts nothing."""
+        found = ProgramState.of((os.getpid(), self.started_us))
+        away = self.cluster.away
+        if away is None:
+            return found
+        return replace(found, state="blocked", trouble=f"nothing starts: {away.said}")
 
     def _collector(self, now_us: int) -> ProgramState:
         """Return the collector's state: one that acknowledges nothing of what akjobd logs is ``silent``."""

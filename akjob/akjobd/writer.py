@@ -63,6 +63,7 @@ class Writer:
         self._gather_until_us: int | None = None
         self._retry_us: int | None = None
         self.held_since_us: int | None = None
+        self.held_why = ""
         self._commits = _CHECKPOINT_COMMITS
 
     # -- what others ask ----------------------------------------------------------------------------------------------
@@ -153,6 +154,7 @@ class Writer:
             committed = self._commit_all(effects, now_us)
         except (LedgerBusyError, LedgerFullError) as error:
             self._retry_us = now_us + _RETRY_US
+            self.held_why = error.message
             if self.held_since_us is None:
                 self.held_since_us = now_us
                 self._say("error", "ledger.unwritable", message=error.message, hint=error.hint)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from akjob.errors import AkjobError, UsageError
 from akjob.instants import SECOND
-from akjob.ledger.postgres import CLOCK_LIMIT_US, OF_ITS_NODE, PostgresSession
+from akjob.ledger.postgres import CLOCK_LIMIT_US, OF_ITS_NODE, Patience, PostgresSession
 
 NodeState = Literal["up", "draining", "down", "lost"]
 CLOCK_LIMIT_S = CLOCK_LIMIT_US / SECOND
@@ -156,8 +156,8 @@ WHERE state IN ('queued', 'running') AND node IS NOT NULL AND gate ~ '^(lock|poo
 class Nodes:
     """The table of nodes, on a connection of its own; for one thread at a time."""
 
-    def __init__(self, url: str) -> None:
-        self._session = PostgresSession(url)
+    def __init__(self, url: str, lease_us: int | None = None) -> None:
+        self._session = PostgresSession(url, patience=None if lease_us is None else Patience.within(lease_us))
         self._offset_s: float | None = None  # as the last renewal measured it; each writes that of the one before
 
     def close(self) -> None:

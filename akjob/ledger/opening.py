@@ -9,10 +9,10 @@ from akjob.ledger.sqlite_store import SqliteStore
 from akjob.ledger.store import Reader, Store
 
 
-def open_store(url: str, node: str | None = None) -> Store:
+def open_store(url: str, node: str | None = None, lease_us: int | None = None) -> Store:
     """Open the writing side: ``sqlite:///PATH``, ``postgresql://…`` or ``memory:``; created or upgraded where needed.
 
-    ``node`` is the name of this node of a cluster, with PostgreSQL only.
+    ``node`` is the name of this node of a cluster, and ``lease_us`` its lease, with PostgreSQL only.
     Raises AkjobError when the ledger is damaged or was written by a newer akjob, and LedgerBusyError or
     LedgerFullError when it cannot be written now.
     """
@@ -23,7 +23,7 @@ def open_store(url: str, node: str | None = None) -> Store:
     if is_postgres(url):
         from akjob.ledger.postgres import PostgresStore  # noqa: PLC0415 - of the extra `cluster`
 
-        return PostgresStore(url, node)
+        return PostgresStore(url, node, lease_us)
     return SqliteStore.open(_sqlite_path(url))
 
 

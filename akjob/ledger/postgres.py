@@ -4,13 +4,15 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
+from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from akjob.errors import AkjobError
-from akjob.instants import from_text, to_text
+from akjob.instants import SECOND, from_text, to_text
 from akjob.ledger import rows, statements
 from akjob.ledger.columns import JOB_COLUMNS, RUN_COLUMNS
 from akjob.ledger.model import (
@@ -43,8 +45,6 @@ except ModuleNotFoundError as missing:
 
 T = TypeVar("T")
 
-_CONNECT_S = 5
-_STATEMENT_MS = 10_000  # a lock that is held for longer is a fault of its holder
 _SCHEMA_LOCK = 0x616B6A6F62  # of an advisory lock: two nodes that start at once bring the schema up to date one by one
 _OWNED = " AND (?::text IS NULL OR owner = ?)"
 _CHANGE_OWN = statements.CHANGE.replace("node = ? WHERE", "node = coalesce(?, node) WHERE") + _OWNED + " RETURNING id"
@@ -79,16 +79,83 @@ CHANNEL = "akjob"
 """Where each commit is announced that other nodes may have to know of; the payload names its writer."""
 
 
+class Patience(Struct, frozen=True):
+    """For how long a database may say nothing before its connection is given up.
+
+    A lock that is held for longer than ``statement_s`` is a fault of its holder: the database says so itself.
+    """
+
+    connect_s: int = 5
+    statement_s: float = 10.0
+    answer_s: float = 12.0
+
+    @classmethod
+    def within(cls, lease_us: int) -> "Patience":
+        """Return the patience of a node with this lease: akjobd is back before that is over, and before a command."""
+        answer_s = min(8.0, lease_us / SECOND / 2)
+        return cls(int(min(5.0, max(2.0, answer_s / 2))), answer_s * 0.8, answer_s)
+
+
+def wire_options(patience: Patience) -> dict[str, Any]:
+    """Return the options of a connection that notices a wire that was cut."""
+    return {
+        "connect_timeout": patience.connect_s,
+        "tcp_user_timeout": int(patience.answer_s * 1000),
+        "keepalives": 1,
+        "keepalives_idle": int(patience.answer_s),
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+    }
+
+
+class _SilentError(psycopg.OperationalError):
+    """The database, or the way to it, takes what is sent and says nothing."""
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that is closed when a statement is not answered in time."""
+
+    answer_s = Patience().answer_s
+
+    def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
+        """Wait for what an exchange comes to. Raises psycopg.Error."""
+        return super().wait(self._bounded(gen), *args, **kwargs)
+
+    def _bounded(self, exchange: Any) -> Any:
+        """Pass on what an exchange waits for; it is told now and then that nothing has come."""
+        until = monotonic() + self.answer_s
+        try:
+            wanted = next(exchange)
+            while True:
+                ready = yield wanted
+                if not ready and monotonic() > until:
+                    self.pgconn.finish()
+                    raise _SilentError(f"no answer within {self.answer_s:g} s")
+                wanted = exchange.send(ready)
+        except StopIteration as end:
+            return end.value
+
+
 class PostgresSession:
     """A connection that is made when it is needed, and again when it was lost.
 
-    ``node`` is whose transitions these are.
+    ``node`` is whose transitions these are. Where ``waits`` is False, a database that has been silent is not asked
+    again before :meth:`reached` says that another session has reached it: each question would wait in vain.
     """
 
-    def __init__(self, url: str, node: str | None = None) -> None:
+    def __init__(
+        self, url: str, node: str | None = None, patience: Patience | None = None, *, waits: bool = True
+    ) -> None:
         self._url = url
         self._node = node
+        self._patience = patience or Patience()
+        self._waits = waits
+        self._silent: AkjobError | None = None
         self._connection: psycopg.Connection[Any] | None = None
+
+    def reached(self) -> None:
+        """Take note that the database answers."""
+        self._silent = None
 
     def transaction(self, work: Callable[[], T]) -> T:
         """Do ``work`` in one transaction; translate what goes wrong."""
@@ -96,26 +163,34 @@ class PostgresSession:
             with self.connected().transaction():
                 return work()
         except psycopg.Error as error:
-            raise translated(error, self._url) from error
+            raise self._failed(error) from error
 
     def once(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """Run one statement, which is a transaction of its own; translate what goes wrong."""
         try:
             return _ask(self.connected(), sql, values)
         except psycopg.Error as error:
-            raise translated(error, self._url) from error
+            raise self._failed(error) from error
 
     def connect(self) -> None:
         """Connect, where there is no connection; translate what goes wrong."""
         try:
             self.connected()
         except psycopg.Error as error:
-            raise translated(error, self._url) from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: "psycopg.Error") -> AkjobError:
+        found = translated(error, self._url)
+        if not self._waits and isinstance(error, _SilentError | psycopg.errors.ConnectionTimeout):
+            self._silent = found
+        return found
 
     def connected(self) -> "psycopg.Connection[Any]":
-        """Return the connection. Raises psycopg.Error."""
+        """Return the connection. Raises psycopg.Error, or the AkjobError of a database that was silent."""
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url, node=self._node)
+            if self._silent is not None:
+                raise self._silent
+            self._connection = connect(self._url, node=self._node, patience=self._patience)
         return self._connection
 
     def ask(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
@@ -175,12 +250,14 @@ class PostgresStore(NoFile, SqlStore):
     """:class:`akjob.ledger.Store` for one node of a cluster, or for the only one, whose ``node`` is None.
 
     A connection that is lost is made again by the next call; until then each call raises LedgerBusyError. A commit
-    whose answer was lost is found when the same Writes are tried again, and is not done twice.
+    whose answer was lost is found when the same Writes are tried again, and is not done twice. With ``lease_us`` a
+    database that is silent costs one call some time, and the next ones none, until :meth:`reached`.
     """
 
-    def __init__(self, url: str, node: str | None = None) -> None:
+    def __init__(self, url: str, node: str | None = None, lease_us: int | None = None) -> None:
         super().__init__()
-        self._session = PostgresSession(url, node)
+        patience = None if lease_us is None else Patience.within(lease_us)
+        self._session = PostgresSession(url, node, patience, waits=lease_us is None)
         self._url = url
         self._node = node
         self._known: dict[str, JobRow] = {}  # the jobs' rows as this node last read or wrote them
@@ -193,6 +270,10 @@ class PostgresStore(NoFile, SqlStore):
         except AkjobError:
             self.close()
             raise
+
+    def reached(self) -> None:
+        """Take note that another session has reached the database: it may be asked again, after it was silent."""
+        self._session.reached()
 
     # ------------------------------------------------------------------ a turn
 
@@ -680,16 +761,21 @@ def _deciding(writes: Writes) -> set[str]:
     return claimed | {row.job for row in writes.changes if _is_stretch(row)}
 
 
-def connect(url: str, *, read_only: bool = False, node: str | None = None) -> "psycopg.Connection[Any]":
+def connect(
+    url: str, *, read_only: bool = False, node: str | None = None, patience: Patience | None = None
+) -> "psycopg.Connection[Any]":
     """Connect; each statement is a transaction of its own unless one is begun. Raises psycopg.Error."""
-    return psycopg.connect(
+    patience = patience or Patience()
+    found = BoundedConnection.connect(
         url,
         autocommit=True,
-        connect_timeout=_CONNECT_S,
-        options=f"-c statement_timeout={_STATEMENT_MS} -c default_transaction_read_only={read_only}"
-        + (f" -c akjob.node={node}" if node else ""),
+        options=f"-c statement_timeout={int(patience.statement_s * 1000)} "
+        f"-c default_transaction_read_only={read_only}" + (f" -c akjob.node={node}" if node else ""),
         application_name="akjob",
+        **wire_options(patience),
     )
+    found.answer_s = patience.answer_s
+    return found
 
 
 def migrate(ask: Callable[..., list[Any]], url: str) -> None:

@@ -18,7 +18,7 @@ from akjob.config import Paths, socket_address
 from akjob.config.cluster import ClusterConfig, places, queue_name
 from akjob.control.requests import A, Request, TakeRun, WaitForRun, decode_answer
 from akjob.errors import AkjobError, UnreachableError
-from akjob.ledger.postgres import TASK
+from akjob.ledger.postgres import TASK, Patience, wire_options
 from akjob.program import HoldingsWatch
 
 _TRIES = 5  # akjobd may be restarting: so many seconds a delivery waits before another node gets it
@@ -152,7 +152,7 @@ class Deliveries:
         await self.app.connector.execute_query_async(_REDELIVER, task=TASK, after_s=0, stalled_s=_STALLED_S)
 
 
-_CONNECTION = {"application_name": "akjob-node"}
+_CONNECTION = {"application_name": "akjob-node", **wire_options(Patience())}
 
 
 def queues(node: str, tags: Iterable[str]) -> list[str]:

@@ -1,19 +1,24 @@
 """What people ask of any node of a cluster, also of one that has nothing of it: real programs, a real database."""
 
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from akjob.instants import SECOND, to_text
+from akjob.errors import AkjobError
+from akjob.instants import SECOND, from_text, to_text
 from akjob.ledger import open_reader
 from tests import postgres
 from tests.process.test_cluster import configure, ended, started, time_us
 from tests.roots import Place
 from tests.support import until
+from tests.wires import Wire
 
 pytestmark = [pytest.mark.process, postgres.needs_postgres]
 
@@ -128,3 +133,51 @@ def test_run_without_the_other_nodes_page_says_where_the_log_is(nodes: list[Plac
     assert (found.returncode, found.stdout) == (7, "")
     assert "log is on node a, last seen" in found.stderr
     assert "Its end is waited for here all the same." in found.stderr
+
+
+@pytest.fixture
+def wire(root: Path, server: postgres.Server) -> Iterator[Wire]:
+    """Make the way of node b to the database."""
+    found = Wire(root / "w", server.folder)
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize("how", ["cut", "silence"])
+def test_akjobd_answers_while_the_database_is_away(nodes: list[Place], url: str, wire: Wire, how: str) -> None:
+    """Status says since when; what needs the ledger is refused, what runs here can be ended; then all goes on."""
+    configure(nodes[1], wire.url(urlsplit(url).path[1:]))
+    first, second = started(nodes, long=LONG + '[run]\non_partition = "continue"\n', other=LONG)
+    reader = open_reader(url)
+    run = second.run("long")
+    until(lambda: second.running(run), 30.0)
+    getattr(wire, how)()
+    since = time_us()
+    away = until(lambda: second.status()["programs"]["akjobd"].get("trouble"), 30.0)
+    found = re.search(r"nothing starts: the ledger has not been writable since (\S+Z): .*does not answer", away)
+    assert found, away
+    assert since <= from_text(found[1]) <= time_us()
+    shown = akjob(second, "status")
+    assert shown.returncode == 1
+    assert "akjobd: nothing starts: the ledger has not been writable since" in shown.stdout
+    for arguments in (("pause", "other"), ("run", "other"), ("resume", "other"), ("reset", "other")):
+        refused = akjob(second, *arguments)
+        assert (refused.returncode, "the ledger has not been writable since" in refused.stderr) == (1, True), refused
+        assert "or on a node that reaches it" in refused.stderr
+    listed = akjob(second, "list")
+    assert (listed.returncode, "the database does not answer" in listed.stderr) == (1, True)
+    assert first.status()["programs"]["akjobd"]["state"] == "running"
+    assert second.ask("stop", target=run, by="me")["stopped"] == [run]
+    until(lambda: second.own_runs() == [], 30.0)
+    wire.mend()
+    until(lambda: reader.run(run)["state"] == "cancelled", 30.0)
+    until(lambda: second.status()["programs"]["akjobd"]["state"] == "running", 30.0)
+    until(lambda: succeeds(lambda: second.ask("pause", job="other")), 30.0)
+
+
+def succeeds(act: Callable[[], object]) -> bool:
+    """Return True if it is not refused."""
+    with suppress(AkjobError):
+        act()
+        return True
+    return False

@@ -2,14 +2,20 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from akjob.control.client import ANSWER_S
 from akjob.errors import AkjobError
+from akjob.instants import SECOND
 from akjob.ledger import LedgerBusyError, Writes, open_reader, open_store
-from akjob.ledger.postgres import PostgresStore, connect, shown
+from akjob.ledger.postgres import Patience, PostgresStore, connect, shown, wire_options
+from tests import postgres
 from tests.unit.ledger.samples import full_row, life, moved
 from tests.unit.world import row
+from tests.wires import Wire
 
 
 @pytest.fixture
@@ -167,3 +173,34 @@ def test_the_reader_cannot_write(url: str, store: PostgresStore) -> None:
         ask("DELETE FROM runs", ())
     assert len(open_reader(url).history()) == 1
     assert open_reader(url).size_bytes() > 1_000_000
+
+
+def test_a_database_that_says_nothing_is_given_up(url: str, server: postgres.Server, tmp_path: Path) -> None:
+    """The statement fails; then nothing is waited for until another session has reached the database."""
+    wire = Wire(tmp_path / "w", server.folder)
+    try:
+        store = PostgresStore(wire.url(urlsplit(url).path[1:]), "a", 4 * SECOND)
+        wire.silence()
+        with pytest.raises(LedgerBusyError, match="no answer within 2 s"):
+            store.open_runs()
+        connections = wire.taken
+        for _ in "12":
+            with pytest.raises(LedgerBusyError, match="no answer within 2 s"):
+                store.open_runs()
+        assert wire.taken == connections
+        wire.mend()
+        store.reached()
+        assert store.open_runs() == []
+        store.close()
+    finally:
+        wire.close()
+    assert wire.taken == connections + 1
+
+
+def test_a_lease_is_longer_than_what_a_silent_database_takes() -> None:
+    """Of any lease: a renewal that begins after a quarter of it has failed when three quarters are over."""
+    for lease_s in (4, 5, 20, 300):
+        patience = Patience.within(lease_s * SECOND)
+        assert lease_s / 4 + patience.answer_s <= lease_s * 3 / 4
+        assert patience.statement_s < patience.answer_s < ANSWER_S  # the database says first what it waits for
+        assert wire_options(patience)["tcp_user_timeout"] == patience.answer_s * 1000
