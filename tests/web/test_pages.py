@@ -88,7 +88,7 @@ def test_a_run_is_started_paused_and_resumed_without_javascript(site: Site) -> N
     """Forms lead back to pages; who did it, and why, is noted."""
     page = site.page(javascript=False)
     page.goto(f"{site.url}/jobs/tick")
-    page.locator("#pause summary").click()
+    page.get_by_role("link", name="Pause …").click()
     page.fill("#reason", "the database moves")
     page.get_by_role("button", name="Pause", exact=True).click()
     assert "Paused until it is resumed, by ada: the database moves" in page.locator("main").inner_text()
@@ -493,4 +493,57 @@ def test_a_phone_has_the_buttons_of_a_job_at_the_bottom(site: Site) -> None:
         assert 900 - 80 < box["y"] + box["height"] <= 900
     page.locator(".actions").get_by_text("Pause …").click()
     assert page.evaluate("document.activeElement.id") == "until"
+    page.context.close()
+
+
+def test_a_stretch_of_the_log_is_chosen_over_pages_and_copied(site: Site) -> None:
+    """A click on a number, then with Shift on one of another page; the button and the browser's own copy give all."""
+    site.place.define(lines='command = "seq 1000"\n')
+    site.place.wait(started := run(site, "lines"))
+    page = site.page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{site.url}/runs/{started}?from=11")
+    page.locator("#L11 > a").click()
+    page.goto(f"{site.url}/runs/{started}?from=601")
+    page.locator("#L611 > a").click(modifiers=["Shift"])
+    assert page.url.endswith("#L11-L611")
+    assert page.locator(".log li.chosen").count() == 11
+    page.get_by_role("button", name="Copy lines 11 to 611").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    expected = "".join(f"{number}\n" for number in range(10, 611))
+    assert page.evaluate("navigator.clipboard.readText()") == expected
+    page.evaluate("navigator.clipboard.writeText('')")
+    page.keyboard.press("Control+c")
+    until(lambda: page.evaluate("navigator.clipboard.readText()") == expected)
+    page.goto("about:blank")
+    page.goto(f"{site.url}/runs/{started}?from=1#L11-L611")
+    assert page.locator(".log li.chosen").count() == 190
+    page.context.close()
+
+
+def test_times_are_shown_in_any_zone_and_copied_to_the_microsecond(site: Site, ran: dict[str, str]) -> None:
+    """By the switch and by z, with the zone beside each; the choice stays; a copied instant is exact, in UTC."""
+    page = site.page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{site.url}/jobs/tick")
+    time = page.locator("tbody td.when time").last
+    said, exact = time.inner_text(), time.get_attribute("datetime") or ""
+    assert said.endswith(" UTC")
+    page.locator("#zone").focus()
+    page.locator("#zone").select_option("Asia/Tokyo")
+    until(lambda: time.inner_text() != said)
+    assert time.inner_text()[:13] != said[:13]
+    assert time.inner_text().split()[-1] in {"GMT+9", "UTC+9", "JST"}
+    page.goto(f"{site.url}/runs")
+    assert page.locator("#zone").input_value() == "Asia/Tokyo"
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("z")
+    until(lambda: page.locator("#zone").input_value() == "server")
+    page.goto(f"{site.url}/jobs/tick")
+    assert time.inner_text() == said
+    time.evaluate("one => getSelection().selectAllChildren(one)")
+    page.keyboard.press("Control+c")
+    until(lambda: page.evaluate("navigator.clipboard.readText()") == exact)
+    assert len(exact) == len("2026-03-28T12:00:00.000000Z")
+    assert ran
     page.context.close()

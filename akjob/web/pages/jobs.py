@@ -18,6 +18,7 @@ from akjob.query.sight import Sight
 from akjob.query.strips import DrawnSlot
 from akjob.query.text import plural, span
 from akjob.schedule import describe
+from akjob.schedule.model import Limits, Schedule
 from akjob.web.api.jobs import found_job
 from akjob.web.pages.down import LastSigns, seen_of
 from akjob.web.pages.rendering import render
@@ -41,6 +42,8 @@ class JobLine(Struct, frozen=True, kw_only=True):
     strip: Markup
     said: str
     schedule: str
+    clock: str
+    """The zone of the words, where they do not name it and mean a clock."""
     zone: str
     next_us: int | None
     overdue_us: int | None
@@ -126,13 +129,15 @@ def _counted(states: Mapping[str, int], state: str) -> int:
 
 def _row(view: JobView, slots: Sequence[DrawnSlot], tally: SlotTally | None) -> JobLine:
     spec, pace = view.spec, pace_of(slots)
+    words = "" if spec is None else "; ".join(describe(spec.schedule, view.now_us))
     return JobLine(
         name=view.name,
         shown_state=view.shown_state,
         tags=() if spec is None else spec.tags,
         strip=strip(slots, _SLOTS),
         said=label(slots),
-        schedule="" if spec is None else "; ".join(describe(spec.schedule, view.now_us)),
+        schedule=words,
+        clock="" if spec is None else _clock(spec.schedule, words),
         zone="UTC" if spec is None else spec.schedule.zone,
         next_us=view.next_start_us,
         overdue_us=view.overdue_us,
@@ -146,6 +151,12 @@ def _row(view: JobView, slots: Sequence[DrawnSlot], tally: SlotTally | None) -> 
         success_said="" if tally is None else success_said(tally),
         running=view.running,
     )
+
+
+def _clock(schedule: Schedule, words: str) -> str:
+    """Return the zone of a schedule's words. Triggers name theirs; of the limits each but one of no limit means it."""
+    limits = schedule.limits
+    return "" if schedule.zone in words or limits == Limits(zone=limits.zone) else schedule.zone
 
 
 def success_said(tally: SlotTally) -> str:

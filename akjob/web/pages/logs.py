@@ -39,6 +39,10 @@ _ERRORS = b'"level":"error"'  # among output, which has a level of its own where
 # So far the first error is looked for: the page of a longer log opens at its end. The time is for a node that is slow.
 _LOOK_BYTES, _LOOK_S = 8 << 20, 0.02
 _LONGEST_NUMBER = 15
+_LONGEST_MESSAGE = 200
+_MOST_NUMBER = 1e15
+_MOST_COPIED = 100_000
+_MOST_COPIED_BYTES = 16 * 2**20
 
 
 class LogLine(Struct, frozen=True, kw_only=True):
@@ -82,11 +86,26 @@ class Hits(Struct, frozen=True, kw_only=True):
     after: int | None
 
 
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a run said that it is; ``total`` is None where it did not say of how much."""
+
+    done: float
+    total: float | None
+    message: str
+
+    @property
+    def said(self) -> str:
+        """Return it in words."""
+        text = f"{self.done:,.6g}" + ("" if self.total is None else f" of {self.total:,.6g}")
+        return f"{text}: {self.message}" if self.message else text
+
+
 class LogShown(Struct, frozen=True, kw_only=True):
     """The lines, and where to go from them: ``earlier`` and ``later`` are numbers of lines, None where there are none.
 
-    ``searched`` is the last line that a search looked at, None where it looked at all of them. ``away`` says where the
-    log is that cannot be shown, ``why`` the reason.
+    ``is_end`` says that they are the last ones, ``progress`` is the newest that these report. ``searched`` is the last
+    line that a search looked at, None where it looked at all of them. ``away`` says where the log is that cannot be
+    shown, ``why`` the reason.
     """
 
     lines: list[LogLine]
@@ -94,6 +113,8 @@ class LogShown(Struct, frozen=True, kw_only=True):
     later: int | None = None
     searched: int | None = None
     hits: Hits | None = None
+    progress: Progress | None = None
+    is_end: bool = False
     away: str = ""
     why: str = ""
 
@@ -101,9 +122,9 @@ class LogShown(Struct, frozen=True, kw_only=True):
 def wanted_of(call: Call) -> LogWanted:
     """Return what the URL asks for. Raises ProblemError."""
     level, grep = choice_of(call, "level", LEVELS[1:]) or "", text_of(call, "grep") or ""
-    hit = _number_of(call, "hit")
+    hit = number_of(call, "hit")
     return LogWanted(
-        begin=_number_of(call, "from") if hit is None else max(1, hit - AROUND),
+        begin=number_of(call, "from") if hit is None else max(1, hit - AROUND),
         hit=hit,
         count=SHOWN,
         level=level,
@@ -113,7 +134,8 @@ def wanted_of(call: Call) -> LogWanted:
     )
 
 
-def _number_of(call: Call, name: str) -> int | None:
+def number_of(call: Call, name: str) -> int | None:
+    """Return the number of a line that the URL names. Raises ProblemError."""
     text = text_of(call, name)
     if text is None:
         return None
@@ -139,12 +161,30 @@ def shown_log(
     hits = _hits(log, wanted, clock)
     if wanted.begin is None:
         newest = log.last(wanted.count) if last is None else last
-        return LogShown(lines=_lines(newest), earlier=_earlier(newest, wanted))
+        return LogShown(
+            lines=_lines(newest), earlier=_earlier(newest, wanted), is_end=True, progress=progress_of(newest)
+        )
     lines = log.lines(wanted.begin - 1)
     found = list(islice(lines, wanted.count))
     following = next(lines, None)
     later = None if following is None else _number(following)
     return LogShown(lines=_lines(found), earlier=_earlier(found, wanted), later=later, hits=hits)
+
+
+def progress_of(lines: Sequence[dict[str, Any]]) -> Progress | None:
+    """Return the newest report of ``current_run().progress()``; None without one that holds numbers."""
+    for line in reversed(lines):
+        if line.get("event") == "run.progress" and line.get("source") == "job":
+            done, total, message = (line.get(name) for name in ("done", "total", "message"))
+            if not _is_number(done):
+                return None
+            whole = total if _is_number(total) and total > 0 else None
+            return Progress(done=done, total=whole, message=str(message or "")[:_LONGEST_MESSAGE])
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST_NUMBER
 
 
 def _search(
@@ -178,6 +218,17 @@ def _hits(log: LinesOfRun, wanted: LogWanted, clock: Callable[[], float]) -> Hit
         before=numbers[place - 1] if place else None,
         after=numbers[place + 1] if place + 1 < len(numbers) else None,
     )
+
+
+def copied(log: LinesOfRun, begin: int, end: int) -> str:
+    """Return the lines of a run from one number to another as plain text, as they are copied: at most so many."""
+    found, length = [], 0
+    for line in islice(log.lines(begin - 1), _MOST_COPIED):
+        if _number(line) > end or length > _MOST_COPIED_BYTES:
+            break
+        found.append(plain(read.bytes_of(line).decode("utf-8", "replace") if is_output(line) else _said(line)))
+        length += len(found[-1])
+    return "".join(f"{text}\n" for text in found)
 
 
 def opened(wanted: LogWanted, error: int | None) -> LogWanted:

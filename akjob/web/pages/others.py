@@ -318,14 +318,16 @@ async def show_why(call: Call) -> Response:
     job, at = text_of(call, "job") or "", text_of(call, "at") or ""
     at_us = instant_of(call, "at") if at else None
     summary = await call.site.read(lambda: summarize(sight))
-    answer, said, state = None, "", ""
+    answer, said, state, zone = None, "", "", "UTC"
     if job:
         view = found_job(sight, job)
         answer = await call.site.read(lambda: sight.why(view, at_us))
         run_id = answer.run
         run = None if run_id is None else await call.site.read(lambda: sight.run(run_id))
+        zone = "UTC" if view.spec is None else view.spec.schedule.zone
         said, state = came_of(answer, run), "succeeded" if run is None else run.state
-    return render(call, "why.html", summary, job=job, at=at, answer=answer, said=said, state=state, live=False)
+    values: dict[str, Any] = {"job": job, "at": at, "answer": answer, "said": said, "state": state, "zone": zone}
+    return render(call, "why.html", summary, **values, live=False)
 
 
 async def show_tv(call: Call) -> Response:

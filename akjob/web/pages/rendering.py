@@ -29,7 +29,7 @@ _PAGES = (
     ("/", "Jobs"), ("/timeline", "Timeline"), ("/runs", "Runs"), ("/plan", "Plan"), ("/broken", "Broken"),
     ("/messages", "Messages"), ("/system", "System"),
 )  # fmt: skip
-_ICONS = {"fine": ("%23808890", ""), "bad": ("%23c0232c", "!")}
+_ICONS = {"fine": ("%23808890", ""), "warning": ("%23b26a00", "!"), "bad": ("%23c0232c", "%C3%97")}
 _ICON = Markup(
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
     "%3Ccircle cx='8' cy='8' r='7' fill='{colour}'/%3E"
@@ -50,6 +50,7 @@ class Frame(Struct, frozen=True, kw_only=True):
     js: str
     events: str
     icon: str
+    is_down: bool
     broken: int
     trouble: int
     attention: tuple[tuple[str, str], ...]
@@ -119,7 +120,7 @@ def _back(call: Call) -> str:
 
 
 def _icon(kind: str) -> Markup:
-    """Return the page's icon as a data URL: a grey disc, or a red one with an exclamation mark."""
+    """Return the page's icon as a data URL: a grey disc, an amber one with a mark, or a red one with a cross."""
     colour, glyph = _ICONS[kind]
     return _ICON.format(colour=colour, glyph=glyph)
 
@@ -136,7 +137,8 @@ def _frame(call: Call, summary: Summary) -> Frame:
         css=static_url("akjob.css"),
         js=static_url("akjob.js"),
         events=static_url("akjob-events.js"),
-        icon=_icon("bad" if summary.trouble or down else "fine"),
+        icon=_icon("bad" if summary.trouble or down else "warning" if summary.attention else "fine"),
+        is_down=bool(down),
         broken=summary.broken,
         trouble=summary.trouble,
         attention=(*down, *summary.attention),

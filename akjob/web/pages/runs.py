@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from datetime import UTC
 from itertools import islice
+from signal import Signals
 from typing import Any
 
 from msgspec import Struct
 from starlette.responses import Response
 
 from akjob.errors import AkjobError
-from akjob.instants import HOUR, SECOND, from_text
+from akjob.instants import HOUR, SECOND, from_text, to_datetime
 from akjob.ledger import RunFilter
 from akjob.log.reading.read import Line
 from akjob.query.changes import Changes
@@ -18,8 +19,8 @@ from akjob.query.runs import Run, explain, took_us
 from akjob.query.sight import Sight
 from akjob.query.steps import WORTH_NAMING_US, Step, steps_of
 from akjob.query.text import size, span, stamp
+from akjob.schedule import get_zone
 from akjob.spec.model import JobSpec
-from akjob.units import format_duration
 from akjob.web.api.runs import found_run
 from akjob.web.api.times import instant_of
 from akjob.web.pages.logs import (
@@ -27,8 +28,10 @@ from akjob.web.pages.logs import (
     SHOWN,
     LogShown,
     LogWanted,
+    copied,
     first_error,
     log_line,
+    number_of,
     opened,
     shown_log,
     wanted_of,
@@ -53,6 +56,16 @@ async def show_run(call: Call) -> Response:
     found = await call.site.read_log(log, lambda: _log(log, wanted, ended_badly=run.state in FAILED, at_us=call.now_us))
     values = await call.site.read(lambda: _run(call, sight, run, found))
     return render(call, "run.html", **values, wanted=wanted, levels=LEVELS)
+
+
+async def copy_lines(call: Call) -> Response:
+    """Answer with a stretch of a run's log as plain text: what a reader has chosen may be more than a page shows."""
+    sight = await call.sight()
+    run = await call.site.read(lambda: found_run(sight, call.path("id")))
+    begin, end = number_of(call, "from") or 1, number_of(call, "to")
+    log = run_log(call.site.paths, call.site.config, run.node, run.id)
+    text = await call.site.read_log(log, lambda: copied(log, begin, begin if end is None else end))
+    return Response(text, media_type="text/plain")
 
 
 class LogOfRun(Struct, frozen=True, kw_only=True):
@@ -99,12 +112,14 @@ def _run(call: Call, sight: Sight, run: Run, log: LogOfRun) -> dict[str, Any]:
         "took": took_us(run, call.now_us),
         "fall": _waterfall(sight, run, spec, rows, call.now_us),
         "zone": "UTC" if spec is None else spec.schedule.zone,
-        "kill_after": "10s" if spec is None else format_duration(spec.run.kill_after_us),
+        "kill_after": span(10 * SECOND if spec is None else spec.run.kill_after_us),
         "stopping": _stopping(call, run, spec),
         "other_definition": spec is not None and run.definition_sha256 not in {None, spec.sha256},
         "error_line": log.error,
         "log": log.shown,
-        "facts": _facts(run),
+        "facts": _facts(run, "UTC" if spec is None else spec.schedule.zone, log),
+        "attempts": _attempts(run, rows),
+        "most_attempts": 1 if spec is None else spec.run.retry.attempts,
         "definition": sight.definition(run),
         "older": older,
         "newer": newer,
@@ -223,14 +238,40 @@ def _changes(sight: Sight, run: Run) -> Changes | None:
         return None
 
 
-def _facts(run: Run) -> list[tuple[str, str]]:
+def _attempts(run: Run, rows: Sequence[Run]) -> list[Run]:
+    """Return the attempts at the slot of a run, itself among them, the first one first; none where it is the one."""
+    found = [one for one in rows if one.slot == run.slot and one.trigger == run.trigger and one.id != run.id]
+    return sorted((run, *found), key=lambda one: one.attempt) if found else []
+
+
+def _slot(run: Run, zone: str) -> str:
+    """Return the slot on the job's clock and in UTC."""
+    slot_us = from_text(run.slot)
+    utc = stamp(slot_us, UTC, fine=True).replace("+00:00", "UTC")
+    local = to_datetime(slot_us).astimezone(get_zone(zone))
+    return utc if zone == "UTC" else f"{local:%Y-%m-%d %H:%M:%S %Z} ({utc})"
+
+
+def _signal(number: int) -> str:
+    names = [one.name for one in Signals if one == number]
+    return f"{number} ({names[0]})" if names else str(number)
+
+
+def _lines(log: LogOfRun) -> int | None:
+    """Return how many lines the log of a run has: they are numbered from 1. None where its end was not read."""
+    if log.last:
+        return int(log.last[-1].get("seq") or 0) or None
+    return log.shown.lines[-1].seq if log.shown.lines and log.shown.is_end else None
+
+
+def _facts(run: Run, zone: str, log: LogOfRun) -> list[tuple[str, str]]:
+    lines = _lines(log)
     facts = [
         ("Run", run.id),
-        ("Slot", stamp(from_text(run.slot), fine=True)),
+        ("Slot", _slot(run, zone)),
         ("Trigger", run.trigger),
         ("Asked for by", run.by),
         ("Cause", run.cause),
-        ("Attempt", str(run.attempt)),
         (
             "Commit",
             None if run.git_commit is None else run.git_commit + (" with uncommitted changes" if run.git_dirty else ""),
@@ -240,9 +281,10 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Node", run.node),
         ("Process", run.pid),
         ("Exit code", run.exit_code),
-        ("Signal", run.signal),
+        ("Signal", None if run.signal is None else _signal(run.signal)),
         ("CPU", None if run.user_cpu_s is None else f"{run.user_cpu_s + (run.system_cpu_s or 0):.3f} s"),
         ("Peak memory", None if run.max_rss_bytes is None else size(run.max_rss_bytes)),
+        ("Lines of its log", None if lines is None else f"{lines:,}"),
         ("Result", run.result),
     ]
     return [(name, str(value)) for name, value in facts if isinstance(value, (str, int))]

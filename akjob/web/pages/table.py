@@ -28,6 +28,7 @@ ROUTES = (
     Route(method="GET", path="/bulk", handler=bulk.show_bulk, needs="operate"),
     Route(method="GET", path="/runs", handler=run_list.show_runs, needs="read"),
     Route(method="GET", path="/runs/{id}", handler=runs.show_run, needs="read"),
+    Route(method="GET", path="/runs/{id}/lines", handler=runs.copy_lines, needs="read"),
     Route(method="GET", path="/timeline", handler=timeline.show_timeline, needs="read"),
     Route(method="GET", path="/plan", handler=plan.show_plan, needs="read"),
     Route(method="GET", path="/backfills", handler=backfills.show_backfills, needs="read"),

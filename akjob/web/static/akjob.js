@@ -4,31 +4,44 @@ const html = document.documentElement;
 const $ = (what, from = document) => from.querySelector(what);
 const all = (what, from = document) => [...from.querySelectorAll(what)];
 
-// Times: the job's own zone comes from the server; `z` shows the browser's, then UTC.
-const zones = ["server", "browser", "utc"];
-let zone = localStorage.getItem("akjob.zone") || "server";
+// Times: the job's own zone comes from the server; `z` shows the browser's, then UTC, the switch any other one.
+const zones = ["server", "browser", "UTC"], chooser = $("#zone");
+let zone = localStorage.getItem("akjob.zone") || "server", clock = null;
+function choose(name) {
+  zone = name; localStorage.setItem("akjob.zone", name);
+  try { clock = new Intl.DateTimeFormat("sv-SE", { timeZone: zone === "server" || zone === "browser" ? undefined : zone, year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" }); }
+  catch { return choose("server"); } // a zone that this browser does not know
+  if (chooser && ![...chooser.options].some((one) => one.value === zone)) chooser.add(new Option(zone));
+  if (chooser) chooser.value = zone;
+  tick();
+}
+chooser?.addEventListener("focus", () => { if (chooser.length < 9) for (const name of Intl.supportedValuesOf("timeZone")) if (name !== zone) chooser.add(new Option(name)); });
+chooser?.addEventListener("change", () => choose(chooser.value));
 // As the server writes them: a page does not move when it begins to tick.
 const two = (s, large, name, small, other) => `${Math.floor(s / large)} ${name}${Math.floor(s % large / small) ? ` ${Math.floor(s % large / small)} ${other}` : ""}`;
 const span = (s) => s < 10 ? `${Math.floor(s * 10) / 10} s` : s < 60 ? `${Math.floor(s)} s` : s < 600 ? two(s, 60, "min", 1, "s") : s < 3600 ? `${Math.floor(s / 60)} min`
   : s < 86400 ? two(s, 3600, "h", 60, "min") : s < 604800 ? two(s, 86400, "d", 3600, "h") : `${Math.floor(s / 86400)} d`;
-const stamp = (date, utc) => new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone: utc ? "UTC" : undefined }).format(date);
+const show = (one, text) => { if (one.textContent !== text) one.textContent = text; }; // what is selected stays selected
 function tick() {
   for (const time of all("time[datetime]")) {
     const date = new Date(time.dateTime);
     time.dataset.text ??= time.textContent;
     if (time.classList.contains("relative")) {
       const seconds = (date - Date.now()) / 1000;
-      time.textContent = Math.abs(seconds) < 1 ? "now" : seconds > 0 ? `in ${span(seconds)}` : `${span(-seconds)} ago`;
-    } else if (zone !== "server") {
-      time.textContent = `${stamp(date, zone === "utc")} ${zone === "utc" ? "UTC" : "here"}`;
-    } else time.textContent = time.dataset.text;
+      show(time, Math.abs(seconds) < 1 ? "now" : seconds > 0 ? `in ${span(seconds)}` : `${span(-seconds)} ago`);
+    } else show(time, zone === "server" ? time.dataset.text : clock.format(date));
   }
 }
 
 // Live: one stream of names of what changed; the page fetches itself again, and keeps focus, scroll and open parts.
 const mark = $("#live");
-let paused = false, waiting = false, lastNews = Date.now(), rest = 250;
-const say = (text) => { if (mark) mark.textContent = text; };
+let live = false, paused = false, waiting = false, silent = false, again = 0, failed = 0, lastNews = Date.now(), rest = 250;
+function say() {
+  const age = Math.round((Date.now() - lastNews) / 1000);
+  const text = paused ? "paused (space)" : again ? failed < 5 ? `reconnecting in ${Math.max(1, Math.ceil((again - Date.now()) / 1000))} s` : "polling every 10 s"
+    : silent ? "akjob-web does not answer" : !live ? "" : html.dataset.down !== undefined ? "akjobd does not run: showing the ledger" : age > 12 ? `live · ${span(age)} ago` : "live";
+  if (mark && text && mark.textContent !== text) mark.textContent = text;
+}
 let announced = 0;
 const announce = (text) => {
   const region = $("#announce");
@@ -52,11 +65,10 @@ async function refresh(anew = false) {
     for (const link of all("header nav a")) link.textContent = $(`header nav a[href="${link.getAttribute("href")}"]`, next)?.textContent ?? link.textContent;
     document.title = next.title;
     $("link[rel=icon]").href = $("link[rel=icon]", next).href;
-    lastNews = Date.now();
-    count();
-    if (live) say("live");
-    tick();
-  } catch { say("akjob-web does not answer"); } finally { waiting = false; rest = Math.max(250, 4 * (Date.now() - begun)); follow(); }
+    html.toggleAttribute("data-down", next.documentElement.dataset.down !== undefined);
+    lastNews = Date.now(); silent = false;
+    count(); say(); tick(); chosen();
+  } catch { silent = true; say(); } finally { waiting = false; rest = Math.max(250, 4 * (Date.now() - begun)); follow(); }
 }
 // Rows stay where they are: another order, and rows that came or went, wait for a click.
 function freeze(next) {
@@ -112,17 +124,16 @@ function soon(wait = rest) {
   due = setTimeout(() => { due = 0; refresh(); }, wait);
 }
 const shows = (job) => { const path = `/jobs/${encodeURI(job)}`; return location.pathname === path || $(`main a[href="${CSS.escape(path)}"]`); };
-let live = false, stream = null;
+let stream = null;
 function heard({ open, change, wait, failures }) {
-  if (open) { live = true; say(paused ? "paused (space)" : "live"); soon(); } // what changed since the page was made has no event
+  if (open) { live = true; again = 0; say(); soon(); } // what changed since the page was made has no event
   if (change) {
     const seen = location.pathname === "/runs" || change.jobs?.some(shows);
     soon(seen || !change.jobs?.length ? rest : 5000);
     if (seen) announce(`${change.jobs.length} ${change.jobs.length === 1 ? "job" : "jobs"} changed`);
   }
   if (wait) {
-    live = false;
-    say(failures < 5 ? `reconnecting in ${Math.round(wait)} s` : "polling every 10 s");
+    live = false; failed = failures; again = Date.now() + wait * 1000; say();
     if (failures >= 5) refresh();
   }
 }
@@ -225,8 +236,7 @@ function count() {
 document.addEventListener("click", (event) => {
   if (event.target.matches?.("input.tick")) tick1(event.target, event.shiftKey, event.target.checked);
   if (event.target.closest?.("#apply button")) refresh(true);
-  const opens = event.target.closest?.("[data-open]")?.dataset.open;
-  if (opens) { event.preventDefault(); $(opens).open = true; $("input:not([type=hidden])", $(opens)).focus(); }
+  if (event.target.closest?.("[data-sheet]")) setTimeout(() => $(".sheet:target input:not([type=hidden])")?.focus());
 });
 
 // Keys, listed on `?`.
@@ -247,8 +257,8 @@ const go = { n: "/", j: "/", t: "/timeline", r: "/runs", p: "/plan", b: "/broken
 let gone = 0;
 const keys = {
   "/": () => $("input[type=search]")?.focus(), "?": () => $("#keys")?.showModal(), t: theme,
-  j: () => move(1), k: () => move(-1), z: () => { zone = zones[(zones.indexOf(zone) + 1) % 3]; localStorage.setItem("akjob.zone", zone); tick(); announce(`times: ${zone}`); },
-  " ": () => { paused = !paused; say(paused ? "paused (space)" : "live"); if (!paused) refresh(); },
+  j: () => move(1), k: () => move(-1), z: () => { choose(zones[(zones.indexOf(zone) + 1) % 3]); announce(`times: ${zone}`); },
+  " ": () => { paused = !paused; say(); if (!paused) refresh(); },
   "[": () => $("a[rel=prev]")?.click(), "]": () => $("a[rel=next]")?.click(), f: () => $("a[data-key=f]")?.click(), l: () => $("#log")?.scrollIntoView(),
   x: () => tick1($("input.tick", here() ?? $("#tip"))), X: () => tick1($("input.tick", here() ?? $("#tip")), true),
   r: () => ($("[data-key=r]", here() ?? document) ?? $("[data-key=r]"))?.focus(), p: () => several("p"), s: () => several("s"), End: () => { const log = $(".log"); if (log) log.scrollTop = log.scrollHeight; },
@@ -268,6 +278,33 @@ document.addEventListener("keydown", (event) => {
 });
 $("#theme")?.addEventListener("click", theme);
 $("#keys-off")?.addEventListener("change", (event) => localStorage.setItem("akjob.keys", event.target.checked ? "off" : "on"));
+// Lines of a log: a click on a number chooses one, with Shift all up to it, also beyond what the page shows.
+const place = () => (location.hash.match(/^#L(\d+)(?:-L(\d+))?$/) ?? []).slice(1).map((one) => Number(one ?? 0));
+function chosen() {
+  const [from, to] = place(), button = $("#log-copy");
+  for (const line of all(".log li")) line.classList.toggle("chosen", Boolean(to) && Number(line.id.slice(1)) >= from && Number(line.id.slice(1)) <= to);
+  if (from) sessionStorage.setItem("akjob.line", `${location.pathname} ${from}`);
+  if (button) { button.hidden = !to; if (to) button.textContent = `Copy lines ${from} to ${to}`; }
+}
+async function copyLines() {
+  const [from, to] = place(), button = $("#log-copy"), answer = await fetch(`${button.dataset.lines}?from=${from}&to=${to}`);
+  if (!answer.ok) return void (button.textContent = "akjob-web does not give these lines");
+  copy(await answer.text()).then(() => { button.textContent = "Copied"; }, () => { button.textContent = "This browser does not copy"; });
+}
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.(".log li > a"), [path, from] = (sessionStorage.getItem("akjob.line") ?? "").split(" ");
+  if (!link || !event.shiftKey || path !== location.pathname) return;
+  event.preventDefault();
+  const ends = [Number(from), Number(link.parentElement.id.slice(1))].sort((one, other) => one - other);
+  history.replaceState(null, "", `#L${ends[0]}-L${ends[1]}`); chosen();
+});
+addEventListener("hashchange", chosen);
+document.addEventListener("copy", (event) => {
+  const text = getSelection(), within = text.rangeCount ? text.getRangeAt(0).commonAncestorContainer : null;
+  const time = (within?.nodeType === 1 ? within : within?.parentElement)?.closest("time[datetime]");
+  if (place()[1] && text.isCollapsed) { event.preventDefault(); copyLines(); }
+  else if (time && !text.isCollapsed) { event.preventDefault(); event.clipboardData.setData("text/plain", time.dateTime); } // an instant is copied to its microsecond
+});
 async function copy(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   const box = document.createElement("textarea"); // by plain HTTP there is no clipboard
@@ -275,6 +312,7 @@ async function copy(text) {
 }
 all("[data-copy]").forEach((button) => button.addEventListener("click", () => { copy($(button.dataset.copy)?.textContent ?? ""); button.textContent = "Copied"; }));
 document.addEventListener("click", async ({ target }) => {
+  if (target.id === "log-copy") return copyLines();
   if (target.id === "log-new") { target.hidden = true; const log = $(".log"); log.scrollTop = log.scrollHeight; refresh(); }
   const from = target.dataset?.copyFrom;
   if (!from) return;
@@ -285,10 +323,12 @@ document.addEventListener("click", async ({ target }) => {
 setTheme(localStorage.getItem("akjob.theme") || "");
 const night = () => document.body.classList.toggle("night", [22, 23, 0, 1, 2, 3, 4, 5].includes(new Date().getHours()));
 if (document.body.classList.contains("tv")) { night(); setInterval(night, 60000); }
-tick(); setInterval(tick, 1000);
-setInterval(() => { if (live && !paused && Date.now() - lastNews > 12000) say(`live · ${Math.round((Date.now() - lastNews) / 1000)} s ago`); }, 5000);
+choose(zone); setInterval(() => { tick(); say(); }, 1000);
+setInterval(() => { if (Date.now() - lastNews > 60000) refresh(); }, 5000); // what is late, or an akjobd that has died, is no event
 connect();
 follow();
+chosen();
+if (place()[1]) $(`#L${place()[0]}`)?.scrollIntoView({ block: "center" });
 const lanes = $(".timeline")?.parentElement;
 if (lanes && sessionStorage.getItem("akjob.moved")) { sessionStorage.removeItem("akjob.moved"); lanes.focus({ preventScroll: true }); }
 if (lanes) lanes.scrollLeft = lanes.scrollWidth * .75 - lanes.clientWidth * .7; // now stands at three quarters

@@ -334,3 +334,17 @@ def test_a_page_of_one_job_reads_a_bounded_number_of_rows(root: Root, site: Serv
     ran(root, "01m8a1", "a", -60, count=5000, state="missed", slot_last_us=NOW_US + DAY)
     text = plain(site.browser().get("/jobs/a").text)
     assert "The newest 5,000 rows are counted: days before 2026-03-28 are empty here" in text
+
+
+def test_a_schedule_has_a_zone_where_its_words_mean_a_clock(root: Root, site: Served) -> None:
+    """Not after words that need none; never twice."""
+    make(root, "hourly")
+    make(root, "by-hand", "")
+    make(root, "daily", '[schedule]\ntimezone = "Asia/Tokyo"\ndaily = 09:00:00\n')
+    make(root, "workdays", '[schedule]\ntimezone = "Asia/Tokyo"\nevery = "1h"\n[limits]\nweekdays = ["mon"]\n')
+    text = site.browser().get("/").text
+    cells = dict(re.findall(r'id="row-([^"]+)".*?<td class="small soft hide">(.*?)</td>', text, re.DOTALL))
+    assert plain(cells["hourly"]) == "every hour"
+    assert plain(cells["by-hand"]) == "by hand only"
+    assert plain(cells["daily"]) == "every day at 09:00 Asia/Tokyo"
+    assert plain(cells["workdays"]) == "every hour; only on a Monday Asia/Tokyo"

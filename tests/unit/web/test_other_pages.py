@@ -92,3 +92,42 @@ def test_how_long_the_disk_lasts(tmp_path: Path, kib: int, free: int, said: str)
     now_us = (tmp_path / "akjob.jsonl").stat().st_mtime_ns // 1000
     assert _days_left(tmp_path, free, now_us) == said
     assert _days_left(tmp_path, free, now_us + 2 * DAY) == ""
+
+
+def test_why_shows_a_run_as_what_became_of_it(site: Served, root: Root) -> None:
+    """A run that failed is drawn as failed, on the clock of its job."""
+    spec = root.job("tick", 'command = ["true"]\n[schedule]\ntimezone = "Europe/Berlin"\nevery = "5m"\n')
+    assert spec is not None
+    root.loaded(spec)
+    root.run(
+        "r1", "tick", -5, state="failed", exit_code=1, started_us=NOW_US - 5 * MINUTE, ended_us=NOW_US - 4 * MINUTE
+    )
+    text = site.browser().get("/why", params={"job": "tick", "at": "2026-03-28T11:55:00Z"}).text
+    panel = text.partition('class="panel"')[2]
+    assert panel.partition("</p>")[0].count("s-failed") == 1
+    assert "ran, and failed" in panel.partition("</p>")[0]
+    assert "2026-03-28 12:55:00 CET" in panel
+
+
+@pytest.mark.parametrize(
+    ("state", "late", "colour", "glyph"),
+    [
+        ("succeeded", False, "%23808890", "%3C"),
+        ("succeeded", True, "%23b26a00", "!%3C"),
+        ("failed", True, "%23c0232c", "%C3"),
+    ],
+)
+def test_the_icon_says_how_bad_it_is(  # noqa: PLR0913, PLR0917 - a row of the table each
+    site: Served, root: Root, monkeypatch: pytest.MonkeyPatch, state: str, late: bool, colour: str, glyph: str
+) -> None:
+    """Plain, amber for what is late, red for what failed: each with a glyph of its own."""
+    for place in ("akjob.query.sight", "akjob.web.pages.rendering", "akjob.query.live"):
+        monkeypatch.setattr(f"{place}.lock_holder", lambda _file: 1)
+    spec = root.job("tick", 'command = ["true"]\n[schedule]\nevery = "5m"\n')
+    assert spec is not None
+    root.loaded(spec, last_state=state, last_run="r0", last_ended_us=NOW_US - 9 * MINUTE)
+    if late:
+        root.run("r1", "tick", -4)
+    icon = site.browser().get("/runs").text.partition('rel="icon" href="')[2].partition('"')[0]
+    assert f"fill='{colour}'" in icon
+    assert f"fill='white'%3E{glyph}" in icon

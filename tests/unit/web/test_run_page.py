@@ -159,3 +159,79 @@ def test_a_run_of_an_older_definition_says_so(site: Served, root: Root) -> None:
     assert "with today&#39;s definition" in shown(site, "01m8old") or "with today's definition" in shown(
         site, "01m8old"
     )
+
+
+def test_a_run_says_how_far_it_is(site: Served, root: Root) -> None:
+    """Its newest report, as a bar where it said of how much; what holds no numbers is no report."""
+    root.run("01m8run", "tick", -1, state="running", started_us=NOW_US - MINUTE)
+    report = {
+        "timestamp": NOW,
+        "source": "job",
+        "job": "tick",
+        "run": "01m8run",
+        "level": "info",
+        "event": "run.progress",
+    }
+    root.log(
+        {**report, "seq": 1, "done": 1, "total": 412}, {**report, "seq": 2, "done": 103, "total": 412, "message": "<b>"}
+    )
+    text = shown(site, "01m8run")
+    assert '<progress value="103" max="412"' in text
+    assert "103 of 412: &lt;b&gt;" in text
+    root.log({**report, "seq": 3, "done": 5000})
+    assert "<span>5,000</span>" in shown(site, "01m8run")
+    for seq, wrong in enumerate(("x", True, 1e300, -1, None), 4):
+        root.log({**report, "seq": seq, "done": wrong, "total": 2})
+        assert 'id="progress"' not in shown(site, "01m8run")
+
+
+def test_lines_are_copied_as_plain_text(site: Served, root: Root) -> None:
+    """From one number to another, also more than a page shows; without colours, and JSON as it was printed."""
+    client = site.browser()
+    assert client.get(f"/runs/{RUN}/lines?from=2&to=399").text.splitlines() == [f"line {seq}" for seq in range(2, 400)]
+    assert client.get(f"/runs/{RUN}/lines?from=401&to=402").text.splitlines() == [
+        '{"level":"info","msg":"rows read","rows":412,"table":"customers"}',
+        "oops",
+    ]
+    root.run("01m8red", "tick", -1, state="succeeded")
+    root.log(output("01m8red", 1, "\x1b[31mred\x1b[0m"))
+    assert client.get("/runs/01m8red/lines?from=1&to=9").text == "red\n"
+    assert client.get(f"/runs/{RUN}/lines?from=9&to=3").text == ""
+    assert client.get(f"/runs/{RUN}/lines?from=x").status_code == 422
+    assert site.token("read", jobs="other").get(f"/runs/{RUN}/lines?from=1&to=2").status_code == 404
+
+
+def test_no_copy_is_without_an_end(site: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many lines at the most, and so many bytes."""
+    client = site.browser()
+    monkeypatch.setattr("akjob.web.pages.logs._MOST_COPIED", 3)
+    assert client.get(f"/runs/{RUN}/lines?from=1&to=99").text == "line 1\nline 2\nline 3\n"
+    monkeypatch.setattr("akjob.web.pages.logs._MOST_COPIED_BYTES", 7)
+    assert client.get(f"/runs/{RUN}/lines?from=1&to=99").text == "line 1\nline 2\n"
+
+
+def test_facts_say_the_slot_on_the_clock_of_the_job_and_the_other_attempts(site: Served, root: Root) -> None:
+    """With UTC beside it; each attempt at the slot is a link; a signal has its name, the log its number of lines."""
+    spec = root.job(
+        "berlin",
+        'command = "true"\n[schedule]\ntimezone = "Europe/Berlin"\ndaily = 13:00:00\n[run]\nretry = { attempts = 3 }\n',
+    )
+    assert spec is not None
+    root.loaded(spec)
+    root.run(
+        "01m8one",
+        "berlin",
+        0,
+        state="failed",
+        signal=9,
+        reason="killed by SIGKILL by the OOM killer: over resources.memory",
+    )
+    root.run("01m8two", "berlin", 0, state="succeeded", attempt=2)
+    root.log(output("01m8one", 7, "x", job="berlin"))
+    text = shown(site, "01m8one")
+    assert "<dd>2026-03-28 13:00:00 CET (2026-03-28 12:00:00 UTC)</dd>" in text
+    assert '<dd>1 of 3; <a href="/runs/01m8two">attempt 2</a> succeeded</dd>' in text
+    assert "<dd>9 (SIGKILL)</dd>" in text
+    assert "OOM killer" in re.findall(r'<p class="lead">(.+?)</p>', text)[0]
+    assert "<dt>Lines of its log</dt><dd>7</dd>" in text
+    assert "Attempt</dt>" not in shown(site)
