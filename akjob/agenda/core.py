@@ -271,12 +271,12 @@ class Agenda:
             self._chains.follow()
         self._backfills.follow(now_us)
         self._waiting.order_all(now_us)
-        self._settle(now_us)
+        self._end_faulty(now_us)
 
     def _decide(self, job: AgendaJob, now_us: int) -> int:
         return self._faults.guard(job.row.job, lambda: self._deciding.decide(job, now_us), 1, now_us)
 
-    def _settle(self, now_us: int) -> None:
+    def _end_faulty(self, now_us: int) -> None:
         """End the runs with which akjob itself cannot go on: as any run ends, or by what needs least."""
         for run, reason in self._faults.take_runs():
             run.stop = reason  # no attempt after this one would fare better
@@ -340,7 +340,7 @@ class Agenda:
         run = self._book.runs.get(run_id)
         if run is not None:
             self._faults.guard_run(run, partial(self._ended, end), now_us)
-            self._settle(now_us)
+            self._end_faulty(now_us)
 
     def lost(self, run_id: str, now_us: int, reason: str) -> None:
         """Take down that a run's shim is gone without an end."""
@@ -354,7 +354,7 @@ class Agenda:
         run = self._book.runs.get(run_id)
         if run is not None:
             self._faults.guard_run(run, lambda run, now_us: self._waiting.came_back(run, now_us, reason), now_us)
-            self._settle(now_us)
+            self._end_faulty(now_us)
 
     def refused(self, run_ids: Iterable[str]) -> None:
         """Forget claims that the ledger refused: their slots have a row already. Their starts must not be sent."""

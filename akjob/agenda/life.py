@@ -130,8 +130,8 @@ class Effects(Struct):
 
     def __bool__(self) -> bool:
         """Return True if there is anything to do."""
-        told = self.recalls or self.stops or self.far_stops or self.starts
-        return bool(self.writes or told or self.events or self.delete_files)
+        orders = self.recalls or self.stops or self.far_stops or self.starts
+        return bool(self.writes or orders or self.events or self.delete_files)
 
 
 class Running(Struct, frozen=True, kw_only=True):

@@ -55,7 +55,7 @@ def prepare_path(  # noqa: PLR0913, PLR0917 - all that a path comes from
         known.apply(given)
     else:
         if known is not None:
-            known.unsettle()
+            known.undo_shared()
         sys.path[:] = _entries(os.environ.get("PYTHONPATH", "")) + list(base_path)
         _let_python_look()
     own = [root, cwd]
@@ -115,7 +115,7 @@ class SiteSetup:
             return False
         return all(_changed_ns(path) == mark for path, mark in self.marks.items())
 
-    def settle(self) -> None:
+    def apply_shared(self) -> None:
         """Do what ``site.main()`` would do that is the same in every run: once, in the process that forks them."""
         sys.prefix, sys.exec_prefix = self.prefixes
         # It only matters to those who import distutils, and costs every other run a third of its start.
@@ -123,8 +123,8 @@ class SiteSetup:
         sys.meta_path[:0] = self._later  # type: ignore[assignment]
         self.lines = [line for line in self.lines if _HACK not in line]
 
-    def unsettle(self) -> None:
-        """Undo that: ``site.main()`` is to do it itself."""
+    def undo_shared(self) -> None:
+        """Undo that, for ``site.main()`` does it itself."""
         for later in self._later:
             with_it: list[object] = sys.meta_path  # type: ignore[assignment]
             if later in with_it:

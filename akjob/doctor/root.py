@@ -59,19 +59,19 @@ def settings(subject: Subject) -> Iterator[Diagnosis]:
 
 def rights(subject: Subject) -> Iterator[Diagnosis]:
     """Look whether the programs may write ``var/``, and whether others may write what runs."""
-    found = [*_foreign_in_var(subject), *_writable_by_others(subject), *_secrets(subject)]
+    found = [*_others_in_var(subject), *_writable_by_others(subject), *_secrets(subject)]
     yield from found
     if not found:
         yield Diagnosis("rights", "fine", f"var/ and what runs belong to {_name(subject.uid)} or to trusted users")
 
 
-def _foreign_in_var(subject: Subject) -> Iterator[Diagnosis]:
+def _others_in_var(subject: Subject) -> Iterator[Diagnosis]:
     """Yield what a command that was once called as another user has left below ``var/``."""
     var = subject.paths.var
-    foreign = [place for place in _below(var) if _owner(place) not in (subject.uid, None)]
-    if foreign:
-        named = ", ".join(str(place.relative_to(subject.paths.root)) for place in foreign[:_SHOWN])
-        message = f"{plural(len(foreign), 'file')} below var/ are not {_name(subject.uid)}'s: {named}"
+    others = [place for place in _below(var) if _owner(place) not in (subject.uid, None)]
+    if others:
+        named = ", ".join(str(place.relative_to(subject.paths.root)) for place in others[:_SHOWN])
+        message = f"{plural(len(others), 'file')} below var/ are not {_name(subject.uid)}'s: {named}"
         yield Diagnosis("rights", "wrong", message, f"chown -R {_name(subject.uid)} {var}")
     if os.geteuid() == subject.uid and var.is_dir() and not os.access(var, os.W_OK | os.X_OK):
         yield Diagnosis("rights", "wrong", f"{var} cannot be written", f"chmod u+rwx {var}")

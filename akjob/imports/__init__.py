@@ -221,15 +221,15 @@ def finish_all(
 
     A draft of which no job can be made leaves its notes.
     """
-    told = list(notes)
+    collected = list(notes)
     finished: list[tuple[str, Draft]] = []
     for name, draft in drafts:
         if draft.finish(name) is not None:
             finished.append((name, draft))
-        told += draft.notes
+        collected += draft.notes
     defaults = _shared([draft for _, draft in finished], source) if share else ""
     jobs = tuple(Imported(name, draft.render(), draft.line) for name, draft in finished)
-    notes = tuple(sorted(told, key=lambda note: (note.file, note.line)))
+    notes = tuple(sorted(collected, key=lambda note: (note.file, note.line)))
     return Import(jobs, notes, defaults, drafts=tuple(draft for _, draft in finished))
 
 

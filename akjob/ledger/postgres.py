@@ -455,7 +455,7 @@ class PostgresStore(NoFile, SqlStore):
         between = (
             statements.select("transitions", statements.TRANSITION_COLUMNS) + " WHERE seq BETWEEN ? AND ? ORDER BY seq"
         )
-        told = tuple(rows.transition(row) for row in self._ask(between, found[0]))
+        read = tuple(rows.transition(row) for row in self._ask(between, found[0]))
         asked = [one.run for one in writes.permits]
         refused |= self._not_mine([one.run for one in writes.permits if one.queue is None])
         without = self._ask("SELECT id FROM runs WHERE id = ANY(?) AND gates = '{}'", (asked,)) if asked else []
@@ -465,7 +465,7 @@ class PostgresStore(NoFile, SqlStore):
         deciding = _deciding(writes)
         marks = self._ask(_MARKS, (sorted(deciding),)) if deciding else []
         return Committed(
-            refused, told, blocked, frozenset(queued - refused), {job: from_text(mark) for job, mark in marks}
+            refused, read, blocked, frozenset(queued - refused), {job: from_text(mark) for job, mark in marks}
         )
 
     def _change(self, changes: list[RunRow]) -> frozenset[str]:
@@ -553,15 +553,15 @@ class PostgresStore(NoFile, SqlStore):
         return self._transaction(lambda: self._news(after_seq))
 
     def _news(self, after_seq: int) -> News:
-        told = self._ask("SELECT seq, run, job FROM transitions WHERE seq > ? ORDER BY seq LIMIT 1000", (after_seq,))
-        runs, jobs = {row[1] for row in told if row[1]}, {row[2] for row in told if row[2]}
+        read = self._ask("SELECT seq, run, job FROM transitions WHERE seq > ? ORDER BY seq LIMIT 1000", (after_seq,))
+        runs, jobs = {row[1] for row in read if row[1]}, {row[2] for row in read if row[2]}
         found = self._ask(_OPEN_AMONG, (self._node, list(runs))) if runs else []
         open_runs = tuple(map(rows.open_run, found))
         found = self._ask(_JOBS_AMONG, (list(jobs),)) if jobs else []
         job_rows = tuple(self._with_own(rows.job_row(row)) for row in found)
         self._known.update((row.job, replace(row)) for row in job_rows)
         return News(
-            seq=told[-1][0] if told else after_seq,
+            seq=read[-1][0] if read else after_seq,
             open_runs=open_runs,
             over=frozenset(runs - {one.row.id for one in open_runs}),
             jobs=job_rows,

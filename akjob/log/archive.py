@@ -152,7 +152,7 @@ def _clean(log_dir: str) -> None:
     names = os.listdir(index) if os.path.isdir(index) else []
     current = os.path.join(log_dir, files.CURRENT)
     # The current one twice: it may be rotated between the look at it and the look at the finished ones.
-    paths = [current, *files.foreign(log_dir), *[file.path for file in files.finished(log_dir)], current]
+    paths = [current, *files.rotated_by_others(log_dir), *[file.path for file in files.finished(log_dir)], current]
     marks = {files.fingerprint_of(path) for path in paths}
     for name in names:
         if name.endswith(".new") or name.partition(".")[0] not in marks:

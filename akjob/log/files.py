@@ -23,7 +23,7 @@ _FINGERPRINTED = 160
 """Bytes of the first line that make the fingerprint; a time, an event and a file name fit in."""
 
 _DATED = re.compile(r"akjob-(\d{4}-\d{2}-\d{2})(?:\.(\d{1,9}))?\.jsonl(\.gz)?")
-_FOREIGN = re.compile(r"akjob\.jsonl[.-].*[0-9](\.gz)?")
+_ROTATED = re.compile(r"akjob\.jsonl[.-].*[0-9](\.gz)?")
 
 
 class LogFile(Struct, frozen=True, kw_only=True):
@@ -59,11 +59,11 @@ def finished(log_dir: str) -> list[LogFile]:
     return [found[key] for key in sorted(found)]
 
 
-def foreign(log_dir: str) -> list[str]:
+def rotated_by_others(log_dir: str) -> list[str]:
     """Return the paths of files that another program, such as logrotate, made of the current one, oldest first."""
     found = []
     for name in _names(log_dir):
-        if _FOREIGN.fullmatch(name):
+        if _ROTATED.fullmatch(name):
             path = os.path.join(log_dir, name)
             try:
                 found.append((os.stat(path).st_mtime_ns, path))

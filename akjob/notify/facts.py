@@ -19,7 +19,7 @@ from akjob.log.reading import read as log
 from akjob.log.reading.render import is_output
 from akjob.notify.model import Note
 from akjob.notify.redact import Redactor, values_of
-from akjob.notify.text import Told, commit_words
+from akjob.notify.text import JobReport, commit_words
 from akjob.query.slots import slots_of
 from akjob.schedule import jitter_us
 from akjob.spec import load_definition
@@ -88,19 +88,19 @@ class JobFacts:
             return None
         return _USUAL_TIMES * took[min(len(took) - 1, round(0.95 * (len(took) - 1)))]
 
-    def told(self, note: Note) -> Told:
+    def report(self, note: Note) -> JobReport:
         """Return all that a message says about a note."""
-        spec, told = self.spec(note.job), self.brief(note)
+        spec, report = self.spec(note.job), self.brief(note)
         good: Any = next(iter(self._reader.history(note.job, 1, "succeeded")), None)
-        told = replace(told, last_success_us=None if good is None else from_text(good["ended_at"]))
+        report = replace(report, last_success_us=None if good is None else from_text(good["ended_at"]))
         row = None if note.run is None else self._reader.find_run(note.run)
-        return told if row is None else self._with_run(told, row, good, spec, Redactor(self._secrets(spec)))
+        return report if row is None else self._with_run(report, row, good, spec, Redactor(self._secrets(spec)))
 
-    def brief(self, note: Note) -> Told:
+    def brief(self, note: Note) -> JobReport:
         """Return what is known of a note without its run."""
         spec = self.spec(note.job)
         message = None if note.message is None else Redactor(self._secrets(spec))(note.message)
-        return Told(
+        return JobReport(
             kind=note.kind,
             at_us=note.at_us,
             job=note.job,
@@ -122,17 +122,17 @@ class JobFacts:
             common=() if message is None else (message,),
         )
 
-    def _with_run(self, told: Told, row: Any, good: Any, spec: JobSpec | None, redact: Redactor) -> Told:
-        lines = self.notify(told.job).lines
+    def _with_run(self, report: JobReport, row: Any, good: Any, spec: JobSpec | None, redact: Redactor) -> JobReport:
+        lines = self.notify(report.job).lines
         error = None if row["error"] is None else redact(row["error"])
         new_commit = f"since commit {_commit(row)}" if _moved(row, good, "git_commit") else None
         lock = None if spec is None or spec.run.lock is None else f"lock {spec.run.lock}"
         common = (new_commit, self._new_defaults(row, good), None if error is None else error.splitlines()[0], lock)
-        fails = told.kind in {"failed", "timed_out", "lost", "long"}
+        fails = report.kind in {"failed", "timed_out", "lost", "long"}
         return replace(
-            told,
+            report,
             state=row["state"],
-            reason=told.reason if row["reason"] is None else redact(row["reason"]),
+            reason=report.reason if row["reason"] is None else redact(row["reason"]),
             exit_code=row["exit_code"],
             error=error,
             attempt=row["attempt"],
@@ -141,7 +141,7 @@ class JobFacts:
             changed=_changes(row, good),
             url=self._url(f"runs/{row['id']}"),
             output=tuple(self._output(row["id"], lines, redact)) if lines and fails else (),
-            common=(*told.common, *(one for one in common if one is not None)),
+            common=(*report.common, *(one for one in common if one is not None)),
         )
 
     def _next_us(self, spec: JobSpec, after_us: int) -> int | None:

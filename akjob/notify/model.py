@@ -43,7 +43,7 @@ class Incident(Struct, kw_only=True):
     trouble: IncidentKind
     kind: Kind
     opened_us: int
-    told_us: int
+    notified_us: int
     run: str | None = None
     slot_us: int | None = None
     acknowledged_us: int | None = None

@@ -199,7 +199,7 @@ class Outbox:
                 incident.trouble,
                 incident.kind,
                 to_text(incident.opened_us),
-                to_text(incident.told_us),
+                to_text(incident.notified_us),
                 incident.run,
                 _text(incident.slot_us),
                 _text(incident.acknowledged_us),
@@ -221,13 +221,13 @@ class Outbox:
                 trouble=trouble,
                 kind=kind,
                 opened_us=from_text(opened),
-                told_us=from_text(told),
+                notified_us=from_text(notified),
                 run=run,
                 slot_us=_us(slot),
                 acknowledged_us=_us(acknowledged),
                 closed_us=_us(closed),
             )
-            for number, job, trouble, kind, opened, told, run, slot, acknowledged, closed in rows
+            for number, job, trouble, kind, opened, notified, run, slot, acknowledged, closed in rows
         ]
 
     def acknowledged(self) -> list[int]:

@@ -117,9 +117,9 @@ class Policy:
         while self._due and self._due[0][0] <= now_us:
             at_us, what, which = heapq.heappop(self._due)
             self._come_due(at_us, what, which)
-        return self.told()
+        return self.take_notes()
 
-    def told(self) -> list[Note]:
+    def take_notes(self) -> list[Note]:
         """Return the notes to send about what was taken in, oldest first, and forget them."""
         notes, self._notes = self._notes, []
         return notes
@@ -305,7 +305,7 @@ class Policy:
     def _remind_later(self, job: str, incident: Incident) -> None:
         repeat_us = self._rules(job).repeat_us
         if repeat_us is not None:
-            heapq.heappush(self._due, (incident.told_us + repeat_us, "repeat", f"{incident.number} {job}"))
+            heapq.heappush(self._due, (incident.notified_us + repeat_us, "repeat", f"{incident.number} {job}"))
 
     def _remind(self, at_us: int, number: int, job: str) -> None:
         state = self._state(job)
@@ -313,7 +313,7 @@ class Policy:
         if incident is None or incident.acknowledged_us is not None or state.paused:
             return
         self._change(incident.job)
-        incident.told_us = at_us
+        incident.notified_us = at_us
         self._notes.append(
             Note(
                 kind=incident.kind,
@@ -341,7 +341,7 @@ class Policy:
             trouble=trouble,
             kind=kind,
             opened_us=change.at_us,
-            told_us=change.at_us,
+            notified_us=change.at_us,
             run=change.run,
             slot_us=change.slot_us,
         )

@@ -106,7 +106,7 @@ class PostOffice:
             if change.kind != "daemon" or self._is_mine(change.node):  # another node's downtime is its own to tell
                 self._policy.take([change])
             self._learn(change)
-            notes += self._mine(self._policy.told())
+            notes += self._mine(self._policy.take_notes())
         with self._outbox.commit():
             for change in found:
                 if self._is_mine(change.node):
@@ -176,9 +176,9 @@ class PostOffice:
         with self._outbox.commit():
             for delivery in self._outbox.ripe(paces_of(self._config), now_us):
                 notes = self._outbox.notes(delivery.id)
-                told = [self._facts.told(note) for note in notes[:_DETAILED]]
-                told += [self._facts.brief(note) for note in notes[_DETAILED:]]
-                message = payload(delivery.id, delivery.kind, now_us, self._origin, told)
+                reports = [self._facts.report(note) for note in notes[:_DETAILED]]
+                reports += [self._facts.brief(note) for note in notes[_DETAILED:]]
+                message = payload(delivery.id, delivery.kind, now_us, self._origin, reports)
                 redact = Redactor(self._facts.channel_secrets())
                 message |= {"subject": redact(message["subject"]), "text": redact(message["text"])}
                 self._outbox.seal(delivery.id, message, now_us)

@@ -43,7 +43,7 @@ def replay(reader: Reader, facts: JobFacts, config: Config, since_us: int, until
         while policy.wake_us is not None and policy.wake_us <= change.at_us:
             desk.add(policy.tick(policy.wake_us), facts)
         policy.take((change,))
-        desk.add(policy.told(), facts)
+        desk.add(policy.take_notes(), facts)
     while policy.wake_us is not None and policy.wake_us <= until_us:
         desk.add(policy.tick(policy.wake_us), facts)
     desk.close()

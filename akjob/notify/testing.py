@@ -5,7 +5,7 @@ from akjob.config.notify import Channel
 from akjob.notify.outbox import Outbox
 from akjob.notify.redact import Redactor, values_of
 from akjob.notify.sending import DeliveryBatch, deliver, sender
-from akjob.notify.text import Origin, Told, payload
+from akjob.notify.text import JobReport, Origin, payload
 from akjob.notify.transports import Message
 
 
@@ -13,8 +13,8 @@ def send_test(paths: Paths, name: str, channel: Channel, host: str, now_us: int)
     """Send a test message to a channel; return why it was not taken, or None."""
     outbox = Outbox(paths.notify_db)
     try:
-        told = Told(kind="test", at_us=now_us, job=name)
-        content = payload("", "test", now_us, Origin(host=host, root=str(paths.root)), [told]) | {"jobs": []}
+        report = JobReport(kind="test", at_us=now_us, job=name)
+        content = payload("", "test", now_us, Origin(host=host, root=str(paths.root)), [report]) | {"jobs": []}
         with outbox.commit():
             delivery = outbox.reserve(name, "test", content, now_us)
         message = Message(id=delivery.id, payload=delivery.payload or {})

@@ -38,7 +38,7 @@ _WORDS: Mapping[Kind, str] = {
 }
 
 
-class Told(Struct, frozen=True, kw_only=True):
+class JobReport(Struct, frozen=True, kw_only=True):
     """One job in a message. Instants are microseconds, ``timezone`` is the job's; None is what is not known.
 
     ``common`` are the things that it may share with others in the message, the likeliest cause first: a commit, a
@@ -102,58 +102,58 @@ class Origin(Struct, frozen=True, kw_only=True):
     root: str
 
 
-def payload(delivery: str, kind: str, at_us: int, origin: Origin, told: Sequence[Told]) -> dict[str, Any]:
+def payload(delivery: str, kind: str, at_us: int, origin: Origin, reports: Sequence[JobReport]) -> dict[str, Any]:
     """Return the whole message as JSON."""
-    incidents = {one.incident for one in told}
+    incidents = {one.incident for one in reports}
     return {
         "id": delivery,
         "kind": kind,
         "incident": incidents.pop() if len(incidents) == 1 else None,
         "at": to_text(at_us),
-        "subject": subject(origin, told),
-        "text": text(origin, told, at_us),
+        "subject": subject(origin, reports),
+        "text": text(origin, reports, at_us),
         "host": origin.host,
         "root": origin.root,
-        "jobs": [one.as_json() for one in told],
+        "jobs": [one.as_json() for one in reports],
     }
 
 
-def subject(origin: Origin, told: Sequence[Told]) -> str:
+def subject(origin: Origin, reports: Sequence[JobReport]) -> str:
     """Return what a mail's subject says: the job and what is wrong, or how many."""
-    jobs = {one.job for one in told}
-    if len(told) == 1:
-        what = _headline(told[0])
-    elif all(one.kind == "down" for one in told):
-        missed, made_up = sum(one.count for one in told), sum(one.made_up for one in told)
-        what = f"akjobd was down for {_absence(told[0])}; {len(jobs)} jobs: {_cost(missed, made_up)}"
+    jobs = {one.job for one in reports}
+    if len(reports) == 1:
+        what = _headline(reports[0])
+    elif all(one.kind == "down" for one in reports):
+        missed, made_up = sum(one.count for one in reports), sum(one.made_up for one in reports)
+        what = f"akjobd was down for {_absence(reports[0])}; {len(jobs)} jobs: {_cost(missed, made_up)}"
     elif len(jobs) == 1:
-        what = f"{told[0].job}: " + ", ".join(dict.fromkeys(_WORDS[one.kind] for one in told))
+        what = f"{reports[0].job}: " + ", ".join(dict.fromkeys(_WORDS[one.kind] for one in reports))
     else:
-        kinds = Counter(_WORDS[one.kind] for one in told)
+        kinds = Counter(_WORDS[one.kind] for one in reports)
         listed = ", ".join(f"{count} {words}" for words, count in kinds.most_common())
         what = f"{len(jobs)} jobs: {listed}" if len(kinds) > 1 else f"{len(jobs)} jobs: {next(iter(kinds))}"
     return _fit(escape_control(f"[{origin.host}] {what}"), SUBJECT)
 
 
-def text(origin: Origin, told: Sequence[Told], at_us: int) -> str:
+def text(origin: Origin, reports: Sequence[JobReport], at_us: int) -> str:
     """Return the text, sent at ``at_us``: one job in full, or several grouped by what they have in common."""
-    if len(told) == 1:
-        return "\n".join([*_full(told[0], at_us), "", _origin(origin)]) + "\n"
-    lines = [subject(origin, told).removeprefix(f"[{origin.host}] ")]
-    for heading, group in groups(told):
+    if len(reports) == 1:
+        return "\n".join([*_full(reports[0], at_us), "", _origin(origin)]) + "\n"
+    lines = [subject(origin, reports).removeprefix(f"[{origin.host}] ")]
+    for heading, group in groups(reports):
         lines += ["", heading, ""] if heading else [""]
         lines += [f"  {_line(one, at_us)}" for one in group[:_LISTED]]
         if len(group) > _LISTED:
             lines.append(f"  … and {len(group) - _LISTED} more")
-    failed = [one for one in told if one.output][:_DETAILED]
+    failed = [one for one in reports if one.output][:_DETAILED]
     for one in failed:
         lines += ["", "-" * 60, *_full(one, at_us)]
     return "\n".join([*lines, "", _origin(origin)]) + "\n"
 
 
-def groups(told: Sequence[Told]) -> list[tuple[str, list[Told]]]:
+def groups(reports: Sequence[JobReport]) -> list[tuple[str, list[JobReport]]]:
     """Return the jobs in groups of two and more that share something, largest first, and the others without heading."""
-    left, found = list(told), []
+    left, found = list(reports), []
     while left:
         shared = Counter(what for one in left for what in one.common)
         what, count = shared.most_common(1)[0] if shared else ("", 0)
@@ -167,7 +167,7 @@ def groups(told: Sequence[Told]) -> list[tuple[str, list[Told]]]:
     return found
 
 
-def _headline(one: Told) -> str:
+def _headline(one: JobReport) -> str:
     if one.kind == "down":
         return f"akjobd was down for {_absence(one)}; {_cost(one.count, one.made_up)}"
     if one.kind == "test":
@@ -180,7 +180,7 @@ def _headline(one: Told) -> str:
     return f"{words}: {why}" if why else words
 
 
-def _why(one: Told) -> str:
+def _why(one: JobReport) -> str:
     if one.kind == "recovered":
         return f"after {_counted(one.failures, 'failure')}"
     if one.error:
@@ -190,7 +190,7 @@ def _why(one: Told) -> str:
     return (one.reason or "").splitlines()[0] if one.reason else ""
 
 
-def _line(one: Told, at_us: int) -> str:
+def _line(one: JobReport, at_us: int) -> str:
     """Return one job of several on one line."""
     if one.kind == "down":
         return escape_control(f"{one.job}  {_cost(one.count, one.made_up)}")
@@ -199,11 +199,11 @@ def _line(one: Told, at_us: int) -> str:
     return escape_control(f"{_headline(one)}{slot}{happened}")
 
 
-def _is_late(one: Told, at_us: int) -> bool:
+def _is_late(one: JobReport, at_us: int) -> bool:
     return at_us - one.at_us >= LATE_US
 
 
-def _full(one: Told, at_us: int) -> list[str]:
+def _full(one: JobReport, at_us: int) -> list[str]:
     """Return all that is known of one job, a fact a line."""
     if one.kind == "down":
         until = ("back", _both(one.at_us, one.timezone))
@@ -249,7 +249,7 @@ def _facts(facts: Sequence[tuple[str, str | None]]) -> list[str]:
     return [f"  {name:<15}{escape_control(value)}" for name, value in facts if value]
 
 
-def _absence(one: Told) -> str:
+def _absence(one: JobReport) -> str:
     if one.since_us is None:
         return "an unknown time"
     seconds = max(1, round((one.at_us - one.since_us) / 1e6))

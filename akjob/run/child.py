@@ -102,7 +102,7 @@ def prepare(known_site: load.SiteSetup | None) -> None:
             _signal.signal(number, _signal.SIG_DFL)
     _known_site = known_site
     if known_site is not None:
-        known_site.settle()
+        known_site.apply_shared()
     load.forget_folders(LIBRARY_PATH)
     fresh.install()
     hooks.install()

@@ -84,8 +84,8 @@ class AdmissionLimit:
         ready, _, _ = select.select([self._read, *self._busy.values()], [], [], None if full else 0)
         gone = [pid for pid, pidfd in self._busy.items() if pidfd in ready]
         if self._read in ready:
-            told = os.read(self._read, _INT << 10)
-            gone += [int.from_bytes(told[at : at + _INT], sys.byteorder) for at in range(0, len(told), _INT)]
+            freed = os.read(self._read, _INT << 10)
+            gone += [int.from_bytes(freed[at : at + _INT], sys.byteorder) for at in range(0, len(freed), _INT)]
         for pid in gone:
             pidfd = self._busy.pop(pid, -1)
             if pidfd >= 0:
@@ -100,7 +100,7 @@ class AdmissionLimit:
             os.close(pidfd)
         self._busy.clear()
 
-    def settle(self) -> None:
+    def release(self) -> None:
         """In a shim: be no longer one of those that are busy."""
         self.counted = False
         os.write(self._write, os.getpid().to_bytes(_INT, sys.byteorder))

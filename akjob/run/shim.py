@@ -62,7 +62,7 @@ _UNKILLABLE_S = 5.0
 _RETRY_S = 0.5
 _KILL_AGAIN_S = 0.1
 _MOST_RUNS = 64
-_SETTLE_S = 0.02
+_RELEASE_S = 0.02
 _LISTEN_S = 0.05
 _BUSY_S = 0.2
 _STOP_CHECK_S = 60.0
@@ -101,7 +101,7 @@ def main(order: Order, control: _socket.socket, admission: order_socket.Admissio
 class Process:
     """What a shim process has for all the runs that it looks after, one after another.
 
-    ``settles_at`` is when it looks again whether it still counts as busy (:class:`order_socket.AdmissionLimit`).
+    ``releases_at`` is when it looks again whether it still counts as busy (:class:`order_socket.AdmissionLimit`).
     """
 
     def __init__(self, control: _socket.socket, admission: order_socket.AdmissionLimit, address: str) -> None:
@@ -109,7 +109,7 @@ class Process:
         self.admission = admission
         self.wakeup = Wakeup()
         self.notices = talk.ShimNotices(control, address)
-        self.settles_at = self._busy_until = 0.0
+        self.releases_at = self._busy_until = 0.0
 
     def leave(self) -> None:
         """In a job: have nothing to do with any of it."""
@@ -120,21 +120,21 @@ class Process:
 
     def begin(self, now: float) -> None:
         """Count as busy for the beginning of a run."""
-        self.settles_at = now + _SETTLE_S
+        self.releases_at = now + _RELEASE_S
         self._busy_until = now + _BUSY_S
 
-    def settle(self, now: float, job: int) -> None:
+    def release(self, now: float, job: int) -> None:
         """Make room for another shim, unless this one is about to be done or its job wants a processor still.
 
         Neither counts for long: a collector that is away, a job that never sleeps must not keep others from starting.
         """
-        if not self.admission.counted or now < self.settles_at:
+        if not self.admission.counted or now < self.releases_at:
             return
         soon = not job or linux.is_runnable(job)
         if soon and now < self._busy_until:
-            self.settles_at = now + _SETTLE_S
+            self.releases_at = now + _RELEASE_S
         else:
-            self.admission.settle()
+            self.admission.release()
 
 
 class Shim:
@@ -311,10 +311,10 @@ class Shim:
 
     def _check_limits(self, now: float) -> None:
         """End the run when it was asked to end or its time is over; SIGKILL when that is long enough ago."""
-        if self.process.wakeup.told_to_stop:
+        if self.process.wakeup.must_stop:
             self.process.wakeup.clear_stop()
-            self._told_to_stop(now)
-        self.process.settle(now, self.pid)
+            self._obey_stop(now)
+        self.process.release(now, self.pid)
         self.pipes.show_progress(now)
         due, reason = self._due(now)
         if due is not None and now >= due:
@@ -342,7 +342,7 @@ class Shim:
             return
         if self.phase == RUNNING:
             self._end_job("cancelled", lease.REASON, now)
-        if dead_in <= _SETTLE_S:
+        if dead_in <= _RELEASE_S:
             self.kill_at = now
             dead_in = _RETRY_S
         self.lease_at = now + dead_in
@@ -366,7 +366,7 @@ class Shim:
         self.outcome.reason = self.outcome.reason or self.tree.trouble
         return found
 
-    def _told_to_stop(self, now: float) -> None:
+    def _obey_stop(self, now: float) -> None:
         if not self.outcome.started_us and self.pid:
             self._hold_still()
         word = folder.read_stop(self.order["folder"])
@@ -399,7 +399,7 @@ class Shim:
         """Return how long nothing needs to be done unless something happens, seconds."""
         times = [self._due(now)[0], self.pipes.due, self.kill_at, self.log.sender.deadline(now)]
         if self.process.admission.counted:
-            times.append(self.process.settles_at)
+            times.append(self.process.releases_at)
         if self._is_leased:
             times.append(self.lease_at)
         if self.phase == GATED:
@@ -522,11 +522,11 @@ class Shim:
                 written = self._write_end(end)
             if written and self._lines_are_safe(now):
                 return
-            self.process.settle(now, self.pid)
+            self.process.release(now, self.pid)
             self.leaves = self.leaves or _signal.SIGTERM in self.process.wakeup.rung
             self.process.wakeup.rung.clear()  # the run is over, whatever is wanted of it
             again = None if written and not self.log.sender.silent(now) else now + _RETRY_S
-            settles = self.process.settles_at if self.process.admission.counted else None
+            settles = self.process.releases_at if self.process.admission.counted else None
             self._wait(_until([self.log.sender.deadline(now), settles, again], now))
 
     def _say_end(self) -> str:

@@ -385,11 +385,11 @@ class ShimManager:
         handle.pid, handle.started_us = pid, started_us
         self.happened.append(Started(handle.run, pid, handle.shim_pid, started_us, self._host))
 
-    def _take_end(self, handle: ShimHandle, told: End | Recalled | None = None) -> bool:
+    def _take_end(self, handle: ShimHandle, reported: End | Recalled | None = None) -> bool:
         """Take the end that the shim has reported or left in the folder. Return True if the run's end is known."""
         if handle.ended:
             return True
-        end = told or folder_reader.read_end(self._folder(handle.run))
+        end = reported or folder_reader.read_end(self._folder(handle.run))
         if end is None:
             return False
         if isinstance(end, Recalled):

@@ -30,7 +30,7 @@ class Wakeup:
         _signal.signal(number, lambda number, _frame: self.rung.add(number))
 
     @property
-    def told_to_stop(self) -> bool:
+    def must_stop(self) -> bool:
         """Return whether akjobd, or another process by SIGTERM, has asked the run to end."""
         return _signal.SIGTERM in self.rung or self.call in self.rung
 

@@ -67,9 +67,9 @@ def _learn_site() -> load.SiteSetup | None:
             os._exit(0)
     os.close(write)
     with open(read, "rb") as file:
-        told = file.read()
+        learnt = file.read()
     try:
-        found = marshal.loads(told) if told else None  # noqa: S302 - our own child's
+        found = marshal.loads(learnt) if learnt else None  # noqa: S302 - our own child's
     except (EOFError, ValueError):
         found = None
     return None if found is None else load.SiteSetup(*found)

@@ -89,9 +89,9 @@ def touches(wrong: Iterable[Path], path: Path) -> bool:
 class _Base(Struct, frozen=True, eq=False):
     """All defaults of one folder, merged: what a job file is laid over.
 
-    ``read``, ``policy`` and ``told`` are the top, ``[run]`` and ``[notify]`` as read; ``settings`` are None where they
-    are not known; ``sections`` is True where there is anything in a table. ``read_schedules`` and ``read_policies`` are
-    what tables of jobs came to, by their text.
+    ``read``, ``policy`` and ``messages`` are the top, ``[run]`` and ``[notify]`` as read; ``settings`` are None where
+    they are not known; ``sections`` is True where there is anything in a table. ``read_schedules`` and
+    ``read_policies`` are what tables of jobs came to, by their text.
     """
 
     made_of: tuple[object, ...]
@@ -104,7 +104,7 @@ class _Base(Struct, frozen=True, eq=False):
     policy: Mapping[str, Any]
     whole_policy: RunPolicy
     notify_table: Mapping[str, Any]
-    told: Mapping[str, Any]
+    messages: Mapping[str, Any]
     notify: Notify
     settings: Config | None
     files: tuple[str, ...]
@@ -250,7 +250,7 @@ def parse_rest(
 ) -> Rest | None:
     """Read what is right of a job that :func:`parse_jobs` refuses, for looking at what it names.
 
-    None when that cannot be told: the text, or that of its defaults, is not TOML.
+    None when that cannot be known: the text, or that of its defaults, is not TOML.
     """
     table, _, problem = read_table(file, text)
     if INSTANCES in table:
@@ -346,11 +346,11 @@ def _schedule(
         known = base.read_schedules.get(key)
         if known is not None:
             return known
-    told = len(out.found)
+    before = len(out.found)
     found = _read_schedule(own, own_limits, base, out)
     if found is not None:
         _check_schedule(found[0], own, out, asked.now_us)
-    if key is not None and None not in key[:2] and found is not None and len(out.found) == told:
+    if key is not None and None not in key[:2] and found is not None and len(out.found) == before:
         _remember(base.read_schedules, key, found)
     return found
 
@@ -371,7 +371,7 @@ def _read_schedule(
     """
     schedule = {**base.schedule, **own} if base.schedule else own
     limits = {**base.limits, **own_limits} if base.limits else own_limits
-    errors, told = out.errors, len(out.found)
+    errors, before = out.errors, len(out.found)
     zone = "UTC"
     named = schedule.get("timezone")
     if type(named) is str and is_zone(named):
@@ -379,11 +379,11 @@ def _read_schedule(
     out.zone = zone
     found = fields(schedule, ("schedule",), out, SCHEDULE)
     found_limits = fields(limits, ("limits",), out, LIMITS)
-    if len(out.found) > told and (base.schedule or base.limits):
+    if len(out.found) > before and (base.schedule or base.limits):
         given = {"schedule": own, "limits": own_limits}
-        out.found[told:] = [
+        out.found[before:] = [
             fault
-            for fault in out.found[told:]
+            for fault in out.found[before:]
             if fault.path[1] in given[str(fault.path[0])] or fault.code in _OF_CALENDARS
         ]
     if errors != out.errors:
@@ -416,9 +416,9 @@ def _policy(own: Mapping[str, object], base: _Base, out: Reading) -> RunPolicy |
     known = base.read_policies.get(key or "")
     if known is not None:
         return known
-    told = len(out.found)
+    before = len(out.found)
     policy = _laid_over(fields(own, ("run",), out, RUN), base, out)
-    if key is not None and policy is not None and len(out.found) == told:
+    if key is not None and policy is not None and len(out.found) == before:
         _remember(base.read_policies, key, policy)
     return policy
 
@@ -440,7 +440,7 @@ def _notify(own: Mapping[str, object], base: _Base, out: Reading) -> Notify | No
     errors = out.errors
     found = fields(own, ("notify",), out, NOTIFY)
     _check_channels(found.get("channels") or (), base.settings, out)
-    return Notify(**{**base.told, **found}) if errors == out.errors else None
+    return Notify(**{**base.messages, **found}) if errors == out.errors else None
 
 
 def _check_channels(named: Sequence[str], settings: Config | None, out: Reading) -> None:
@@ -703,7 +703,7 @@ def _make_base(chain: Sequence[Defaults], made_of: tuple[object, ...], settings:
     problems += tuple(problem for one in chain[1:] for problem in _unknown_names(one, settings))
     out = Reading()
     policy = {} if problems else fields(sections["run"], ("run",), out, RUN)
-    told = {} if problems else fields(sections["notify"], ("notify",), out, NOTIFY)
+    messages = {} if problems else fields(sections["notify"], ("notify",), out, NOTIFY)
     return _Base(
         made_of=made_of,
         top=top,
@@ -715,8 +715,8 @@ def _make_base(chain: Sequence[Defaults], made_of: tuple[object, ...], settings:
         policy=policy,
         whole_policy=RunPolicy(**policy),
         notify_table=sections["notify"],
-        told=told,
-        notify=Notify(**told),
+        messages=messages,
+        notify=Notify(**messages),
         settings=settings,
         files=tuple(one.file for one in chain[1:]),
         problems=problems,

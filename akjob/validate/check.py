@@ -198,7 +198,7 @@ class _Folder:
         self._access: dict[str, tuple[Problem | None, trust.Access | None]] = {}
         self._safe: dict[str, bool] = {}
         self._modules: dict[str, tuple[str, ...]] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._root_path = Path(root)
 
     def shown(self, problems: Iterable[Problem]) -> Iterator[Problem]:
@@ -442,8 +442,8 @@ class _Folder:
         targets = [*spec.run.setup, *([spec.code.target] if isinstance(spec.code, DottedCallable) else [])]
         for target in targets:
             for place in self._module_places(target, spec):
-                if place not in self._told:  # once for all the jobs that import it
-                    self._told.add(place)
+                if place not in self._reported:  # once for all the jobs that import it
+                    self._reported.add(place)
                     yield from self._trust(self._root, place)
 
     def _module_places(self, target: str, spec: JobSpec) -> tuple[str, ...]:

@@ -293,7 +293,7 @@ def _past(log_dir: str, wanted: _Filter, until: "_Tail | None") -> Iterator[byte
     current = until.fd if until is not None else _open(os.path.join(log_dir, files.CURRENT))
     own = None if current is None else _identity(current)
     try:
-        for path in [*[file.path for file in files.finished(log_dir)], *files.foreign(log_dir)]:
+        for path in [*[file.path for file in files.finished(log_dir)], *files.rotated_by_others(log_dir)]:
             yield from _finished_file(log_dir, path, wanted, own)
         if current is not None:
             end = until.offset if until is not None else os.fstat(current).st_size
@@ -476,7 +476,7 @@ def _backwards(log_dir: str, wanted: _Filter, until: "_Tail | None") -> Iterator
     current = until.fd if until is not None else _open(os.path.join(log_dir, files.CURRENT))
     own = None if current is None else _identity(current)
     try:
-        paths = [*[file.path for file in files.finished(log_dir)], *files.foreign(log_dir)]
+        paths = [*[file.path for file in files.finished(log_dir)], *files.rotated_by_others(log_dir)]
         if current is not None:
             end = until.offset if until is not None else _last_line_end(current)
             yield from _plain(log_dir, current, end, wanted, backwards=True)

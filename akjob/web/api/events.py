@@ -63,10 +63,10 @@ async def _message(feed: Feed, principal: Principal, seq: int) -> tuple[bytes, i
         return f"event: refetch\nid: {newest}\ndata: {{}}\n\n".encode(), newest
     if not found:
         return b"", seq
-    told = change(principal, found)
-    if told is None:
+    found_change = change(principal, found)
+    if found_change is None:
         return b"", found[-1].seq
-    return b"event: change\nid: %d\ndata: %s\n\n" % (told.seq, msgspec.json.encode(told)), found[-1].seq
+    return b"event: change\nid: %d\ndata: %s\n\n" % (found_change.seq, msgspec.json.encode(found_change)), found[-1].seq
 
 
 async def _either(ended: asyncio.Event, news: asyncio.Event | None, seconds: float) -> bool:

@@ -125,7 +125,14 @@ def test_explain_says_who_and_why(root: Root) -> None:
 def test_list_and_ack(root: Root, outbox: Outbox) -> None:
     """The keys that programs read; an incident is acknowledged once it is there."""
     incident = Incident(
-        number=1, job="a", trouble="failure", kind="failed", opened_us=NOW_US, told_us=NOW_US, run="r", slot_us=NOW_US
+        number=1,
+        job="a",
+        trouble="failure",
+        kind="failed",
+        opened_us=NOW_US,
+        notified_us=NOW_US,
+        run="r",
+        slot_us=NOW_US,
     )
     with outbox.commit():
         outbox.keep_job("a", PolicyState(failures=1, incidents={"failure": incident}))

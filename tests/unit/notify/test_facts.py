@@ -86,9 +86,9 @@ def test_jobs_below_a_defaults_file_that_changed_have_it_in_common(root: Root) -
     root.run("2", "reports/a", AT, "failed", definition_sha256="y", error="KeyError: 1")
     for written_us, expected in ((AT - 2 * HOUR, ()), (AT - 1000, ("since jobs.d/reports/_defaults.toml changed",))):
         os.utime(defaults, ns=(written_us * 1000, written_us * 1000))
-        told = root.facts.told(note("reports/a", "2"))
-        assert told.common == (*expected, "KeyError: 1")
-        assert told.changed == ("the definition",)
+        report = root.facts.report(note("reports/a", "2"))
+        assert report.common == (*expected, "KeyError: 1")
+        assert report.changed == ("the definition",)
 
 
 def test_files_that_were_not_committed_are_named_beside_the_commit(root: Root) -> None:
@@ -96,13 +96,15 @@ def test_files_that_were_not_committed_are_named_beside_the_commit(root: Root) -
     root.job("a")
     root.run("1", "a", AT - HOUR, "succeeded", git_commit="a" * 40, git_dirty=False)
     root.run("2", "a", AT, "failed", git_commit="a" * 40, git_dirty=True)
-    told = root.facts.told(note("a", "2"))
-    assert told.changed == ("the job's files, not committed",)
-    assert f"  commit         {'a' * 40} with uncommitted changes\n" in text(Origin(host="b1", root="/srv"), [told], AT)
+    report = root.facts.report(note("a", "2"))
+    assert report.changed == ("the job's files, not committed",)
+    assert f"  commit         {'a' * 40} with uncommitted changes\n" in text(
+        Origin(host="b1", root="/srv"), [report], AT
+    )
     root.run("3", "a", AT + 1, "failed", git_commit="b" * 40, git_dirty=True)
-    told = root.facts.told(note("a", "3"))
-    assert told.changed == ("the commit: aaaaaaaaaaaa to bbbbbbbbbbbb with uncommitted changes",)
-    assert told.common[0] == "since commit bbbbbbbbbbbb with uncommitted changes"
+    report = root.facts.report(note("a", "3"))
+    assert report.changed == ("the commit: aaaaaaaaaaaa to bbbbbbbbbbbb with uncommitted changes",)
+    assert report.common[0] == "since commit bbbbbbbbbbbb with uncommitted changes"
 
 
 def test_secrets_are_replaced_before_anything_is_cut(root: Root) -> None:
@@ -125,19 +127,19 @@ def test_secrets_are_replaced_before_anything_is_cut(root: Root) -> None:
         {"line": "no end", "eol": False},
         {"line": "Traceback", "stream": "stderr"},
     )
-    told = root.facts.told(note("a", "1"))
-    assert told.error == "Denied: ***"
-    assert told.output == ("x" * 490 + "*** and mo…", "no end", "Traceback")
-    assert not any("abcdef" in line for line in told.output)
+    report = root.facts.report(note("a", "1"))
+    assert report.error == "Denied: ***"
+    assert report.output == ("x" * 490 + "*** and mo…", "no end", "Traceback")
+    assert not any("abcdef" in line for line in report.output)
 
 
 def test_a_file_that_cannot_be_loaded_has_its_page_and_its_last_success(root: Root) -> None:
     """There is no run to link to: the job's page is what there is."""
     root.job("reports/a")
     root.run("1", "reports/a", AT - HOUR, "succeeded")
-    told = root.facts.told(Note(kind="broken", at_us=AT, job="reports/a", message="jobs.d/reports/a.toml:1:1: no"))
-    assert told.url == "http://127.0.0.1:8470/jobs/reports/a"
-    assert told.last_success_us == AT - HOUR
+    report = root.facts.report(Note(kind="broken", at_us=AT, job="reports/a", message="jobs.d/reports/a.toml:1:1: no"))
+    assert report.url == "http://127.0.0.1:8470/jobs/reports/a"
+    assert report.last_success_us == AT - HOUR
 
 
 def test_wrong_settings_are_not_fatal() -> None:

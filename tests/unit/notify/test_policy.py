@@ -22,7 +22,7 @@ class Desk:
     def __init__(self, usual_us: int | None = None, **rules: Any) -> None:
         self.rules = Notify(channels=("ops",), **rules)
         self.numbers = itertools.count(1)
-        self.told: list[Note] = []
+        self.notes: list[Note] = []
         self.usual_us = usual_us
         self.policy = self.opened()
 
@@ -63,7 +63,7 @@ class Desk:
     def tick(self, at_us: int) -> list[str]:
         """Let the time pass; return the kinds told of."""
         notes = self.policy.tick(at_us)
-        self.told += notes
+        self.notes += notes
         return [note.kind for note in notes]
 
 
@@ -73,10 +73,10 @@ def test_a_failure_is_told_once_and_its_end_too() -> None:
     assert desk.run(START, "failed", exit_code=3) == ["failed"]
     assert desk.run(START + HOUR, "failed") == []
     assert desk.run(START + 2 * HOUR, "succeeded") == ["recovered"]
-    assert [(note.incident, note.failures) for note in desk.told] == [(1, 1), (1, 2)]
+    assert [(note.incident, note.failures) for note in desk.notes] == [(1, 1), (1, 2)]
     assert desk.run(START + 3 * HOUR, "succeeded") == []
     assert desk.run(START + 4 * HOUR, "failed") == ["failed"]
-    assert desk.told[-1].incident == 2
+    assert desk.notes[-1].incident == 2
 
 
 def test_a_failure_that_is_retried_is_none() -> None:
@@ -85,7 +85,7 @@ def test_a_failure_that_is_retried_is_none() -> None:
     assert desk.run(START, "failed", retried=True) == []
     assert desk.run(START + MINUTE, "timed_out", attempt=2, retried=True) == []
     assert desk.run(START + 2 * MINUTE, "lost", attempt=3) == ["lost"]
-    assert desk.told[0].failures == 1
+    assert desk.notes[0].failures == 1
 
 
 def test_after_three_failed_slots_in_a_row() -> None:
@@ -96,7 +96,7 @@ def test_after_three_failed_slots_in_a_row() -> None:
         for day, state in enumerate(["failed", "failed", "succeeded", "failed", "failed", "failed", "succeeded"])
     ]
     assert days == [[], [], [], [], [], ["failed"], ["recovered"]]
-    assert desk.told[0].failures == 3
+    assert desk.notes[0].failures == 3
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_an_open_trouble_is_repeated_until_it_is_acknowledged() -> None:
     desk.run(START + MINUTE, "failed", run="r2")
     assert desk.tick(START + 59 * MINUTE) == []
     assert desk.tick(START + 60 * MINUTE) == ["failed"]
-    assert (desk.told[-1].run, desk.told[-1].again, desk.told[-1].failures) == ("r2", True, 2)
+    assert (desk.notes[-1].run, desk.notes[-1].again, desk.notes[-1].failures) == ("r2", True, 2)
     assert desk.tick(START + 119 * MINUTE) == []
     assert desk.tick(START + 120 * MINUTE) == ["failed"]
     assert desk.policy.acknowledge(1, START + 121 * MINUTE) is not None
@@ -158,7 +158,7 @@ def test_a_due_run_that_does_not_start_is_late() -> None:
     desk.run(START + 5, "running", run="r2", job="b")
     assert desk.tick(START + 59 * SECOND) == []
     assert desk.tick(START + 60 * SECOND) == ["late"]
-    assert (desk.told[0].job, desk.told[0].run) == ("a", "r1")
+    assert (desk.notes[0].job, desk.notes[0].run) == ("a", "r1")
     assert desk.run(START + 90 * SECOND, "running") == []
     assert desk.policy.open_incidents() == []
 
@@ -195,7 +195,7 @@ def test_a_file_that_cannot_be_loaded_and_its_repair() -> None:
     """``broken`` says where and why, once; ``repaired`` only where it is asked for."""
     desk = Desk(on=ALL)
     assert desk.job(START, "broken", file="jobs.d/a.toml", line=3, column=1, message="unknown key `x`") == ["broken"]
-    assert desk.told[0].message == "jobs.d/a.toml:3:1: unknown key `x`"
+    assert desk.notes[0].message == "jobs.d/a.toml:3:1: unknown key `x`"
     assert desk.job(START + 1, "broken", file="jobs.d/a.toml", line=4, column=1, message="unknown key `y`") == []
     assert desk.job(START + 2, "repaired") == ["repaired"]
     silent = Desk()
@@ -214,7 +214,7 @@ def test_what_akjobds_absence_cost_is_one_note_a_job() -> None:
     assert desk.run(back + SECOND, "missed", job="b", slot_us=START + HOUR) == []
     assert desk.tick(back + 9 * SECOND) == []
     assert desk.tick(back + 10 * SECOND) == ["down", "down"]
-    first, second = desk.told
+    first, second = desk.notes
     assert (first.job, first.count, first.made_up, first.at_us) == ("a", 4, 1, back)
     assert (second.job, second.count, second.made_up) == ("b", 1, 0)
     assert desk.run(back + MINUTE, "missed") == ["missed"]
@@ -230,7 +230,7 @@ def test_a_downtime_is_one_note_also_when_this_program_was_down_too() -> None:
     desk.restart(back + SECOND)
     assert desk.run(back + 2 * SECOND, "missed", slot_us=START + HOUR, job="b") == []
     assert desk.tick(back + 10 * SECOND) == ["down", "down"]
-    assert [(note.job, note.count) for note in desk.told] == [("a", 4), ("b", 1)]
+    assert [(note.job, note.count) for note in desk.notes] == [("a", 4), ("b", 1)]
 
 
 def test_how_long_akjobd_was_down() -> None:
@@ -246,7 +246,7 @@ def test_how_long_akjobd_was_down() -> None:
         desk.daemon(back, "started")
         desk.run(back + SECOND, "queued", run="r2", slot_us=START + 4 * HOUR, trigger="missed")
         assert desk.tick(back + 10 * SECOND) == ["down"]
-        assert (desk.told[-1].since_us, desk.told[-1].at_least) == (since_us, not stops)
+        assert (desk.notes[-1].since_us, desk.notes[-1].at_least) == (since_us, not stops)
 
 
 def test_an_akjobd_that_starts_twice_has_one_downtime() -> None:
@@ -259,7 +259,7 @@ def test_an_akjobd_that_starts_twice_has_one_downtime() -> None:
     desk.daemon(back + 2 * SECOND, "started")
     desk.run(back + 3 * SECOND, "missed", slot_us=START + HOUR, job="b")
     assert desk.tick(back + 12 * SECOND) == ["down", "down"]
-    assert [(note.job, note.count) for note in desk.told] == [("a", 4), ("b", 1)]
+    assert [(note.job, note.count) for note in desk.notes] == [("a", 4), ("b", 1)]
 
 
 def test_a_job_that_is_removed_has_no_open_trouble() -> None:
@@ -287,7 +287,7 @@ def test_what_is_remembered_goes_on_in_the_next_program() -> None:
     assert desk.tick(START + HOUR) == ["failed"]
     assert desk.run(START + 2 * HOUR, "succeeded") == ["recovered"]
     assert desk.run(START + 3 * HOUR, "failed") == ["failed"]
-    assert desk.told[-1].incident == 2
+    assert desk.notes[-1].incident == 2
 
 
 def test_a_simulated_year() -> None:
@@ -306,14 +306,14 @@ def test_a_simulated_year() -> None:
             desk.run(at, "queued", run=run, trigger="schedule")
             desk.run(at + 1, "running", run=run, slot_us=at)
             desk.run(at + MINUTE, "failed" if day % 10 == 9 else "succeeded", run=run, slot_us=at)
-    reminders = [note for note in desk.told if note.again]
+    reminders = [note for note in desk.notes if note.again]
     assert {note.at_us for note in reminders} == {START + day * DAY + MINUTE for day in (100, *down)}
-    kinds = [note.kind for note in desk.told if not note.again]
+    kinds = [note.kind for note in desk.notes if not note.again]
     failing = [day for day in range(9, 365, 10) if day not in down]
     assert kinds.count("failed") == len(failing)
     assert kinds.count("recovered") == len(failing)
     assert kinds.count("down") == 1
     assert set(kinds) == {"failed", "recovered", "down"}
-    numbers = [note.incident for note in desk.told if note.kind == "failed" and not note.again]
+    numbers = [note.incident for note in desk.notes if note.kind == "failed" and not note.again]
     assert numbers == list(range(1, len(failing) + 1))
     assert desk.policy.open_incidents() == []

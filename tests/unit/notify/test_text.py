@@ -9,11 +9,11 @@ from akjob.config.notify import Channel, Smtp, Webhook
 from akjob.config.secrets import SecretFile
 from akjob.instants import DAY, HOUR, MINUTE, from_text
 from akjob.notify.redact import Redactor, values_of
-from akjob.notify.text import Origin, Told, payload, subject, text
+from akjob.notify.text import JobReport, Origin, payload, subject, text
 
 AT = from_text("2026-03-02T09:30:00Z")
 ORIGIN = Origin(host="h1", root="/srv/jobs")
-FAILED = Told(
+FAILED = JobReport(
     kind="failed", at_us=AT, job="nightly", timezone="Europe/Berlin", slot_us=AT, state="failed", exit_code=3, attempt=1
 )
 
@@ -40,7 +40,7 @@ def test_a_late_message_says_for_when_it_was() -> None:
 @pytest.mark.parametrize(("at_least", "words"), [(False, "for 1d"), (True, "for at least 1d")])
 def test_a_downtime(at_least: bool, words: str) -> None:
     """One message: how long, what was missed, what was made up for; of several jobs, a line each."""
-    down = Told(kind="down", at_us=AT, job="a", since_us=AT - DAY, at_least=at_least, count=3, made_up=1)
+    down = JobReport(kind="down", at_us=AT, job="a", since_us=AT - DAY, at_least=at_least, count=3, made_up=1)
     assert subject(ORIGIN, [down]) == f"[h1] akjobd was down {words}; 3 slots missed, 1 made up for"
     lines = text(ORIGIN, [down, replace(down, job="b", count=0)], AT + MINUTE).splitlines()
     assert lines[0] == f"akjobd was down {words}; 2 jobs: 3 slots missed, 2 made up for"
