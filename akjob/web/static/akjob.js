@@ -100,7 +100,7 @@ function swap(old, fresh) {
 // Only what differs is changed: focus, selection, scrolling, open parts and what is typed stay as they are.
 function morph(old, fresh) {
   if (old.nodeType === 3 && old.data !== fresh.data) old.data = fresh.data;
-  if (old.nodeType !== 1 || old.id === "suggested") return;
+  if (old.nodeType !== 1 || old.id === "suggested" || old.dataset.said) return; // a button that says what came of it goes on to
   const kept = (name) => name === "open" && old.localName === "details";
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !kept(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value && !kept(name)) old.setAttribute(name, value);
@@ -280,23 +280,25 @@ $("#theme")?.addEventListener("click", theme);
 $("#keys-off")?.addEventListener("change", (event) => localStorage.setItem("akjob.keys", event.target.checked ? "off" : "on"));
 // Lines of a log: a click on a number chooses one, with Shift all up to it, also beyond what the page shows.
 const place = () => (location.hash.match(/^#L(\d+)(?:-L(\d+))?$/) ?? []).slice(1).map((one) => Number(one ?? 0));
-function chosen() {
+function chosen(event) {
   const [from, to] = place(), button = $("#log-copy");
   for (const line of all(".log li")) line.classList.toggle("chosen", Boolean(to) && Number(line.id.slice(1)) >= from && Number(line.id.slice(1)) <= to);
   if (from) sessionStorage.setItem("akjob.line", `${location.pathname} ${from}`);
-  if (button) { button.hidden = !to; if (to) button.textContent = `Copy lines ${from} to ${to}`; }
+  if (button && event) delete button.dataset.said;
+  if (button && !button.dataset.said) { button.hidden = !to; if (to) button.textContent = `Copy lines ${from} to ${to}`; }
 }
+const answered = (button, text) => { button.dataset.said = "1"; button.textContent = text; };
 async function copyLines() {
   const [from, to] = place(), button = $("#log-copy"), answer = await fetch(`${button.dataset.lines}?from=${from}&to=${to}`);
-  if (!answer.ok) return void (button.textContent = "akjob-web does not give these lines");
-  copy(await answer.text()).then(() => { button.textContent = "Copied"; }, () => { button.textContent = "This browser does not copy"; });
+  if (!answer.ok) return answered(button, "akjob-web does not give these lines");
+  copy(await answer.text()).then(() => answered(button, "Copied"), () => answered(button, "This browser does not copy"));
 }
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.(".log li > a"), [path, from] = (sessionStorage.getItem("akjob.line") ?? "").split(" ");
   if (!link || !event.shiftKey || path !== location.pathname) return;
   event.preventDefault();
   const ends = [Number(from), Number(link.parentElement.id.slice(1))].sort((one, other) => one - other);
-  history.replaceState(null, "", `#L${ends[0]}-L${ends[1]}`); chosen();
+  history.replaceState(null, "", `#L${ends[0]}-L${ends[1]}`); chosen(event);
 });
 addEventListener("hashchange", chosen);
 document.addEventListener("copy", (event) => {
@@ -318,7 +320,7 @@ document.addEventListener("click", async ({ target }) => {
   if (!from) return;
   const answer = await fetch(from);
   const text = (await answer.text()).replace(/\x1b\[[0-9;:]*[A-Za-z]/g, ""); // colours are not part of the text
-  copy(text).then(() => { target.textContent = "Copied"; }, () => { target.textContent = "This browser does not copy"; });
+  copy(text).then(() => answered(target, "Copied"), () => answered(target, "This browser does not copy"));
 });
 setTheme(localStorage.getItem("akjob.theme") || "");
 const night = () => document.body.classList.toggle("night", [22, 23, 0, 1, 2, 3, 4, 5].includes(new Date().getHours()));
