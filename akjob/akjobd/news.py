@@ -14,7 +14,7 @@ from akjob.errors import AkjobError
 from akjob.instants import SECOND
 from akjob.ledger.postgres import CommitListener, PostgresStore
 
-_LOOK_S = 15.0  # for an announcement that was lost
+_LOOK_S = 30.0  # for an announcement that was lost
 _POLL_S = 1.0
 _AGAIN_S = 1.0
 

@@ -6,12 +6,16 @@ whether it is still wanted, and akjobd takes it there.
 
 import asyncio
 import itertools
-from collections.abc import Iterable
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 import msgspec
+import psycopg
+import psycopg.sql
 from procrastinate import App, PsycopgConnector
+from procrastinate.connector import LISTEN_TIMEOUT
 from procrastinate.exceptions import ConnectorException
 
 from akjob.config import Paths, socket_address
@@ -22,10 +26,15 @@ from akjob.ledger.postgres import TASK, Patience, wire_options
 from akjob.program import HoldingsWatch
 
 _TRIES = 5  # akjobd may be restarting: so many seconds a delivery waits before another node gets it
-_KEEP_S = 30.0
-_LOOK_S = 5.0  # for a delivery whose announcement was lost, as when the database was restarted
+_KEEP_S = 60.0
+_LOOK_S = 60.0  # for a delivery that is due later, or whose announcement was lost in another way than is known
+_HEARING_S = 2.0
+_UNHEARD_S = 1.0  # where announcements do not arrive
+_BACK_S = 1.0  # after which a delivery that was given back is due again
+_ONCE_MORE_S = (0.25, _BACK_S)
+_LOOK = {"channel": "", "payload": '{"type": "job_inserted", "job_id": 0}'}
 _AGAIN_S = 1.0
-_BEAT_S = 20.0
+_BEAT_S = 30.0
 _ABORTS_S = 3600.0  # no delivery is aborted: `akjob stop` ends runs
 _STALLED_S = 60.0
 _MOST_TAGS = 10  # of which each set is a queue
@@ -56,25 +65,65 @@ WITH stalled AS (
 
 
 class _Connector(PsycopgConnector):
-    """Listens again when the database is back, and looks then for what was announced meanwhile."""
+    """Looks for deliveries whenever it has begun to listen, as the first time and after the database was away."""
 
     async def listen_notify(self, on_notification: Any, channels: Iterable[str]) -> None:
-        """Call ``on_notification`` with what is announced on ``channels``."""
-        names = list(channels)
-        look: asyncio.Task[None] | None = None
+        """Call ``on_notification`` with what is announced on ``channels``, and with what may have been."""
+        names, looking = list(channels), _Looking(on_notification)
         while True:
-            try:
-                await super().listen_notify(on_notification, names)
-            except ConnectorException:
-                if look is not None:
-                    look.cancel()
-                await asyncio.sleep(_AGAIN_S)
-                look = asyncio.create_task(_announce(on_notification, names[0]))
+            with suppress(ConnectorException):
+                await super().listen_notify(looking.heard, names)
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _loop_notify(
+        self,
+        on_notification: Any,
+        connection: psycopg.AsyncConnection[Any],
+        timeout: float = LISTEN_TIMEOUT,  # noqa: ASYNC109 - procrastinate's
+    ) -> None:
+        hears = await _hears(connection)
+        await on_notification(**_LOOK)
+        while not hears:
+            await asyncio.sleep(_UNHEARD_S)
+            await on_notification(**_LOOK)
+        await super()._loop_notify(on_notification, connection, timeout)
 
 
-async def _announce(on_notification: Any, channel: str) -> None:
-    await asyncio.sleep(_AGAIN_S)  # by then it listens, or has failed again
-    await on_notification(channel=channel, payload='{"type": "job_inserted", "job_id": 0}')
+async def _hears(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Return True if announcements arrive on a connection; a pooler drops them."""
+    own = psycopg.sql.Identifier(f"akjob_{secrets.token_hex(8)}")
+    await connection.execute(psycopg.sql.SQL("LISTEN {}").format(own))
+    await connection.execute(psycopg.sql.SQL("NOTIFY {}").format(own))
+    found = [one async for one in connection.notifies(timeout=_HEARING_S, stop_after=1)]
+    await connection.execute(psycopg.sql.SQL("UNLISTEN {}").format(own))
+    return bool(found)
+
+
+class _Looking:
+    """Hands announcements on, and has the worker look again a moment and a second after them.
+
+    procrastinate forgets an announcement that comes while it asks for the one before; and of a delivery that was given
+    back it announces that it is there, not that it is due.
+    """
+
+    def __init__(self, hand_on: Callable[..., Awaitable[None]]) -> None:
+        self._hand_on = hand_on
+        self._has_heard = False
+        self._again: asyncio.Task[None] | None = None
+
+    async def heard(self, *, channel: str, payload: str) -> None:
+        """Hand an announcement on."""
+        self._has_heard = True
+        if self._again is None or self._again.done():
+            self._again = asyncio.create_task(self._look_again())
+        await self._hand_on(channel=channel, payload=payload)
+
+    async def _look_again(self) -> None:
+        while self._has_heard:
+            self._has_heard = False
+            for pause_s in _ONCE_MORE_S:
+                await asyncio.sleep(pause_s)
+                await self._hand_on(**_LOOK)
 
 
 class Deliveries:
@@ -122,7 +171,7 @@ class Deliveries:
                 break
             except AkjobError:
                 await asyncio.sleep(1)
-        await self.app.connector.execute_query_async(_GIVE_BACK, task=TASK, run=run, after_s=1)
+        await self.app.connector.execute_query_async(_GIVE_BACK, task=TASK, run=run, after_s=_BACK_S)
 
     async def _ask(self, request: Request[A]) -> A:
         try:

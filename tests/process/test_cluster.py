@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -452,6 +453,31 @@ def test_runs_go_on_after_the_database_was_restarted(nodes: list[Place]) -> None
         assert len({(row["slot"], row["attempt"]) for row in rows}) == len(rows)
         for place in nodes:
             place.stop()
+
+
+def test_an_idle_node_asks_the_database_little(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """At most twenty statements a minute: counted for a quarter of one, from the database's own log."""
+    with postgres.running(f"{postgres.SAFE} -c log_line_prefix='<%a> '") as own:
+        place = Place(tmp_path)
+        for folder in ("jobs.d", "etc", "var/run"):
+            (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / "etc/akjob.toml").write_text(f'[cluster]\nurl = "{own.database()}"\nnode = "a"\n')
+        start(place)
+        log = own.folder / "log"
+        with connect(place.paths.ledger_url) as connection:
+            connection.execute("ALTER SYSTEM SET log_statement = 'all'")
+            connection.execute("SELECT pg_reload_conf()")
+        until(lambda: "update_heartbeat" in log.read_text(), 60.0)  # what a start asks is over by then
+        before, since_us = len(ASKED.findall(log.read_text())), time_us()
+        until(lambda: time_us() > since_us + 15 * SECOND, 60.0, 0.2)
+        asked = ASKED.findall(log.read_text())[before:]
+        place.stop()
+    with capfd.disabled():
+        sys.stdout.write(f"\nan idle node asks {len(asked)} statements in 15 s\n")
+    assert len(asked) <= 20 * 15 / 60 + 3  # what falls into it of what comes at intervals
+
+
+ASKED = re.compile(r"^<akjob(?:-node)?> LOG:  (?:statement|execute [^:]*): (?!BEGIN|COMMIT|ROLLBACK)", re.MULTILINE)
 
 
 def test_an_akjobd_whose_runs_were_taken_starts_again(nodes: list[Place], url: str) -> None:

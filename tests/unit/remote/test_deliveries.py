@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from akjob.control.requests import RunTaken
 from akjob.ledger import Permit, Writes
 from akjob.ledger.postgres import PostgresStore, connect
 from akjob.program import Holdings, HoldingsWatch
+from akjob.remote import deliveries as deliveries_module
 from akjob.remote.deliveries import Deliveries, queues
 from tests import postgres
 from tests.unit.world import row
@@ -144,6 +146,79 @@ def test_what_a_node_does_not_take_is_due_again_by_the_clock_of_the_database(
         connection.execute("DELETE FROM procrastinate_jobs")
         asyncio.run(take())
         assert connection.execute(due).fetchall() == []
+
+
+LOOK = deliveries_module._LOOK["payload"]
+
+
+class Heard:
+    """What a worker is told to look for."""
+
+    def __init__(self) -> None:
+        self.payloads: list[str] = []
+        self._news = asyncio.Event()
+
+    async def __call__(self, *, channel: str, payload: str) -> None:  # noqa: ARG002 - procrastinate's
+        """Take an announcement."""
+        self.payloads.append(payload)
+        self._news.set()
+
+    async def until(self, count: int) -> list[str]:
+        """Return the announcements once there are so many."""
+        while len(self.payloads) < count:
+            self._news.clear()
+            await asyncio.wait_for(self._news.wait(), 20.0)
+        return self.payloads
+
+
+async def listened(node: Deliveries, heard: Heard, then: Callable[[], Awaitable[None]]) -> None:
+    """Listen while something goes on."""
+    async with node.app.open_async():
+        listening = asyncio.create_task(node.app.connector.listen_notify(heard, ["test"]))
+        await then()
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
+
+
+def execute(url: str, sql: str) -> None:
+    """Run a statement on a connection of its own."""
+    with connect(url) as connection:
+        connection.execute(sql)
+
+
+def test_a_worker_looks_when_it_begins_to_listen_again(url: str, store: PostgresStore, watch: HoldingsWatch) -> None:
+    """What was announced while its connection was gone is not lost; nor is what comes while it asks."""
+    assert store.jobs_state() == []
+    node, heard = Deliveries(_paths(url), ClusterConfig(url=url, node="a"), None, watch), Heard()
+
+    async def story() -> None:
+        assert await heard.until(1) == [LOOK]
+        execute(url, "SELECT pg_notify('test', 'news')")
+        assert await heard.until(4) == [LOOK, "news", LOOK, LOOK]
+        execute(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'UNLISTEN%'")
+        assert await heard.until(5) == [LOOK, "news", LOOK, LOOK, LOOK]
+
+    asyncio.run(listened(node, heard, story))
+
+
+def test_a_worker_looks_all_the_time_where_it_hears_nothing(
+    url: str, store: PostgresStore, watch: HoldingsWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a pooler no announcement arrives."""
+    assert store.jobs_state() == []
+
+    async def deaf(_connection: object) -> bool:
+        return False
+
+    monkeypatch.setattr(deliveries_module, "_hears", deaf)
+    monkeypatch.setattr(deliveries_module, "_UNHEARD_S", 0.01)
+    node, heard = Deliveries(_paths(url), ClusterConfig(url=url, node="a"), None, watch), Heard()
+
+    async def story() -> None:
+        assert set(await heard.until(5)) == {LOOK}
+
+    asyncio.run(listened(node, heard, story))
 
 
 def _paths(url: str) -> Paths:
