@@ -13,6 +13,7 @@ from akjob.control.requests import GetStatus
 from akjob.control.status import LoadedRevision, MessageCounts, ProgramState, RunningRun, Status
 from akjob.errors import AkjobError, UnreachableError
 from akjob.instants import from_text
+from akjob.ledger import open_reader
 from akjob.query.status import without_akjobd
 from akjob.query.text import plural, relative, stamp
 
@@ -42,6 +43,12 @@ def command(*, as_json: bool) -> None:
         from akjob.notify.outbox import with_messages
 
         status = with_messages(status, paths.notify_db, now)
+    config = settings(paths) if down is None else None
+    if config is not None and config.cluster is not None:
+        from akjob.query.jobs import load
+        from akjob.query.placing import with_waiting
+
+        status = with_waiting(status, open_reader(paths.ledger_url), load(paths, config, now).jobset.jobs)
     if as_json:
         say_json(status)
     else:
@@ -70,6 +77,9 @@ def _lines(status: Status, now: int, *, colour: bool) -> list[str]:
     lines += ["", *troubles] if troubles else []
     if status.broken:
         lines += ["", *broken.lines(status.broken, now, colour=colour)]
+    if status.waiting is not UNSET:
+        lines += ["", f"{plural(len(status.waiting), 'run')} that no node takes:"]
+        lines += table(("JOB", "RUN", ""), [(one.job, one.run, one.reason) for one in status.waiting], colour=colour)
     lines.append("")
     if not status.running:
         return [*lines, "No run is under way."]

@@ -101,6 +101,14 @@ class RunningRun(Struct, frozen=True, kw_only=True):
     node: str | UnsetType = UNSET
 
 
+class UnplacedRun(Struct, frozen=True, kw_only=True):
+    """A run that waits for a node of the cluster, and why none takes it."""
+
+    job: str
+    run: str
+    reason: str
+
+
 class MessageCounts(Struct, frozen=True, kw_only=True):
     """How many messages and pings wait, and how many were given up within the last week."""
 
@@ -116,8 +124,8 @@ class Status(Struct, frozen=True, kw_only=True):
     ``accounted_until`` is the instant before which every slot has a row, ``queued`` counts the runs that wait,
     by what they wait for. Fields with a default come from akjobd alone: a command that works without it leaves
     them out. ``held`` is why this node of a cluster claims and takes nothing; it is left out while it does.
-    ``messages`` is what akjob-notify has to send: akjobd does not have it, and it is left out where there was
-    none.
+    ``messages`` is what akjob-notify has to send: akjobd does not have it, and it is left out where there was none.
+    ``waiting`` are the runs that no node of the cluster may take; it is left out where there is none.
     """
 
     root: str
@@ -133,3 +141,4 @@ class Status(Struct, frozen=True, kw_only=True):
     accounted_until: str | UnsetType = UNSET
     queued: dict[str, int] | UnsetType = UNSET
     messages: MessageCounts | UnsetType = UNSET
+    waiting: tuple[UnplacedRun, ...] | UnsetType = UNSET

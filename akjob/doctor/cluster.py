@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from akjob.config.cluster import ClusterConfig
 from akjob.doctor.diagnosis import Diagnosis, Subject
 from akjob.errors import AkjobError
+from akjob.ledger import NodeTags
 from akjob.program import find
 from akjob.query.distant import AwayError, DistantLog
 from akjob.query.jobs import load
+from akjob.query.placing import unplaced
 from akjob.query.text import plural
 
 if TYPE_CHECKING:
@@ -76,13 +78,11 @@ def _tags(subject: Subject, nodes: "Sequence[Node]") -> Iterator[Diagnosis]:
         specs = load(subject.paths, subject.config, subject.now_us).jobset.jobs.values()
     except AkjobError:  # said by the check of the jobs
         return
-    there = [one for one in nodes if one.state != "down"]
+    there = [NodeTags(one.node, one.state, one.tags) for one in nodes]
     for spec in specs:
-        where = spec.run.where.removeprefix("node:") if spec.run.where.startswith("node:") else None
-        fits = [one for one in there if where in {None, one.node} and set(spec.run.needs) <= set(one.tags)]
-        if there and not fits:
-            wanted = f"node {where}" if where else f"a node with the tags {', '.join(spec.run.needs)}"
-            message = f"{spec.name} needs {wanted}, and no node is one"
+        why = unplaced(spec, there)
+        if why:
+            message = f"{spec.name} runs nowhere: {why}"
             yield Diagnosis("cluster", "warning", message, "Correct [run] of the job, or tags in [cluster] of a node.")
 
 

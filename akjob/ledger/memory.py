@@ -32,6 +32,7 @@ from akjob.ledger.model import (
     Definition,
     JobCounters,
     JobRow,
+    NodeTags,
     Occurrence,
     OpenRun,
     Outcome,
@@ -346,6 +347,10 @@ class MemoryReader:
                 found.append(row)
             (bad.discard if row.state == "succeeded" else bad.add)(row.job)
         return sorted(map(_outcome, found), key=lambda one: (one.ended_at, one.id))
+
+    def nodes(self) -> list[NodeTags]:
+        """Return no node: the ledger is not shared."""
+        return []
 
     def open_runs(self) -> list[RunColumns]:
         """Return the rows that are queued or running, oldest first."""

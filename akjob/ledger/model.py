@@ -305,6 +305,14 @@ class Blocked(Struct, frozen=True):
     reason: str
 
 
+class NodeTags(Struct, frozen=True):
+    """A node of a cluster: its state (``up``, ``draining``, ``down``, ``lost``) and its tags."""
+
+    node: str
+    state: str
+    tags: tuple[str, ...]
+
+
 class News(Struct, frozen=True, kw_only=True):
     """What other nodes wrote, up to the transition ``seq``.
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from akjob.errors import AkjobError, UsageError
 from akjob.instants import SECOND
-from akjob.ledger.postgres import CLOCK_LIMIT_US, OF_ITS_NODE, Patience, PostgresSession
+from akjob.ledger.postgres import CLOCK_LIMIT_US, NODE_STATE, OF_ITS_NODE, Patience, PostgresSession
 
 NodeState = Literal["up", "draining", "down", "lost"]
 CLOCK_LIMIT_S = CLOCK_LIMIT_US / SECOND
@@ -87,14 +87,10 @@ class Held(Struct, frozen=True, kw_only=True):
     node: str
 
 
-_STATE = (
-    "CASE WHEN stopped THEN 'down' WHEN lease_until < clock_timestamp() THEN 'lost' "
-    "WHEN draining THEN 'draining' ELSE 'up' END"
-)
 # A node that has gone for good leaves nothing to take: only those that left something are of interest. A run that goes
 # on without its node (`on_partition = "continue"`) stays that node's until the node is forgotten.
 _LOST = f"""
-SELECT node FROM nodes WHERE node <> ? AND {_STATE} IN ('lost', 'down') AND EXISTS (
+SELECT node FROM nodes WHERE node <> ? AND {NODE_STATE} IN ('lost', 'down') AND EXISTS (
     SELECT 1 FROM runs WHERE runs.owner = nodes.node AND runs.state IN ('queued', 'running')
     AND (NOT nodes.stopped OR nodes.lease_until < clock_timestamp()) AND NOT (runs.continues AND runs.gates <> '{{}}')
     AND NOT (runs.state = 'queued' AND runs.scope <> '')
@@ -118,7 +114,7 @@ WITH renewed AS (
 SELECT draining, taken, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, ARRAY({_LOST}) FROM renewed
 """  # noqa: S608 - ours
 _LIST = f"""
-SELECT node, {_STATE}, tags, slots,
+SELECT node, {NODE_STATE}, tags, slots,
     (SELECT count(*) FROM runs WHERE runs.node = nodes.node AND runs.state = 'running'),
     extract(epoch FROM clock_timestamp() - renewed_at)::float8, clock_offset_s, git_commit, version, since
 FROM nodes ORDER BY node

@@ -22,6 +22,7 @@ from akjob.ledger.model import (
     JobRow,
     Legacy,
     News,
+    NodeTags,
     Occurrence,
     OpenRun,
     Permit,
@@ -74,6 +75,12 @@ DELIVER = (
     "::procrastinate_job_to_defer_v1])"
 )
 """Has procrastinate deliver a run: its queue, TASK and its id."""
+
+NODE_STATE = (
+    "CASE WHEN stopped THEN 'down' WHEN lease_until < clock_timestamp() THEN 'lost' "
+    "WHEN draining THEN 'draining' ELSE 'up' END"
+)
+"""The state of a row of `nodes`."""
 
 CHANNEL = "akjob"
 """Where each commit is announced that other nodes may have to know of; the payload names its writer."""
@@ -713,6 +720,11 @@ class PostgresReader(SqlReader):
         """Return the first ``limit`` transitions that are newer than ``after_seq``, oldest first."""
         found = self._select(_TRANSITIONS, (after_seq, limit))
         return [replace(rows.transition(row[:-1]), node=row[-1]) for row in found]
+
+    def nodes(self) -> list[NodeTags]:
+        """Return the nodes of the cluster, by name."""
+        found = self._select(f"SELECT node, {NODE_STATE}, tags FROM nodes ORDER BY node", ())  # noqa: S608 - ours
+        return [NodeTags(node, state, tuple(tags)) for node, state, tags in found]
 
     def size_bytes(self) -> int:
         """Return the size of the database."""

@@ -25,7 +25,7 @@ from akjob.ledger.columns import (
     SlotTally,
     TimeColumns,
 )
-from akjob.ledger.model import Counter, JobCounters, Outcome, State, Transition
+from akjob.ledger.model import Counter, JobCounters, NodeTags, Outcome, State, Transition
 from akjob.ledger.statements import (
     BACKFILLS_SINCE,
     EXCEPTIONS,
@@ -228,6 +228,10 @@ class SqlReader(ABC):
         statement = OUTCOMES.format(same=same, besides=", ".join("?" * len(besides)) or "NULL")
         values = (from_id, late_us / 1e6 - _JULIAN_S, long_us / 1e6 - _JULIAN_S, from_id, *besides)
         return [Outcome(*row) for row in self._select(statement, values)]
+
+    def nodes(self) -> list[NodeTags]:
+        """Return no node: the ledger is not shared."""
+        return []
 
     def open_runs(self) -> list[RunColumns]:
         """Return the rows that are queued or running, oldest first."""

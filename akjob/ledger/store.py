@@ -25,6 +25,7 @@ from akjob.ledger.model import (
     Counter,
     JobCounters,
     JobRow,
+    NodeTags,
     Occurrence,
     OpenRun,
     Outcome,
@@ -118,6 +119,9 @@ class Reader(Protocol):
 
     def at_once(self) -> AbstractContextManager[None]:
         """Let the questions that this thread asks in the block share what each would open by itself."""
+
+    def nodes(self) -> list[NodeTags]:
+        """Return the nodes of the cluster, by name; none of a ledger that is not shared."""
 
     def history(self, job: str | None = None, n: int = 20, state: str | None = None) -> list[RunColumns]:
         """Return the newest ``n`` rows, newest first: by id, or of one job by slot and attempt."""

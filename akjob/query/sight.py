@@ -481,8 +481,16 @@ class Sight:
         costs = {file.job for file in broken if file.job is not None}
         counts = replace(status.jobs, loaded=loaded, broken=len(costs))
         running = tuple(run for run in status.running if self.sees(run.job))
+        waiting = UNSET if status.waiting is UNSET else tuple(one for one in status.waiting if self.sees(one.job))
         return replace(
-            status, jobs=counts, broken=broken, running=running, held_back=UNSET, queued=UNSET, messages=UNSET
+            status,
+            jobs=counts,
+            broken=broken,
+            running=running,
+            waiting=waiting,
+            held_back=UNSET,
+            queued=UNSET,
+            messages=UNSET,
         )
 
     def _narrowed(self) -> Snapshot:

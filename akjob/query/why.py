@@ -10,9 +10,10 @@ from typing import Literal
 from msgspec import Struct
 
 from akjob.instants import from_text, to_text
-from akjob.ledger import Reader, Transition
+from akjob.ledger import NodeTags, Reader, Transition
 from akjob.query import events as known
 from akjob.query.jobs import JobView, Snapshot
+from akjob.query.placing import unplaced
 from akjob.query.runs import Run, explain, from_row
 from akjob.query.schedules import clock_note, excluded_by, is_slot, slot_before
 from akjob.query.slots import runs_left
@@ -57,7 +58,8 @@ class WhyFacts(Struct, frozen=True, kw_only=True):
     """All that is known for the answer. ``rows`` are the job's up to the instant, the newest slot first.
 
     ``then`` is the definition that was loaded at the instant, None where that is not known; ``open_runs`` are those of
-    all jobs, ``specs`` the definitions of today; ``oldest_us`` is the slot of the oldest row of the job.
+    all jobs, ``specs`` the definitions of today; ``oldest_us`` is the slot of the oldest row of the job,
+    and ``nodes`` are those of the cluster.
     """
 
     job: JobView
@@ -68,6 +70,7 @@ class WhyFacts(Struct, frozen=True, kw_only=True):
     open_runs: Sequence[Run] = ()
     specs: Mapping[str, JobSpec] = {}
     oldest_us: int | None = None
+    nodes: Sequence[NodeTags] = ()
 
 
 def ask(reader: Reader, snapshot: Snapshot, job: JobView, at_us: int | None) -> Why:
@@ -119,6 +122,7 @@ def _gather(reader: Reader, snapshot: Snapshot, job: JobView, at_us: int) -> Why
         open_runs=[from_row(row) for row in reader.open_runs()],
         specs=snapshot.jobset.jobs,
         oldest_us=None if oldest is None else from_text(oldest),
+        nodes=reader.nodes(),
     )
 
 
@@ -220,7 +224,11 @@ def _due(spec: JobSpec | None, at_us: int) -> str:
 def _queued(facts: WhyFacts, run: Run) -> list[Because]:
     """Return what a run waits for."""
     if from_text(run.slot) > facts.now_us:
-        return [Because(kind="schedule", message=f"it is prepared, and starts at {run.slot}")]
+        prepared = Because(kind="schedule", message=f"it is prepared, and starts at {run.slot}")
+        return [prepared, *_unplaced(facts, facts.specs.get(run.job))]
+    nowhere = _unplaced(facts, facts.specs.get(run.job)) if run.node is None else []
+    if nowhere:
+        return nowhere
     if run.trigger == "retry":
         return [Because(kind="schedule", message=f"it is attempt {run.attempt}, and waits for the retry's delay")]
     running = [one for one in facts.open_runs if one.id != run.id and one.state == "running"]
@@ -244,6 +252,12 @@ def _shared(facts: WhyFacts, run: Run, running: Sequence[Run]) -> Because:
             message = f"it waits for a place in the pool {policy.pool}, which has runs of {', '.join(users)}"
             return Because(kind="pool", message=message)
     return Because(kind="pool", message="it waits for one of the places for runs (max_running)")
+
+
+def _unplaced(facts: WhyFacts, spec: JobSpec | None) -> list[Because]:
+    """Return what keeps a run from starting on any node of the cluster."""
+    why = "" if spec is None else unplaced(spec, facts.nodes)
+    return [Because(kind="pool", message=f"it waits for a node: {why}")] if why else []
 
 
 def _policy(facts: WhyFacts, run: Run) -> RunPolicy | None:
@@ -403,7 +417,7 @@ def _future(facts: WhyFacts, at_us: int) -> Why:
         slot=to_text(at_us),
         verdict="will_skip" if against else "will_run",
         reason=against[0].message if against else None,
-        because=(*against, *due, *_last_good(job), *_clock(spec, at_us)),
+        because=(*against, *due, *_unplaced(facts, spec), *_last_good(job), *_clock(spec, at_us)),
     )
 
 

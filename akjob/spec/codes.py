@@ -424,6 +424,11 @@ _SURROUNDINGS = {
         "Make it; a relative path is below the root.",
         (("warning", _ABSOLUTE),),
     ),
+    "no-node": Code(
+        "warning",
+        "No node of the cluster that is up has the tags of `needs`, or is the one that `where` names.",
+        "Correct the job, or `tags` in `[cluster]` of a node. Only looked for where the cluster's database answers.",
+    ),
     "bad-interpreter": Code(
         "error",
         "The first line of the script names an interpreter that does not exist, or ends in a carriage return.",

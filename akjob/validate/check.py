@@ -190,7 +190,7 @@ class _Folder:
             self._prefix = folder + "/"
         self._now_us = now_us
         self._config, self._config_problems = load_config(Paths(Path(root)).config_file)
-        self._surroundings = Surroundings(root)
+        self._surroundings = Surroundings(root, self._config)
         self._commands = Commands(root)
         self._chains = DefaultsChain(lambda below: read_defaults(Path(folder) / below, self.file(defaults_in(below))))
         self.names = _Names(root)

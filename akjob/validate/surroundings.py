@@ -9,12 +9,15 @@ import os
 import pwd
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from akjob.code.static import Finding
-from akjob.config import Config
+from akjob.config import Config, Paths
 from akjob.config.secrets import Secret, SecretFile
-from akjob.errors import Severity
+from akjob.errors import AkjobError, Severity
+from akjob.ledger import NodeTags, open_reader
+from akjob.query.placing import unplaced
 from akjob.spec.model import JobSpec
 from akjob.toml.faults import dotted
 
@@ -22,8 +25,9 @@ from akjob.toml.faults import dotted
 class Surroundings:
     """Answers for one root."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, config: Config) -> None:
         self._root = root
+        self._nodes = cache(lambda: _nodes(Paths(Path(root)), config))
         self._is_folder = cache(os.path.isdir)
         self._is_file = cache(os.path.isfile)
         self._has_mark = cache(_has_mark)
@@ -55,6 +59,12 @@ class Surroundings:
         if run.group is not None and not self._is_group(run.group):
             yield _unknown("group", run.group)
         yield from self._secrets_of(spec)
+        if run.needs or run.where.startswith("node:"):
+            why = unplaced(spec, self._nodes())
+            if why:
+                key = "needs" if run.needs else "where"
+                hint = "correct it, or the tags in [cluster] of a node; `akjob nodes` lists them"
+                yield Finding(("run", key), "warning", "no-node", f"the job runs nowhere: {why}", hint)
 
     def _secrets_of(self, spec: JobSpec) -> Iterator[Finding]:
         for name, value in spec.run.env.items():
@@ -120,3 +130,13 @@ def _is_known(what: object, find: Callable[[Any], object]) -> bool:
     except (KeyError, OverflowError):
         return False
     return True
+
+
+def _nodes(paths: Paths, config: Config) -> list[NodeTags]:
+    """Return the nodes of the root's cluster; none where there is none, or its database cannot be asked from here."""
+    if config.cluster is None:
+        return []
+    try:
+        return open_reader(paths.ledger_url).nodes()
+    except AkjobError:
+        return []

@@ -135,6 +135,22 @@ def test_run_without_the_other_nodes_page_says_where_the_log_is(nodes: list[Plac
     assert "Its end is waited for here all the same." in found.stderr
 
 
+def test_status_names_the_runs_that_no_node_takes(nodes: list[Place]) -> None:
+    """On any node, with what is lacking; once the run is over nothing of that is left."""
+    first, second = started(nodes, never='command = ["true"]\n[run]\nneeds = ["tpu"]\n')
+    run = first.run("never")
+    for place in (first, second):
+        waiting = json.loads(akjob(place, "status", "--json").stdout)["waiting"]
+        assert waiting == [{"job": "never", "run": run, "reason": "no node has the tag tpu"}]
+    lines = akjob(second, "status").stdout.splitlines()
+    assert "1 run that no node takes:" in lines
+    assert [line.split(maxsplit=2) for line in lines if line.startswith("never")] == [
+        ["never", run, "no node has the tag tpu"]
+    ]
+    second.ask("stop", target=run)
+    until(lambda: "waiting" not in json.loads(akjob(second, "status", "--json").stdout), 30.0)
+
+
 @pytest.fixture
 def wire(root: Path, server: postgres.Server) -> Iterator[Wire]:
     """Make the way of node b to the database."""

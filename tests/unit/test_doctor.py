@@ -297,8 +297,8 @@ def test_a_node_of_a_cluster(root: Root) -> None:
         found = [(one.state, one.message) for one in cluster.cluster(subject(root, config, status=running()))]
         assert found == [
             ("wrong", "akjob-node does not run: this node claims slots and takes no runs"),
-            ("warning", "pinned needs node x, and no node is one"),
-            ("warning", "train needs a node with the tags gpu, and no node is one"),
+            ("warning", "pinned runs nowhere: the cluster has no node x"),
+            ("warning", "train runs nowhere: no node has the tag gpu"),
             (
                 "warning",
                 "the logs of node b: it publishes no address: set listen or public_url in [web] of its etc/akjob.toml",

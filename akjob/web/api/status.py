@@ -5,8 +5,10 @@ from starlette.responses import Response
 from akjob.control.requests import GetStatus
 from akjob.control.status import BrokenFile, Status
 from akjob.errors import UnreachableError
+from akjob.ledger import open_reader
 from akjob.notify.outbox import with_messages
 from akjob.query import status as statuses
+from akjob.query.placing import with_waiting
 from akjob.web import asking
 from akjob.web.api.lists import answer_list, as_json
 from akjob.web.site import Call
@@ -41,4 +43,7 @@ def _whole(call: Call) -> Status:
         found = asking.ask(site.paths, GetStatus()).status
     except UnreachableError:
         found = statuses.without_akjobd(site.paths, site.config, call.now_us).status
+    if site.config.cluster is not None:
+        specs = site.live.snapshot(call.now_us).jobset.jobs
+        found = with_waiting(found, open_reader(site.paths.ledger_url), specs)
     return with_messages(found, site.paths.notify_db, call.now_us)
