@@ -160,11 +160,10 @@ class SqlReader(ABC):
             if ask is None:
                 return RunCount(0, is_exact=True)
             if not tail.rest:
-                ((found,),) = ask(
-                    f"SELECT count(*) FROM (SELECT 1 FROM runs{tail.where} LIMIT ?) AS seen",  # noqa: S608
-                    (*tail.values, most),
-                )
-                return RunCount(found, is_exact=found < most)
+                if ask(f"SELECT 1 FROM runs{tail.where} LIMIT 1 OFFSET ?", (*tail.values, most - 1)):  # noqa: S608
+                    return RunCount(most, is_exact=False)
+                ((found,),) = ask(f"SELECT count(*) FROM runs{tail.where}", tail.values)  # noqa: S608 - ours
+                return RunCount(found, is_exact=True)
             ((found,),) = ask(
                 f"SELECT count(*) FROM ({tail.looked_at}) AS seen{tail.rest}",  # noqa: S608 - ours
                 (*tail.values, *tail.rest_values),

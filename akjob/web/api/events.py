@@ -2,13 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
-import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from akjob.query.happened import change
-from akjob.query.visibility import Principal
-from akjob.web.feed import Feed
 from akjob.web.problems import ProblemError
 from akjob.web.site import Call
 from akjob.web.streams import begun
@@ -48,30 +45,20 @@ async def _events(call: Call, seq: int) -> AsyncIterator[bytes]:
                 yield b": still here\n\n"
                 continue
             news.clear()
-            text, seq = await _message(site.feed, call.principal, seq)
+            text, seq = await site.feed.event(call.principal, seq)
             if text:
                 yield text
-            await _either(ended, None, _GATHER_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_S):
+                    await ended.wait()
             quiet_s = 0.0 if text else quiet_s + _GATHER_S
 
 
-async def _message(feed: Feed, principal: Principal, seq: int) -> tuple[bytes, int]:
-    """Return the event for what changed after a number, empty for nothing, and the number to go on after."""
-    found = await feed.since(seq)
-    if found is None:
-        newest = await feed.last_seq()
-        return f"event: refetch\nid: {newest}\ndata: {{}}\n\n".encode(), newest
-    if not found:
-        return b"", seq
-    found_change = change(principal, found)
-    if found_change is None:
-        return b"", found[-1].seq
-    return b"event: change\nid: %d\ndata: %s\n\n" % (found_change.seq, msgspec.json.encode(found_change)), found[-1].seq
-
-
-async def _either(ended: asyncio.Event, news: asyncio.Event | None, seconds: float) -> bool:
+async def _either(ended: asyncio.Event, news: asyncio.Event, seconds: float) -> bool:
     """Wait for one of two events, so long at most; return True if one came."""
-    waits = [asyncio.ensure_future(event.wait()) for event in (ended, news) if event is not None]
+    if ended.is_set() or news.is_set():
+        return True
+    waits = [asyncio.ensure_future(event.wait()) for event in (ended, news)]
     try:
         done, _ = await asyncio.wait(waits, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -25,7 +25,7 @@ from akjob.web.problems import bad_parameter
 from akjob.web.site import Call
 
 _ROWS = 100
-_MOST = 100_000
+_MOST = 20_000  # so many rows a question may read: what is more is counted as at least so many
 _AT_ONCE = 1000
 _COUNTED: tuple[State, ...] = ("failed", "timed_out", "lost", "missed", "skipped", "cancelled", "running", "queued")
 """The states that an index of their own has: what is not the rule, however long the ledger is."""

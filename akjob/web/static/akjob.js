@@ -35,7 +35,7 @@ function tick() {
 
 // Live: one stream of names of what changed; the page fetches itself again, and keeps focus, scroll and open parts.
 const mark = $("#live");
-let live = false, paused = false, waiting = false, silent = false, again = 0, failed = 0, lastNews = Date.now(), rest = 250;
+let live = false, paused = false, waiting = false, silent = false, again = 0, failed = 0, lastNews = Date.now(), ended = Date.now(), rest = 250;
 function say() {
   const age = Math.round((Date.now() - lastNews) / 1000);
   const text = paused ? "paused (space)" : again ? failed < 5 ? `reconnecting in ${Math.max(1, Math.ceil((again - Date.now()) / 1000))} s` : "polling every 10 s"
@@ -68,7 +68,12 @@ async function refresh(anew = false) {
     html.toggleAttribute("data-down", next.documentElement.dataset.down !== undefined);
     lastNews = Date.now(); silent = false;
     count(); say(); tick(); chosen();
-  } catch { silent = true; say(); } finally { waiting = false; rest = Math.max(250, 4 * (Date.now() - begun)); follow(); }
+  } catch { silent = true; say(); } finally {
+    waiting = false; ended = Date.now();
+    const took = ended - begun;
+    rest = Math.max(250 - took, 4 * took); // four a second at the most
+    follow();
+  }
 }
 // Rows stay where they are: another order, and rows that came or went, wait for a click.
 function freeze(next) {
@@ -115,9 +120,10 @@ function morph(old, fresh) {
   }
   while (at) { const gone = at; at = at.nextSibling; gone.remove(); }
 }
-// A refresh comes within the rest after the last one: a server that is slow, or has many tabs, is asked less.
+// A refresh comes at once, but not within the rest after the last one: a slow server, or one with many tabs, is asked less.
 let due = 0, dueAt = 0;
-function soon(wait = rest) {
+const rested = () => Math.max(0, ended + rest - Date.now());
+function soon(wait = rested()) {
   const at = Date.now() + wait;
   if (due && dueAt <= at) return;
   clearTimeout(due); dueAt = at;
@@ -129,7 +135,7 @@ function heard({ open, change, wait, failures }) {
   if (open) { live = true; again = 0; say(); soon(); } // what changed since the page was made has no event
   if (change) {
     const seen = location.pathname === "/runs" || change.jobs?.some(shows);
-    soon(seen || !change.jobs?.length ? rest : 5000);
+    soon(seen || !change.jobs?.length ? rested() : 5000);
     if (seen) announce(`${change.jobs.length} ${change.jobs.length === 1 ? "job" : "jobs"} changed`);
   }
   if (wait) {

@@ -143,6 +143,20 @@ def test_a_page_opens_the_ledger_once_a_stretch(
     assert 1 <= found.connections <= 3
 
 
+def test_the_list_of_runs_counts_no_more_rows_than_a_question_may_read(
+    roots: dict[int, Root], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 60,000 runs it says that there are 20,000 at the least; of those that failed the number."""
+    with served(roots[MANY]) as site:
+        client = site.token("admin")
+        assert client.get("/api/v1/jobs?limit=1").status_code == 200
+        with counted(monkeypatch) as found:
+            text = client.get("/runs").text
+    assert "≥ 20,000" in text
+    assert f"{-(-MANY // 97):,}" in text
+    assert found.steps * 100 < 4 * 20_000
+
+
 VIEWS = {"/": 50, "/?q=state:succeeded": 50, "/?q=job-01": 10, "/jobs/job-007": 1, "/runs": 0, "/broken": 0}
 
 
