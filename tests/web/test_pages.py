@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -371,6 +372,34 @@ def test_a_page_follows_while_things_change_all_the_time(site: Site) -> None:
     before = row.locator("td.when a").first.get_attribute("href")
     until(lambda: run(site, "tick") and row.locator("td.when a").first.get_attribute("href") != before)
     assert page.evaluate("document.activeElement.textContent") == "tick"
+    page.context.close()
+
+
+_NOTED = """
+self.waits = []; self.begun = [];
+const later = self.setTimeout, ask = self.fetch;
+self.setTimeout = (call, wait, ...rest) => { waits.push(wait); return later(call, wait, ...rest); };
+self.fetch = (...given) => { begun.push(performance.now()); return ask(...given); };
+"""
+
+
+def test_a_page_is_fetched_at_once_and_then_rests(site: Site) -> None:
+    """What changes is fetched without a wait where nothing was lately; and never more than four times a second."""
+    page = site.page()
+    page.add_init_script(_NOTED)
+    page.goto(f"{site.url}/runs")
+    page.locator("#live", has_text="live").wait_for()
+    until(lambda: page.evaluate("begun.length && performance.now() - begun.at(-1) > 2000"))
+    page.evaluate("waits.length = 0")
+    first = run(site, "tick")
+    page.locator(f'a[href="/runs/{first}"]').wait_for()
+    assert page.evaluate("waits[0]") == 0
+    for _ in range(4):
+        newest = run(site, "tick")
+        page.locator(f'a[href="/runs/{newest}"]').wait_for()
+    begun = page.evaluate("begun")
+    assert len(begun) >= 4
+    assert min(after - before for before, after in pairwise(begun)) >= 249
     page.context.close()
 
 
