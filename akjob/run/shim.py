@@ -415,8 +415,8 @@ class Shim:
         readable, _, _ = select.select(readers, writers, (), 0 if wakeup.rung else timeout)
         if wakeup.fd in readable:
             wakeup.empty()
-        if self.channel.fileno() in readable:
-            self._receive()
+        if self.channel.fileno() in readable or (readable and self.phase == GATED):
+            self._receive()  # first, for what the job has printed comes after its start
         for fd in readable:
             if fd in self.pipes.open:
                 self.pipes.read(fd)
@@ -430,7 +430,7 @@ class Shim:
         readers, writers = [self.process.wakeup.fd], []
         if not sender.full:
             readers += self.pipes.open
-            if self.channel.fileno() >= 0:
+            if self.channel.fileno() >= 0 and not self._lets_the_job_begin():
                 readers.append(self.channel.fileno())
         line = sender.fileno()
         if line >= 0:
@@ -441,6 +441,9 @@ class Shim:
         if notices.waiting:
             writers.append(notices.fileno())
         return readers, writers
+
+    def _lets_the_job_begin(self) -> bool:
+        return self.phase == GATED and self.gate.is_quiet(time.time_ns() // 1000)
 
     def _receive(self) -> None:
         """Read what the job's side of akjob reports: its log events, its result, what went wrong."""

@@ -173,3 +173,15 @@ def test_the_slot_comes_without_akjobd(root: Path) -> None:
     finally:
         akjobd.stop()
         place.stop()
+
+
+def test_a_start_is_told_before_what_the_job_prints(place: Place) -> None:
+    """Its shim does not listen while a job begins; it hears of the start first, whatever wakes it."""
+    slot = (time.time_ns() // 1000 // SECOND + 3) * SECOND
+    slots = ", ".join(f"{to_text(slot + number * SECOND)[:19]}Z" for number in range(4))
+    place.job("quick", f'command = ["/bin/echo", "here"]\n[schedule]\nat = [{slots}]\n[run]\nlead = "2s"\n')
+    until(lambda: len(place.sql("SELECT 1 FROM runs WHERE state = 'succeeded'")) == 4, 60.0)
+    for row in place.sql("SELECT * FROM runs"):
+        told = [line["event"] for line in lines(place.paths, run=row["id"])]
+        assert told == ["run.started", "run.output", "run.finished"]
+        assert from_text(row["started_at"]) >= from_text(row["slot"])

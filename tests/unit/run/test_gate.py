@@ -2,7 +2,7 @@
 
 import pytest
 
-from akjob.run.gate import PATIENCE_US, Gate
+from akjob.run.gate import BEGINNING_US, PATIENCE_US, Gate
 
 SLOT = 1_700_000_000_000_000
 
@@ -36,3 +36,21 @@ def test_a_long_wait_is_looked_at_now_and_then() -> None:
     assert gate.wait_s(SLOT - 3_600_000_000) == 1.0
     assert gate.wait_s(SLOT - 250_000) == 0.25
     assert gate.wait_s(SLOT + 1) == 0.0
+
+
+def test_nothing_is_heard_while_a_job_begins() -> None:
+    """From its wait at the gate until it has begun; then the shim wakes, and hears that it passed."""
+    gate = Gate(SLOT, imports_ahead=False)
+    assert gate.is_quiet(SLOT - 250_000)
+    assert gate.wait_s(SLOT - 250_000) == 0.25 + BEGINNING_US / 1e6
+    assert gate.is_quiet(SLOT + BEGINNING_US - 1)
+    assert not gate.is_quiet(SLOT + BEGINNING_US)
+    assert gate.wait_s(SLOT + BEGINNING_US) == (PATIENCE_US - BEGINNING_US) / 1e6
+
+
+def test_a_job_that_imports_is_heard() -> None:
+    """What it logs is shown while it imports, and its shim learns that it is ready."""
+    gate = Gate(SLOT, imports_ahead=True)
+    assert not gate.is_quiet(SLOT - 250_000)
+    gate.ready = True
+    assert gate.is_quiet(SLOT - 250_000)
