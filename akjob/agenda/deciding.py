@@ -23,8 +23,12 @@ class Deciding:
         job.wake_us = None
         self.account_for(job, now_us)
         spec, when = job.spec, job.when
-        if spec is None or when is None or self.is_of_others(spec) or self._is_calm(job, spec, when, now_us):
+        if spec is None or when is None or self.is_of_others(spec):
             return False
+        if self._is_ordinary(job, spec, when):
+            was_due = self._decide_ordinary(job, spec, when, now_us)
+            if was_due is not None:
+                return was_due
         if any(one.at_us <= now_us for one in job.occurrences.values()):
             self._waiting.defer(job, now_us)  # it comes before what is prepared well ahead of its slot
         decision = decide(spec, when, self._known(job, spec), now_us)
@@ -70,24 +74,36 @@ class Deciding:
 
     # ------------------------------------------------------------------ what is known
 
-    def _is_calm(self, job: AgendaJob, spec: JobSpec, when: Timing, now_us: int) -> bool:
-        """Return True if only the next instant is to be found, and set it: so it is for most jobs at a start.
-
-        It comes to what :func:`decide` comes to, without the values made for a decision.
-        """
+    def _is_ordinary(self, job: AgendaJob, spec: JobSpec, when: Timing) -> bool:
+        """Return True if nothing but the calendar has a say in the next slot: no run, no bound, no pause, no event."""
         special = not spec.enabled or spec.runs is not None or when.stateful is not None
-        if special or job.runs or job.elsewhere or job.claimed or job.occurrences or job.row.paused_at_us is not None:
-            return False
-        upcoming = job.next_us
+        waits = job.runs or job.elsewhere or job.claimed or job.occurrences
+        return not (special or waits or job.row.paused_at_us is not None)
+
+    def _decide_ordinary(self, job: AgendaJob, spec: JobSpec, when: Timing, now_us: int) -> bool | None:
+        """Find the next slot of an ordinary job, and claim it where its order is due before its start.
+
+        That is nearly every decision, and comes to what :func:`decide` comes to, without the values made for one.
+        Return whether a slot was due, or None: all rules are to be asked.
+        """
+        row, upcoming = job.row, job.next_us
         if upcoming is None:
-            upcoming = job.next_us = next_slot(when.plan, job.row.watermark_us)
+            upcoming = job.next_us = next_slot(when.plan, row.watermark_us)
             if upcoming is None:
-                return True
-        ahead_us = when.ahead_us(self._book.early_us) if self._waiting.queue.free(spec) else 0
-        wake_us = upcoming + when.jitter_us - ahead_us
-        if wake_us <= now_us:
+                return False
+        start_us, is_free = upcoming + when.jitter_us, self._waiting.queue.free(spec)
+        wake_us = start_us - (when.ahead_us(self._book.early_us) if is_free else 0)
+        if wake_us > now_us:
+            self._book.wake_at(job, wake_us)
             return False
-        self._book.wake_at(job, wake_us)
+        if start_us <= now_us or spec.run.overlap == "allow" or upcoming <= row.watermark_us:
+            return None
+        begin = Verdict(action="start", slot_us=upcoming, slot_last_us=upcoming, not_before_us=start_us)
+        self._claim(job, spec, begin, now_us)
+        row.watermark_us = upcoming
+        following = job.next_us = next_slot(when.plan, upcoming)
+        # The run just claimed may be under way by then, so that its start has to come before that is decided.
+        self._book.wake_at(job, None if following is None else following + when.jitter_us)
         return True
 
     def _known(self, job: AgendaJob, spec: JobSpec) -> Known:

@@ -8,6 +8,7 @@ from akjob.agenda.jobs import new_row
 from akjob.config import Config
 from akjob.config.cluster import places
 from akjob.instants import SECOND, from_text, to_text
+from akjob.jobset.garbage import without_collections
 from akjob.ledger import RunColumns
 from akjob.ledger.model import JobRow
 from akjob.query.jobs import Snapshot
@@ -30,23 +31,24 @@ def simulate(
     akjobd is up at the beginning, and has of each job what the ledger has now: pauses go on, ``runs`` and
     ``again_after`` count on. Nothing runs at the beginning. The same arguments give the same rows.
     """
-    specs = snapshot.jobset.jobs if jobs is None else jobs
-    begin_us = scenario.from_us - 1  # a job is due after the instant at which it is loaded
-    simulation = Simulator(
-        specs.values(),
-        begin_us,
-        max_running=_most_at_once(config, scenario.machines),
-        pools=config.pools,
-        takes=lambda job, slot_us: _takes(job, slot_us, durations.get(job, ()), scenario),
-        known=[_known(snapshot, spec, begin_us) for spec in specs.values()],
-    )
-    for down in scenario.downs:
-        simulation.down(*down)
-    for job, slot_us in scenario.failures:
-        simulation.fail(job, slot_us)
-    simulation.run(scenario.until_us - 1)
-    begin, end = to_text(scenario.from_us), to_text(scenario.until_us)
-    return [row for row in simulation.rows() if begin <= row["slot"] < end]
+    with without_collections():  # a year is some million values, none of them in a cycle
+        specs = snapshot.jobset.jobs if jobs is None else jobs
+        begin_us = scenario.from_us - 1  # a job is due after the instant at which it is loaded
+        simulation = Simulator(
+            specs.values(),
+            begin_us,
+            max_running=_most_at_once(config, scenario.machines),
+            pools=config.pools,
+            takes=lambda job, slot_us: _takes(job, slot_us, durations.get(job, ()), scenario),
+            known=[_known(snapshot, spec, begin_us) for spec in specs.values()],
+        )
+        for down in scenario.downs:
+            simulation.down(*down)
+        for job, slot_us in scenario.failures:
+            simulation.fail(job, slot_us)
+        simulation.run(scenario.until_us - 1)
+        begin, end = to_text(scenario.from_us), to_text(scenario.until_us)
+        return [row for row in simulation.rows() if begin <= row["slot"] < end]
 
 
 def _most_at_once(config: Config, machines: int | None) -> int | None:

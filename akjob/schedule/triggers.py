@@ -90,6 +90,23 @@ class Calendar:
 
     def first_second(self, second: int) -> int | None:
         """Return the first slot at or after ``second``, in seconds."""
+        near = self._near(second) if self._everyday and self._limits.trivial else None
+        return self._search(second) if near is None else near
+
+    def _near(self, second: int) -> int | None:
+        """Return the first slot at or after ``second`` where every day has one; None: that is not so, or unclear."""
+        segment = self.zone.segment(second)
+        local = second + segment.offset
+        day, time = divmod(local, DAY_S)
+        if second <= segment.start or second < START_S or local < segment.start + segment.before:
+            return None
+        named = self._times.first(time)
+        if named >= DAY_S:
+            day, named = day + 1, self._times.first(0)
+        slot = day * DAY_S + named - segment.offset
+        return slot if named < DAY_S and slot < min(segment.end, END_S) else None
+
+    def _search(self, second: int) -> int | None:
         limits = self._limits
         second = max(second, START_S)
         if limits.first_day is not None:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from akjob.agenda.deciding import Deciding
 from akjob.instants import DAY, HOUR, MINUTE, SECOND, to_text
+from akjob.ledger import RunColumns
 from akjob.simulate import Simulator
 from akjob.spec.model import JobSpec
 from tests.unit.world import World, close_all, job, us
@@ -50,6 +52,38 @@ def test_it_has_the_rows_of_the_agenda_with_a_real_ledger(tmp_path: Path) -> Non
     found = [{key: row[key] for key in keys} for row in simulation.rows()]  # type: ignore[literal-required]
     assert len(found) > 100
     assert found == sorted(expected, key=lambda row: (row["slot"], row["job"], row["attempt"]))
+
+
+def test_an_ordinary_decision_is_what_all_rules_come_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most decisions are made by a shorter way; asked all rules each time, the rows are the same, to the last value."""
+    specs = [
+        job("plain", '[schedule]\nevery = "7m"\n'),
+        job("long", '[schedule]\ncron = "*/5 * * * *"\n'),
+        job("side-by-side", '[schedule]\ncron = "30,31,32 * * * *"\n[run]\noverlap = "allow"\n'),
+        job("spread", '[schedule]\ncron = "*/6 * * * *"\njitter = "4m"\n[run]\nlead = "2m"\n'),
+        job("locked", '[schedule]\nevery = "3m"\n[run]\nlock = "x"\noverlap = "queue"\n'),
+        job("locked-too", '[schedule]\nevery = "4m"\n[run]\nlock = "x"\nmissed = "all"\nmissed_within = "1d"\n'),
+        job("limited", '[schedule]\nevery = "11m"\n[limits]\nhours = { from = 11:00:00, until = 15:00:00 }\n'),
+        job("thrice", '[schedule]\nevery = "9m"\n[limits]\nruns = 3\n'),
+        job("fails", '[schedule]\nevery = "30m"\n[run.retry]\nattempts = 2\n'),
+    ]
+
+    def rows() -> list[RunColumns]:
+        simulation = Simulator(specs, START, max_running=5)
+        simulation.takes("long", 7 * MINUTE)
+        simulation.takes("side-by-side", 12 * MINUTE)
+        simulation.takes("locked", MINUTE)
+        simulation.fail("fails")
+        simulation.down(us("13:01:00"), us("14:07:00"))
+        simulation.run(us("12:00:00"))
+        simulation.pause("plain", us("12:40:00"))
+        simulation.run(us("18:00:00"))
+        return simulation.rows()
+
+    shorter = rows()
+    monkeypatch.setattr(Deciding, "_is_ordinary", lambda *_: False)
+    assert len(shorter) > 300
+    assert shorter == rows()
 
 
 def test_the_same_call_gives_the_same_rows() -> None:
