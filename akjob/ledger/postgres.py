@@ -333,7 +333,8 @@ class PostgresStore(NoFile, SqlStore):
         The node that asks for a gate holds it until the commit, so that two nodes do not both find it free.
         """
         if writes.freed:
-            self._ask("UPDATE runs SET gates = '{}' WHERE id = ANY(?)", (writes.freed,))
+            freed = "UPDATE runs SET gates = '{}' WHERE id = ANY(?) AND owner IS NOT DISTINCT FROM ?"
+            self._ask(freed, (writes.freed, self._node))
         gates = sorted({name for one in writes.permits for name, _ in one.needs})
         self._ask("SELECT pg_advisory_xact_lock(hashtextextended(gate, 0)) FROM unnest(?::text[]) AS gate", (gates,))
         ids = [one.run for one in writes.permits]

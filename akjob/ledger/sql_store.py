@@ -106,8 +106,9 @@ class SqlStore(ABC):
 
     def _write_waits(self, writes: Writes, without: frozenset[str]) -> None:
         """Write what runs wait for, but for those ``without`` a row that this writer may change."""
-        if writes.waited:
-            self._many(statements.WAITED, [(run,) for run in writes.waited])
+        waited = [(run,) for run in writes.waited if run not in without]
+        if waited:
+            self._many(statements.WAITED, waited)
         waits = [rows.wait_values(one) for one in writes.waits if one.run not in without]
         if waits:
             self._many(statements.WAIT, waits)

@@ -329,3 +329,22 @@ def test_what_may_have_started_is_told_apart(
     end_lease(url, "a")
     left = b.take_over(["a"])
     assert ([one.row.id for one in left.open_runs], left.ordered) == (["1", "2", "3"], frozenset({"2"}))
+
+
+def test_what_a_node_frees_of_a_run_that_was_taken_stays_held(
+    nodes: Nodes, url: str, stores: tuple[PostgresStore, PostgresStore]
+) -> None:
+    """It starts elsewhere by now: were it free, a third node would start it once more, should that one be lost, too."""
+    a, b = stores
+    for node in "ab":
+        nodes.renew(me(node), clock())
+    start = Writes(permits=[Permit(run="1", job="a", holds=("job:a",))])
+    a.commit(Writes(claims=[row("1")], waits=[Wait(run="1", manual=True)]))
+    end_lease(url, "a")
+    b.take_over(["a"])
+    b.commit(start)
+    nodes.renew(me("a"), clock())
+    a.commit(Writes(freed=["1"], changes=[row("1", state="skipped", ended_us=9)], waited=["1"]))
+    assert [one.wait is not None for one in b.open_runs()] == [True]
+    end_lease(url, "b")
+    assert a.take_over(["b"]).ordered == {"1"}
