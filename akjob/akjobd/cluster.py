@@ -20,8 +20,6 @@ from akjob.ledger import Store
 class Cluster(Protocol):
     """What akjobd asks of its cluster, in the order of its life."""
 
-    early_us: int
-    """So much earlier an order goes out than this machine alone needs."""
     is_leased: bool
     """True if other nodes take over the runs of this one once its lease is over."""
 
@@ -36,6 +34,10 @@ class Cluster(Protocol):
     @property
     def held(self) -> str:
         """Why this node claims and takes nothing; an empty string: it does."""
+
+    @property
+    def early_us(self) -> int:
+        """So much earlier an order goes out than this machine alone needs."""
 
     def join(self, agenda: Agenda, revision: Callable[[], Revision]) -> None:
         """Begin to be one of the nodes."""

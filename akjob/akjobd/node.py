@@ -15,12 +15,14 @@ from akjob.control.requests import RunTaken
 from akjob.daemon_log import Say
 from akjob.jobset.git import Revision
 from akjob.ledger.postgres import PostgresStore
+from akjob.run.early import Early
+
+_HANDED_FIRST_US, _HANDED_LEAST_US, _HANDED_MOST_US = 50_000, 10_000, 250_000
 
 
 class ClusterNode:
     """The :class:`~akjob.akjobd.cluster.Cluster` of a root that is in one."""
 
-    early_us = 50_000  # another node takes an order before this one would start the run
     is_leased = True
 
     def __init__(  # noqa: PLR0913, PLR0917 - all that makes a node
@@ -28,6 +30,7 @@ class ClusterNode:
     ) -> None:
         self._loop = loop
         self._cluster = cluster
+        self._handing_over = Early(_HANDED_FIRST_US, _HANDED_LEAST_US, _HANDED_MOST_US)
         self.node = cluster.name
         self._store = store
         self._say = say
@@ -61,7 +64,13 @@ class ClusterNode:
             membership=self._membership,
             revision=revision,
             now_us=self._loop.clock.now_us,
+            handed_over=self._handing_over.add,
         )
+
+    @property
+    def early_us(self) -> int:
+        """So much earlier an order goes out than this machine alone needs: another node takes it by then."""
+        return self._handing_over.us
 
     def claim(self) -> None:
         """Renew the lease: what this node had is its own from here on. Raises AkjobError."""

@@ -6,6 +6,7 @@ from akjob.agenda import Agenda, FarStop
 from akjob.akjobd.membership import Membership
 from akjob.config.cluster import ClusterConfig
 from akjob.control import requests as asked
+from akjob.instants import SECOND
 from akjob.jobset.git import Revision
 from akjob.ledger import RunRow
 from akjob.ledger.postgres import PostgresStore
@@ -25,6 +26,7 @@ class Taking:
         membership: Membership,
         revision: Callable[[], Revision],
         now_us: Callable[[], int],
+        handed_over: Callable[[int], None],
     ) -> None:
         self._grace_us = cluster.rollout_grace_us
         self._store = store
@@ -32,6 +34,7 @@ class Taking:
         self._membership = membership
         self._revision = revision
         self._now_us = now_us
+        self._handed_over = handed_over
         self._lacking: dict[str, int] = {}  # since when runs are offered that this checkout has no definition of
 
     def take(self, run: str, now_us: int) -> asked.RunTaken:
@@ -51,6 +54,10 @@ class Taking:
         taken = self._store.take(run)
         if taken is None:
             return asked.RunTaken(state="gone")
+        if (
+            row.slot_us - SECOND < row.queued_us < row.slot_us
+        ):  # it went out just ahead of its slot, to be taken by then
+            self._handed_over(now_us - row.queued_us)
         self._agenda.take(taken, spec, now_us)
         return asked.RunTaken(state="taken")
 

@@ -18,12 +18,14 @@ _APART_US = 10_000
 class Early:
     """What this machine needed lately: the 99th percentile of the last times from an order's decision to its gate.
 
-    A machine that has been idle needs longer than one that is busy: cold memory and sleeping processors count.
+    A machine that has been idle needs longer than one that is busy: cold memory and sleeping processors count. It is
+    ``first_us`` until anything is known, and within the bounds from then on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first_us: int = LEAST_US, least_us: int = LEAST_US, most_us: int = MOST_US) -> None:
         self._needed: deque[int] = deque(maxlen=_SAMPLES)
-        self.us = LEAST_US
+        self._least_us, self._most_us = least_us, most_us
+        self.us = first_us
         self._last_gate_us = 0
 
     def add(self, needed_us: int) -> None:
@@ -33,7 +35,7 @@ class Early:
         self._needed.append(needed_us)
         in_order = sorted(self._needed)
         percentile = in_order[-1 - len(in_order) // _OUT_OF]
-        self.us = min(max(percentile + _WAKE_US, LEAST_US), MOST_US)
+        self.us = min(max(percentile + _WAKE_US, self._least_us), self._most_us)
 
     def awake_us(self, gates: Sequence[int]) -> int:
         """Return how long before their gates runs stay awake whose orders go out together; 0: they sleep until then.

@@ -28,6 +28,16 @@ def test_what_was_needed_within_bounds(needed: tuple[int, ...], us: int) -> None
     assert after(*needed) == us
 
 
+def test_other_bounds() -> None:
+    """What is known of nothing, and the least and the most."""
+    early = Early(50, 10_000, 20_000)
+    found = [early.us]
+    for needed in (1, 8_000, 90_000):
+        early.add(needed)
+        found.append(early.us)
+    assert found == [50, 10_000, 13_000, 20_000]
+
+
 def test_one_in_a_hundred_may_be_late() -> None:
     """The 99th percentile, not the worst."""
     assert after(*[30_000] * 99, 800_000) == 35_000
