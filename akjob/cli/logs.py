@@ -22,6 +22,7 @@ from akjob.cli.common import (
 )
 from akjob.cli.log_lines import shortened
 from akjob.config import Config, Paths
+from akjob.config.cluster import ClusterConfig
 from akjob.errors import AkjobError, UsageError
 from akjob.ledger import SeveralRunsError, open_reader
 from akjob.log.reading import read
@@ -63,9 +64,9 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
 ) -> None:
     """Show the log of a job, of one run, or all of it; each line once. Times are this machine's.
 
-    In a cluster it is the log of this node; the lines of one RUN come from the node that has them. RUN is a run's id as
-    `akjob history` shows it; the beginning is enough. Without JOB and RUN, -f begins with the last few lines. On a
-    terminal the start and the end of a run are a short line each; a pipe gets all fields.
+    In a cluster it is the log of all nodes, in the order of time; those that do not answer are named on standard error.
+    RUN is a run's id as `akjob history` shows it; the beginning is enough. Without JOB and RUN, -f begins with the last
+    few lines. On a terminal the start and the end of a run are a short line each; a pipe gets all fields.
     """
     if grep is not None:
         _check_pattern(grep)
@@ -90,10 +91,10 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
         hint = "Start akjobd with `akjob up`."
         raise AkjobError(f"{paths.log_dir} is not there: nothing was ever logged", hint=hint)
     colour, short = colours(), on_terminal()
-    if distant is None:
-        lines = _lines(paths, wanted, count, follow=follow)
-    else:
+    if distant is not None:
         lines = distant_lines(distant, wanted, count, follow=follow)
+    else:
+        lines = _lines(paths, wanted, count, None if log is not None else config.cluster, follow=follow)
     for line in lines:
         shown = shortened(line) if short and not as_json else line
         text = msgspec.json.encode(line).decode() if as_json else render(shown, colour)
@@ -102,14 +103,29 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command
             sys.stdout.flush()
 
 
-def _lines(paths: Paths, wanted: read.LineFilter, count: int | None, *, follow: bool) -> Iterator[dict[str, Any]]:
-    """Yield what is wanted: all of it, or the last ``count`` lines, and then what is added."""
-    if follow:
+def _lines(
+    paths: Paths, wanted: read.LineFilter, count: int | None, cluster: ClusterConfig | None, *, follow: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield what is wanted of this node or of all: all of it, or the last ``count`` lines, and then what is added."""
+    if cluster is not None:
+        from akjob.query.everywhere import Everywhere
+
+        everywhere = Everywhere(paths, cluster.name, wanted, _tell)
+        yield from everywhere.follow(count) if follow else everywhere.lines(count)
+    elif follow:
         yield from read.follow(paths, newest=count, **wanted)
     elif count is not None:
         yield from read.last(paths, count, **wanted)
     else:
         yield from read.lines(paths, **wanted)
+
+
+def _tell(error: AkjobError) -> None:
+    """Print which lines are missing, and why."""
+    if isinstance(error, AwayError):
+        complain(f"the lines of node {error.node} are missing: {error.seen(None, now_us())}", error.why)
+    else:
+        complain(f"the lines of other nodes are missing: {error.message}", error.hint)
 
 
 def log_of(paths: Paths, config: Config, run: str) -> LocalLog | DistantLog:

@@ -1,6 +1,6 @@
 """The log of one run, wherever its lines are: in the files of this machine, or with the akjob-web of another node."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 NODE_LOG = "/nodes/{node}/runs/{id}/log"
 """The route by which a node answers other nodes; with ``after``, ``last`` and ``follow`` in the query."""
+
+NODE_STREAM = "/nodes/{node}/log"
+"""The route by which a node answers with its log stream; with STREAM_FILTERS, ``last`` and ``follow`` in the query."""
+
+STREAM_FILTERS = ("job", "since_us", "level")
 
 MOST_LAST = 5000
 """So many lines may be asked for as the last ones."""
@@ -77,11 +82,15 @@ class AwayError(AkjobError):
 
     def said(self, zone: tzinfo | None, now_us: int | None) -> str:
         """Return where the log is and when the node was seen last, with the day unless that is ``now_us``'s."""
+        return f"log is on node {self.node}, {self.seen(zone, now_us)}"
+
+    def seen(self, zone: tzinfo | None, now_us: int | None) -> str:
+        """Return when the node was seen last."""
         if self.seen_us is None:
-            return f"log is on node {self.node}, which the cluster does not know any more"
+            return "which the cluster does not know any more"
         seen = datetime.fromtimestamp(self.seen_us / SECOND, zone)
         recent = now_us is not None and 0 <= now_us - self.seen_us < DAY
-        return f"log is on node {self.node}, last seen {seen:{'%H:%M' if recent else '%Y-%m-%d %H:%M'}}"
+        return f"last seen {seen:{'%H:%M' if recent else '%Y-%m-%d %H:%M'}}"
 
 
 class DistantLog:
@@ -113,25 +122,52 @@ class DistantLog:
         return self._ask({"follow": 1} if newest is None else {"follow": 1, "last": newest}, stop)
 
     def _ask(self, query: dict[str, int], stop: Callable[[], bool] | None = None) -> Iterator[Line]:
-        from http.client import HTTPException  # noqa: PLC0415 - no command waits for what one in a cluster needs
-
-        from akjob.ledger.nodes import Nodes  # noqa: PLC0415 - of the extra `cluster`
-
-        with closing(Nodes(self._ledger_url)) as nodes:
-            found, token = nodes.find(self.node), nodes.token()
-        if found is None:
-            raise AwayError(self.node, None, "`akjob nodes` lists those that it knows")
-        if found.url is None:
-            why = "it publishes no address: set listen or public_url in [web] of its etc/akjob.toml"
-            raise AwayError(self.node, found.seen_us, why)
         path = NODE_LOG.format(node=quote(self.node, safe=""), id=quote(self._run, safe=""))
-        if query:
-            path += "?" + urlencode(query)
-        try:
-            yield from _lines(found.url, path, token, stop)
-        except (OSError, HTTPException, ValueError, msgspec.MsgspecError) as error:
-            why = f"its akjob-web at {found.url} does not answer: {_reason(error)}"
-            raise AwayError(self.node, found.seen_us, why) from error
+        return _asked(self._ledger_url, self.node, path, query, stop)
+
+
+class DistantStream:
+    """The log stream of another node. Each question is one request; raises AwayError where the node does not answer."""
+
+    def __init__(self, ledger_url: str, node: str, wanted: read.LineFilter) -> None:
+        self.node = node
+        self._ledger_url = ledger_url
+        self._wanted = {key: value for key, value in wanted.items() if key in STREAM_FILTERS and value is not None}
+
+    def lines(self, last: int | None = None, *, follow: bool = False) -> Iterator[Line]:
+        """Yield the lines, or the last of them, oldest first; with ``follow`` what is added, too."""
+        query: dict[str, object] = {**self._wanted}
+        query |= {} if last is None else {"last": last}
+        query |= {"follow": 1} if follow else {}
+        return _asked(self._ledger_url, self.node, NODE_STREAM.format(node=quote(self.node, safe="")), query)
+
+
+def _asked(
+    ledger_url: str,
+    node: str,
+    path: str,
+    query: Mapping[str, object],
+    stop: Callable[[], bool] | None = None,
+) -> Iterator[Line]:
+    """Yield the lines that a node answers with. Raises AwayError."""
+    from http.client import HTTPException  # noqa: PLC0415 - no command waits for what one in a cluster needs
+
+    from akjob.ledger.nodes import Nodes  # noqa: PLC0415 - of the extra `cluster`
+
+    with closing(Nodes(ledger_url)) as nodes:
+        found, token = nodes.find(node), nodes.token()
+    if found is None:
+        raise AwayError(node, None, "`akjob nodes` lists those that it knows")
+    if found.url is None:
+        why = "it publishes no address: set listen or public_url in [web] of its etc/akjob.toml"
+        raise AwayError(node, found.seen_us, why)
+    if query:
+        path += "?" + urlencode(query)
+    try:
+        yield from _lines(found.url, path, token, stop)
+    except (OSError, HTTPException, ValueError, msgspec.MsgspecError) as error:
+        why = f"its akjob-web at {found.url} does not answer: {_reason(error)}"
+        raise AwayError(node, found.seen_us, why) from error
 
 
 def run_log(paths: Paths, config: Config, node: str | None, run: str) -> LocalLog | DistantLog:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from tests.wires import Wire
 
 pytestmark = [pytest.mark.process, postgres.needs_postgres]
 
+AKJOB = (sys.executable, "-c", "from akjob.cli import main; main()")
 LONG = 'command = ["sleep", "300"]\n'
 ON_A = '[run]\nwhere = "node:a"\n'
 
@@ -47,16 +49,23 @@ def nodes(root: Path, url: str) -> Iterator[list[Place]]:
         for folder in ("jobs.d", "etc", "var/run", "var/log"):
             (root / name / folder).mkdir(parents=True)
         places.append(Place(root / name))
-        configure(places[-1], url)
+        configure(places[-1], url, f'[web]\nlisten = "127.0.0.1:{free_port()}"\n')
     yield places
     for place in places:
         place.stop()
 
 
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
 def akjob(place: Place, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run a command on a node."""
     return subprocess.run(
-        [sys.executable, "-c", "from akjob.cli import main; main()", *arguments],
+        [*AKJOB, *arguments],
         env=place.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
 
@@ -149,6 +158,53 @@ def test_status_names_the_runs_that_no_node_takes(nodes: list[Place]) -> None:
     ]
     second.ask("stop", target=run)
     until(lambda: "waiting" not in json.loads(akjob(second, "status", "--json").stdout), 30.0)
+
+
+def test_logs_are_those_of_all_nodes_in_the_order_of_time(nodes: list[Place]) -> None:
+    """On any node; with -n, --grep and -f, too. A node that does not answer is named, and the rest is shown."""
+    first, second = started(nodes, talk='command = "echo here is $(basename $AKJOB_ROOT)"\n')
+    for place in nodes:
+        place.start("akjob-web")
+    runs = []
+    for place in (first, second, first, second):
+        runs.append(place.run("talk"))
+        place.ask("wait", run=runs[-1])
+    for place in nodes:
+        until(lambda place=place: said(place) == ["here is a", "here is b"] * 2, 30.0)  # type: ignore[misc]
+    lines = [json.loads(line) for line in akjob(second, "logs", "talk", "--json").stdout.splitlines()]
+    assert [line["timestamp"] for line in lines] == sorted(line["timestamp"] for line in lines)
+    assert [line["run"] for line in lines if line["event"] == "run.output"] == runs
+    assert said(first, "-n", "3", "--grep", "here is b") == ["here is b"] * 2
+    assert said(first, "-n", "2", "--grep", "here is") == ["here is a", "here is b"]
+    with (first.root / "followed").open("wb") as out:
+        command = [*AKJOB, "logs", "-f", "talk", "--json"]
+        follower = subprocess.Popen(command, env=first.environment, stdout=out)
+    try:
+        for place, name in ((second, "b"), (first, "a")):
+            run = place.run("talk")
+            place.ask("wait", run=run)
+            until(lambda run=run, name=name: (run, f"here is {name}") in followed(first), 30.0)  # type: ignore[misc]
+    finally:
+        follower.kill()
+        follower.wait()
+    assert [line for _, line in followed(first)][-2:] == ["here is b", "here is a"]
+    assert len(followed(first)) == 6
+    first.stop()
+    shown = akjob(second, "logs", "talk")
+    assert (shown.returncode, shown.stdout.count("here is b"), shown.stdout.count("here is a")) == (0, 3, 0)
+    assert re.search("the lines of node a are missing: last seen [0-9]+:[0-9]+", shown.stderr)
+
+
+def said(place: Place, *arguments: str) -> list[str]:
+    """Return what the runs of the job have printed, as a node shows it."""
+    shown = akjob(place, "logs", "talk", "--json", *arguments).stdout.splitlines()
+    return [line["line"] for line in map(json.loads, shown) if line["event"] == "run.output"]
+
+
+def followed(place: Place) -> list[tuple[str, str]]:
+    """Return the runs and the lines that were printed and followed."""
+    text = (place.root / "followed").read_bytes().rpartition(b"\n")[0]
+    return [(one["run"], one["line"]) for one in map(json.loads, text.splitlines()) if one["event"] == "run.output"]
 
 
 @pytest.fixture

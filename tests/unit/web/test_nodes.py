@@ -1,5 +1,6 @@
 """The log of a run that executed on another node: asked of that node by a token that opens no other door."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -415,3 +416,18 @@ def states(url: str) -> dict[str, str]:
     """Return the state of each node."""
     with closing(Nodes(url)) as nodes:
         return {one.node: one.state for one in nodes.list()}
+
+
+def test_the_stream_of_a_node_is_for_other_nodes_alone(b: Served, url: str) -> None:
+    """With the cluster's token, filtered; for no user; and not where another node is meant."""
+    asked = "/nodes/b/log?job=tick&level=warning"
+    assert httpx.get(b.url + asked).status_code == 401
+    assert b.token().get(asked).status_code in {401, 403}
+    bearer = {"Authorization": f"Bearer {token(url)}"}
+    found = httpx.get(b.url + asked, headers=bearer)
+    assert found.status_code == 200
+    assert [line["line"] for line in map(json.loads, found.text.splitlines())] == ["careful"]
+    assert len(httpx.get(f"{b.url}/nodes/b/log?last=3", headers=bearer).text.splitlines()) == 3
+    assert httpx.get(f"{b.url}/nodes/b/log?job=other", headers=bearer).text == ""
+    for path, code in (("/nodes/a/log", 404), ("/nodes/b/log?last=0", 422), ("/nodes/b/log?since_us=x", 422)):
+        assert httpx.get(b.url + path, headers=bearer).status_code == code
