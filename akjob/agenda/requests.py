@@ -97,7 +97,7 @@ class AgendaRequests:
             return runs
         runs = [run for run_id, run in known.items() if target and run_id.startswith(target)]
         if len(runs) > 1:
-            raise AkjobError(f"{target!r} fits {len(runs)} runs", hint="give more of the run's id")
+            raise AkjobError(f"{target!r} matches {len(runs)} runs", hint="give more of the run's id")
         if not runs:
             raise UsageError(
                 f"{target!r} is neither a job nor a run that is under way",

@@ -22,7 +22,7 @@ Serve = Callable[[Any, int], asked.Answer]
 _WRITING = (asked.RunJob, asked.StopRuns, asked.BeginBackfill, asked.PauseJob, asked.ResumeJob, asked.ResetJob)
 _GIT_PATIENCE_US = 2_000_000
 _AWAY_HINT = "try again when it is back, or on a node that reaches it: `akjob status` says when it is"
-_GOING_DOWN = AkjobError("akjobd is being stopped and starts nothing more", hint="start it again with `akjob up`")
+_GOING_DOWN = AkjobError("akjobd is being stopped and starts no more runs", hint="start it again with `akjob up`")
 
 
 class Requests:

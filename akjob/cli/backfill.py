@@ -54,12 +54,12 @@ def command(  # noqa: PLR0913 - the options of a command
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Run the slots of a job's calendar in a stretch of time, by the job's definition of now.
+    """Run the slots of a job's calendar in a stretch of time, by the job's definition of today.
 
-    It returns at once; akjobd goes on with it, also after a restart. Scheduled runs go first; pauses and the limit
+    It returns at once; akjobd runs the backfill, also across restarts. Scheduled runs go first; pauses and the limit
     `runs` do not count, locks, pools and max_running do. `akjob stop ID` ends it. A backfill takes a stretch of at most
-    5,000 slots; of a longer one the part to begin with is said. T is a time, without an offset in the job's time zone,
-    or for how long ago.
+    5,000 slots; for a longer one the refusal names the part to begin with. T is a time, without an offset in the
+    job's time zone, or for how long ago.
     """
     now = now_us()
     paths = find_paths()

@@ -1,4 +1,4 @@
-"""``akjob down``: akjobd starts nothing more, the running jobs end, supervisord and its programs stop."""
+"""``akjob down``: akjobd starts no more runs, the running jobs end, supervisord and its programs stop."""
 
 import click
 

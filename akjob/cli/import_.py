@@ -350,7 +350,7 @@ def _read(file: str) -> str:
         message = f"{file} cannot be read: {error.strerror}"
         raise UsageError(message, hint="Name a file that you may read, or - for standard input.") from None
     if len(whole) > LARGEST:
-        message = f"{file} has more than {LARGEST >> 20} MiB, which no schedule has"
+        message = f"{file} has more than {LARGEST >> 20} MiB: too large for a schedule"
         raise UsageError(message, hint="Name the file itself; divide it if it is one.")
     return whole.decode("utf-8", "surrogateescape")
 

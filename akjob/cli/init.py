@@ -1,4 +1,4 @@
-"""``akjob init``: a folder that akjob can run in. Nothing that is there already is touched."""
+"""``akjob init``: a folder that akjob can run in. Nothing that already exists is touched."""
 
 import os
 import pwd

@@ -79,7 +79,7 @@ def command(job: str, dotted: str | None, shell: str | None, *, full: bool) -> N
         with path.open("x", encoding="utf-8") as file:
             file.write(full_text(schema, code) if full else _SKELETON.format(schema=schema, code=code, name=name))
     except FileExistsError:
-        message = f"{path.relative_to(paths.root)} is there already"
+        message = f"{path.relative_to(paths.root)} already exists"
         raise AkjobError(message, hint="Choose another name, or edit that file.") from None
     click.echo(f"wrote {path.relative_to(paths.root)}")
 

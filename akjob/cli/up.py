@@ -153,7 +153,7 @@ def _watch(paths: Paths, signals: Signals, child: "subprocess.Popen[bytes]", wat
     if signals.ends:
         click.echo("Stopping; running jobs go on.")
         return
-    click.echo("Ending: nothing more is started.")
+    click.echo("Ending: no more runs are started.")
     drained = end(paths, signals, kill=False)
     if not signals.ends:
         click.echo("akjob is down." if drained else "akjob is down; runs that were left go on.")

@@ -79,7 +79,7 @@ def of_work_tree(paths: Paths, now_us: int | None = None) -> Side:
         is_file = scan.is_job_path(name) or posixpath.basename(name) == DEFAULTS
         file = f"jobs.d/{scan.printable(name)}".rstrip("/")
         hint = "fix the permissions, the link or the file system"
-        problem = Problem(file=file, code="unreadable", message=f"it cannot be looked at: {why}", hint=hint)
+        problem = Problem(file=file, code="unreadable", message=f"its state cannot be read: {why}", hint=hint)
         (files if is_file else unseen)[name] = problem
     config, problems = load_config(paths.config_file)
     return read_side("the work tree", files, config, [*problems, *listing.problems], unseen, now_us)

@@ -57,7 +57,7 @@ def _database(facts: "DatabaseFacts", offset_s: float) -> Iterator[Diagnosis]:
         message = f"the database is PostgreSQL {facts.version // 10_000}, and 15 is the oldest that is tested"
         yield Diagnosis("cluster", "warning", message, "Upgrade the server.")
     if not facts.may_write:
-        message = f"{facts.user} may not make or write the ledger's tables in the database"
+        message = f"{facts.user} may not create or write the ledger's tables in the database"
         hint = f'ALTER DATABASE … OWNER TO "{facts.user}", or give the tables to that user.'
         yield Diagnosis("cluster", "wrong", message, hint)
     if abs(offset_s) > CLOCK_LIMIT_S:

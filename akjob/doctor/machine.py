@@ -39,7 +39,7 @@ def limits(_subject: Subject) -> Iterator[Diagnosis]:
     """Look at the limits that the programs would inherit from this shell."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < _FEW_FILES:
-        message = f"a process may open {most} files; each run takes a few"
+        message = f"a process may open {most} files, and each run needs a few"
         yield Diagnosis("limits", "warning", message, "ulimit -n 65536, or LimitNOFILE=65536 in the systemd unit.")
     else:
         yield Diagnosis("limits", "fine", f"a process may open {most} files")
@@ -77,7 +77,7 @@ def inotify(subject: Subject) -> Iterator[Diagnosis]:
     try:
         Inotify(folders).close()
     except OSError as error:
-        message = f"inotify gives no more: {os.strerror(error.errno or 0)}"
+        message = f"inotify cannot watch more: {os.strerror(error.errno or 0)}"
         hint = (
             "Raise fs.inotify.max_user_instances and fs.inotify.max_user_watches by sysctl; until then a change of\n"
             "jobs.d/ is live within 30 seconds instead of one."
@@ -94,7 +94,7 @@ def clock(subject: Subject) -> Iterator[Diagnosis]:
         message = f"the clock says {to_text(subject.now_us)}, but the ledger has a run of {to_text(newest)}"
         yield Diagnosis("clock", "wrong", message, "Set the clock; slots before that run are accounted for already.")
     elif not is_synchronized():
-        message = "the kernel reports that no program keeps the clock right"
+        message = "the kernel reports that no program synchronizes the clock"
         hint = "Run chrony or systemd-timesyncd; in a container or a virtual machine the host may do it."
         yield Diagnosis("clock", "warning", message, hint)
     else:

@@ -92,7 +92,7 @@ def git(subject: Subject) -> Iterator[Diagnosis]:
         return
     revision = Provenance(subject.paths).refresh_now()
     if revision.commit is None:
-        message = "jobs.d/ is in no git repository, so runs record no commit"
+        message = "jobs.d/ is not in a git repository, so runs do not record a commit"
         yield Diagnosis("git", "warning", message, f"git init {subject.paths.root}, and commit jobs.d/ and etc/.")
     else:
         changed = " with uncommitted changes" if revision.dirty else ""

@@ -136,7 +136,7 @@ class _CrontabReader:
             self.environment.random_delay = value
         elif name in _MAIL:
             self.environment.mail[name] = value
-            why = "[notify] says who is told of failures; the output is in `akjob logs`"
+            why = "[notify] says who gets a message about failures; the output is in `akjob logs`"
             self.notes.append(ImportNote(self.file, number, f"{name}={value} is kept as a comment: {why}"))
         elif name in ("LOGNAME", "USER"):
             self._keep(number, f"{name}={value}", "cron does not let a crontab set that variable")
@@ -263,7 +263,9 @@ class _CrontabReader:
         else:
             draft.note("cron starts in the home folder, which is not known here: set cwd")
         draft.put("run", "env", {"PATH": _PATH, **self.environment.variables})
-        draft.head += [f"{key}={value}  ([notify] says who is told)" for key, value in self.environment.mail.items()]
+        draft.head += [
+            f"{key}={value}  ([notify] says who gets messages)" for key, value in self.environment.mail.items()
+        ]
 
 
 def read_crontab(  # noqa: PLR0913 - what a crontab does not say itself

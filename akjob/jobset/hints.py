@@ -37,7 +37,7 @@ def folder_problems(listing: Listing, folder: JobsFolder) -> Iterator[Problem]:
     """Yield what is wrong with the folder as a whole."""
     yield from listing.problems
     if listing.missing:
-        message = f"the folder {folder.folder} is missing; it is looked for again"
+        message = f"the folder {folder.folder} is missing; akjobd keeps looking for it"
         hint = f"mkdir {folder.folder}"
         yield Problem(file=folder.shown, severity="warning", code="no-jobs-folder", message=message, hint=hint)
     for path, why in listing.unreadable.items():

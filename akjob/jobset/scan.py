@@ -163,7 +163,7 @@ def name_problem(path: str, shown: str) -> Problem | None:
     if _JOB_FILE.match(path) is not None and not is_leftover(path):
         return None
     if is_leftover(path):
-        message = f"{printable(path)} has the form of a copy that a merge or sync tool makes, which is passed over"
+        message = f"{printable(path)} is named like a copy that a merge or sync tool makes, so it is ignored"
         return Problem(file=shown, code="bad-name", message=message, hint="give it another name")
     for part in path.removesuffix(SUFFIX).split("/"):
         if NAME_PART.match(part) is None:
@@ -180,9 +180,9 @@ def leftover(path: str, shown: str) -> Problem:
     """Return the Problem of a file that is passed over. ``shown`` is the file in it."""
     original = original_of(path)
     if original is None:
-        message = "this is a copy that a merge or sync tool, or a file manager, left behind; it is passed over"
+        message = "a merge or sync tool, or a file manager, left this copy behind; it is ignored"
     else:
-        message = f"this has the name of a copy of {printable(os.path.basename(original))} beside it; it is passed over"
+        message = f"this is named like a copy of {printable(os.path.basename(original))} beside it; it is ignored"
     hint = "finish the merge and remove it; if it is a job, give it another name"
     return Problem(file=shown, severity="warning", code="leftover", message=message, hint=hint)
 

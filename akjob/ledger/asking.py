@@ -8,7 +8,7 @@ from akjob.ledger.model import STATES
 
 
 class SeveralRunsError(AkjobError):
-    """The beginning of a run's id fits several runs."""
+    """The beginning of a run's id matches several runs."""
 
 
 SAMPLE = 5  # so many runs are named when a prefix fits several
@@ -27,7 +27,7 @@ def only_run(prefix: str, found: Sequence[RunColumns]) -> RunColumns:
     if not found or not prefix:
         raise AkjobError(f"no run {prefix!r} is in the ledger", hint="`akjob history` lists the runs")
     names = ", ".join(row["id"] for row in found[:SAMPLE])
-    raise SeveralRunsError(f"{prefix!r} fits several runs: {names}", hint="give more of the run's id")
+    raise SeveralRunsError(f"{prefix!r} matches several runs: {names}", hint="give more of the run's id")
 
 
 def run_key(row: RunColumns) -> RunKey:

@@ -14,5 +14,5 @@ def accounted_until_us(paths: Paths) -> int:
     with Client(paths) as client:
         until = client.call(GetStatus()).status.accounted_until
     if until is UNSET:
-        raise AkjobError("akjobd does not report until when every slot has its row", hint=UPGRADED)
+        raise AkjobError("akjobd does not report up to which instant every slot has a row", hint=UPGRADED)
     return from_text(until)

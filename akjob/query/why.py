@@ -373,7 +373,7 @@ def _unaccounted(facts: WhyFacts, spec: JobSpec, at_us: int) -> Because:
         return Because(kind="down", message=message)
     if facts.oldest_us is None or at_us < facts.oldest_us:
         return Because(kind="pruned", message="rows of that age have been pruned ([ledger] keep)")
-    message = "the ledger has no row of it: the job had another definition then, or a clock was set"
+    message = "the ledger has no row of it: the job had another definition then, or a clock was changed"
     return Because(kind="definition", message=message)
 
 

@@ -81,7 +81,7 @@ _FILES = {
         "error",
         "Something named `*.toml` is a pipe, a device, a socket or a folder; it is never opened.",
         "Remove it or give it another name.",
-        (("warning", "when it is met in a folder, and passed over"),),
+        (("warning", "when it is found in a folder, and ignored"),),
     ),
     "not-utf8": Code(
         "error",

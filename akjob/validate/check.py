@@ -241,7 +241,7 @@ class _Folder:
     def _of_folder(self, listing: scan.Listing, wanted: list[str]) -> Iterator[Problem]:
         yield from listing.problems
         for path, why in listing.unreadable.items():
-            message = f"it cannot be looked at: {why}"
+            message = f"its state cannot be read: {why}"
             hint = "fix the permissions, the link or the file system"
             yield Problem(file=self.file(path).rstrip("/"), code="unreadable", message=message, hint=hint)
         for path, other in Twins(wanted).pairs():

@@ -120,7 +120,9 @@ class Commands:
         if os.path.basename(interpreter) == "env" and self._exists(interpreter):
             named = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
             if named and not self._is_found(named[0], spec):
-                message = f"the first line of {program} asks env for {named[0]}, and this machine has none in PATH"
+                message = (
+                    f"the first line of {program} asks env for {named[0]}, but this machine does not have it in PATH"
+                )
                 hint = "correct it, or install it where the jobs run"
                 yield Finding(_KEY, "warning", "bad-interpreter", message, hint)
         elif not os.path.isabs(interpreter) or not self._exists(interpreter):

@@ -109,7 +109,7 @@ def test_a_node_that_has_nothing_ends_pauses_and_runs_what_another_one_has(nodes
 
 
 def test_a_backfill_is_stopped_from_any_node(nodes: list[Place], url: str) -> None:
-    """The node that has it starts nothing more of it; the run under way can be ended, too."""
+    """The node that has it starts no more runs of it; the run under way can be ended, too."""
     first, second = started(nodes, fill=LONG + '[schedule]\nevery = "1h"\n')
     reader = open_reader(url)
     now = time_us()

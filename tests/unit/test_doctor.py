@@ -310,7 +310,7 @@ def test_a_node_of_a_cluster(root: Root) -> None:
         root.paths.config_file.write_text(f'[cluster]\nurl = "{url.replace("akjob@", "reader@")}"\nnode = "a"\n')
         other = replace(subject(root, config), paths=Paths(root.paths.root))
         messages = [one.message for one in cluster.cluster(other)]
-        assert messages[0] == "reader may not make or write the ledger's tables in the database"
+        assert messages[0] == "reader may not create or write the ledger's tables in the database"
     (gone,) = cluster.cluster(subject(root, config))
     assert gone.state == "wrong"
     assert "does not answer" in gone.message

@@ -65,7 +65,7 @@ def test_what_can_work(tmp_path: Path, command: str) -> None:
             '["cd", "/tmp"]',
             "error[program-missing] cd is the shell's own word, not a program; write command = 'cd /tmp' for the shell",
         ),
-        ('["bin/env"]', "warning[bad-interpreter] the first line of bin/env asks env for pyhton3, and this machine"),
+        ('["bin/env"]', "warning[bad-interpreter] the first line of bin/env asks env for pyhton3, but this machine"),
         (
             '["true", "&&", "false"]',
             "warning[literal-word] && is an argument of true here: an array is not given to a shell; write command =",

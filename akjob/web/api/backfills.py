@@ -60,7 +60,7 @@ class Backfill(Struct, frozen=True, kw_only=True):
 
 
 async def begin(call: Call) -> Response:
-    """Begin a backfill; akjobd goes on with it."""
+    """Begin a backfill; akjobd runs it."""
     body = await read_body(call.request)
     wanted = decode(call.request, body, BackfillRequest)
     found_job(await call.sight(), wanted.job)

@@ -75,7 +75,7 @@ async def show_backfills(call: Call) -> Response:
 
 
 async def begin(call: Call, form: Form) -> str:
-    """Begin a backfill; akjobd goes on with it. A form that is sent twice begins it once."""
+    """Begin a backfill; akjobd runs it. A form that is sent twice begins it once."""
     wanted = _wanted(
         {name: text for name, text in form.items() if name in BackfillForm.__struct_encode_fields__ and text}
     )

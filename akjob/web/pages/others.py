@@ -176,7 +176,7 @@ def _facts(call: Call, sight: Sight, status: Status | None, summary: Summary) ->
             waiting = f"{counts.pending} pending, {counts.held} held, {counts.dead} given up within a week"
             facts.append(("Messages", waiting))
         if status.draining is True:
-            facts.append(("Being stopped", "nothing more is started"))
+            facts.append(("Being stopped", "no more runs are started"))
     return facts
 
 

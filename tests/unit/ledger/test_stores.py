@@ -509,7 +509,7 @@ class TestStore:
         ledger.store.commit(Writes(claims=[row("abc1", slot_us=1), row("abc12", slot_us=2), row("abd", slot_us=3)]))
         reader = ledger.reader
         assert [reader.run(prefix)["id"] for prefix in ("abd", "abc12", "abc1")] == ["abd", "abc12", "abc1"]
-        with pytest.raises(AkjobError, match="fits several runs: abc1, abc12, abd"):
+        with pytest.raises(AkjobError, match="matches several runs: abc1, abc12, abd"):
             reader.run("ab")
         with pytest.raises(AkjobError, match="no run 'x' is in the ledger"):
             reader.run("x")
