@@ -11,6 +11,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_S = 10.0
 """So long a client has for the head of a request."""
 
+STALLED_S = 30.0
+"""So long an answer may wait for a client that takes nothing of it."""
+
 MOST_CONNECTIONS = 1500
 _KEEP_ALIVE_S = 15
 _GRACE_S = 0.6
@@ -19,9 +22,10 @@ _HEAD_BYTES = 32 * 1024
 
 
 class Protocol(H11Protocol):
-    """A connection that is closed when the head of its first request does not come in time."""
+    """A connection that is closed when the head of a request does not come in time, or an answer is not taken."""
 
     _head: asyncio.TimerHandle | None = None
+    _full: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the head of a request."""
@@ -44,13 +48,27 @@ class Protocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
-        if self._head is not None:
-            self._head.cancel()
-            self._head = None
+        for wait in (self._head, self._full):
+            if wait is not None:
+                wait.cancel()
+        self._head = self._full = None
         super().connection_lost(exc)
 
+    def pause_writing(self) -> None:
+        """Begin to wait for a client that takes nothing of an answer."""
+        super().pause_writing()
+        if self._full is None:
+            self._full = self.loop.call_later(STALLED_S, self._give_up)
+
+    def resume_writing(self) -> None:
+        """Wait no more once it has taken most of what was sent."""
+        super().resume_writing()
+        if self._full is not None:
+            self._full.cancel()
+            self._full = None
+
     def _give_up(self) -> None:
-        self._head = None
+        self._head = self._full = None
         self.transport.abort()
 
 

@@ -2,13 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
 from msgspec import UNSET, Struct
 from starlette.responses import Response
 
+from akjob.config import Paths
 from akjob.control.requests import GetStatus
 from akjob.control.status import Status
 from akjob.errors import AkjobError
@@ -41,6 +42,7 @@ _MOST_RUNS = 10_000
 _COUNTED_JOBS = 20
 _FAR_DAYS = 3650
 _MOST_RUNNING = 200
+_LOG_TAIL = 2**20
 
 
 class ShownMistake(Struct, frozen=True, kw_only=True):
@@ -113,6 +115,7 @@ async def show_system(call: Call) -> Response:
         summary,
         unreachable=unreachable,
         programs=[] if status is None else list(status.programs.items()),
+        restarts={} if status is None else await call.site.read(lambda: restarts_of(call.site.paths, status.programs)),
         running=running,
         facts=facts,
         waiting=waiting,
@@ -120,6 +123,21 @@ async def show_system(call: Call) -> Response:
         audit=call.site.store.audit_rows(_AUDIT) if is_admin else None,
         tokens=call.site.store.tokens() if is_admin else [],
     )
+
+
+def restarts_of(paths: Paths, programs: Iterable[str]) -> dict[str, int]:
+    """Return how often supervisord started each program again since it began itself, as far as its log goes back.
+
+    A program that it never started is not among them: something else keeps it alive.
+    """
+    try:
+        with open(paths.log_dir / "supervisord.log", "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_TAIL))
+            text = file.read().rpartition(b"supervisord started with pid")[2]
+    except OSError:
+        return {}
+    counts = {name: text.count(b" INFO spawned: '%s' " % name.encode()) for name in programs}
+    return {name: max(0, count - 1) for name, count in counts.items() if count}
 
 
 class UnderWay(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from msgspec import Struct
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from akjob.instants import DAY, HOUR, MINUTE, to_datetime, to_text
@@ -37,6 +38,7 @@ _SPANS: Mapping[str, tuple[int, int]] = {
 }
 _DEFAULT_SPAN = "24 h"
 _LANES = ("50", "200")
+_ORDERS = {"": "by folder and name", "next": "by the next start"}
 _PAST = 0.75
 _COMING = 400
 _MOST_ROWS = 30_000
@@ -65,6 +67,7 @@ class TimelineWanted(Struct, frozen=True, kw_only=True):
             "at": "" if at_us is None else to_text(at_us)[:19] + "Z",
             "zone": self.zone if self.zone != "UTC" else "",
             "lanes": self.lanes if self.lanes != _LANES[0] else "",
+            "sort": self.search.sort,
             "page": self.search.page if self.search.page > 1 else "",
             "view": "table" if self.table else "",
         } | changed
@@ -101,7 +104,7 @@ def _chosen(call: Call) -> TimelineWanted:
     if not is_zone(zone):
         raise bad_parameter("zone", zone, "a time zone, as Europe/Berlin")
     return TimelineWanted(
-        search=search_of(call),
+        search=replace(search_of(call), sort=choice_of(call, "sort", tuple(filter(None, _ORDERS))) or ""),
         span=choice_of(call, "span", _SPANS) or _DEFAULT_SPAN,
         at_us=instant_of(call, "at"),
         zone=zone,
@@ -113,7 +116,7 @@ def _chosen(call: Call) -> TimelineWanted:
 def _timeline(sight: Sight, chosen: TimelineWanted) -> dict[str, Any]:
     stretch, zone, on_a_page = chosen.stretch(sight.now_us), get_zone(chosen.zone), int(chosen.lanes)
     first = (chosen.search.page - 1) * on_a_page
-    names = list(islice(sight.find(chosen.search.wanted), first, first + on_a_page + 1))
+    names = list(islice(sight.find(chosen.search.wanted, chosen.search.by), first, first + on_a_page + 1))
     views = sight.views(names[:on_a_page])
     found = lanes_of(sight, views, stretch)
     marks = drawn.day_marks(stretch, zone)
@@ -121,6 +124,7 @@ def _timeline(sight: Sight, chosen: TimelineWanted) -> dict[str, Any]:
         "summary": summarize(sight),
         "chosen": chosen,
         "spans": list(_SPANS),
+        "orders": _ORDERS,
         "zones": sorted({"UTC", chosen.zone, *(view.spec.schedule.zone for view in views if view.spec is not None)}),
         "more": len(names) > on_a_page,
         "moves": _moves(chosen, stretch),

@@ -7,6 +7,7 @@ function open() {
   source = new EventSource("/api/v1/events");
   source.onopen = () => { failures = 0; tell({ open: true }); };
   source.addEventListener("change", (event) => tell({ change: JSON.parse(event.data) }));
+  source.addEventListener("refetch", () => tell({ open: true })); // more changed than is kept
   source.onerror = () => {
     source.close(); source = null; failures += 1;
     const wait = failures < 5 ? Math.min(2 ** failures, 15) + Math.random() : 10;

@@ -155,6 +155,7 @@ function direct(failures = 0) {
   const source = stream = new EventSource("/api/v1/events");
   source.onopen = () => { failures = 0; heard({ open: true }); };
   source.addEventListener("change", (event) => heard({ change: JSON.parse(event.data) }));
+  source.addEventListener("refetch", () => heard({ open: true })); // more changed than is kept
   source.onerror = () => {
     source.close(); stream = null; failures += 1;
     const wait = failures < 5 ? Math.min(2 ** failures, 15) + Math.random() : 10;

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from akjob.config import Paths
 from akjob.instants import DAY, MINUTE
 from akjob.ledger import Transition, Writes
-from akjob.web.pages.others import _days_left
+from akjob.web.pages.others import _days_left, restarts_of
 from tests.unit.cli.root import NOW_US, Root
 from tests.unit.web.serving import Served
 
@@ -131,3 +132,16 @@ def test_the_icon_says_how_bad_it_is(  # noqa: PLR0913, PLR0917 - a row of the t
     icon = site.browser().get("/runs").text.partition('rel="icon" href="')[2].partition('"')[0]
     assert f"fill='{colour}'" in icon
     assert f"fill='white'%3E{glyph}" in icon
+
+
+def test_restarts_are_those_of_this_supervisord(tmp_path: Path) -> None:
+    """Each start but the first one; what another supervisord did does not count; without its log nothing is said."""
+    paths = Paths(tmp_path)
+    names = ("akjobd", "akjob-web", "zygote")
+    assert restarts_of(paths, names) == {}
+    paths.log_dir.mkdir(parents=True)
+    spawned = "2026-03-28 11:59:00,001 INFO spawned: '{}' with pid 17\n"
+    began = "2026-03-28 11:58:59,000 INFO supervisord started with pid 16\n"
+    log = paths.log_dir / "supervisord.log"
+    log.write_text(spawned.format("akjobd") * 9 + began + spawned.format("akjobd") + spawned.format("akjob-web") * 3)
+    assert restarts_of(paths, names) == {"akjobd": 0, "akjob-web": 2}

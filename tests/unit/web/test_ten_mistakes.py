@@ -257,6 +257,30 @@ class TestExhaustion:
             slow.settimeout(20)
             assert slow.recv(1000).startswith(b"HTTP/1.1 408")
 
+    def test_who_takes_nothing_of_an_answer_is_cut(
+        self, two: Served, root: Root, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The answer does not wait for ever; whoever reads on gets all of it."""
+        monkeypatch.setattr(server, "STALLED_S", 0.2)
+        lost: list[object] = []
+        close = server.Protocol.connection_lost
+
+        def connection_lost(protocol: server.Protocol, exc: Exception | None) -> None:
+            lost.append(exc)
+            close(protocol, exc)
+
+        monkeypatch.setattr(server.Protocol, "connection_lost", connection_lost)
+        root.log(*(output(MY_RUN, seq, "x" * 100_000, job=MINE) for seq in range(100, 200)))
+        client = two.token("read")
+        head = f"GET /api/v1/runs/{MY_RUN}/log?raw=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        head += f"Authorization: {client.headers['authorization']}\r\n\r\n"
+        with socket.socket() as stalled:
+            stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stalled.connect(("127.0.0.1", two.port))
+            stalled.sendall(head.encode())
+            until(lambda: lost)
+        assert len(client.get(f"/api/v1/runs/{MY_RUN}/log?raw=1").content) > 10_000_000
+
     def test_streams_have_an_upper_number(self, site: Served, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of one credential and of all together; one that is closed makes room."""
         monkeypatch.setattr("akjob.web.streams.MOST_EACH", 2)

@@ -233,3 +233,20 @@ def test_nothing_of_other_jobs_is_drawn(site: Served) -> None:
     assert 'href="/runs/l1"' in text
     assert "extract" not in text
     assert "often" not in text
+
+
+def test_lanes_stand_in_the_order_that_is_chosen(site: Served, root: Root) -> None:
+    """By folder and name, or by the next start; links keep the order, and another order is refused."""
+    for name, hour in (("a/late", 20), ("b/soon", 13), ("c", 15)):
+        spec = root.job(name, f'command = "true"\n[schedule]\ndaily = {hour}:00:00\n')
+        assert spec is not None
+        root.loaded(spec)
+    client = site.browser()
+
+    def lanes(**query: str) -> list[str]:
+        return re.findall(r'class="name small"><a href="/jobs/([^"]+)"', client.get("/timeline", params=query).text)
+
+    assert lanes() == ["a/late", "b/soon", "c", "extract", "load", "often"]
+    assert lanes(sort="next") == ["often", "b/soon", "c", "extract", "a/late", "load"]
+    assert "sort=next" in re.findall(r'data-key="ArrowLeft" href="([^"]+)"', client.get("/timeline?sort=next").text)[0]
+    assert client.get("/timeline?sort=took").status_code == 422
