@@ -49,7 +49,7 @@ def _text(paths: Paths, *, with_jobs: bool, tag: str | None, match: str | None) 
     facts = metrics.gather(paths, snapshot, _status(paths), reader)
     text = metrics.render(facts)
     if with_jobs:
-        text += metrics.render_jobs(facts, metrics.Selection(tag=tag, match=match))
+        text += metrics.render_jobs(snapshot, reader.job_counters(), metrics.Selection(tag=tag, match=match))
     return text.decode()
 
 

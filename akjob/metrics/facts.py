@@ -10,7 +10,7 @@ from akjob.config import Paths
 from akjob.control.status import Status
 from akjob.errors import AkjobError
 from akjob.instants import from_text
-from akjob.ledger import Counter, JobCounters, Reader
+from akjob.ledger import Counter, Reader
 from akjob.notify.outbox import Outbox
 from akjob.query.jobs import JobView, Snapshot
 from akjob.query.slots import slots_of
@@ -29,7 +29,6 @@ class MetricFacts(Struct, frozen=True, kw_only=True):
     snapshot: Snapshot
     status: Status | None
     counters: list[Counter]
-    job_counters: Mapping[str, JobCounters]
     ledger_bytes: int
     log_bytes: int
     accounted_us: int
@@ -42,7 +41,6 @@ def gather(paths: Paths, snapshot: Snapshot, status: Status | None, reader: Read
         snapshot=snapshot,
         status=status,
         counters=reader.counters(),
-        job_counters=reader.job_counters(),
         ledger_bytes=reader.size_bytes(),
         log_bytes=_folder_bytes(paths.log_dir),
         accounted_us=_accounted_us(snapshot, status),

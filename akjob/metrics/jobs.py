@@ -1,13 +1,12 @@
 """The metrics of each job. Written line by line: prometheus_client takes 35 µs a sample, and a job has some fifteen."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
 from akjob.ledger import JobCounters
-from akjob.metrics.facts import MetricFacts
 from akjob.metrics.intervals import Intervals
-from akjob.query.jobs import JobView
+from akjob.query.jobs import JobView, Snapshot
 from akjob.query.visibility import matches
 
 MANY = 2000  # above so many jobs only those with the tag `metrics` have series, unless others are asked for
@@ -24,19 +23,24 @@ class Selection(Struct, frozen=True, kw_only=True):
     match: str | None = None
     may_see: Callable[[str], bool] | None = None
 
-    def of(self, jobs: list[JobView]) -> list[JobView]:
-        """Return the jobs that are selected."""
-        found = [job for job in jobs if self.may_see is None or self.may_see(job.name)]
-        if self.tag is None and self.match is None:
-            return found if len(found) <= MANY else [job for job in found if _has_tag(job, TAG)]
-        found = [job for job in found if self.match is None or matches(self.match, job.name)]
-        return [job for job in found if self.tag is None or _has_tag(job, self.tag)]
+    def of(self, snapshot: Snapshot) -> list[JobView]:
+        """Return the jobs that are selected; only these are looked at."""
+        found = [name for name in snapshot.names() if self.may_see is None or self.may_see(name)]
+        tag = TAG if self.tag is None and self.match is None and len(found) > MANY else self.tag
+        if self.match is not None:
+            found = [name for name in found if matches(self.match, name)]
+        if tag is not None:
+            specs = snapshot.jobset.jobs
+            found = [name for name in found if name in specs and tag in specs[name].tags]
+        return [snapshot.job(name) for name in found]
 
 
-def render_jobs(facts: MetricFacts, selection: Selection, intervals: Intervals | None = None) -> bytes:
+def render_jobs(
+    snapshot: Snapshot, counters: Mapping[str, JobCounters], selection: Selection, intervals: Intervals | None = None
+) -> bytes:
     """Return the metrics of the selected jobs in Prometheus' text format; ``intervals`` is kept between calls."""
     intervals = Intervals() if intervals is None else intervals
-    jobs = [_Job(view, facts, intervals) for view in selection.of(facts.snapshot.jobs())]
+    jobs = [_Job(view, counters, intervals) for view in selection.of(snapshot)]
     lines: list[str] = []
     for name, kind, about, samples in _FAMILIES:
         lines += (f"# HELP {name} {about}", f"# TYPE {name} {kind}")
@@ -52,10 +56,10 @@ def render_jobs(facts: MetricFacts, selection: Selection, intervals: Intervals |
 class _Job:
     """A job with what is counted of it, and its label."""
 
-    def __init__(self, view: JobView, facts: MetricFacts, intervals: Intervals) -> None:
+    def __init__(self, view: JobView, counters: Mapping[str, JobCounters], intervals: Intervals) -> None:
         self.view = view
         self.label = f'job_name="{_escaped(view.name)}"'
-        self.counters = facts.job_counters.get(view.name, _NO_COUNTERS)
+        self.counters = counters.get(view.name, _NO_COUNTERS)
         self._intervals = intervals
 
     def gap_s(self) -> float | None:
@@ -63,10 +67,6 @@ class _Job:
         view = self.view
         gap = None if view.spec is None else self._intervals.gap_us(view.spec, view.now_us)
         return _seconds(gap)
-
-
-def _has_tag(job: JobView, tag: str) -> bool:
-    return job.spec is not None and tag in job.spec.tags
 
 
 def _escaped(text: str) -> str:

@@ -30,7 +30,14 @@ async def show_job_metrics(call: Call) -> Response:
     selection = Selection(
         tag=call.query("tag"), match=call.query("match"), may_see=lambda job: visible(call.principal, job)
     )
-    return await _answer(call, lambda: metrics.render_jobs(_facts(call), selection, _intervals))
+    return await _answer(call, lambda: _of_jobs(call, selection))
+
+
+def _of_jobs(call: Call, selection: Selection) -> bytes:
+    """Return the series of jobs; they need nothing of akjobd, and nothing of the logs and the messages."""
+    live = call.site.live
+    counters = open_reader(call.site.paths.ledger_url).job_counters()
+    return metrics.render_jobs(live.snapshot(call.now_us), counters, selection, _intervals)
 
 
 async def _answer(call: Call, text: Callable[[], bytes]) -> Response:

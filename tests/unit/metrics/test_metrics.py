@@ -298,7 +298,8 @@ def test_a_thousand_jobs_cost_no_more_questions_than_one(root: Root) -> None:
     assert _statements(root) == few
     facts = metrics.gather(root.paths, snapshot, None, open_reader(url))
     assert metrics.render(facts).count(b"\n") < 300
-    text = Text.read(metrics.render_jobs(facts, metrics.Selection()).decode())
+    counters = open_reader(url).job_counters()
+    text = Text.read(metrics.render_jobs(snapshot, counters, metrics.Selection()).decode())
     assert sum(key[0] == "akjob_job_broken" for key in text.samples) == 1002
 
 

@@ -1,7 +1,13 @@
 """/metrics and /metrics/jobs."""
 
+from typing import NoReturn
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from akjob.errors import UnreachableError
+from akjob.query.jobs import JobView, Snapshot
+from akjob.web import asking
 from tests.unit.web.serving import Served
 
 HOURLY = 'command = ["true"]\n[schedule]\nevery = "1h"\n'
@@ -36,3 +42,28 @@ def test_a_token_s_jobs_limit_the_series(site: Served) -> None:
     limited = site.token("metrics", jobs="reports/b")
     assert names(limited.get("/metrics/jobs").text) == {"reports/b"}
     assert names(limited.get("/metrics/jobs", params={"match": "a"}).text) == set()
+
+
+def test_the_series_of_jobs_cost_what_is_shown(site: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Akjobd is not asked, which may be busy, and no job is looked at that has no series."""
+    for name in ("a", "reports/b", "reports/c"):
+        site.root.job(name, HOURLY)
+    client = site.token("metrics")
+    assert client.get("/metrics/jobs").status_code == 200
+    asked, looks = list[object](), list[str]()
+    look = Snapshot.job
+
+    def noted(snapshot: Snapshot, name: str) -> JobView:
+        looks.append(name)
+        return look(snapshot, name)
+
+    def ask(*given: object) -> NoReturn:
+        asked.append(given)
+        raise UnreachableError("akjobd does not answer")
+
+    monkeypatch.setattr(Snapshot, "job", noted)
+    monkeypatch.setattr(asking, "ask", ask)
+    assert names(client.get("/metrics/jobs", params={"match": "reports/*"}).text) == {"reports/b", "reports/c"}
+    assert (asked, looks) == ([], ["reports/b", "reports/c"])
+    assert client.get("/metrics").status_code == 200
+    assert len(asked) == 1
