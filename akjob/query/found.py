@@ -18,7 +18,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     """Each job's name in lower case, and as it is; sorted by name."""
     tags: Mapping[str, Names]
     owners: Mapping[str, Names]
-    files: Mapping[str, Names]
+    files: Mapping[str, tuple[str, ...]]
     downstreams: Mapping[str, tuple[str, ...]]
     """Of each job that others run after, these others, sorted."""
 
@@ -36,14 +36,14 @@ class Traits(Struct, frozen=True, kw_only=True):
 
     def made_of(self, files: Iterable[str]) -> Names:
         """Return the jobs that are made of any of these files, which are below the root."""
-        return frozenset().union(*(self.files.get(file, frozenset()) for file in files))
+        return frozenset().union(*(self.files.get(file, ()) for file in files))
 
 
 def traits_of(snapshot: Snapshot) -> Traits:
     """Return what jobs are searched by."""
     tags: dict[str, set[str]] = {}
     owners: dict[str, set[str]] = {}
-    files: dict[str, set[str]] = {}
+    files: dict[str, list[str]] = {}
     downstreams: dict[str, set[str]] = {}
     for name, spec in snapshot.jobset.jobs.items():
         for tag in spec.tags:
@@ -51,19 +51,27 @@ def traits_of(snapshot: Snapshot) -> Traits:
         if spec.owner is not None:
             owners.setdefault(spec.owner.lower(), set()).add(name)
         for file in spec.sources:
-            files.setdefault(file, set()).add(name)
+            files.setdefault(file, []).append(name)
         for upstream in () if spec.schedule.after is None else spec.schedule.after.jobs:
             downstreams.setdefault(upstream, set()).add(name)
     for name, broken in snapshot.jobset.broken.items():
         for file in broken.sources:
-            files.setdefault(file, set()).add(name)
+            files.setdefault(file, []).append(name)
     return Traits(
-        lower=tuple((name.lower(), name) for name in snapshot.names()),
+        lower=tuple((_lower(name), name) for name in snapshot.names()),
         tags=_frozen(tags),
         owners=_frozen(owners),
-        files=_frozen(files),
+        files={
+            file: tuple(names) for file, names in files.items()
+        },  # most are of one job: a set takes four times as much
         downstreams={name: tuple(sorted(names)) for name, names in downstreams.items()},
     )
+
+
+def _lower(name: str) -> str:
+    """Return a name in lower case: the name itself, no copy, where it is that already."""
+    low = name.lower()
+    return name if low == name else low
 
 
 def _frozen(found: Mapping[str, set[str]]) -> dict[str, Names]:

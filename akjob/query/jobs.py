@@ -279,11 +279,15 @@ class JobSetView:
         self.paths = paths
         self._config = config
         self._loader: Loader | None = None
+        self._rows: Mapping[str, Mapping[str, Any]] = {}
 
     def snapshot(self, now_us: int, reader: Reader | None = None) -> Snapshot:
         """Look at the folder and read the ledger, the root's own or ``reader``'s. Raises AkjobError if it cannot."""
         reader = open_reader(self.paths.ledger_url) if reader is None else reader
-        rows = reader.jobs()
+        known = map(self._as_known, reader.jobs().values())
+        rows = self._rows = {
+            row["job"]: row for row in known
+        }  # its key, too: one string holds on to the memory of many
         jobset = self._jobset(rows, now_us)
         open_runs = reader.open_runs()
         return Snapshot(
@@ -296,6 +300,11 @@ class JobSetView:
             origins=_origins(self.paths, jobset.broken, rows),
             underway=underway(open_runs),
         )
+
+    def _as_known(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the row that is held already where it says the same: of ten thousand rows there are never two sets."""
+        held = self._rows.get(row["job"])
+        return held if held is not None and held == row else row
 
     def _jobset(self, rows: Mapping[str, Mapping[str, Any]], now_us: int) -> JobSet:
         if self._loader is None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from akjob.config import Config, Paths
 from akjob.ledger import Transition, open_reader
-from akjob.processes import lock_holder
+from akjob.processes import give_memory_back, lock_holder
 from akjob.program import lock_file
 from akjob.query.delays import underway
 from akjob.query.found import traits_of
@@ -100,6 +100,7 @@ class Live:
                 recent=self._recent,
             ),
         )
+        give_memory_back()  # what loading needed besides
         return self._known
 
     def _updated(self, kept: Snapshot, jobs: set[str]) -> Snapshot:

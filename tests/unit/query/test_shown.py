@@ -49,6 +49,22 @@ def test_a_pause_that_ends_changes_the_word(root: Root) -> None:
     assert words(live, END_US) == {"failed": 1, "broken": 1, "ready": 2}
 
 
+def test_rows_that_are_read_again_are_held_once(root: Root) -> None:
+    """A new look at the folder holds on to no string of the rows that it read, unless they say something else."""
+    live = Live(root.paths, Config())
+    before = live.snapshot(NOW_US).rows
+    changed = root.job("new", 'command = ["true"]\n')
+    assert changed is not None
+    root.loaded(changed, runs_started=7)
+    after = live.snapshot(NOW_US + 60 * SECOND).rows
+    names = {id(name) for name in before}
+    assert after["new"]["runs_started"] == 7
+    for name, row in after.items():
+        assert (row is before[name]) == (name != "new")
+        assert id(name) == id(row["job"])
+        assert name == "new" or id(name) in names
+
+
 def test_a_principal_counts_what_it_may_know_of(root: Root) -> None:
     """The others are in no count, and are not found."""
     live = Live(root.paths, Config())
