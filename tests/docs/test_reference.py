@@ -59,7 +59,7 @@ TABLES_OF_KEYS = {
     "notify.ping": PING,
     "notify.ping.url": SECRET,
 }
-# literals of the same form that are no events: what the page's buttons do, a file
+# literals of the same form that are not events: what the page's buttons do, a file
 NO_EVENTS = {"run.start", "run.stop", "job.pause", "job.resume", "node.drain", "node.resume", "runs.err"}
 
 

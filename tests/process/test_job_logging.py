@@ -162,7 +162,7 @@ def test_a_level_that_the_job_set_stays() -> None:
 
 
 def test_debug_when_the_job_asks_for_nothing_but_levels() -> None:
-    """A level without a handler is no configuration: records go on arriving, from INFO on."""
+    """A level without a handler is not a configuration: records go on arriving, from INFO on."""
     done = run("""
         import logging
         logging.getLogger().setLevel(logging.ERROR)

@@ -278,7 +278,7 @@ def test_the_second_look_wakes_one_thread(many: Place) -> None:
 
 
 def test_a_long_write_ahead_log_keeps_nobody_awake(place: Place) -> None:
-    """SQLite keeps the file of a log that has once been long; that it is long is no reason to look at it again."""
+    """SQLite keeps the file of a log that has once been long; that it is long is not a reason to look at it again."""
     for number in range(300):
         text = f'description = "{str(number) * 10_000}"\ncommand = ["true"]\n'
         (place.root / "jobs.d" / f"job{number}.toml").write_text(text)

@@ -238,7 +238,7 @@ def test_recovery_stands_in_the_thread_of_its_failure(root: Root, mail: MailServ
 
 
 def test_after_three_means_three(root: Root, mail: MailServer) -> None:
-    """Two failures are nobody's news; retries are no failures."""
+    """Two failures are not worth a message; retries are not failures."""
     root.configure(mail_channel(mail))
     root.job("a", notify='channels = ["ops"]\nafter = 3')
     root.start()
@@ -519,7 +519,7 @@ def test_a_program_that_has_nobody_to_tell_costs_next_to_nothing(root: Root) -> 
 
 
 def test_a_program_that_has_told_all_sleeps(root: Root, hook: WebServer) -> None:
-    """Its own reading of the ledger, or another program's, is no news."""
+    """Its own reading of the ledger, or another program's, is not news."""
     root.configure(f'[channels.ops]\nwebhook = {{ url = "{hook.url}" }}\n')
     root.job("a")
     root.start()
@@ -552,7 +552,7 @@ def switches(proc: Path) -> int:
 
 
 def fenced(root: Root, proc: Path) -> int:
-    """Have the process see a file that is no reason to wake up; return its waits if that was one more, else 0."""
+    """Have the process see a file that is not a reason to wake up; return its waits if that was one more, else 0."""
     before = switches(proc)
     (root.paths.root / "README").touch()
     (root.paths.root / "README").unlink()

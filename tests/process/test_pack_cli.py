@@ -116,7 +116,7 @@ def test_inspect_does_not_let_a_file_speak_to_the_terminal(folder: Path) -> None
 
 
 def test_inspect_of_no_pickle(folder: Path) -> None:
-    """A file that is no pickle is an error that says so; one that is missing is wrong usage."""
+    """A file that is not a pickle is an error that says so; one that is missing is wrong usage."""
     (folder / "x.dill").write_text("hello")
     done = akjob("inspect", "x.dill")
     assert done.exit_code == 1

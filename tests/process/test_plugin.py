@@ -36,7 +36,7 @@ def suite(project: Path, *arguments: str) -> str:
 
 
 def test_each_job_file_is_an_item(project: Path) -> None:
-    """What `validate` finds is the failure, with file, line and column; what is no job file is none."""
+    """What `validate` finds is the failure, with file, line and column; what is not a job file is none."""
     said = suite(project, "--akjob", "-v", "jobs.d")
     assert "jobs.d/reports/good.toml::akjob PASSED" in said
     assert "jobs.d/reports/bad.toml::akjob FAILED" in said

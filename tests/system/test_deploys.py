@@ -21,7 +21,7 @@ def text(version: int, number: int = 0) -> str:
 
 @pytest.fixture
 def deploy(root: Path) -> Iterator[Deploy]:
-    """Yield a root that is no repository yet, in which nothing runs yet."""
+    """Yield a root that is not a repository yet, in which nothing runs yet."""
     place = Deploy(root)
     yield place
     place.stop()

@@ -145,7 +145,7 @@ def test_what_is_shown_of_a_broken_job(deploy: Deploy) -> None:
 
 
 def test_a_broken_file_is_told_once_per_content(deploy: Deploy) -> None:
-    """The same wrong content, written again or seen after a restart, is no news; another one is."""
+    """The same wrong content, written again or seen after a restart, is not news; another one is."""
     deploy.write("jobs.d/tick.toml", BROKEN)
     until(lambda: len(deploy.events("job.broken", job="tick")) == 1)
     since = refused(deploy)["since"]

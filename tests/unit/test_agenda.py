@@ -364,7 +364,7 @@ def test_a_backward_step_starts_nothing_twice(tmp_path: Path) -> None:
 
 
 def test_a_clock_that_was_far_ahead_is_said(tmp_path: Path) -> None:
-    """Jobs that wait for a clock to get past their marks are no secret, and ``reset`` frees them."""
+    """The log names jobs that wait for a clock to get past their watermarks, and ``reset`` frees them."""
     world = World(tmp_path, job("a", HOURLY), now=us("10:30:00"))
     world.until("2027-03-02T10:30:00Z")
     world.events.clear()
@@ -774,7 +774,7 @@ def test_an_order_whose_slot_is_in_both_schedules_keeps_its_claim(tmp_path: Path
 
 
 def test_a_removed_job_starts_nothing_more(tmp_path: Path) -> None:
-    """What waits ends as skipped, what runs goes on; a retry of a removed job is no error."""
+    """What waits ends as skipped, what runs goes on; a retry of a removed job is not an error."""
     text = HOURLY + '[run]\nlead = "10s"\noverlap = "allow"\nretry = { attempts = 2 }\n'
     world = World(tmp_path, job("a", text), now=us("10:30:00"))
     world.go("11:00:00")

@@ -46,7 +46,7 @@ class Mistake(Struct, frozen=True):
 
 
 MISTAKES = [
-    # what is no TOML
+    # what is not TOML
     Mistake("a time without seconds", DUE + f"daily = {MARK}09:30\n", "write 09:30:00"),
     Mistake("a duration without quotes", DUE + f"every = {MARK}5m\n", 'write "5m"'),
     Mistake("a text without quotes", f"description = {MARK}Mail the report\n{COMMAND}", 'write "Mail the report"'),

@@ -199,7 +199,7 @@ def test_what_is_right_of_defaults_is_looked_at(root: Root) -> None:
 
 
 def test_a_setup_may_change_where_modules_are_looked_for(root: Root) -> None:
-    """After one that may, a missing module is no error; after others, and for other findings, all is as ever."""
+    """After one that may, a missing module is not an error; after others, and for other findings, all is as ever."""
     root.write("paths.py", "import sys\ndef setup():\n    sys.path.insert(0, 'elsewhere')\n")
     root.write("plain.py", "def setup(): ...\n")
     root.write("mod.py", "def main(): ...\n")

@@ -106,7 +106,7 @@ def test_an_akjobd_that_has_died_is_said_without_an_event(site: Site, page: Page
 
 
 def test_a_double_click_runs_once(site: Site) -> None:
-    """The button says that it was sent; a second click is no second run."""
+    """The button says that it was sent; a second click is not a second run."""
     page = site.page()
     page.goto(f"{site.url}/jobs/greet")
     before = len(site.place.sql("SELECT id FROM runs WHERE job = 'greet'"))

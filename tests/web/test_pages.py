@@ -221,7 +221,7 @@ def test_colours_are_classes_and_copying_gives_plain_text(site: Site, ran: dict[
 
 
 def test_what_is_copied_from_the_log_is_what_was_printed(site: Site, ran: dict[str, str]) -> None:
-    """Numbers and times of the lines are no part of a selection."""
+    """Numbers and times of the lines are not part of a selection."""
     page = site.page()
     page.goto(f"{site.url}/runs/{ran['reports/nightly']}")
     copied = page.evaluate(

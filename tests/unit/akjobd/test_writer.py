@@ -1,4 +1,4 @@
-"""The writer: what is gathered, committed and held, in which order it acts, and what a row costs that is no row."""
+"""The writer: what is gathered, committed and held, in which order it acts, and what a row costs that is not a row."""
 
 import errno
 from collections.abc import Callable, Iterator

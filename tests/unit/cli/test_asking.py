@@ -96,7 +96,7 @@ def test_a_name_that_looks_like_a_file_s_is_asked_for_itself(root: Root, name: s
 
 
 def test_stop_names_what_it_stops(root: Root) -> None:
-    """The runs that are being ended; none is no failure."""
+    """The runs that are being ended; it is not a failure if there are none."""
     tick = StopRuns(target="tick", by=user_name())
     with root.akjobd(lambda one: RunsStopped(stopped=("r1", "r2") if one == tick else ())) as asked:
         assert root.akjob("stop", "tick").stdout == "stopping r1\nstopping r2\n"
@@ -278,7 +278,7 @@ def test_arguments() -> None:
 
 
 def test_what_is_no_text_is_not_asked(root: Root) -> None:
-    """Bytes that are no UTF-8 are wrong usage, wherever they stand."""
+    """Bytes that are not UTF-8 are wrong usage, wherever they stand."""
     with root.akjobd(lambda _: DONE) as asked:
         for arguments in (
             ["run", "tick", "--arg", "a=\udcff"],
@@ -481,7 +481,7 @@ def test_a_bar_leaves_the_lines_as_they_are(root: Root) -> None:
 
 
 def test_progress_on_a_pipe_is_not_shown(root: Root) -> None:
-    """A log file is no place for a bar."""
+    """A log file is not a place for a bar."""
     progress = {**output("r1", 1, ""), "event": "run.progress", "done": 1, "total": 4}
     result = play(root, end={"state": "succeeded"}, lines=[progress, finished("r1", 2)])
     assert result.stdout == ""

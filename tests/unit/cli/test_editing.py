@@ -79,7 +79,7 @@ def test_disable_and_enable_keep_everything_else(root: Root) -> None:
 
 
 def test_edits_of_what_is_not_there_or_broken(root: Root) -> None:
-    """Unknown jobs are wrong usage; a file that is no TOML is left as it is."""
+    """Unknown jobs are wrong usage; a file that is not TOML is left as it is."""
     root.job("a", JOB)
     root.job("bad", "command = \n")
     assert root.akjob("enable", "b").exit_code == 2
@@ -348,7 +348,7 @@ def test_import_systemd_takes_a_folder(root: Root) -> None:
 
 
 def test_import_systemd_finds_an_instance_of_a_template(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its name, and the drop-ins of both in all of systemd's folders; what is masked or a template is no job."""
+    """By its name, and the drop-ins of both in all of systemd's folders; what is masked or a template is not a job."""
     etc, lib = root.paths.root / "etc-units", root.paths.root / "lib-units"
     monkeypatch.setattr("akjob.cli.import_._SYSTEM", [etc, lib])
     for folder in (etc / "dump@.timer.d", etc / "dump@main.timer.d", lib / "dump@.timer.d"):

@@ -155,7 +155,7 @@ def test_a_root_that_supervisord_cannot_take_is_said_so(odd: str, root: Path) ->
 
 
 def test_supervisords_folders_are_made(root: Path) -> None:
-    """A clone without var/ is no obstacle, and var/ is for its owner alone."""
+    """A clone without var/ is not an obstacle, and var/ is for its owner alone."""
     (Paths(root).etc / "supervisord.conf").touch()
     for folder in (Paths(root).log_dir, Paths(root).run_dir, Paths(root).var):
         folder.rmdir()

@@ -228,7 +228,7 @@ def test_any_text_can_be_printed(small: Path) -> None:
 
 
 def test_what_is_no_text_is_wrong_usage(small: Path) -> None:
-    """Bytes that are no UTF-8 are neither a name nor an argument of anything."""
+    """Bytes that are not UTF-8 are neither a name nor an argument of anything."""
     done = akjob("akjob logs $'\\377'", small)
     assert done.returncode == 2
     assert "is not UTF-8\n  Write names, arguments and reasons in UTF-8" in done.stderr

@@ -449,7 +449,7 @@ def test_history_marks_where_the_definition_changed(root: Root) -> None:
 
 
 def test_history_of_nothing_and_of_nobody(root: Root) -> None:
-    """An empty ledger is no error; a job that never was is."""
+    """An empty ledger is not an error; a job that never was is."""
     root.job("tick", HOURLY)
     assert root.akjob("history").exit_code == 0
     assert not root.akjob("history", "tick").stdout
@@ -508,7 +508,7 @@ def test_logs_for_people(logged: Root) -> None:
 
 
 def test_raw_output_is_byte_for_byte(root: Root) -> None:
-    """Bytes that are no text, a line without end; one stream where asked."""
+    """Bytes that are not text, a line without end; one stream where asked."""
     root.run("run-a", "tick", 0)
     binary = {**output("run-a", 1, ""), "base64": base64.b64encode(b"\xff\x00\r").decode()}
     del binary["line"]

@@ -30,7 +30,7 @@ def test_columns_without_anything_are_left_out() -> None:
 
 
 def test_a_table_without_rows_is_its_head() -> None:
-    """No rows are no error."""
+    """A table without rows is not an error."""
     assert table(("A", "B"), [], colour=False) == ["A  B"]
 
 

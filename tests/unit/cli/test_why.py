@@ -29,7 +29,7 @@ def test_why_has_the_documented_keys(root: Root) -> None:
 
 
 def test_why_for_people(root: Root) -> None:
-    """The verdict, the slot in the job's zone, and the reasons, a line each where it is no terminal."""
+    """The verdict, the slot in the job's zone, and the reasons, a line each where it is not a terminal."""
     a_job(root)
     head, slot, *because = root.akjob("why", "tick", "--at", "2026-03-30T02:30:00").stdout.splitlines()
     assert head == "tick at 2026-03-30 02:30:00 +02:00: will run"

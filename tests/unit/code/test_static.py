@@ -215,7 +215,7 @@ def test_position_of_the_finding(root: Path) -> None:
 
 
 def test_by_hand_nothing_is_missing(root: Path) -> None:
-    """A job without a trigger gets its arguments when it is run: missing ones are no finding, wrong ones are."""
+    """A job without a trigger gets its arguments when it is run: missing ones are not reported, wrong ones are."""
     path = static.search_path(str(root), str(root), ())
     assert static.check_callable("reports.sales:send", (), {}, path, more_arguments=True) == []
     assert static.check_callable("reports.sales:send", (), {"x": 1}, path, more_arguments=True) != []

@@ -85,7 +85,7 @@ def test_changed_by_defaults() -> None:
 
 
 def test_other_words_for_the_same() -> None:
-    """Other words for the same are no change."""
+    """The same in other words is not a change."""
     old = side(a=GOOD + '[schedule]\nweekly = { days = ["mon"], at = 09:00:00 }\n[run]\ntimeout = "60m"\n')
     new = side(a=GOOD + '# same\n[schedule]\nweekly = { days = ["Monday"], at = [09:00:00] }\n[run]\ntimeout = "1h"\n')
     assert diff(old, new).is_empty
@@ -126,7 +126,7 @@ def test_what_one_mistake_costs_is_told_at_once() -> None:
 
 
 def test_refused_before() -> None:
-    """What was refused before, for the same reasons, is no change; it is told all the same, and is still wrong."""
+    """What was refused before, for the same reasons, is not a change; it is told all the same, and is still wrong."""
     found = diff(side(a="x = 1\n", b="x = 1\n"), side(a="x = 1\n", b="y = 1\n"))
     assert [(one.job, one.before) for one in found.refused] == [("a", True), ("b", False)]
     same = diff(side(a="x = 1\n"), side(a="x = 1\n"))

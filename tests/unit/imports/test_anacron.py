@@ -52,7 +52,7 @@ def test_hours_and_random_delay() -> None:
 
 
 def test_other_periods() -> None:
-    """Some days are a grid, a year is a cron expression, what is no period disables the job."""
+    """Some days are a grid, a year is a cron expression, what is not a period disables the job."""
     assert only(read(FEDORA.replace("\n1 ", "\n3 ")))["schedule"] == {
         "timezone": "Europe/Berlin",
         "every": "3d",

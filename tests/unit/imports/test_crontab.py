@@ -205,7 +205,7 @@ def test_random_values_spread() -> None:
 
 
 def test_random_delay_becomes_jitter() -> None:
-    """cronie's RANDOM_DELAY, in minutes; it is no variable of the command."""
+    """cronie's RANDOM_DELAY, in minutes; it is not a variable of the command."""
     made = read("RANDOM_DELAY=10\n0 1 * * * cmd\n")
     table = tomllib.loads(made.jobs[0].text)
     assert table["schedule"]["jitter"] == "10m"
@@ -415,7 +415,7 @@ def test_a_file_has_its_seconds_first_as_a_whole() -> None:
 
 
 def test_a_line_that_a_backslash_ends_is_half_a_command() -> None:
-    """cron runs that half; the job is disabled, and the rest is no entry of its own."""
+    """cron runs that half; the job is disabled, and the rest is not an entry of its own."""
     made = read("0 1 * * * tar -c \\\n  0 2 * * * x\n0 3 * * * y\n")
     tables = [tomllib.loads(job.text) for job in made.jobs]
     assert [table.get("enabled", True) for table in tables] == [False, True]
@@ -479,13 +479,13 @@ def test_disabled_entries_are_comments() -> None:
 
 
 def test_a_crontab_without_entries_makes_no_job() -> None:
-    """Nothing is no error here; the command says so."""
+    """An empty file is not an error here; the command says so."""
     assert read("") == Import((), ())
     assert not read("A=1\n# hello\n").jobs
 
 
 def test_cronie_s_quiet_mark() -> None:
-    """A leading - is no part of the minute."""
+    """A leading - is not part of the minute."""
     made = read("-*/10 * * * * cmd\n")
     assert tomllib.loads(made.jobs[0].text)["schedule"]["cron"] == "*/10 * * * *"
     assert "no counterpart" in notes(made)[0]

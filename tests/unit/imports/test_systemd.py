@@ -263,7 +263,7 @@ ARGS = "import sys; print(*map(repr, sys.argv[1:]))"
         # only a word of its own is a variable without braces
         ("n=$ONE ${ONE}$ONE $$ONE $$$$ a$", ["n=$ONE", "'one'$ONE", "$ONE", "$$", "a$"]),
         ("' $ONE' '{print $1}'", [" $ONE", "{print $1}"]),
-        # what is no name is never set
+        # what is not a name is never set
         ("a$1 $1 ${ONE:-x} b${}c $ONE/x '$ONE x' ${", ["a$1", "", "bc", "${"]),
         ("$STAR ${STAR}", ["*", "*"]),
         ("$SLASH", ["a b", "c"]),
@@ -365,7 +365,7 @@ def test_an_escape_that_is_none_stays_in_a_command_and_makes_a_variable_void() -
 
 @pytest.mark.parametrize("written", ["'a", 'b"', r"\xe9"])
 def test_words_that_systemd_cannot_read_disable_the_job(written: str) -> None:
-    """A quote without its end, bytes that are no text: a person must look at them."""
+    """A quote without its end, bytes that are not text: a person must look at them."""
     made = read(
         timer("OnCalendar=daily"),
         service("ExecStart=/bin/x", f"ExecStart=/bin/y {written}", f"Environment=A={written}"),
@@ -489,7 +489,7 @@ def test_units_of_a_user_s_manager() -> None:
 
 
 def test_conditions_on_files_are_part_of_the_command(tmp_path: Path) -> None:
-    """Where one does not hold the job does nothing, and that is no failure; an assertion is one."""
+    """Where one does not hold the job does nothing, and that is not a failure; an assertion is one."""
     there = tmp_path / "there"
     there.write_text("x")
     for line, output, code in (
@@ -651,7 +651,7 @@ def test_the_slots_are_systemd_s() -> None:
     ],
 )
 def test_conditions_about_what_a_folder_holds(tmp_path: Path, condition: str, there: str, runs: bool) -> None:
-    """Where it does not hold the job does nothing, and that is no failure."""
+    """Where it does not hold the job does nothing, and that is not a failure."""
     (tmp_path / there).touch()
     unit = f"[Unit]\n{condition.format(tmp_path)}\n[Service]\nType=oneshot\nExecStart=/bin/echo ran\n"
     made = read(timer("OnCalendar=daily"), unit)

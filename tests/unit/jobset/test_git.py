@@ -66,7 +66,7 @@ def test_clean(paths: Paths, provenance: Provenance) -> None:
 
 
 def test_the_configuration_is_known_apart(paths: Paths, provenance: Provenance) -> None:
-    """It is no job file, so it makes no job differ; but a mistake in it is as uncommitted as it is."""
+    """It is not a job file, so it makes no job differ; but a mistake in it is as uncommitted as it is."""
     write(paths.config_file, "")
     revision = provenance.refresh_now()
     assert (revision.dirty, revision.config) == (frozenset(), True)

@@ -47,7 +47,7 @@ LEFTOVERS = [
 
 @pytest.mark.parametrize("name", LEFTOVERS)
 def test_a_leftover_is_passed_over_with_a_warning(root: Root, name: str) -> None:
-    """It is no job and breaks none; the warning names it at each scan that is told, and goes with it."""
+    """It is not a job and breaks none; the warning names it at each scan that is told, and goes with it."""
     root.write("a/x.toml")
     root.load()
     file = root.write(f"a/{name}")

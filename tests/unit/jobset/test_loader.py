@@ -133,7 +133,7 @@ def test_broken_keeps_last_good(root: Root, hints: tuple[str, ...]) -> None:
 
 
 def test_broken_and_judged_again(root: Root) -> None:
-    """A broken file that is judged again and has the same content is no news."""
+    """A broken file that is judged again and has the same content is not news."""
     root.write("a.toml", BAD)
     before = root.load().jobset
     (root.jobs / "a.toml").chmod(0o600)
@@ -144,7 +144,7 @@ def test_broken_and_judged_again(root: Root) -> None:
 
 
 def test_repaired(root: Root) -> None:
-    """A repaired file is taken at once; the same text as before the break is no change."""
+    """A repaired file is taken at once; the same text as before the break is not a change."""
     root.write("a.toml")
     root.load()
     root.write("a.toml", BAD)
@@ -648,11 +648,11 @@ def test_missing_folder(root: Root) -> None:
     assert root.load().added == ("a",)
 
 
-# names, links, and what is no file
+# names, links, and what is not a file
 
 
 def test_bad_name(root: Root) -> None:
-    """A file whose name is no job name is broken, and says how to name it."""
+    """A file whose name is not a job name is broken, and says how to name it."""
     root.write("bad name.toml")
     root.write("-x/y.toml")
     change = root.load()
@@ -661,7 +661,7 @@ def test_bad_name(root: Root) -> None:
 
 
 def test_name_that_is_no_text(root: Root) -> None:
-    """A name that is no UTF-8 is broken, under a name that can be printed, and can be removed again."""
+    """A name that is not UTF-8 is broken, under a name that can be printed, and can be removed again."""
     path = os.path.join(os.fsencode(root.jobs), b"caf\xe9.toml")
     with open(path, "w", encoding="utf-8") as file:
         file.write(GOOD)

@@ -12,7 +12,7 @@ PACKAGE = Path(akjob.__file__).parent
 
 
 def file_of(module: str) -> Path | None:
-    """Return the file of a module of akjob; None for a name that is no module."""
+    """Return the file of a module of akjob; None for a name that is not a module."""
     place = PACKAGE.parent.joinpath(*module.split("."))
     candidates = (place / "__init__.py", place.with_name(f"{place.name}.py"))
     return next((file for file in candidates if file.is_file()), None)

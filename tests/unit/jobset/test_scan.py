@@ -181,7 +181,7 @@ def test_names() -> None:
 
 
 def test_printable() -> None:
-    """Bytes that are no UTF-8 are shown escaped; other names stay."""
+    """Bytes that are not UTF-8 are shown escaped; other names stay."""
     assert printable(os.fsdecode(b"caf\xe9")) == "caf\\xe9"
     assert printable("café") == "café"
 

@@ -59,7 +59,7 @@ def test_files_of_a_commit(root: Path) -> None:
 
 
 def test_copies_are_passed_over(root: Path) -> None:
-    """As in the folder: a copy beside its original is no job, and by itself it is one."""
+    """As in the folder: a copy beside its original is not a job, and by itself it is one."""
     for name in ("a.orig", "c.bak"):
         write(root / "jobs.d" / f"{name}.toml")
     commit(root)

@@ -93,7 +93,7 @@ def test_nodes_add_to_a_row_of_jobs(stores: tuple[PostgresStore, PostgresStore])
 
 
 def test_a_node_hears_of_the_runs_of_others(stores: tuple[PostgresStore, PostgresStore]) -> None:
-    """Those that are open with what they wait for, and those that are over; its own are no news."""
+    """Those that are open with what they wait for, and those that are over; its own are not news."""
     a, b = stores
     waiting = Writes(
         claims=[row("1", slot_us=1)], waits=[Wait(run="1", not_before_us=9)], transitions=[moved("1", None, "queued")]

@@ -95,7 +95,7 @@ def test_no_database_is_said(path: Path) -> None:
 
 
 def test_a_damaged_database_is_said(path: Path) -> None:
-    """Pages overwritten in the middle are no traceback."""
+    """Pages overwritten in the middle do not end in a traceback."""
     ledger = SqliteStore.open(path)
     ledger.commit(Writes(claims=[row(f"{n:05}", slot_us=n) for n in range(500)]))
     ledger.close()
@@ -289,7 +289,7 @@ def test_a_reader_sees_what_is_committed_while_akjobd_runs(ledger: SqliteStore, 
 
 
 def test_a_path_with_odd_characters(tmp_path: Path) -> None:
-    """A question mark or a per cent sign in the root's name is no option of SQLite's."""
+    """A question mark or a per cent sign in the root's name is not an option of SQLite's."""
     path = tmp_path / "a?b%20c#d" / "akjob.db"
     path.parent.mkdir()
     ledger = SqliteStore.open(path)

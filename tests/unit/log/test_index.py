@@ -167,7 +167,7 @@ def test_a_torn_index_is_cut(tmp_path: Path) -> None:
 
 
 def test_lines_of_the_daemon_are_found_by_what_they_say() -> None:
-    """A line that names a run or a job is indexed under them; an escaped quote inside a text is no key."""
+    """A line that names a run or a job is indexed under them; an escaped quote inside a text is not a key."""
     assert index.key_of_line(b'{"event":"run.missed","job":"a/b","run":"r1"}') == b" r1 a/b\n"
     assert index.key_of_line(rb'{"event":"x","line":"\"run\":\"evil\""}') == b" - -\n"
 

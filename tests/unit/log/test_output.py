@@ -61,7 +61,7 @@ def test_a_line_without_end_is_not_kept_in_memory() -> None:
 
 
 def test_what_is_no_utf8_is_base64() -> None:
-    """A line that is no UTF-8 has `base64` in place of `line`; its neighbours stay text."""
+    """A line that is not UTF-8 has `base64` in place of `line`; its neighbours stay text."""
     lines = cut([b"before\n\xff\xfe\nafter\n"])
     assert [sorted({"line", "base64"} & set(line)) for line in lines] == [["line"], ["base64"], ["line"]]
 
@@ -111,7 +111,7 @@ def test_an_unfinished_line_can_be_shown(rest: bytes, shown: bytes, kept: bytes)
 
 
 def test_an_unfinished_line_without_a_carriage_return_waits() -> None:
-    """It is no progress: it will be finished."""
+    """It is not progress: it will be finished."""
     stream = Stream("stdout", NAMES)
     stream.feed(b"half a li", 1, 0)
     assert not stream.shows_progress

@@ -84,7 +84,7 @@ def test_a_name_inside_a_text_is_not_the_name(paths: Paths, sink: FileSink) -> N
 
 
 def test_torn_lines_are_left_out(paths: Paths, sink: FileSink) -> None:
-    """Half a line, and a line that is no object, are passed over; so is an unfinished last one."""
+    """Half a line, and a line that is not an object, are passed over; so is an unfinished last one."""
     put(sink, line("r1", 1)[:60] + b"\n", b"[1]\n", b"\n", line("r1", 1))
     with paths.log.open("ab") as log:
         log.write(line("r1", 2)[:70])

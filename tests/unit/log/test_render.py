@@ -42,7 +42,7 @@ def shown(colour: bool = False, **fields: Any) -> str:
     ],
 )  # fmt: skip
 def test_texts(fields: dict[str, Any], text: str) -> None:
-    """Time, job or program, level, event, fields; output without its keys; bytes that are no text as escapes."""
+    """Time, job or program, level, event, fields; output without its keys; bytes that are not text as escapes."""
     assert shown(**fields) == text
 
 

@@ -66,7 +66,7 @@ def test_what_is_no_message(message: str) -> None:
 
 
 def test_bytes_that_are_no_text() -> None:
-    """A message that is no UTF-8 is refused."""
+    """A message that is not UTF-8 is refused."""
     assert wrap(GOOD.encode() + b',"a":"\xff"}', PREFIX) is None
 
 

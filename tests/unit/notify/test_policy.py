@@ -182,7 +182,7 @@ def test_a_run_that_takes_unusually_long() -> None:
 
 
 def test_pauses_are_silent() -> None:
-    """What does not run because somebody paused the job is no news."""
+    """A slot that is skipped because of a pause is not news."""
     desk = Desk(on=ALL)
     desk.job(START, "paused")
     assert desk.run(START + HOUR, "skipped") == []

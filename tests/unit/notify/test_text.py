@@ -55,7 +55,7 @@ def test_a_subject_fits() -> None:
 
 
 def test_the_secrets_of_channels(tmp_path: Path) -> None:
-    """Passwords, keys and addresses, whole and in parts; the plain address of a webhook is no secret."""
+    """Passwords, keys and addresses, whole and in parts; the plain address of a webhook is not a secret."""
     (tmp_path / "key").write_text("sésame-1\n")
     channels = (
         Channel(smtp=Smtp(url="smtps://me:p%40ss@mail.example.org"), sender="a@b", to=("c@d",)),

@@ -359,7 +359,7 @@ def test_the_limits_that_exclude_it_are_named(limits: str, keys: list[str]) -> N
 
 @pytest.mark.parametrize(("key", "calendar"), [("not_on", "moving"), ("only_on", "inventory")])
 def test_a_calendar_that_excludes_it_is_named(key: str, calendar: str) -> None:
-    """It is another kind than the limits that are no calendars."""
+    """It is another kind than the limits that are not calendars."""
     answer = Story(f'{HOURLY}[limits]\n{key} = ["{calendar}"]\n').why(TWO)
     assert (answer.verdict, kinds(answer), answer.reason) == (
         "no_slot",

@@ -74,7 +74,7 @@ def deliveries(url: str) -> list[tuple[object, ...]]:
 
 
 def test_a_run_is_handed_over_in_the_commit_of_its_claim(url: str, store: PostgresStore) -> None:
-    """Its row is nobody's, and one node takes it; a delivery of what is over is no run."""
+    """Its row is nobody's, and one node takes it; a delivery of what is over is not a run."""
     hand_over(store)
     assert deliveries(url) == [(QUEUE, {"run": "1"}, "todo")]
     other = PostgresStore(url, "b")

@@ -198,7 +198,7 @@ def test_one_run_gets_all_files(tmp_path: Path) -> None:
 
 
 def test_limits_and_pauses_hold_and_a_skipped_change_is_not_offered_again(tmp_path: Path) -> None:
-    """Outside of the hours it is no slot; in a pause it is a skipped row; what was seen stays seen."""
+    """Outside of the hours it is not a slot; in a pause it is a skipped row; what was seen stays seen."""
     text = WATCHING + "[limits]\nhours = { from = 10:00:00, until = 11:00:00 }\n"
     world = World(tmp_path, job("a", text), now=us("09:30:00"))
     world.agenda.files_changed(changed(world.now, world.now, "/in/a"), world.now)

@@ -48,7 +48,7 @@ def test_any_value_there_and_back(value: Any) -> None:
 
 
 def test_what_is_no_mark() -> None:
-    """A text that is no TOML is refused; what has no text is a table like any other."""
+    """A text that is not TOML is refused; what has no text is a table like any other."""
     with pytest.raises(ValueError, match="Invalid value"):
         from_json({"$toml": "x"})
     assert from_json({"$toml": 5}) == {"$toml": 5}

@@ -162,7 +162,7 @@ def test_a_run_of_an_older_definition_says_so(site: Served, root: Root) -> None:
 
 
 def test_a_run_says_how_far_it_is(site: Served, root: Root) -> None:
-    """Its newest report, as a bar where it said of how much; what holds no numbers is no report."""
+    """Its newest report, as a bar where it said of how much; what holds no numbers is not a report."""
     root.run("01m8run", "tick", -1, state="running", started_us=NOW_US - MINUTE)
     report = {
         "timestamp": NOW,

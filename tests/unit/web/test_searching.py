@@ -26,7 +26,7 @@ from tests.unit.web.serving import Served
     ],
 )
 def test_words_narrow_the_list(typed: str, wanted: JobFilter) -> None:
-    """Each word is a condition, and what is no word is a part of the name."""
+    """Each word is a condition, and what is not a word is a part of the name."""
     assert filter_of(typed) == wanted
 
 
