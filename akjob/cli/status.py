@@ -45,10 +45,9 @@ def command(*, as_json: bool) -> None:
         status = with_messages(status, paths.notify_db, now)
     config = settings(paths) if down is None else None
     if config is not None and config.cluster is not None:
-        from akjob.query.jobs import load
         from akjob.query.placing import with_waiting
 
-        status = with_waiting(status, open_reader(paths.ledger_url), load(paths, config, now).jobset.jobs)
+        status = with_waiting(status, open_reader(paths.ledger_url))
     if as_json:
         say_json(status)
     else:

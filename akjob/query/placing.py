@@ -1,6 +1,6 @@
 """Where in a cluster a job's runs may be: which nodes have what it needs, and what is lacking where none has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -34,19 +34,18 @@ def unplaced(spec: JobSpec, nodes: Sequence[NodeTags]) -> str:
     return f"no node has {_tags(lacking)}" if lacking else f"no node has {_tags(needs)} together"
 
 
-def with_waiting(status: Status, reader: Reader, specs: Mapping[str, JobSpec]) -> Status:
-    """Return a status with the runs that no node may take, as far as the ledger can be read."""
+def with_waiting(status: Status, reader: Reader) -> Status:
+    """Return a status with the runs that no node may take, unless the ledger is known to be away, or is."""
+    if status.programs["akjobd"].state == "blocked":
+        return status
     with suppress(AkjobError):
         nodes = reader.nodes()
         rows = [row for row in reader.open_runs() if row["state"] == "queued"] if nodes else []
         found = []
         for row in rows:
-            spec = specs.get(row["job"])
             sha256 = row["definition_sha256"]
-            if sha256 is not None and (spec is None or spec.sha256 != sha256):
-                text = reader.definition(sha256)
-                spec = None if text is None else load_definition(row["job"], "", text)
-            why = "" if spec is None or row["node"] is not None else unplaced(spec, nodes)
+            text = None if sha256 is None or row["node"] is not None else reader.definition(sha256)
+            why = "" if text is None else unplaced(load_definition(row["job"], "", text), nodes)
             if why:
                 found.append(UnplacedRun(job=row["job"], run=row["id"], reason=why))
         if found:

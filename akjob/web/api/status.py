@@ -44,6 +44,5 @@ def _whole(call: Call) -> Status:
     except UnreachableError:
         found = statuses.without_akjobd(site.paths, site.config, call.now_us).status
     if site.config.cluster is not None:
-        specs = site.live.snapshot(call.now_us).jobset.jobs
-        found = with_waiting(found, open_reader(site.paths.ledger_url), specs)
+        found = with_waiting(found, open_reader(site.paths.ledger_url))
     return with_messages(found, site.paths.notify_db, call.now_us)
