@@ -9,7 +9,7 @@ from akjob.cli.text import Cell, table
 from akjob.config import read_cluster_of
 from akjob.errors import UsageError
 from akjob.instants import from_text
-from akjob.query.text import relative, stamp
+from akjob.query.text import relative
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,8 @@ _COLOURS = {"up": "green", "draining": "yellow", "lost": "red", "down": ""}
 def command(context: click.Context, *, as_json: bool) -> None:
     """List the nodes of the cluster: state, tags, runs, the age of the lease, the clock, the commit.
 
+    The version is shown where the nodes differ in it; --json has it always, and all instants whole.
+
     down means stopped without a run under way; lost that a node did not renew its lease: its runs are lost with it.
     """
     if context.invoked_subcommand is not None:
@@ -44,8 +46,9 @@ def command(context: click.Context, *, as_json: bool) -> None:
         say_json(*found)
         return
     now = now_us()
-    heads = ("NODE", "STATE", "TAGS", "RUNNING", "SLOTS", "LEASE", "CLOCK", "COMMIT", "VERSION", "SINCE", "")
-    say(table(heads, [_row(node, now) for node in found], colour=colours()))
+    heads = ("NODE", "STATE", "TAGS", "RUNNING", "SLOTS", "LEASE", "CLOCK", "COMMIT", "VERSION", "SINCE")
+    is_mixed = len({node.version for node in found}) > 1
+    say(table(heads, [_row(node, now, with_version=is_mixed) for node in found], colour=colours()))
 
 
 @command.command(name="drain", epilog=examples("akjob nodes drain b2"))
@@ -86,7 +89,7 @@ def _nodes() -> "Nodes":
     return Nodes(paths.ledger_url)
 
 
-def _row(node: "Node", now: int) -> tuple[str | Cell, ...]:
+def _row(node: "Node", now: int, *, with_version: bool) -> tuple[str | Cell, ...]:
     since = from_text(node.since)
     state = Cell(node.state, _COLOURS[node.state])
     age, clock = f"{node.lease_age_s:.1f} s", f"{node.clock_offset_s:+.3f} s"
@@ -100,7 +103,6 @@ def _row(node: "Node", now: int) -> tuple[str | Cell, ...]:
         age,
         clock,
         commit,
-        node.version,
-        stamp(since),
+        node.version if with_version else "",
         relative(since, now),
     )

@@ -47,6 +47,8 @@ def test_nodes_are_listed_drained_and_forgotten(root: Root) -> None:
     shown = root.akjob("nodes").stdout.splitlines()
     assert shown[0].split()[:3] == ["NODE", "STATE", "TAGS"]
     assert shown[2].split()[:5] == ["b2", "up", "gpu", "0", "4"]
+    assert max(map(len, shown)) <= 80
+    assert "VERSION" not in shown[0]  # it is one
     assert root.akjob("nodes", "drain", "b2").exit_code == 0
     assert [one["state"] for one in root.json("nodes")] == ["up", "draining"]
     assert root.akjob("nodes", "resume", "b2").exit_code == 0
