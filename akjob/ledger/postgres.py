@@ -46,6 +46,7 @@ except ModuleNotFoundError as missing:
 
 T = TypeVar("T")
 
+_STILL_S = 5.0  # a program that stands still amid a transaction holds all nodes up: the database ends it then
 _SCHEMA_LOCK = 0x616B6A6F62  # of an advisory lock: two nodes that start at once bring the schema up to date one by one
 _OWNED = " AND (?::text IS NULL OR owner = ?)"
 _CHANGE_OWN = statements.CHANGE.replace("node = ? WHERE", "node = coalesce(?, node) WHERE") + _OWNED + " RETURNING id"
@@ -783,6 +784,7 @@ def connect(
         url,
         autocommit=True,
         options=f"-c statement_timeout={int(patience.statement_s * 1000)} "
+        f"-c idle_in_transaction_session_timeout={int(_STILL_S * 1000)} "
         f"-c default_transaction_read_only={read_only}" + (f" -c akjob.node={node}" if node else ""),
         application_name="akjob",
         **wire_options(patience),
@@ -853,7 +855,9 @@ def translated(error: "psycopg.Error", url: str) -> AkjobError:
             f"{shown(url)}: the ledger cannot be written ({text})",
             hint="free space on the database's disk, or make it writable; akjobd holds what it has to write",
         )
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+    if isinstance(
+        error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.IdleInTransactionSessionTimeout
+    ):
         return LedgerBusyError(
             f"{shown(url)}: the database does not answer ({text})",
             hint="start PostgreSQL, or check [cluster] url; akjobd holds what it has to write and tries again",

@@ -204,3 +204,22 @@ def test_a_lease_is_longer_than_what_a_silent_database_takes() -> None:
         assert lease_s / 4 + patience.answer_s <= lease_s * 3 / 4
         assert patience.statement_s < patience.answer_s < ANSWER_S  # the database says first what it waits for
         assert wire_options(patience)["tcp_user_timeout"] == patience.answer_s * 1000
+
+
+def test_a_node_that_stands_still_in_a_commit_holds_the_others_up_for_a_moment(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database ends what it holds; it hears of that when it goes on."""
+    monkeypatch.setattr("akjob.ledger.postgres._STILL_S", 0.2)
+    still, other = PostgresStore(url, "a"), PostgresStore(url, "b")
+
+    def stand_still() -> list[object]:
+        still._ask("UPDATE transition_seq SET last = last")
+        other.commit(Writes(claims=[row("1")], transitions=[moved("1", None, "queued")]))
+        return still._ask("SELECT 1")
+
+    with pytest.raises(LedgerBusyError):
+        still._transaction(stand_still)
+    assert open_reader(url).last_seq() == 1
+    still.close()
+    other.close()
