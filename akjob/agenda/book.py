@@ -13,7 +13,8 @@ from akjob.agenda.life import LiveRun
 from akjob.config.cluster import queue_name
 from akjob.due import EARLY_US
 from akjob.ledger.model import Detail, Occurrence, RunRow, State, Trigger
-from akjob.sources.after import UpstreamEnd
+from akjob.schedule.events import EVENTS
+from akjob.sources import UpstreamEnd
 from akjob.spec.model import JobSpec
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ BACKFILL_CAUSE = '{"backfill":"'
 """What the ``cause`` of a run of a backfill begins with; the backfill's id follows."""
 
 _FORMER_KEPT = 1000
+_LOCAL = frozenset(event.trigger for event in EVENTS.values() if event.is_local)
 
 
 Drainer = Literal["down", "node"]
@@ -62,7 +64,7 @@ class Here(Struct, frozen=True):
 
         What a person asked for on this node, and what happened to it, stays on it where it fits.
         """
-        is_of_here = run.manual or run.backfill is not None or run.files or run.row.trigger in ("start", "change")
+        is_of_here = run.manual or run.backfill is not None or run.files or run.row.trigger in _LOCAL
         if run.row.scope or spec.run.where == "every" or (is_of_here and self.fits(spec)):
             return None
         return queue_name(spec.run.where, spec.run.needs)

@@ -10,7 +10,8 @@ from akjob.agenda.faults import Faults
 from akjob.agenda.jobs import AgendaJob
 from akjob.due import Verdict, done
 from akjob.instants import SECOND
-from akjob.sources.after import EndMeaning, UpstreamEnd, answer, circles
+from akjob.sources import KINDS, EndMeaning, UpstreamEnd
+from akjob.sources.after import circles
 from akjob.spec.model import JobSpec
 
 
@@ -31,11 +32,11 @@ class Chains:
         before = dict(self._upstreams)
         for name in names:
             spec = self._book.jobs[name].spec if name in self._book.jobs else None
-            after = None if spec is None else spec.schedule.after
-            if after is None:
-                self._upstreams.pop(name, None)
+            upstreams = () if spec is None else spec.schedule.upstreams
+            if upstreams:
+                self._upstreams[name] = upstreams
             else:
-                self._upstreams[name] = after.jobs
+                self._upstreams.pop(name, None)
         if self._upstreams != before:
             self._link()
 
@@ -86,10 +87,12 @@ class Chains:
         )
 
     def _meet(self, job: AgendaJob, spec: JobSpec, ended: UpstreamEnd) -> None:
-        after = spec.schedule.after
-        if after is None:
-            return
-        found = answer(spec.name, after, job.parts, ended)
+        for kind in KINDS:
+            event = spec.schedule.event(kind.event)
+            if event is not None and ended.job in event.upstreams:
+                self._take(job, spec, ended, kind.on_end(spec, job.parts, ended))
+
+    def _take(self, job: AgendaJob, spec: JobSpec, ended: UpstreamEnd, found: EndMeaning) -> None:
         for part in found.used:
             self._book.used(job, part)
         if found.what == "keep" and found.occurrence is not None:
@@ -107,7 +110,7 @@ class Chains:
             slot_us=ended.slot_us,
             slot_last_us=ended.slot_last_us,
             count=ended.count,
-            trigger="after",
+            trigger="after" if found.occurrence is None else found.occurrence.trigger,
             reason=f"after {ended.job}: {ended.state}",
             occurrence=found.occurrence,
         )

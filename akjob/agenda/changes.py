@@ -5,7 +5,7 @@ from akjob.agenda.jobs import AgendaJob, busy
 from akjob.agenda.requests import AgendaRequests
 from akjob.instants import SECOND
 from akjob.ledger.model import Occurrence, SeenFiles
-from akjob.schedule.model import OnChange
+from akjob.schedule.events import OnChange
 from akjob.sources.change import FilesChanged
 
 OWN_IN_A_ROW = 5
@@ -30,7 +30,7 @@ class FileChanges:
     def found(self, found: FilesChanged, now_us: int) -> None:
         """Take in what was found; without files it is only what a new job has seen first."""
         job = self._book.jobs.get(found.job)
-        change = None if job is None or job.spec is None else job.spec.schedule.on_change
+        change = None if job is None or job.spec is None else job.spec.schedule.event(OnChange)
         if job is None or job.spec is None or change is None:
             return
         self._book.effects.saw(SeenFiles(job=found.job, files=found.seen))

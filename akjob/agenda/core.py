@@ -20,7 +20,7 @@ from akjob.agenda.deciding import Deciding
 from akjob.agenda.elsewhere import Elsewhere
 from akjob.agenda.faults import Fault, Faults
 from akjob.agenda.jobs import AgendaJob, running_of, unknown_row
-from akjob.agenda.life import COUNTED, Effects, LiveRun, Running
+from akjob.agenda.life import Effects, LiveRun, Running
 from akjob.agenda.loading import Loading
 from akjob.agenda.outcomes import Outcomes as Reports
 from akjob.agenda.refusals import Refusals
@@ -30,7 +30,7 @@ from akjob.errors import AkjobError
 from akjob.instants import HOUR, SECOND, to_text
 from akjob.jobset.git import Revision
 from akjob.jobset.model import JobSetChange
-from akjob.ledger.model import BackfillRow, Blocked, JobRow, Legacy, News, Occurrence, OpenRun, RunRow, Wait
+from akjob.ledger.model import BY_ITSELF, BackfillRow, Blocked, JobRow, Legacy, News, Occurrence, OpenRun, RunRow, Wait
 from akjob.run.end import End
 from akjob.sources.after import PART
 from akjob.sources.change import FilesChanged
@@ -128,7 +128,7 @@ class Agenda:
             not_before_us=wait.not_before_us or row.slot_us,
             after_previous=wait.after_previous,
             manual=wait.manual or row.trigger == "manual",
-            counts_toward_runs=row.trigger in COUNTED,
+            counts_toward_runs=row.trigger in BY_ITSELF,
             inherited=True,
             kwargs=wait.kwargs,
             files=wait.files,

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 
 from akjob.agenda.book import Book, backfill_of
 from akjob.agenda.jobs import AgendaJob, pause_text, unknown_row
-from akjob.agenda.life import CALENDAR, COUNTED, LiveRun
+from akjob.agenda.life import CALENDAR, LiveRun
 from akjob.agenda.waiting import Waiting
 from akjob.instants import SECOND
-from akjob.ledger.model import Blocked, JobRow, News, OpenRun, RunRow, Wait
+from akjob.ledger.model import BY_ITSELF, Blocked, JobRow, News, OpenRun, RunRow, Wait
 from akjob.spec.model import JobSpec
 
 _AGAIN_US = 5 * SECOND  # news of an end comes at once; this is for news that was lost
@@ -122,7 +122,7 @@ class Elsewhere:
             not_before_us=wait.not_before_us or row.slot_us + jitter_us,
             after_previous=wait.after_previous,
             manual=wait.manual or row.trigger == "manual",
-            counts_toward_runs=row.trigger in COUNTED,
+            counts_toward_runs=row.trigger in BY_ITSELF,
             kwargs=wait.kwargs,
             files=wait.files,
             first_attempt=wait.first_attempt,

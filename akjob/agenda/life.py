@@ -48,7 +48,6 @@ TRANSITIONS: Mapping[str, Mapping[str, Phase]] = {
     "stopping": {**_ENDS},
 }
 CALENDAR = ("schedule", "missed")  # the triggers whose slots have a time that akjobd can be late for
-COUNTED = ("schedule", "missed", "start", "after", "change")  # those of [schedule]: `runs` counts them
 RETRIED = ("failed", "timed_out", "lost")
 UNDER_WAY = ("ordered", "recalled", "running", "stopping")
 CLOSE: Mapping[str, Literal["skip", "miss", "cancel"]] = {"skipped": "skip", "missed": "miss", "cancelled": "cancel"}

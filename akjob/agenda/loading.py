@@ -16,7 +16,7 @@ from akjob.due import timing
 from akjob.errors import AkjobError
 from akjob.jobset.model import JobSetChange
 from akjob.ledger.model import Detail, JobRow
-from akjob.sources import AFTER, KINDS, Loaded, may_occur
+from akjob.sources import AFTER, KINDS, Loaded
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec
 
@@ -122,7 +122,7 @@ class Loading:
 
     def _occur(self, job: AgendaJob, spec: JobSpec, now_us: int, *, is_new: bool) -> None:
         """Take in the occurrences that the loading comes to, and forget those that the definition knows no more."""
-        if not (job.occurrences or job.parts or may_occur(spec)):
+        if not (job.occurrences or job.parts or spec.schedule.events):
             return  # nearly every one of ten thousand jobs
         loaded = Loaded(
             now_us=now_us,

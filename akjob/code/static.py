@@ -82,7 +82,7 @@ def check(job: Rest, *, root: Path, config: Config) -> list[Finding]:
 def _has_trigger(spec: JobSpec) -> bool:
     plan = spec.schedule
     timed = (plan.at, plan.every, plan.again_after_us, plan.daily, plan.weekly, plan.monthly, plan.cron)
-    return any(timed) or bool(plan.delays) or plan.after is not None or plan.on_change is not None
+    return any(timed) or bool(plan.events)
 
 
 def search_path(root: str, cwd: str, pythonpath: Sequence[str]) -> list[str]:

@@ -6,7 +6,11 @@ from typing import Any, Literal, get_args
 
 from msgspec import Struct, field
 
-Trigger = Literal["schedule", "manual", "start", "retry", "missed", "after", "change", "backfill"]
+from akjob.schedule.events import EventTrigger
+
+Trigger = Literal["schedule", "manual", EventTrigger, "retry", "missed", "backfill"]
+BY_ITSELF: frozenset[Trigger] = frozenset(("schedule", "missed", *get_args(EventTrigger)))
+"""Triggers of runs that become due by themselves: those of ``[schedule]``."""
 State = Literal["queued", "running", "succeeded", "failed", "timed_out", "cancelled", "lost", "skipped", "missed"]
 STATES: tuple[State, ...] = get_args(State)
 JobEvent = Literal["loaded", "changed", "removed", "broken", "repaired", "paused", "resumed", "done"]

@@ -16,9 +16,8 @@ from typing import Literal
 from msgspec import Struct
 
 from akjob.instants import MINUTE, SECOND
-from akjob.ledger.model import Transition
+from akjob.ledger.model import BY_ITSELF, Transition
 from akjob.notify.model import FAILURES, Absence, Incident, IncidentKind, Kind, Note, PolicyState, Remembered
-from akjob.query.delays import BY_ITSELF
 from akjob.spec.model import Notify
 
 LONG_AT_LEAST_US = 5 * MINUTE

@@ -10,6 +10,7 @@ from akjob.config import Config, Paths
 from akjob.config.notify import Channel
 from akjob.instants import from_text
 from akjob.ledger import Reader, Transition
+from akjob.ledger.model import BY_ITSELF
 from akjob.notify.children import BATCH, Child, TryResult
 from akjob.notify.facts import JobFacts
 from akjob.notify.gathering import paces_of
@@ -21,7 +22,6 @@ from akjob.notify.sending import DeliveryBatch
 from akjob.notify.text import Origin, payload
 from akjob.notify.transports import Message
 from akjob.program import Holding
-from akjob.query.delays import BY_ITSELF
 from akjob.spec.model import Ping
 
 _READ = 1000

@@ -6,12 +6,10 @@ from typing import Any
 from msgspec import Struct
 
 from akjob.instants import SECOND, from_text
+from akjob.ledger.model import BY_ITSELF
 from akjob.query.pace import RunPace
 from akjob.schedule import jitter_us
 from akjob.spec.model import JobSpec, Notify
-
-BY_ITSELF = frozenset({"schedule", "start", "missed", "after", "change"})
-"""Triggers of runs that become due by themselves: they can be late."""
 
 LONG = 3
 """So many times as long as usual is worth a person's look."""

@@ -52,7 +52,7 @@ def traits_of(snapshot: Snapshot) -> Traits:
             owners.setdefault(spec.owner.lower(), set()).add(name)
         for file in spec.sources:
             files.setdefault(file, []).append(name)
-        for upstream in () if spec.schedule.after is None else spec.schedule.after.jobs:
+        for upstream in spec.schedule.upstreams:
             downstreams.setdefault(upstream, set()).add(name)
     for name, broken in snapshot.jobset.broken.items():
         for file in broken.sources:

@@ -314,8 +314,7 @@ class Sight:
 
     def upstreams(self, job: JobView) -> list[str]:
         """Return the jobs that a job runs after."""
-        after = None if job.spec is None else job.spec.schedule.after
-        return [] if after is None else [name for name in after.jobs if self.sees(name)]
+        return [] if job.spec is None else [name for name in job.spec.schedule.upstreams if self.sees(name)]
 
     def downstreams(self, job: JobView) -> list[str]:
         """Return the jobs that run after a job, sorted."""

@@ -19,6 +19,7 @@ from akjob.query.schedules import clock_note, excluded_by, is_slot, slot_before
 from akjob.query.slots import runs_left
 from akjob.query.text import plural
 from akjob.schedule import compile_schedule, count_between, describe
+from akjob.schedule.events import EVENTS
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec, RunPolicy
 
@@ -204,9 +205,7 @@ def _trigger(facts: WhyFacts, run: Run) -> Because:
     said = {
         "manual": f"it was run by hand{asked}",
         "backfill": f"it is part of a backfill{asked}",
-        "start": "akjobd or the machine had started",
-        "after": "the jobs that it comes after had ended",
-        "change": "its files had changed",
+        **{event.trigger: event.because for event in EVENTS.values()},
     }
     if run.trigger in said:
         return Because(kind="schedule", message=said[run.trigger])

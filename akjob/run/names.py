@@ -8,18 +8,14 @@ import msgspec
 
 from akjob import instants
 from akjob.schedule import compile_schedule, get_zone, previous_slot
+from akjob.schedule.events import EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from akjob.spec.model import JobSpec
 
 
 def names_of(spec: JobSpec, slot_us: int, trigger: str, cause: str | None) -> dict[str, str]:
-    """Return the variables that follow from the job, the slot and what made it due; ``cause`` is the row's short JSON.
-
-    A trigger ``after`` has the runs that it waited for in ``cause``: ``{"after": {"JOB": "RUN"}}``.
-    """
+    """Return the variables of a job's slot and of what made it due, which the row has as short JSON: ``cause``."""
     before_us = previous_slot(compile_schedule(spec.schedule), slot_us)
     names = {
         "AKJOB_JOB": spec.name,
@@ -31,15 +27,8 @@ def names_of(spec: JobSpec, slot_us: int, trigger: str, cause: str | None) -> di
     _, at, instance = spec.name.rpartition("@")
     if at:
         names["AKJOB_INSTANCE"] = instance
-    upstream = _upstream(cause)
-    if upstream:
-        names["AKJOB_AFTER_JOB"] = ",".join(upstream)
-        names["AKJOB_AFTER_RUN"] = ",".join(upstream.values())
+    if cause is not None:
+        said = msgspec.json.decode(cause)
+        for event in EVENTS.values():
+            names |= event.variables(said)
     return names
-
-
-def _upstream(cause: str | None) -> Mapping[str, str]:
-    if cause is None:
-        return {}
-    found: Mapping[str, str] = msgspec.json.decode(cause).get("after", {})
-    return found

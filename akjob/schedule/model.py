@@ -5,9 +5,12 @@ seconds since local midnight (0 to 86399); days of the week count from Monday = 
 """
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgspec import Struct
+
+from akjob.schedule.event import Event
+from akjob.schedule.events import AnyEvent
 
 
 class Moment(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -112,41 +115,13 @@ class Limits(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     only_on: tuple[DaySet, ...] = ()
 
 
-ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost")
-"""The final states of a run that had started, or was to start: what ``"ended"`` stands for."""
-FINAL_STATES = (*ENDED, "skipped", "missed")
-
-
-class After(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
-    """Other jobs' ends: each fitting end of one of ``jobs``, or with ``mode`` "all" a fitting end of each of them.
-
-    ``on`` are final states. ``within_us``: with "all" the oldest of the ends is not older than that.
-    """
-
-    jobs: tuple[str, ...]
-    on: tuple[str, ...] = ("succeeded",)
-    mode: Literal["all", "any"] = "all"
-    within_us: int | None = None
-
-
-class OnChange(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
-    """Files that changed: patterns below the root or absolute ones, and patterns of file names to leave out.
-
-    The slot is the instant since which nothing has changed for ``settle_us``, or ``at_most_us`` after the first change.
-    """
-
-    paths: tuple[str, ...]
-    settle_us: int = 2_000_000
-    at_most_us: int = 60_000_000
-    ignore: tuple[str, ...] = ()
-    deleted: bool = False
+E = TypeVar("E", bound=Event)
 
 
 class Schedule(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """Everything of ``[schedule]`` and the limits on instants of ``[limits]``: the union of the triggers.
 
-    ``delays`` has the names of those :data:`akjob.schedule.events.EVENTS` that make the job due, in their order, each
-    with how long after it, microseconds.
+    ``events`` are those of :data:`akjob.schedule.events.EVENTS` that make the job due, in their order.
     """
 
     zone: str = "UTC"
@@ -157,13 +132,18 @@ class Schedule(Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     weekly: tuple[Weekly, ...] = ()
     monthly: tuple[Monthly, ...] = ()
     cron: tuple[Cron, ...] = ()
-    delays: tuple[tuple[str, int], ...] = ()
-    after: After | None = None
-    on_change: OnChange | None = None
+    events: tuple[AnyEvent, ...] = ()
     workdays: DaySet | None = None
     jitter_us: int = 0
     limits: Limits = Limits()
 
-    def delay_us(self, event: str) -> int | None:
-        """Return how long after an event the job is due; None: it is not due by it."""
-        return next((delay_us for name, delay_us in self.delays if name == event), None)
+    def event(self, kind: type[E]) -> E | None:
+        """Return what the job file says of one kind of event; None: the job is not due by it."""
+        return next((one for one in self.events if isinstance(one, kind)), None)
+
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        """The other jobs that its events name, each once."""
+        if not self.events:
+            return ()  # nearly every schedule
+        return tuple(dict.fromkeys(job for event in self.events for job in event.upstreams))

@@ -19,13 +19,6 @@ Place = tuple[str | int, ...]
 Finding = tuple[Place, str, Severity]
 """The key's path in the job file, what is wrong, and how bad it is."""
 
-_REMEMBERED = {
-    "again_after_us": "again_after",
-    "after": "after",
-    "on_change": "on_change",
-}
-"""Triggers that need more than the calendar: field and key."""
-
 
 def never_fires(schedule: Schedule, now_us: int) -> list[Finding]:
     """Return what can never fire: an error for a whole schedule, a warning for one trigger among others.
@@ -108,8 +101,9 @@ def _triggers(plan: Plan, now_us: int) -> Iterator[tuple[Place, bool, bool, Part
 
 def _remembered(schedule: Schedule) -> Iterator[str]:
     """Yield the keys of the triggers that need more than the calendar."""
-    yield from (name for name, _ in schedule.delays)
-    yield from (name for field, name in _REMEMBERED.items() if getattr(schedule, field) is not None)
+    if schedule.again_after_us is not None:
+        yield "again_after"
+    yield from (event.key for event in schedule.events)
 
 
 def _count(plan: Plan) -> int:

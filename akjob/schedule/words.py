@@ -1,16 +1,13 @@
 """A schedule in words, for people: ``every Monday and Thursday at 09:30 Europe/Berlin``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from akjob.instants import SECOND, to_datetime
 from akjob.schedule.cycles import uses_workdays
 from akjob.schedule.daysets import until_year
-from akjob.schedule.events import EVENTS
 from akjob.schedule.model import (
-    ENDED,
     WORKDAY,
-    After,
     Cron,
     DaySet,
     Every,
@@ -18,12 +15,12 @@ from akjob.schedule.model import (
     Moment,
     Monthly,
     NthWeekday,
-    OnChange,
     Schedule,
     Weekly,
 )
 from akjob.schedule.plan import Part, compile_schedule, schedule_parts
 from akjob.schedule.triggers import Calendar, instant_of
+from akjob.schedule.wording import duration_words, list_words
 from akjob.schedule.zones import DAY_S, FAR_FUTURE_S, Segment, get_zone, integer_zone
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -32,9 +29,6 @@ MONTHS = (
     *("July", "August", "September", "October", "November", "December"),
 )
 _ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", -1: "last"}
-_UNITS = (("week", 604_800), ("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
-_STATES = {"timed_out": "timed out", "cancelled": "been cancelled", "lost": "been lost"}
-_STATES |= {"skipped": "been skipped", "missed": "been missed"}
 _SHORTEST, _SHORTEST_WORK, _WEEKS = 28, 15, 4
 _MOST_LISTED = 5
 _CHANGES_LOOKED_AT = 24
@@ -44,41 +38,15 @@ def describe(schedule: Schedule, now_us: int) -> list[str]:
     """Return the schedule in words: a line for each trigger and limit, jitter, and what the clock does to it."""
     lines = [_trigger(part, schedule.zone) for _, part in schedule_parts(schedule)]
     if schedule.again_after_us is not None:
-        lines.append(f"again {_duration(schedule.again_after_us)} after the last run ended")
-    for name, delay_us in schedule.delays:
-        event = EVENTS[name]
-        lines.append(event.later.format(_duration(delay_us)) if delay_us else event.words)
-    if schedule.after is not None:
-        lines.append(_after(schedule.after))
-    if schedule.on_change is not None:
-        lines.append(_on_change(schedule.on_change))
+        lines.append(f"again {duration_words(schedule.again_after_us)} after the last run ended")
+    lines += [event.words() for event in schedule.events]
     if not lines:
         return ["by hand only"]
     lines += _workdays(schedule)
     lines += _limits(schedule.limits, schedule.zone)
     if schedule.jitter_us:
-        lines.append(f"each start up to {_duration(schedule.jitter_us)} later, always by the same amount")
+        lines.append(f"each start up to {duration_words(schedule.jitter_us)} later, always by the same amount")
     return lines + _irregularity(schedule, now_us)
-
-
-def _after(after: After) -> str:
-    """Return ``after a and b have each succeeded, the oldest of them at most 6 hours ago``."""
-    states = "ended" if after.on == ENDED else _list([_STATES.get(state, state) for state in after.on], "or")
-    if len(after.jobs) == 1:
-        return f"after {after.jobs[0]} has {states}"
-    if after.mode == "any":
-        return f"each time that {_list(after.jobs, 'or')} has {states}"
-    within = f", the oldest of them at most {_duration(after.within_us)} ago" if after.within_us is not None else ""
-    return f"after {_list(after.jobs)} have each {states}{within}"
-
-
-def _on_change(change: OnChange) -> str:
-    """Return ``when files change: inbox/*.csv, once nothing has changed for 2 seconds, at most 1 minute later``."""
-    what = "change or disappear" if change.deleted else "change"
-    ignored = f", without {_list(change.ignore)}" if change.ignore else ""
-    settle = f"nothing has changed for {_duration(change.settle_us)}" if change.settle_us else "they have changed"
-    latest = f"{_duration(change.at_most_us)} after the first change"
-    return f"when files {what}: {_list(change.paths, 'or')}{ignored}, once {settle}, or {latest}"
 
 
 def _workdays(schedule: Schedule) -> Iterator[str]:
@@ -111,12 +79,12 @@ def _trigger(part: Part, zone: str) -> str:
     shown = [_moment(moment, zone) for moment in sorted(part, key=instant_of)[:_MOST_LISTED]]
     if len(part) > _MOST_LISTED:
         shown[-1:] = [f"{len(part) - _MOST_LISTED + 1:,} more times"]
-    return f"{'once ' if len(part) == 1 else ''}at {_list(shown)}"
+    return f"{'once ' if len(part) == 1 else ''}at {list_words(shown)}"
 
 
 def _every(part: Every, zone: str) -> str:
     anchor = part.anchor
-    text = f"every {_duration(part.period_us, single=False)}"
+    text = f"every {duration_words(part.period_us, single=False)}"
     if anchor.local != datetime(1970, 1, 1) or anchor.instant_us is not None:  # noqa: DTZ001 - a local time
         text += f", counted from {_moment(anchor, zone)}"
     if part.period_us % (DAY_S * SECOND) == 0 and integer_zone(zone).rule_changes:
@@ -133,7 +101,7 @@ def _weekly(part: Weekly) -> str:
 
 
 def _monthly(part: Monthly) -> str:
-    days = _list([_day_of_month(day) for day in part.days])
+    days = list_words([_day_of_month(day) for day in part.days])
     months = "every month" if part.every == 1 else f"{_each(part.every)} month"
     text = f"on {days} of {months} at {_times(part.times)} {part.zone}"
     if part.every > 1 and part.start is not None:
@@ -141,7 +109,7 @@ def _monthly(part: Monthly) -> str:
     if part.roll:
         text += f", moved to the {part.roll} workday if that is not a workday"
     lacking = [_day_of_month(day) for day in part.days if _may_lack(day)]
-    return f"{text}; a month without {_list(lacking, 'or')} is passed over" if lacking else text
+    return f"{text}; a month without {list_words(lacking, 'or')} is passed over" if lacking else text
 
 
 def _each(every: int) -> str:
@@ -163,11 +131,11 @@ def _limits(limits: Limits, zone: str) -> Iterator[str]:
         where = "" if hours.zone == zone else f" {hours.zone}"
         yield f"only from {_time(hours.start)} to {_time(hours.end)}{where}{over}"
     if limits.weekdays:
-        yield f"only on a {_list([WEEKDAYS[day] for day in sorted(set(limits.weekdays))], 'or')}{there}"
+        yield f"only on a {list_words([WEEKDAYS[day] for day in sorted(set(limits.weekdays))], 'or')}{there}"
     if limits.month_days:
-        yield f"only on {_list([_day_of_month(day) for day in limits.month_days], 'or')} of a month{there}"
+        yield f"only on {list_words([_day_of_month(day) for day in limits.month_days], 'or')} of a month{there}"
     if limits.months:
-        yield f"only in {_list([MONTHS[month - 1] for month in sorted(set(limits.months))])}{there}"
+        yield f"only in {list_words([MONTHS[month - 1] for month in sorted(set(limits.months))])}{there}"
     yield from _dates(limits, there)
 
 
@@ -182,11 +150,11 @@ def _dates(limits: Limits, there: str) -> Iterator[str]:
         days = [_date(day) for day in sorted(limits.except_dates)]
         if len(days) > _MOST_LISTED:
             days[_MOST_LISTED - 1 :] = [f"{len(days) - _MOST_LISTED + 1:,} more days"]
-        yield f"never on {_list(days)}{there}"
+        yield f"never on {list_words(days)}{there}"
     if limits.not_on:
-        yield f"never on a day of {_list([_calendar(one) for one in limits.not_on], 'or')}{there}"
+        yield f"never on a day of {list_words([_calendar(one) for one in limits.not_on], 'or')}{there}"
     if limits.only_on:
-        yield f"only on a day of {_list([_calendar(one) for one in limits.only_on], 'or')}{there}"
+        yield f"only on a day of {list_words([_calendar(one) for one in limits.only_on], 'or')}{there}"
 
 
 def _irregularity(schedule: Schedule, now_us: int) -> list[str]:
@@ -256,7 +224,7 @@ def _weekdays(days: tuple[int, ...]) -> str:
         return "day"
     if len(chosen) > 2 and chosen[-1] - chosen[0] == len(chosen) - 1:  # noqa: PLR2004 - two days are listed
         return f"day from {WEEKDAYS[chosen[0]]} to {WEEKDAYS[chosen[-1]]}"
-    return _list([WEEKDAYS[day] for day in chosen])
+    return list_words([WEEKDAYS[day] for day in chosen])
 
 
 def _day_of_month(day: int | NthWeekday) -> str:
@@ -293,28 +261,9 @@ def _date(day: date) -> str:
 
 
 def _times(times: tuple[int, ...]) -> str:
-    return _list([_time(time) for time in sorted(set(times))])
+    return list_words([_time(time) for time in sorted(set(times))])
 
 
 def _time(time: int) -> str:
     text = f"{time // 3600:02}:{time // 60 % 60:02}"
     return f"{text}:{time % 60:02}" if time % 60 else text
-
-
-def _duration(duration_us: int, *, single: bool = True) -> str:
-    """Return ``1 hour 30 minutes``; a single unit without its 1 (``every hour``) where ``single`` is False."""
-    seconds, rest = divmod(duration_us, SECOND)
-    parts = []
-    for name, size in _UNITS:
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count} {name}{'s' if count > 1 else ''}")
-    if rest:
-        parts.append(f"{rest / 1000:g} ms")
-    if not single and len(parts) == 1 and parts[0].startswith("1 "):
-        return parts[0][2:]
-    return " ".join(parts)
-
-
-def _list(items: Sequence[str], word: str = "and") -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}"

@@ -1,18 +1,15 @@
-"""What makes jobs due besides the calendar. Each kind is one class, and is in KINDS once; events come from EVENTS."""
+"""What makes jobs due besides the calendar. Each event of :data:`akjob.schedule.events.EVENTS` is a kind.
 
-from akjob.schedule.events import EVENTS, Loaded
+Those that more makes due than the loading of a job have a class of their own here.
+"""
+
+from akjob.schedule.event import Loaded
+from akjob.schedule.events import EVENTS
 from akjob.sources.after import AfterEnd
-from akjob.sources.change import FilesChange
-from akjob.sources.events import AnEvent
-from akjob.sources.kind import Kind
-from akjob.spec.model import JobSpec
+from akjob.sources.kind import EndMeaning, Kind, UpstreamEnd
 
 AFTER = AfterEnd()
-KINDS: tuple[Kind, ...] = (*map(AnEvent, EVENTS.values()), AFTER, FilesChange())
+_OWN: dict[str, Kind] = {AFTER.name: AFTER}
+KINDS: tuple[Kind, ...] = tuple(_OWN.get(name) or Kind(event) for name, event in EVENTS.items())
 
-__all__ = ["AFTER", "KINDS", "Kind", "Loaded", "may_occur"]
-
-
-def may_occur(spec: JobSpec) -> bool:
-    """Return True if the loading of a job may make it due: only the events of a start do."""
-    return bool(spec.schedule.delays)
+__all__ = ["AFTER", "KINDS", "EndMeaning", "Kind", "Loaded", "UpstreamEnd"]

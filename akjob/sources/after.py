@@ -6,52 +6,32 @@ one job, or with the mode "any", an end is all that it takes.
 
 from collections.abc import Collection, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import Literal
 
 import msgspec
-from msgspec import Struct
 
-from akjob.ledger.model import Occurrence, State
-from akjob.schedule.model import After
-from akjob.sources.kind import Kind
+from akjob.ledger.model import Occurrence
+from akjob.schedule.events import After
+from akjob.sources.kind import NOTHING, EndMeaning, Kind, UpstreamEnd
 from akjob.spec.model import JobSpec
 
 PART = "after-part:"
 """What the key of a part begins with; the upstream job's name follows, so that a later end replaces an earlier one."""
 
 
-class UpstreamEnd(Struct, frozen=True, kw_only=True):
-    """The end of a slot's last attempt, or of ``count`` slots up to ``slot_last_us`` that were skipped or missed."""
-
-    job: str
-    run: str
-    state: State
-    slot_us: int
-    slot_last_us: int
-    at_us: int
-    count: int = 1
-
-
-class EndMeaning(Struct, frozen=True, kw_only=True):
-    """What an end means for a job that runs after it.
-
-    ``nothing``; ``keep`` the part in ``occurrence``; the job is ``due`` by ``occurrence``; or it would have been, but
-    for this end: a ``misfit``. ``used`` are the parts that are used up with it.
-    """
-
-    what: Literal["nothing", "keep", "due", "misfit"]
-    occurrence: Occurrence | None = None
-    used: tuple[Occurrence, ...] = ()
-
-
 class AfterEnd(Kind):
     """The ends of other jobs."""
 
-    name = "after"
+    def __init__(self) -> None:
+        super().__init__(After)
+
+    def on_end(self, spec: JobSpec, parts: Mapping[str, Occurrence], ended: UpstreamEnd) -> EndMeaning:
+        """Return what an end means for the job."""
+        after = spec.schedule.event(After)
+        return NOTHING if after is None else answer(spec.name, after, parts, ended)
 
     def survives(self, spec: JobSpec, occurrence: Occurrence) -> bool:
         """Return True if the job still runs after the job whose end it was, or after any with several."""
-        after = spec.schedule.after
+        after = spec.schedule.event(After)
         if after is None:
             return False
         if occurrence.key.startswith(PART):
@@ -66,7 +46,7 @@ def answer(name: str, after: After, parts: Mapping[str, Occurrence], ended: Upst
     kept = [parts[job] for job in others if job in parts]
     complete = len(kept) == len(others) and all(_is_fresh(part, after, ended) for part in kept)
     if not complete:
-        return EndMeaning(what="keep", occurrence=_part(name, ended)) if fits else EndMeaning(what="nothing")
+        return EndMeaning(what="keep", occurrence=_part(name, ended)) if fits else NOTHING
     used = (*kept, *([parts[ended.job]] if after.mode == "all" and ended.job in parts else ()))
     ends = [*kept, _part(name, ended)] if fits else [_part(name, ended)]
     return EndMeaning(what="due" if fits else "misfit", occurrence=_together(name, after, ends, ended), used=used)
@@ -114,7 +94,7 @@ def _together(name: str, after: After, ends: list[Occurrence], ended: UpstreamEn
     runs = {job: run for end in ends for job, run in upstream_runs(end.cause).items()}
     return Occurrence(
         job=name,
-        key=f"{AfterEnd.name}:{ended.run}:{ended.slot_last_us}",
+        key=f"{After.key}:{ended.run}:{ended.slot_last_us}",
         at_us=ended.at_us,
         trigger="after",
         slot_us=max(end.slot for end in ends),

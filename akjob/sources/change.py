@@ -11,9 +11,7 @@ from msgspec import Struct
 
 from akjob.instants import from_text, to_text
 from akjob.ledger.model import Occurrence
-from akjob.schedule.model import OnChange
-from akjob.sources.kind import Kind
-from akjob.spec.model import JobSpec
+from akjob.schedule.events import OnChange
 
 Signature = tuple[int, int, int]
 """Of a file: when it was modified (ns), its size, its inode."""
@@ -23,17 +21,6 @@ Snapshot = Mapping[str, Signature]
 
 LOOK_AGAIN_US = 30_000_000
 """Files are looked at again after this long, whatever was or was not heard of them."""
-
-
-class FilesChange(Kind):
-    """Files that changed."""
-
-    name = "on_change"
-
-    def survives(self, spec: JobSpec, occurrence: Occurrence) -> bool:
-        """Return True if the job still looks at files."""
-        del occurrence
-        return spec.schedule.on_change is not None
 
 
 class FilesChanged(Struct, frozen=True, kw_only=True):
@@ -53,7 +40,7 @@ class FilesChanged(Struct, frozen=True, kw_only=True):
         cause = msgspec.json.encode({"changed": len(files), "since": to_text(first_us)}).decode()
         return Occurrence(
             job=self.job,
-            key=f"{FilesChange.name}:{self.at_us}",
+            key=f"{OnChange.key}:{self.at_us}",
             at_us=self.at_us if until_us is None else until_us,
             slot_us=None if until_us is None else self.at_us,
             trigger="change",

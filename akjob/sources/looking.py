@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
-from akjob.schedule.model import OnChange
+from akjob.schedule.events import OnChange
 from akjob.sources.change import LOOK_AGAIN_US, FilesChanged, FileWatch, Snapshot, folders, scan
 from akjob.spec.model import JobSpec
 from akjob.watching import FolderHints
@@ -18,8 +18,9 @@ def looked_at(jobs: Mapping[str, JobSpec], names: Iterable[str]) -> dict[str, On
     found = {}
     for name in names:
         spec = jobs.get(name)
-        if spec is not None and spec.enabled and spec.schedule.on_change is not None:
-            found[name] = spec.schedule.on_change
+        change = spec.schedule.event(OnChange) if spec is not None and spec.enabled else None
+        if change is not None:
+            found[name] = change
     return found
 
 

@@ -12,11 +12,12 @@ from json.encoder import encode_basestring as quoted_as_json
 from typing import Any
 
 from akjob.schedule.daysets import unpack
+from akjob.schedule.events import EVENTS
 from akjob.schedule.model import DaySet
 from akjob.spec.job import DILL, SECTIONS, TOP
 from akjob.spec.notify import PING
 from akjob.spec.policy import ENV_FILE, RESOURCES, RETRY, SECRET
-from akjob.spec.when import AFTER, DATES, HOURS, MONTHLY, ON_CHANGE, WEEKLY
+from akjob.spec.when import DATES, HOURS, MONTHLY, WEEKLY
 
 
 def canonical_text(table: Mapping[str, Any]) -> str:
@@ -84,7 +85,8 @@ def key_text(key: str) -> str:
 
 _TOP = tuple(name for name in TOP if name not in SECTIONS and name != "expect")  # which is not part of the job
 _SECTIONS = {section: (f"\n[{section}]\n", tuple(members)) for section, members in SECTIONS.items()}
-_TABLES = (WEEKLY, MONTHLY, AFTER, ON_CHANGE, HOURS, DATES, RETRY, RESOURCES, SECRET, ENV_FILE, DILL, PING)
+_EVENT_TABLES = tuple(event.table for event in EVENTS.values())
+_TABLES = (WEEKLY, MONTHLY, *_EVENT_TABLES, HOURS, DATES, RETRY, RESOURCES, SECRET, ENV_FILE, DILL, PING)
 _BARE = frozenset(name for members in _TABLES for name in members)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 

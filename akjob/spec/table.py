@@ -11,15 +11,12 @@ from akjob.instants import to_datetime
 from akjob.keys.key import Keys
 from akjob.keys.values import NTHS, names_of_days
 from akjob.schedule.model import (
-    ENDED,
     WORKDAY,
-    After,
     Hours,
     Limits,
     Moment,
     Monthly,
     NthWeekday,
-    OnChange,
     Schedule,
     Weekly,
 )
@@ -78,7 +75,7 @@ def _code(spec: JobSpec) -> dict[str, Any]:
     return {"dill": {"file": code.file, "sha256": code.sha256, "python": code.python}}
 
 
-def _schedule(schedule: Schedule) -> dict[str, Any]:  # noqa: C901, PLR0912 - flat: one guard a key
+def _schedule(schedule: Schedule) -> dict[str, Any]:  # noqa: C901 - flat: one guard a key
     table: dict[str, Any] = {}
     zone = schedule.zone
     if zone != "UTC":
@@ -102,11 +99,7 @@ def _schedule(schedule: Schedule) -> dict[str, Any]:  # noqa: C901, PLR0912 - fl
         table["cron"] = _one_or_list([one.expression for one in schedule.cron])
     if schedule.workdays is not None:
         table["workdays"] = schedule.workdays.name
-    table |= {event: _flag_or_delay(delay_us) for event, delay_us in schedule.delays}
-    if schedule.after is not None:
-        table["after"] = _after(schedule.after)
-    if schedule.on_change is not None:
-        table["on_change"] = _on_change(schedule.on_change)
+    table |= {event.key: event.written() for event in schedule.events}
     if schedule.jitter_us:
         table["jitter"] = format_duration(schedule.jitter_us)
     return table
@@ -128,43 +121,6 @@ def _time(seconds: int) -> time:
 
 def _times(times: tuple[int, ...]) -> Any:
     return _one_or_list([_time(seconds) for seconds in times])
-
-
-def _flag_or_delay(delay_us: int) -> bool | str:
-    return format_duration(delay_us) if delay_us else True
-
-
-def _after(after: After) -> Any:
-    """Return the names alone where the rest is as it would be without it."""
-    jobs = _one_or_list(list(after.jobs))
-    if after == After(jobs=after.jobs):
-        return jobs
-    table: dict[str, Any] = {"jobs": jobs}
-    if after.on != ("succeeded",):
-        table["on"] = "ended" if after.on == ENDED else list(after.on)
-    if after.mode != "all":
-        table["mode"] = after.mode
-    if after.within_us is not None:
-        table["within"] = format_duration(after.within_us)
-    return table
-
-
-def _on_change(change: OnChange) -> Any:
-    """Return the patterns alone where the rest is as it would be without it."""
-    paths = _one_or_list(list(change.paths))
-    plain = OnChange(paths=change.paths)
-    if change == plain:
-        return paths
-    table: dict[str, Any] = {"paths": paths}
-    if change.settle_us != plain.settle_us:
-        table["settle"] = format_duration(change.settle_us)
-    if change.at_most_us != plain.at_most_us:
-        table["at_most"] = format_duration(change.at_most_us)
-    if change.ignore:
-        table["ignore"] = list(change.ignore)
-    if change.deleted:
-        table["deleted"] = True
-    return table
 
 
 def _weekly(weekly: Weekly, zone: str) -> dict[str, Any]:

@@ -15,10 +15,7 @@ from akjob.schedule.cron import ALIASES, check_cron, cron_both_days, lacking_day
 from akjob.schedule.cycles import uses_workdays
 from akjob.schedule.events import EVENTS
 from akjob.schedule.model import (
-    ENDED,
-    FINAL_STATES,
     WORKDAY,
-    After,
     Cron,
     DaySet,
     Every,
@@ -27,7 +24,6 @@ from akjob.schedule.model import (
     Moment,
     Monthly,
     NthWeekday,
-    OnChange,
     Schedule,
     Weekly,
 )
@@ -35,17 +31,12 @@ from akjob.schedule.zones import is_zone, near_zones
 from akjob.toml.faults import dotted
 from akjob.toml.near import did_you_mean
 from akjob.toml.scan import Path
-from akjob.units import format_duration
 
 _SECOND_US = 1_000_000
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a local time, in whichever zone
 _EVERY_DAY = (0, 1, 2, 3, 4, 5, 6)
 
-TRIGGERS = (
-    *("at", "every", "again_after", "daily", "weekly", "monthly", "cron"),
-    *EVENTS,
-    *("after", "on_change"),
-)
+TRIGGERS = ("at", "every", "again_after", "daily", "weekly", "monthly", "cron", *EVENTS)
 
 # -- readers
 
@@ -288,127 +279,6 @@ def _dates(value: Any, path: Path, out: Reading) -> dict[str, Any] | None:
     return found
 
 
-def _flag_or_delay(value: object, path: Path, out: Reading) -> int | None:
-    """Read true, false, or how long after it: microseconds, or None for not at all."""
-    if type(value) is bool:
-        return 0 if value else None
-    if type(value) is str and value.lower() not in {"true", "false"}:
-        return _DELAY(value, path, out)  # type: ignore[no-any-return]
-    hint = f"write {value.lower()}" if type(value) is str else 'write true, or "2m" for two minutes after it'
-    out.wrong_type(path, "true, false or a duration", value, hint)
-    return None
-
-
-_DELAY = values.duration()
-_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*(?:@[A-Za-z0-9][A-Za-z0-9._-]*)?")
-
-
-def _job_name(value: object, path: Path, out: Reading) -> str | None:
-    if type(value) is str and _JOB_NAME.fullmatch(value):
-        return value
-    if type(value) is not str:
-        out.wrong_type(path, "the name of a job", value)
-        return None
-    meant = value.strip().removeprefix("jobs.d/").removesuffix(".toml")
-    hint = f'write "{meant}"' if _JOB_NAME.fullmatch(meant) else "its path below jobs.d without .toml"
-    out.bad(path, "bad-name", f'"{value}" cannot be the name of a job', hint)
-    return None
-
-
-_jobs = values.one_or_more(_job_name, "the names of the jobs")
-
-
-def _after(value: object, path: Path, out: Reading) -> After | None:
-    """Read a name, an array of names, or the table."""
-    if type(value) is not dict:
-        if type(value) not in {str, list}:
-            out.wrong_type(path, "the name of a job, an array of names or a table", value, 'write "extract"')
-            return None
-        return After(jobs=tuple(dict.fromkeys(_jobs(value, path, out))))
-    errors = out.errors
-    found = fields(value, path, out, AFTER)
-    values.check_required(value, path, out, ("jobs",))
-    if found.get("within_us") is not None and (found.get("mode") == "any" or len(found.get("jobs") or ()) == 1):
-        message = f'`{dotted(path)}.within` does nothing with a single job or mode = "any"'
-        out.bad((*path, "within"), "no-effect", message, "remove it", severity="warning")
-    if errors != out.errors:
-        return None
-    return After(**{**found, "jobs": tuple(dict.fromkeys(found["jobs"]))})
-
-
-def _final_states(value: object, path: Path, out: Reading) -> tuple[str, ...] | None:
-    """Read an array of final states, or "ended" for those of a run that was to start."""
-    if value == "ended":
-        return ENDED
-    listed = ", ".join(f'"{state}"' for state in FINAL_STATES)
-    if type(value) is str and value in FINAL_STATES:
-        out.wrong_type(path, 'an array of states or "ended"', value, f'write ["{value}"]')
-        return None
-    if type(value) is not list:
-        out.wrong_type(path, 'an array of states or "ended"', value, f'write "ended", or some of {listed}')
-        return None
-    if not value:
-        out.bad(path, "empty-list", f"`{dotted(path)}` is an empty array", f"write some of {listed}")
-        return None
-    read = values.choice(*FINAL_STATES)
-    found = [read(state, (*path, index), out) for index, state in enumerate(value)]
-    values.once(value, path, out)
-    return None if None in found else tuple(state for state in FINAL_STATES if state in found)
-
-
-def _pattern(value: object, path: Path, out: Reading) -> str | None:
-    """Read a pattern of paths below the root or absolute."""
-    text = values.text(value, path, out)
-    if text is None:
-        return None
-    if text.startswith("~"):
-        message = f"`{dotted(path)}`: nothing expands ~"
-        out.bad(path, "bad-value", message, "write the absolute path, or one below the root")
-    elif ".." in text.split("/"):
-        message = f"`{dotted(path)}`: a pattern cannot have a part `..`"
-        out.bad(path, "bad-value", message, "write the absolute path, or one below the root")
-    elif text.endswith("/"):
-        message = f"`{dotted(path)}` names a folder; regular files are watched"
-        out.bad(path, "bad-value", message, f'write "{text}*", or "{text}**/*" for all folders below it too')
-    else:
-        return text.removeprefix("./")
-    return None
-
-
-def _file_name(value: object, path: Path, out: Reading) -> str | None:
-    """Read a pattern of file names."""
-    text = values.text(value, path, out)
-    if text is not None and "/" in text:
-        message = f"`{dotted(path)}` has a `/`; it is compared with the name of a file, without its folder"
-        out.bad(path, "bad-value", message, f'write "{text.rstrip("/").rpartition("/")[2]}"')
-        return None
-    return text
-
-
-_patterns = values.one_or_more(_pattern, "the patterns")
-
-
-def _on_change(value: object, path: Path, out: Reading) -> OnChange | None:
-    """Read a pattern, an array of patterns, or the table."""
-    if type(value) is not dict:
-        if type(value) not in {str, list}:
-            out.wrong_type(path, "a pattern of files, an array of patterns or a table", value, 'write "inbox/*.csv"')
-            return None
-        return OnChange(paths=tuple(dict.fromkeys(_patterns(value, path, out))))
-    errors = out.errors
-    found = fields(value, path, out, ON_CHANGE)
-    values.check_required(value, path, out, ("paths",))
-    if errors != out.errors:
-        return None
-    change = OnChange(**{**found, "paths": tuple(dict.fromkeys(found["paths"]))})
-    if change.at_most_us < change.settle_us:
-        message = f"`{dotted(path)}`: at_most ({format_duration(change.at_most_us)}) is less than settle"
-        hint = f'write at_most = "{format_duration(change.settle_us)}" or more'
-        out.bad((*path, "at_most" if "at_most" in value else "settle"), "out-of-range", message, hint)
-        return None
-    return change
-
-
 def _calendar(value: object, path: Path, out: Reading) -> DaySet | None:
     """Read the name of a calendar of ``etc/akjob.toml``."""
     if type(value) is not str:
@@ -456,7 +326,6 @@ _NTH_DAY = {
 _EVERY = {"type": "integer", "minimum": 1}
 _COUNT = values.integer(1, 10_000)
 _CALENDAR = {"type": "string", "minLength": 1}
-_DELAY_SCHEMA = {"anyOf": [{"type": "boolean"}, DURATION]}
 _ZONE = {"type": "string", "minLength": 1, "examples": ["UTC", "Europe/Berlin", "+05:30"]}
 _ZONE_KEY = Key("timezone", _zone, "zone", "The zone of this table's times; else the schedule's.", _ZONE)
 
@@ -504,39 +373,6 @@ HOURS = keys(
 DATES = keys(
     Key("first", values.day, "first", "The first day on which the job may run.", DATE),
     Key("last", values.day, "last", "The last day on which the job may run.", DATE),
-)
-AFTER = keys(
-    Key("jobs", _jobs, "jobs", "The jobs whose ends count.", one_or_some(WORD)),
-    Key(
-        "on",
-        _final_states,
-        "on",
-        'Final states that count, or "ended" for all of a run that was to start.',
-        {"anyOf": [{"const": "ended"}, some({"enum": list(FINAL_STATES)})]},
-    ),
-    Key(
-        "mode",
-        values.choice("all", "any"),
-        "mode",
-        '"all": once each of the jobs has an end that counts; "any": at each such end.',
-        {"enum": ["all", "any"]},
-    ),
-    Key(
-        "within", values.duration(_SECOND_US), "within_us", 'With "all": the oldest of the ends is not older.', DURATION
-    ),
-)
-ON_CHANGE = keys(
-    Key("paths", _patterns, "paths", "Patterns of files below the root, or absolute.", one_or_some(WORD)),
-    Key("settle", values.duration(), "settle_us", "The job is due once nothing has changed for this long.", DURATION),
-    Key("at_most", values.duration(), "at_most_us", "And at the latest this long after the first change.", DURATION),
-    Key(
-        "ignore",
-        values.one_or_more(_file_name, "the patterns"),
-        "ignore",
-        "Patterns of file names to leave out.",
-        one_or_some(WORD),
-    ),
-    Key("deleted", values.boolean, "deleted", "True: a file that disappears is a change, too.", {"type": "boolean"}),
 )
 SCHEDULE = keys(
     Key(
@@ -603,21 +439,7 @@ SCHEDULE = keys(
         "The calendar of etc/akjob.toml whose days are not workdays, besides Saturday and Sunday.",
         _CALENDAR,
     ),
-    *(Key(event.name, _flag_or_delay, event.name, event.doc, _DELAY_SCHEMA, False) for event in EVENTS.values()),
-    Key(
-        "after",
-        _after,
-        "after",
-        "After the end of another job, or of several.",
-        {"anyOf": [WORD, some(WORD), table_schema(AFTER, ("jobs",))]},
-    ),
-    Key(
-        "on_change",
-        _on_change,
-        "on_change",
-        "When files have changed.",
-        {"anyOf": [WORD, some(WORD), table_schema(ON_CHANGE, ("paths",))]},
-    ),
+    *(event.as_key() for event in EVENTS.values()),
     Key(
         "jitter",
         values.duration(),
@@ -709,7 +531,7 @@ def make_schedule(found: dict[str, Any], limits: dict[str, Any], name: str) -> S
         elif field == "monthly":
             made["monthly"] = tuple(_with_holidays(one, found.get("workdays")) for one in value)
         elif field in EVENTS:
-            made["delays"] = tuple((event, found[event]) for event in EVENTS if found.get(event) is not None)
+            made["events"] = tuple(found[event] for event in EVENTS if found.get(event) is not None)
         elif field != "anchor":
             made[field] = value
     dates = limits.pop("dates", None) or {}

@@ -18,6 +18,7 @@ from akjob.jobset.garbage import without_collections
 from akjob.jobset.names import defaults_in, folder_of, job_name
 from akjob.jobset.twins import Twins, case_problem
 from akjob.program import own_uid
+from akjob.schedule.events import EVENTS
 from akjob.spec import ParseResult, Rest, config_problems, parse_jobs, parse_rest
 from akjob.spec.instances import INSTANCES, SEPARATOR
 from akjob.spec.model import Command, DillFile, DottedCallable, JobSpec
@@ -32,7 +33,8 @@ from akjob.validate.surroundings import Surroundings
 
 Progress = Callable[[int, int], None]
 _PROGRESS_STEP = 64
-_LINKS = (b"after", b"instances")  # a file without these words is one job that waits for no other
+_NAMING = tuple(name.encode() for name, event in EVENTS.items() if event.names_jobs)
+_LINKS = (*_NAMING, b"instances")  # a file without these words is one job that waits for no other
 
 
 def validate(
@@ -284,13 +286,16 @@ class _Folder:
     def upstream(
         self, wanted: Sequence[str], linked: Sequence[str], listing: scan.Listing | None = None
     ) -> Iterator[Problem]:
-        """Yield what is wrong with ``after`` in some files; nothing where the whole folder is not known.
+        """Yield what is wrong with the jobs that the triggers of some files name.
+
+        Nothing where the whole folder is not known.
 
         ``linked`` are those of them that may name other jobs, or be several: the others are not read again.
         """
-        if os.path.basename(self._folder) != "jobs.d" or not any(self._mentions(path, b"after") for path in linked):
+        if os.path.basename(self._folder) != "jobs.d" or not any(self._mentions(path, *_NAMING) for path in linked):
             return
-        names, after, file_of = set(), {}, {}
+        names, file_of = set(), {}
+        named: dict[str, dict[str, str]] = {}
         asked, known = set(wanted), set(linked)
         for path in (listing or scan.scan(self._folder)).files:
             if path not in known and (path in asked or not self._mentions(path, *_LINKS)):
@@ -299,9 +304,9 @@ class _Folder:
             for result in self.parse(path, resolve=False):
                 names.add(result.name)
                 file_of[result.name] = path
-                if result.spec is not None and result.spec.schedule.after is not None:
-                    after[result.name] = result.spec.schedule.after.jobs
-        for name, finding in upstream.findings(after, names):
+                for event in () if result.spec is None else result.spec.schedule.events:
+                    named.setdefault(result.name, {}).update(dict.fromkeys(event.upstreams, event.key))
+        for name, finding in upstream.findings(named, names):
             if file_of[name] in asked:
                 yield from self._place_findings(file_of[name], name, [finding])
 

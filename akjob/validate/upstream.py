@@ -1,4 +1,4 @@
-"""Which jobs run ``after`` which: names that no job has, and circles, over the whole folder."""
+"""Which jobs wait for which: names that no job has, and circles, over the whole folder."""
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -6,21 +6,25 @@ from collections.abc import Set as AbstractSet
 from akjob.code.static import Finding
 from akjob.toml.near import did_you_mean
 
+Upstream = Mapping[str, Mapping[str, str]]
+"""The jobs that each job waits for, with the trigger that names them."""
 
-def findings(upstream: Mapping[str, tuple[str, ...]], names: AbstractSet[str]) -> Iterator[tuple[str, Finding]]:
-    """Yield what is wrong with ``after``, by job. ``upstream`` has the jobs that each waits for, ``names`` all jobs."""
+
+def findings(upstream: Upstream, names: AbstractSet[str]) -> Iterator[tuple[str, Finding]]:
+    """Yield what is wrong with it, by job; ``names`` are all jobs."""
     for job, others in sorted(upstream.items()):
-        for other in others:
+        for other, trigger in others.items():
             if other not in names:
-                yield job, _unknown(other, names)
+                yield job, _unknown(other, trigger, names)
     for job, circle in _circles(upstream):
-        shown = " after ".join([*circle, circle[0]])
+        around = [*circle, circle[0]]
+        shown = " after ".join(around)
         message = f"the jobs wait for each other in a circle: {shown}"
         hint = "give one of them another trigger"
-        yield job, Finding(("schedule", "after"), "error", "after-circle", message, hint)
+        yield job, Finding(("schedule", upstream[job][around[1]]), "error", "after-circle", message, hint)
 
 
-def _unknown(name: str, names: AbstractSet[str]) -> Finding:
+def _unknown(name: str, trigger: str, names: AbstractSet[str]) -> Finding:
     instances = sorted(one for one in names if one.partition("@")[0] == name)
     if instances:
         hint = f"its file gives {', '.join(instances[:5])}{', …' if len(instances) > 5 else ''}"  # noqa: PLR2004
@@ -28,10 +32,10 @@ def _unknown(name: str, names: AbstractSet[str]) -> Finding:
     else:
         hint = "write the name of a job: its path below jobs.d without .toml"
         message = f'there is no job "{name}" to run after' + did_you_mean(name, names, '"')
-    return Finding(("schedule", "after"), "error", "after-unknown", message, hint)
+    return Finding(("schedule", trigger), "error", "after-unknown", message, hint)
 
 
-def _circles(upstream: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, list[str]]]:
+def _circles(upstream: Upstream) -> Iterator[tuple[str, list[str]]]:
     """Yield each job that waits for itself, over however many others, with the shortest way round."""
     for job in sorted(upstream):
         way = _way_back(job, upstream)
@@ -39,7 +43,7 @@ def _circles(upstream: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, lis
             yield job, way
 
 
-def _way_back(job: str, upstream: Mapping[str, tuple[str, ...]]) -> list[str] | None:
+def _way_back(job: str, upstream: Upstream) -> list[str] | None:
     """Return the jobs on the shortest way from a job back to itself, beginning with it."""
     before: dict[str, str] = {}
     waiting = [job]

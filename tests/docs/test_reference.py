@@ -26,13 +26,14 @@ from akjob.query.reference.entry import LABELS, texts
 from akjob.query.reference.settings import setting_names
 from akjob.run.child import NAMES
 from akjob.schedule import calendars
+from akjob.schedule.events import EVENTS
 from akjob.spec import codes, policy
 from akjob.spec.expect import COUNT, EXPECT
 from akjob.spec.job import DILL, SECTIONS, TOP
 from akjob.spec.notify import PING
 from akjob.spec.policy import ENV_FILE, RESOURCES, RETRY, SECRET
 from akjob.spec.schema import json_schema
-from akjob.spec.when import AFTER, DATES, HOURS, MONTHLY, ON_CHANGE, WEEKLY
+from akjob.spec.when import DATES, HOURS, MONTHLY, WEEKLY
 from akjob.web.api.table import ROUTES
 from akjob.web.problems import STATUS
 from tests.docs.blocks import ROOT
@@ -48,8 +49,7 @@ TABLES_OF_KEYS = {
     "expect.count": COUNT,
     "schedule.weekly": WEEKLY,
     "schedule.monthly": MONTHLY,
-    "schedule.after": AFTER,
-    "schedule.on_change": ON_CHANGE,
+    **{f"schedule.{event.key}": event.table for event in EVENTS.values() if event.table},
     "limits.hours": HOURS,
     "limits.dates": DATES,
     "run.retry": RETRY,

@@ -10,9 +10,10 @@ from typing import Literal
 import pytest
 
 from akjob.instants import HOUR, MINUTE, SECOND
-from akjob.schedule.model import After
+from akjob.schedule.events import After
 from akjob.simulate import Simulator
-from akjob.sources.after import UpstreamEnd, answer, circles
+from akjob.sources import UpstreamEnd
+from akjob.sources.after import answer, circles
 from tests.unit.world import World, close_all, job, us
 
 HOURLY = '[schedule]\ncron = "0 * * * *"\n'

@@ -7,7 +7,8 @@ import pytest
 from akjob.instants import MINUTE, from_text
 from akjob.schedule import never_fires
 from akjob.schedule.daysets import pack
-from akjob.schedule.model import After, DaySet, Limits, Monthly, Schedule
+from akjob.schedule.events import After, OnStart
+from akjob.schedule.model import DaySet, Limits, Monthly, Schedule
 from akjob.schedule.never import fires_in_gaps_only
 from tests.unit.schedule.build import BERLIN, FRI, MON, SAT, TUE, cron, daily, every, hours, local, monthly, weekly
 
@@ -69,11 +70,11 @@ TABLE: dict[str, tuple[Schedule, list[tuple[tuple[str | int, ...], str, str]]]] 
         [(("schedule",), "the job can never be due: again_after: the limits allow no instant at all", "error")],
     ),
     "on_start keeps a job alive": (
-        Schedule(delays=(("on_start", 0),), daily=daily("00:00"), limits=MORNING),
+        Schedule(events=(OnStart(),), daily=daily("00:00"), limits=MORNING),
         [(("schedule", "daily"), "this can never fire: limits.hours never allows it", "warning")],
     ),
     "after keeps a job alive": (
-        Schedule(after=After(jobs=("a",)), daily=daily("00:00"), limits=MORNING),
+        Schedule(events=(After(jobs=("a",)),), daily=daily("00:00"), limits=MORNING),
         [(("schedule", "daily"), "this can never fire: limits.hours never allows it", "warning")],
     ),
     "a day that no third month has": (
@@ -121,7 +122,7 @@ TABLE: dict[str, tuple[Schedule, list[tuple[tuple[str | int, ...], str, str]]]] 
         [(("limits", "dates"), "all of it lies in the past (the last is 2025-12-31)", "info")],
     ),
     "dates in the past, for on_start alone": (
-        Schedule(delays=(("on_start", 0),), limits=Limits(zone=BERLIN, last=date(2025, 12, 31))),
+        Schedule(events=(OnStart(),), limits=Limits(zone=BERLIN, last=date(2025, 12, 31))),
         [(("limits", "dates"), "all of it lies in the past (the last is 2025-12-31)", "info")],
     ),
     "dates in the past that the trigger never met": (

@@ -8,18 +8,8 @@ import pytest
 from akjob.instants import MINUTE, from_text
 from akjob.schedule import describe
 from akjob.schedule.daysets import pack
-from akjob.schedule.model import (
-    ENDED,
-    After,
-    DaySet,
-    Limits,
-    Moment,
-    Monthly,
-    NthWeekday,
-    OnChange,
-    Schedule,
-    Weekly,
-)
+from akjob.schedule.events import ENDED, After, OnBoot, OnChange, OnStart
+from akjob.schedule.model import DaySet, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
 from tests.unit.schedule.build import (
     BERLIN,
     FRI,
@@ -89,20 +79,20 @@ TABLE: dict[str, tuple[Schedule, list[str]]] = {
         ["every day at 12:00 Europe/Berlin", "never on a day of freeze", "only on a day of freeze"],
     ),
     "delays": (
-        Schedule(delays=(("on_start", 90 * MINUTE), ("on_boot", 2 * MINUTE))),
+        Schedule(events=(OnStart(delay_us=90 * MINUTE), OnBoot(delay_us=2 * MINUTE))),
         ["1 hour 30 minutes after each start of akjobd", "once 2 minutes after each boot of the machine"],
     ),
-    "after one": (Schedule(after=After(jobs=("a",))), ["after a has succeeded"]),
+    "after one": (Schedule(events=(After(jobs=("a",)),)), ["after a has succeeded"]),
     "after any end": (
-        Schedule(after=After(jobs=("a", "b"), on=ENDED, mode="any")),
+        Schedule(events=(After(jobs=("a", "b"), on=ENDED, mode="any"),)),
         ["each time that a or b has ended"],
     ),
     "after all": (
-        Schedule(after=After(jobs=("a", "b"), on=("succeeded", "timed_out"), within_us=90 * MINUTE)),
+        Schedule(events=(After(jobs=("a", "b"), on=("succeeded", "timed_out"), within_us=90 * MINUTE),)),
         ["after a and b have each succeeded or timed out, the oldest of them at most 1 hour 30 minutes ago"],
     ),
     "changed files": (
-        Schedule(on_change=OnChange(paths=("a/*", "b"), ignore=("*.tmp",), deleted=True, settle_us=0)),
+        Schedule(events=(OnChange(paths=("a/*", "b"), ignore=("*.tmp",), deleted=True, settle_us=0),)),
         [
             (
                 "when files change or disappear: a/* or b, without *.tmp, once they have changed, "
@@ -182,9 +172,7 @@ TABLE: dict[str, tuple[Schedule, list[str]]] = {
     ),
     "cron": (cron("0 9 * * 1-5"), ["at 09:00 on Monday through Friday Europe/Berlin (cron 0 9 * * 1-5)"]),
     "elapsed time and starts": (
-        Schedule(
-            zone=BERLIN, every=every(5400, EPOCH), again_after_us=90 * MINUTE, delays=(("on_start", 0), ("on_boot", 0))
-        ),
+        Schedule(zone=BERLIN, every=every(5400, EPOCH), again_after_us=90 * MINUTE, events=(OnStart(), OnBoot())),
         [
             "every 1 hour 30 minutes",
             "again 1 hour 30 minutes after the last run ended",

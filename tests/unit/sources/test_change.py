@@ -13,7 +13,7 @@ import pytest
 from akjob.agenda.changes import OWN_IN_A_ROW
 from akjob.instants import MINUTE, SECOND, to_text
 from akjob.ledger import RunColumns
-from akjob.schedule.model import OnChange
+from akjob.schedule.events import OnChange
 from akjob.sources.change import FilesChanged, FileWatch, Snapshot, folders, scan
 from akjob.sources.looking import ChangeLooker, looked_at
 from akjob.spec.model import JobSpec
@@ -145,7 +145,7 @@ def test_an_edit_concerns_the_jobs_that_it_names() -> None:
     """Of ten thousand jobs only those that an edit names are looked through."""
     looking, off, other = job("a", WATCHING), job("b", "enabled = false\n" + WATCHING), job("c", "")
     jobs = Named({"a": looking, "b": off, "c": other})
-    assert looked_at(jobs, ["a", "b", "c", "gone"]) == {"a": looking.schedule.on_change}
+    assert looked_at(jobs, ["a", "b", "c", "gone"]) == {"a": looking.schedule.event(OnChange)}
 
 
 def test_a_looker_follows_the_jobs_that_an_edit_names(tmp_path: Path) -> None:

@@ -14,21 +14,8 @@ from akjob.errors import AkjobError
 from akjob.instants import from_text
 from akjob.schedule.calendars import NO_CALENDARS, Calendars
 from akjob.schedule.daysets import pack
-from akjob.schedule.model import (
-    ENDED,
-    After,
-    Cron,
-    DaySet,
-    Every,
-    Hours,
-    Limits,
-    Moment,
-    Monthly,
-    NthWeekday,
-    OnChange,
-    Schedule,
-    Weekly,
-)
+from akjob.schedule.events import ENDED, After, OnBoot, OnChange, OnStart
+from akjob.schedule.model import Cron, DaySet, Every, Hours, Limits, Moment, Monthly, NthWeekday, Schedule, Weekly
 from akjob.spec import JobSpec, ParseResult, config_problems, load_definition, parse_defaults, parse_job
 from akjob.spec.model import Command, DillFile, DottedCallable, EnvFile, Resources, Retry, RunPolicy
 
@@ -226,32 +213,37 @@ UTC_ = "UTC"
             "monthly = { days = [1], at = 01:00:00, every = 3, from = 2026-02-28 }",
             Schedule(monthly=(Monthly((1,), (3_600,), UTC_, every=3, start=date(2026, 2, 28)),)),
         ),
-        ('after = "extract"', Schedule(after=After(jobs=("extract",)))),
-        ('after = ["a", "b/c"]', Schedule(after=After(jobs=("a", "b/c")))),
+        ('after = "extract"', Schedule(events=(After(jobs=("extract",)),))),
+        ('after = ["a", "b/c"]', Schedule(events=(After(jobs=("a", "b/c")),))),
         (
             'after = { jobs = ["a", "b"], on = "ended", mode = "any" }',
-            Schedule(after=After(jobs=("a", "b"), on=ENDED, mode="any")),
+            Schedule(events=(After(jobs=("a", "b"), on=ENDED, mode="any"),)),
         ),
         (
             'after = { jobs = ["a", "b"], on = ["missed", "failed"], within = "6h" }',
-            Schedule(after=After(jobs=("a", "b"), on=("failed", "missed"), within_us=6 * HOUR_US)),
+            Schedule(events=(After(jobs=("a", "b"), on=("failed", "missed"), within_us=6 * HOUR_US),)),
         ),
-        ('on_change = "inbox/*.csv"', Schedule(on_change=OnChange(paths=("inbox/*.csv",)))),
+        ('on_change = "inbox/*.csv"', Schedule(events=(OnChange(paths=("inbox/*.csv",)),))),
         (
             'on_change = { paths = ["./in/**/*", "/srv/x"], settle = "5s", at_most = "1h", ignore = "*.tmp", deleted = true }',
             Schedule(
-                on_change=OnChange(
-                    paths=("in/**/*", "/srv/x"),
-                    settle_us=5_000_000,
-                    at_most_us=HOUR_US,
-                    ignore=("*.tmp",),
-                    deleted=True,
+                events=(
+                    OnChange(
+                        paths=("in/**/*", "/srv/x"),
+                        settle_us=5_000_000,
+                        at_most_us=HOUR_US,
+                        ignore=("*.tmp",),
+                        deleted=True,
+                    ),
                 )
             ),
         ),
-        ('on_start = "90s"\non_boot = "2m"', Schedule(delays=(("on_start", 90_000_000), ("on_boot", 120_000_000)))),
+        (
+            'on_start = "90s"\non_boot = "2m"',
+            Schedule(events=(OnStart(delay_us=90_000_000), OnBoot(delay_us=120_000_000))),
+        ),
         ("on_start = false\non_boot = false", Schedule()),
-        ('on_start = true\non_boot = true\njitter = "0s"', Schedule(delays=(("on_start", 0), ("on_boot", 0)))),
+        ('on_start = true\non_boot = true\njitter = "0s"', Schedule(events=(OnStart(), OnBoot()))),
         (
             'daily = 01:00:00\njitter = "250ms"',
             Schedule(daily=Weekly((0, 1, 2, 3, 4, 5, 6), (3_600,), UTC_), jitter_us=250_000),

@@ -12,13 +12,14 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from akjob.keys.key import Keys  # noqa: TC001 - no cycle, no cost
+from akjob.schedule.events import EVENTS
 from akjob.spec import json_schema, parse_job
 from akjob.spec.codes import CODES
 from akjob.spec.expect import COUNT, EXPECT
 from akjob.spec.job import DILL, SECTIONS, TOP
 from akjob.spec.notify import PING
 from akjob.spec.policy import ENV_FILE, RESOURCES, RETRY, SECRET
-from akjob.spec.when import AFTER, DATES, HOURS, MONTHLY, ON_CHANGE, WEEKLY
+from akjob.spec.when import DATES, HOURS, MONTHLY, WEEKLY
 from tests.unit.spec.test_golden import FILES, problems_of
 from tests.unit.spec.test_parse import EXAMPLE
 
@@ -64,8 +65,7 @@ def test_the_keys_of_the_schema_are_those_of_the_parser() -> None:
         DILL,
         WEEKLY,
         MONTHLY,
-        AFTER,
-        ON_CHANGE,
+        *(event.table for event in EVENTS.values() if event.table),
         HOURS,
         DATES,
         RETRY,

@@ -4,6 +4,7 @@
 import os
 import stat
 import tomllib
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,10 @@ from akjob.instants import from_datetime
 from akjob.schedule.calendars import Calendars
 from akjob.schedule.cycles import uses_workdays
 from akjob.schedule.daysets import pack
-from akjob.schedule.events import EVENTS
+from akjob.schedule.event import Event
+from akjob.schedule.events import EVENTS, FINAL_STATES, After, OnBoot, OnChange, OnStart
 from akjob.schedule.model import (
-    FINAL_STATES,
     WORKDAY,
-    After,
     Cron,
     DaySet,
     Every,
@@ -33,7 +33,6 @@ from akjob.schedule.model import (
     Moment,
     Monthly,
     NthWeekday,
-    OnChange,
     Schedule,
     Weekly,
 )
@@ -79,8 +78,15 @@ ON_CHANGE = st.builds(
     ignore=st.just(()) | st.just(("*.tmp", ".*")),
     deleted=st.booleans(),
 )
-LOCAL = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)).map(lambda one: one.replace(microsecond=0))
 DURATIONS = st.integers(1, YEAR_US // 1000).map(lambda one: one * 1000)
+DELAY = st.just(0) | DURATIONS
+EVENT: Mapping[str, st.SearchStrategy[Event]] = {
+    "on_start": st.builds(OnStart, delay_us=DELAY),
+    "on_boot": st.builds(OnBoot, delay_us=DELAY),
+    "after": AFTER,
+    "on_change": ON_CHANGE,
+}
+LOCAL = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)).map(lambda one: one.replace(microsecond=0))
 LONG = st.integers(SECOND, YEAR_US)
 TOML = st.recursive(
     st.booleans()
@@ -127,9 +133,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         weekly=tuple(draw(st.lists(weekly, max_size=2, unique=True))),
         monthly=tuple(draw(st.lists(monthly, max_size=2, unique=True))),
         cron=tuple(draw(st.lists(crons, max_size=2, unique=True))),
-        delays=tuple((event, draw(st.just(0) | DURATIONS)) for event in EVENTS if draw(st.booleans())),
-        after=draw(st.none() | AFTER),
-        on_change=draw(st.none() | ON_CHANGE),
+        events=tuple(draw(EVENT[event]) for event in EVENTS if draw(st.booleans())),
         workdays=workdays,
         jitter_us=draw(st.just(0) | DURATIONS),
         limits=draw(limits(zone)),
