@@ -76,7 +76,8 @@ def main(  # noqa: PLR0913, PLR0917 - all that the shim hands over
             python.tell(channel, python.REFUSED, _closed_library(order) or error.reason)
     except BaseException as error:
         code = 1
-        closed = _closed_library(order) if isinstance(error, ImportError) else None
+        # An encoding is a module of the library as well.
+        closed = _closed_library(order) if isinstance(error, ImportError | LookupError) else None
         python.tell(channel, python.REFUSED, closed or load.describe_exception(error))
     finally:
         os._exit(code)
