@@ -154,15 +154,20 @@ class Tabular(Event, frozen=True, gc=False, omit_defaults=True, kw_only=True):
         errors = out.errors
         found = fields(value, path, out, cls.table)
         values.check_required(value, path, out, (cls.main,))
-        cls.check(value, found, path, out)
+        cls.check(value, found, path, out, sound=errors == out.errors)
         if errors != out.errors:
             return None
         return cls(**{**found, main.field: tuple(dict.fromkeys(found[main.field]))})
 
     @classmethod
-    def check(cls, value: Mapping[str, Any], found: Mapping[str, Any], path: Path, out: Reading) -> None:
-        """Note what is wrong with the keys of a table together; ``found`` is what each was read as."""
-        del value, found, path, out
+    def check(
+        cls, value: Mapping[str, Any], found: Mapping[str, Any], path: Path, out: Reading, *, sound: bool
+    ) -> None:
+        """Note what is wrong with the keys of a table together.
+
+        ``found`` is what each was read as; ``sound``: each of them alone is right.
+        """
+        del value, found, path, out, sound
 
     @classmethod
     def schema(cls) -> Schema:

@@ -158,9 +158,11 @@ class After(Tabular, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     within_us: int | None = None
 
     @classmethod
-    def check(cls, value: Mapping[str, Any], found: Mapping[str, Any], path: Path, out: Reading) -> None:
+    def check(
+        cls, value: Mapping[str, Any], found: Mapping[str, Any], path: Path, out: Reading, *, sound: bool
+    ) -> None:
         """Note a ``within`` that has no effect."""
-        del value
+        del value, sound
         if found.get("within_us") is not None and (found.get("mode") == "any" or len(found.get("jobs") or ()) == 1):
             message = f'`{dotted(path)}.within` does nothing with a single job or mode = "any"'
             out.bad((*path, "within"), "no-effect", message, "remove it", severity="warning")
@@ -275,11 +277,13 @@ class OnChange(Tabular, frozen=True, gc=False, omit_defaults=True, kw_only=True)
     deleted: bool = False
 
     @classmethod
-    def check(cls, value: Mapping[str, Any], found: Mapping[str, Any], path: Path, out: Reading) -> None:
+    def check(
+        cls, value: Mapping[str, Any], found: Mapping[str, Any], path: Path, out: Reading, *, sound: bool
+    ) -> None:
         """Note a limit that is less than what it limits."""
         plain = cls(paths=())
         settle_us, at_most_us = found.get("settle_us", plain.settle_us), found.get("at_most_us", plain.at_most_us)
-        if settle_us is not None and at_most_us is not None and at_most_us < settle_us:
+        if sound and at_most_us < settle_us:
             message = f"`{dotted(path)}`: at_most ({format_duration(at_most_us)}) is less than settle"
             hint = f'write at_most = "{format_duration(settle_us)}" or more'
             out.bad((*path, "at_most" if "at_most" in value else "settle"), "out-of-range", message, hint)
