@@ -331,6 +331,26 @@ def test_the_keyboard_reaches_what_the_mouse_does(site: Site) -> None:
     page.context.close()
 
 
+def test_a_job_is_searched_from_any_page(site: Site) -> None:
+    """The search of the page comes first where it has one; else that of the top bar, which works without JavaScript."""
+    page = site.page()
+    page.goto(site.url + "/system")
+    page.locator("#live", has_text="live").wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("sleeper")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?q=sleeper")
+    assert page.locator("main tbody tr").count() == 1
+    assert page.locator("input[type=search]").count() == 1
+    page.context.close()
+    plain = site.page(javascript=False)
+    plain.goto(site.url + "/jobs/sleeper")
+    plain.get_by_role("searchbox", name="Search jobs").fill("sleeper")
+    plain.keyboard.press("Enter")
+    plain.wait_for_url("**/?q=sleeper")
+    plain.context.close()
+
+
 def test_the_first_load_is_small(site: Site) -> None:
     """Four requests at the most, 20 KiB over the wire; what a run that ends meanwhile has it fetch is another."""
     page = site.page()

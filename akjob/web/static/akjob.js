@@ -263,7 +263,7 @@ function move(by) {
 const go = { n: "/", j: "/", t: "/timeline", r: "/runs", p: "/plan", b: "/broken", s: "/system", m: "/messages" };
 let gone = 0;
 const keys = {
-  "/": () => $("input[type=search]")?.focus(), "?": () => $("#keys")?.showModal(), t: theme,
+  "/": () => ($("main input[type=search]") ?? $("#find"))?.focus(), "?": () => $("#keys")?.showModal(), t: theme,
   j: () => move(1), k: () => move(-1), z: () => { choose(zones[(zones.indexOf(zone) + 1) % 3]); announce(`times: ${zone}`); },
   " ": () => { paused = !paused; say(); if (!paused) refresh(); },
   "[": () => $("a[rel=prev]")?.click(), "]": () => $("a[rel=next]")?.click(), f: () => $("a[data-key=f]")?.click(), l: () => $("#log")?.scrollIntoView(),
