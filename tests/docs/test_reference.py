@@ -60,7 +60,7 @@ TABLES_OF_KEYS = {
     "notify.ping.url": SECRET,
 }
 # literals of the same form that are not events: what the page's buttons do, a file
-NO_EVENTS = {"run.start", "run.stop", "job.pause", "job.resume", "node.drain", "node.resume", "runs.err"}
+NO_EVENTS = {"run.start", "run.stop", "job.pause", "job.resume", "node.drain", "node.resume", "node.forget", "runs.err"}
 
 
 def of(kind: str) -> dict[str, Entry]:

@@ -34,6 +34,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield here
 
 
+@pytest.fixture
+def nodes_of(site: Site) -> Iterator[Nodes]:
+    """Return the cluster's table of nodes."""
+    with closing(Nodes(site.place.paths.ledger_url)) as nodes:
+        yield nodes
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_nodes_fit_on_every_screen(site: Site, theme: str) -> None:
     """At 390, 1024 and 1600 px nothing is wider than the screen, and each node is there."""
@@ -58,4 +65,20 @@ def test_a_node_is_drained_and_resumed_by_its_button(site: Site) -> None:
     audit = page.get_by_role("region", name="Audit").inner_text()
     assert "node.drain" in audit
     assert "ada" in audit
+    page.context.close()
+
+
+def test_a_node_that_does_not_come_back_is_forgotten_by_its_button(site: Site, nodes_of: Nodes) -> None:
+    """Only one that is down or lost has the button; afterwards the page is without it, and the audit has it."""
+    page = site.page(javascript=False)
+    page.goto(f"{site.url}/system")
+    assert not page.get_by_role("button", name="Forget node").count()
+    nodes_of.renew(Me(node="gone", tags=(), slots=1, lease_us=600 * SECOND, version="1"), SystemClock().now_us)
+    nodes_of.stop("gone")
+    page.goto(f"{site.url}/system")
+    page.get_by_role("button", name="Forget node gone").click()
+    table = page.get_by_role("region", name="Nodes")
+    table.get_by_text("a-node-with-a-long-name", exact=True).wait_for()
+    assert not table.get_by_text("gone", exact=True).count()
+    assert "node.forget" in page.get_by_role("region", name="Audit").inner_text()
     page.context.close()

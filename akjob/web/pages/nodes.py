@@ -1,6 +1,6 @@
-"""The nodes of a cluster on the page: what each has and holds, and draining one."""
+"""The nodes of a cluster on the page: what each has and holds, and draining or forgetting one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from akjob.web.problems import ProblemError
 from akjob.web.site import Call
 
 if TYPE_CHECKING:
-    from akjob.ledger.nodes import Held, Node
+    from akjob.ledger.nodes import Held, Node, Nodes
 
 GLYPHS = {"up": "✓", "draining": "‖", "down": "·", "lost": "✗"}
 _CLASSES = {"up": "succeeded", "draining": "paused", "down": "disabled", "lost": "lost"}
@@ -72,15 +72,20 @@ def cluster_of(call: Call, sight: Sight) -> ShownCluster | None:
 
 async def drain(call: Call, form: Mapping[str, str]) -> str:
     """Let a node claim and take nothing more; what runs there goes on to its end."""
-    return await _change(call, form, draining=True)
+    return await _change(call, form, "node.drain", lambda table, node: table.drain(node, draining=True))
 
 
 async def resume_node(call: Call, form: Mapping[str, str]) -> str:
     """Let a node that was drained claim and take runs again."""
-    return await _change(call, form, draining=False)
+    return await _change(call, form, "node.resume", lambda table, node: table.drain(node, draining=False))
 
 
-async def _change(call: Call, form: Mapping[str, str], *, draining: bool) -> str:
+async def forget(call: Call, form: Mapping[str, str]) -> str:
+    """Remove a node that is down or lost and does not come back."""
+    return await _change(call, form, "node.forget", lambda table, node: table.forget(node))
+
+
+async def _change(call: Call, form: Mapping[str, str], name: str, do: Callable[["Nodes", str], None]) -> str:
     node, reason = form.get("node", ""), reason_of(form.get("reason"))
     if call.site.config.cluster is None:
         raise ProblemError("not-found", "this root is not a node of a cluster", "[cluster] url makes it one.")
@@ -89,12 +94,11 @@ async def _change(call: Call, form: Mapping[str, str], *, draining: bool) -> str
         from akjob.ledger.nodes import Nodes  # noqa: PLC0415 - as above
 
         with closing(Nodes(call.site.paths.ledger_url)) as table:
-            table.drain(node, draining=draining)
+            do(table, node)
 
     async def work() -> Response:
         await call.site.act(change)
         return Response(status_code=HTTPStatus.SEE_OTHER)
 
-    name = "node.drain" if draining else "node.resume"
     await act(call, Action(name=name, target=node[:200], reason=reason), work)
     return "/system#nodes"

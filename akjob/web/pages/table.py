@@ -47,6 +47,7 @@ ROUTES = (
     Route(method="POST", path="/do/stop-backfill", handler=actions.action(backfills.stop), needs="operate"),
     Route(method="POST", path="/do/acknowledge", handler=actions.action(actions.acknowledge), needs="operate"),
     Route(method="POST", path="/do/drain-node", handler=actions.action(nodes.drain), needs="admin"),
+    Route(method="POST", path="/do/forget-node", handler=actions.action(nodes.forget), needs="admin"),
     Route(method="POST", path="/do/resume-node", handler=actions.action(nodes.resume_node), needs="admin"),
     Route(method="POST", path="/do/test-channel", handler=actions.action(actions.test_channel), needs="admin"),
 )
