@@ -73,9 +73,11 @@ def give_memory_back() -> None:
         trim(0)
 
 
-def die_with_parent(number: signal.Signals) -> None:
-    """Ask the kernel for a signal when the parent dies."""
+def die_with_parent(number: signal.Signals, parent: int | None = None) -> None:
+    """Ask the kernel for a signal when the parent dies; with ``parent``, its pid, also if it has died already."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), number)
 
 
 def die_with_supervisord(environment: Mapping[str, str]) -> None:

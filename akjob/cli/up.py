@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
@@ -26,8 +27,8 @@ from akjob.control.client import Client
 from akjob.control.requests import GetStatus
 from akjob.errors import AkjobError, UnreachableError
 from akjob.instants import to_text
+from akjob.processes import die_with_parent
 from akjob.query.text import plural
-from akjob.run.linux import die_with_parent
 
 _READY_WITHIN_S = 30.0
 _PAGE_WITHIN_S = 3.0
@@ -99,7 +100,7 @@ def _foreground(paths: Paths) -> None:
             env=supervision.environment(os.environ),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_with_us,  # noqa: PLW1509 - there are no threads here
+            preexec_fn=partial(_with_us, os.getpid()),  # noqa: PLW1509 - there are no threads here
         )
         watched = os.pidfd_open(child.pid)
         try:
@@ -122,7 +123,7 @@ def _following(paths: Paths, since: str) -> Iterator[None]:
         env=environment,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=_with_us,  # noqa: PLW1509 - there are no threads here
+        preexec_fn=partial(_with_us, os.getpid()),  # noqa: PLW1509 - there are no threads here
     )
     try:
         yield
@@ -131,9 +132,9 @@ def _following(paths: Paths, since: str) -> Iterator[None]:
         follower.wait()
 
 
-def _with_us() -> None:
+def _with_us(parent: int) -> None:
     """Let a child stop when this process dies, however: what was started in the foreground does not stay behind."""
-    die_with_parent(signal.SIGTERM)
+    die_with_parent(signal.SIGTERM, parent)
 
 
 def _watch(paths: Paths, signals: Signals, child: "subprocess.Popen[bytes]", watched: int) -> None:

@@ -39,7 +39,7 @@ class Child:
                 file.write(msgspec.json.encode(order))
             os.lseek(stdin, 0, os.SEEK_SET)
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "akjob.notify.sending"],
+                [sys.executable, "-P", "-m", "akjob.notify.sending", str(os.getpid())],
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

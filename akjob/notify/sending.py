@@ -1,6 +1,6 @@
 """The child that delivers one batch of one channel: orders as JSON on standard input, a line of answer for each.
 
-``python -m akjob.notify.sending``; it ends with akjob-notify, so that a message is never under way twice.
+``python -m akjob.notify.sending PARENT``; it ends with akjob-notify, so that a message is never under way twice.
 """
 
 import json
@@ -57,7 +57,7 @@ def deliver(send: Callable[[Message], None], message: Message) -> str | None:
 
 def main() -> None:
     """Deliver what standard input asks for, in its order."""
-    die_with_parent(signal.SIGKILL)
+    die_with_parent(signal.SIGKILL, int(sys.argv[1]))
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=DeliveryBatch)
     send = sender(order)
     for message in order.messages:

@@ -231,3 +231,22 @@ def test_a_database_that_stays_locked_is_reported(tmp_path: Path) -> None:
             pytest.raises(sqlite3.OperationalError, match="locked"),
         ):
             program.use_write_ahead_log(connection, 0.0)
+
+
+ORPHAN = """
+import os, signal
+from akjob.processes import die_with_parent
+parent, (read, write) = os.getpid(), os.pipe()
+if os.fork():
+    os._exit(0)
+os.close(write)
+os.read(read, 1)  # until the parent is gone
+die_with_parent(signal.SIGKILL, parent)
+print("lives on", flush=True)
+"""
+
+
+def test_a_child_that_comes_after_its_parents_end_follows_it() -> None:
+    """The kernel reports no death that was before it was asked to."""
+    done = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, text=True, timeout=30, check=True)
+    assert (done.stdout, done.stderr) == ("", "")

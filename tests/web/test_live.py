@@ -152,6 +152,8 @@ def test_the_status_region_says_one_change_in_five_seconds(site: Site, page: Pag
 
 def test_the_focus_stays_over_a_refresh(site: Site) -> None:
     """On a button whose row changes, and in a box that is ticked."""
+    run(site, "tick")
+    site.newest("tick")
     page = site.page()
     page.goto(f"{site.url}/?q=tick")
     live(page, "live")

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from akjob.config.notify import Channel
@@ -23,7 +24,7 @@ def send(channel: Channel, message: Message, root: Path) -> None:
             env=os.environ | {"AKJOB_DELIVERY": message.id, "AKJOB_ROOT": str(root)},
             timeout=TRY_S,
             check=False,
-            preexec_fn=lambda: die_with_parent(signal.SIGKILL),
+            preexec_fn=partial(die_with_parent, signal.SIGKILL, os.getpid()),
         )
     except subprocess.TimeoutExpired:
         raise DeliveryError(f"{argv[0]} did not end within {TRY_S:.0f} s") from None
