@@ -42,6 +42,11 @@ class Wire:
         """Pass nothing on, in both directions."""
         self._do(self._open.clear)
 
+    @property
+    def is_silent(self) -> bool:
+        """Return True once nothing is passed on."""
+        return not self._open.is_set()
+
     def mend(self) -> None:
         """Pass everything on again."""
         self._do(self._mend)

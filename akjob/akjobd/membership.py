@@ -137,6 +137,9 @@ class Membership:
         if standing.taken != self._taken:
             self.begin_again("the lease was over, and another node has taken what this one had")
             return
+        if self._store.has_unknown:
+            self.begin_again("an answer of the database was lost, and with it what this node was given")
+            return
         self._partition.at_us = at_us + self._cluster.lease_us * 3 // 4
         self._hold(_why_not(standing))
         if standing.lost and standing.may_claim:

@@ -160,6 +160,7 @@ class PostgresSession:
         self._waits = waits
         self._silent: AkjobError | None = None
         self._connection: psycopg.Connection[Any] | None = None
+        self.in_doubt = False  # the last transaction was to be committed, and the answer to that was lost
 
     def reached(self) -> None:
         """Take note that the database answers."""
@@ -167,11 +168,15 @@ class PostgresSession:
 
     def transaction(self, work: Callable[[], T]) -> T:
         """Do ``work`` in one transaction; translate what goes wrong."""
+        self.in_doubt = worked = False
         try:
             with self.connected().transaction():
-                return work()
+                result = work()
+                worked = True
         except psycopg.Error as error:
+            self.in_doubt = worked
             raise self._failed(error) from error
+        return result
 
     def once(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """Run one statement, which is a transaction of its own; translate what goes wrong."""
@@ -258,8 +263,10 @@ class PostgresStore(NoFile, SqlStore):
     """:class:`akjob.ledger.Store` for one node of a cluster, or for the only one, whose ``node`` is None.
 
     A connection that is lost is made again by the next call; until then each call raises LedgerBusyError. A commit
-    whose answer was lost is found when the same Writes are tried again, and is not done twice. With ``lease_us`` a
-    database that is silent costs one call some time, and the next ones none, until :meth:`reached`.
+    whose answer was lost is found when the same Writes are tried again, and is not done twice. It may still be on its
+    way: nothing is read or written before the database is done with it, nor with what another akjobd of this node,
+    which is dead by now, had under way. With ``lease_us`` a database that is silent costs one call some time, and the
+    next ones none, until :meth:`reached`.
     """
 
     def __init__(self, url: str, node: str | None = None, lease_us: int | None = None) -> None:
@@ -273,6 +280,9 @@ class PostgresStore(NoFile, SqlStore):
         self.commit_here: Callable[[], str | None] = lambda: None  # what is checked out on this node
         self._behind: Mapping[str, int] = {}  # of the commit under way
         self._tried: tuple[Writes, str] | None = None  # the last Writes, and the token of their commit
+        self._is_settled = node is None  # nothing of this node that this store does not know of is on its way
+        self.has_unknown = False
+        """This node may have been given runs whose answer was lost: what it has stands in the ledger alone."""
         try:
             self._transaction(lambda: migrate(self._ask, url))
         except AkjobError:
@@ -380,7 +390,7 @@ class PostgresStore(NoFile, SqlStore):
 
     def take(self, run: str) -> OpenRun | None:
         """Give a run without a node to this one, and return it; None: it is over, or another node has it."""
-        return self._transaction(lambda: self._take(run))
+        return self._given(lambda: self._take(run))
 
     def _take(self, run: str) -> OpenRun | None:
         self._check_lease()
@@ -405,7 +415,7 @@ class PostgresStore(NoFile, SqlStore):
         """
         if self._node is None:
             return
-        for over, now_us in self._ask(_LEASE, (self._node,)):
+        for over, now_us, _locked in self._ask(_LEASE, (self._node,)):
             if over:
                 raise LedgerBusyError(
                     f"the lease of node {self._node} is over",
@@ -419,7 +429,7 @@ class PostgresStore(NoFile, SqlStore):
 
     def take_over(self, nodes: Sequence[str]) -> Legacy:
         """Take what nodes that are lost had, and return it: from now on only this node may write of it."""
-        return self._transaction(lambda: self._take_over(nodes))
+        return self._given(lambda: self._take_over(nodes))
 
     def _take_over(self, nodes: Sequence[str]) -> Legacy:
         self._check_lease()
@@ -625,7 +635,25 @@ class PostgresStore(NoFile, SqlStore):
     # ------------------------------------------------------------------ primitives
 
     def _transaction(self, work: Callable[[], T]) -> T:
-        return self._session.transaction(work)
+        def settled() -> T:
+            if not self._is_settled:  # wait for the end of all transactions that this node's lease was checked in
+                self._ask("SELECT pg_advisory_xact_lock(hashtextextended(?, 1))", (self._node,))
+            return work()
+
+        try:
+            result = self._session.transaction(settled)
+        except AkjobError:
+            if self._session.in_doubt and self._node is not None:
+                self._is_settled = False
+            raise
+        self._is_settled = True
+        return result
+
+    def _given(self, work: Callable[[], T]) -> T:
+        try:
+            return self._transaction(work)
+        finally:
+            self.has_unknown |= self._session.in_doubt
 
     def _read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         return self._session.once(sql, values)
@@ -678,9 +706,10 @@ _JOB_OF_ALL = (
 _OUTCOMES_HERE = statements.SELECT_OUTCOMES.replace(" ORDER BY", " AND scope IN ('', ?) ORDER BY")
 _PAUSE = "UPDATE jobs SET paused_at = ?, paused_until = ?, pause_reason = ?, paused_by = ? WHERE job = ?"
 _MARKS = "SELECT job, mark FROM jobs WHERE job = ANY(?) ORDER BY job FOR UPDATE"
+# What is locked is shared by the transactions of a node; who has to wait for their end locks it alone.
 _LEASE = (
-    "SELECT lease_until < clock_timestamp(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint "
-    "FROM nodes WHERE node = ?"
+    "SELECT lease_until < clock_timestamp(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, "
+    "pg_advisory_xact_lock_shared(hashtextextended(node, 1)) FROM nodes WHERE node = ?"
 )
 # A renewal that is under way comes before this or after it: `taken` says to its node what it came to.
 _LOST_NODES = (

@@ -1,7 +1,10 @@
 """Leases: who may write, who is lost, and who takes what it had."""
 
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from msgspec.structs import replace
@@ -25,8 +28,11 @@ from akjob.ledger import (
 from akjob.ledger.model import BackfillRow
 from akjob.ledger.nodes import Me, Nodes
 from akjob.ledger.postgres import PostgresStore, connect
+from tests import postgres
+from tests.support import until
 from tests.unit.ledger.samples import job_row, life, moved
 from tests.unit.world import row
+from tests.wires import Wire
 
 
 @pytest.fixture
@@ -184,6 +190,70 @@ def test_a_start_of_a_run_that_was_taken_is_refused(
     assert [one.wait for one in b.open_runs()] == [None]
     assert [one.row.id for one in b.open_runs()] == ["1"]
     assert b.commit(start).handed == {"1"}
+
+
+def test_what_an_akjobd_that_died_had_on_its_way_is_waited_for(
+    nodes: Nodes, url: str, stores: tuple[PostgresStore, PostgresStore]
+) -> None:
+    """The next one of this node reads the ledger once the database is done with it: what is over is not over twice."""
+    a, _ = stores
+    for node in "ab":
+        nodes.renew(me(node), clock())
+    a.commit(Writes(claims=[row("1")]))
+    found: list[str] = []
+
+    def start() -> None:
+        following = PostgresStore(url, "a")
+        found.extend(one.row.id for one in following.open_runs())
+        following.close()
+
+    following = threading.Thread(target=start)
+
+    def waits() -> bool:
+        with connect(url) as connection:
+            waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            return bool(connection.execute(waiting).fetchall())
+
+    def amid() -> str:
+        following.start()
+        PostgresStore(url, "b").close()  # other nodes do not wait
+        until(waits)
+        return "c"
+
+    a.commit_here = amid
+    give = [Permit(run="2", job="a", holds=(), queue="akjob:")]
+    a.commit(Writes(changes=[row("1", state="succeeded")], claims=[row("2", slot_us=2)], permits=give))
+    following.join()
+    assert found == []
+
+
+def test_a_commit_that_arrives_late_is_waited_for(
+    nodes: Nodes, url: str, server: postgres.Server, tmp_path: Path
+) -> None:
+    """The answer to a take is lost, and the take is done all the same: the store says so, and has the run then."""
+    wire = Wire(tmp_path / "w", server.folder)
+    nodes.renew(me("a"), clock())
+    try:
+        store = PostgresStore(wire.url(urlsplit(url).path[1:]), "a", 4 * SECOND)
+        claims, permits = [row("1")], [Permit(run="1", job="a", holds=(), queue="akjob:")]
+        assert store.commit(Writes(claims=claims, permits=permits)).handed == {"1"}
+
+        def take() -> object:
+            taken = store._take("1")
+            wire.silence()
+            until(lambda: wire.is_silent)
+            return taken
+
+        with pytest.raises(LedgerBusyError, match="no answer within 2 s"):
+            store._given(take)
+        assert store.has_unknown
+        wire.mend()
+        store.reached()
+        assert store.take("1") is None
+        assert [one.row.id for one in store.open_runs()] == ["1"]
+        store.close()
+    finally:
+        wire.close()
 
 
 def test_what_happened_on_a_node_is_its_own_until_it_is_lost(
