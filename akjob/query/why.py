@@ -12,14 +12,14 @@ from msgspec import Struct
 from akjob.instants import from_text, to_text
 from akjob.ledger import NodeTags, Reader, Transition
 from akjob.query import events as known
-from akjob.query.jobs import JobView, Snapshot
+from akjob.query.jobs import JobView, Pause, Snapshot
 from akjob.query.placing import unplaced
 from akjob.query.runs import Run, explain, from_row
 from akjob.query.schedules import clock_note, excluded_by, is_slot, slot_before
 from akjob.query.slots import runs_left
 from akjob.query.text import plural
 from akjob.schedule import compile_schedule, count_between, describe
-from akjob.schedule.events import EVENTS
+from akjob.schedule.events import EVENTS, AnyEvent
 from akjob.spec import load_definition
 from akjob.spec.model import JobSpec, RunPolicy
 
@@ -60,7 +60,7 @@ class WhyFacts(Struct, frozen=True, kw_only=True):
 
     ``then`` is the definition that was loaded at the instant, None where that is not known; ``open_runs`` are those of
     all jobs, ``specs`` the definitions of today; ``oldest_us`` is the slot of the oldest row of the job,
-    and ``nodes`` are those of the cluster.
+    ``upstreams`` are the jobs whose ends make it due, and ``nodes`` are those of the cluster.
     """
 
     job: JobView
@@ -71,6 +71,7 @@ class WhyFacts(Struct, frozen=True, kw_only=True):
     open_runs: Sequence[Run] = ()
     specs: Mapping[str, JobSpec] = {}
     oldest_us: int | None = None
+    upstreams: Sequence[JobView] = ()
     nodes: Sequence[NodeTags] = ()
 
 
@@ -123,8 +124,13 @@ def _gather(reader: Reader, snapshot: Snapshot, job: JobView, at_us: int) -> Why
         open_runs=[from_row(row) for row in reader.open_runs()],
         specs=snapshot.jobset.jobs,
         oldest_us=None if oldest is None else from_text(oldest),
+        upstreams=[snapshot.job(name) for event in _events(job) for name in event.upstreams],
         nodes=reader.nodes(),
     )
+
+
+def _events(job: JobView) -> Sequence[AnyEvent]:
+    return () if job.spec is None else job.spec.schedule.events
 
 
 def _definition_then(
@@ -434,11 +440,15 @@ def _against(job: JobView, spec: JobSpec, at_us: int) -> list[Because]:
         return [Because(kind="done", message=f"the job has had its {plural(spec.runs or 0, 'run')} by then (runs)")]
     pause = job.pause
     if pause is not None and (pause.until_us is None or at_us < pause.until_us):
-        until = "until it is resumed" if pause.until_us is None else f"until {to_text(pause.until_us)}"
-        by = f" by {pause.by}" if pause.by else ""
-        why = f": {pause.reason}" if pause.reason else ""
-        return [Because(kind="pause", message=f"the job is paused{by} {until}{why}")]
+        return [Because(kind="pause", message=f"the job is paused {_paused(pause)}")]
     return []
+
+
+def _paused(pause: Pause) -> str:
+    until = "until it is resumed" if pause.until_us is None else f"until {to_text(pause.until_us)}"
+    by = f"by {pause.by} " if pause.by else ""
+    why = f": {pause.reason}" if pause.reason else ""
+    return f"{by}{until}{why}"
 
 
 # -- an instant that is not a slot
@@ -448,6 +458,8 @@ def _no_slot(facts: WhyFacts, spec: JobSpec, at_us: int) -> Why:
     coming = facts.job.next_slots(at_us, 1) if at_us > facts.now_us else []
     near = coming[0] if coming else _nearest_before(facts, at_us) if at_us <= facts.now_us else None
     because = _why_not(spec, at_us)
+    if at_us >= facts.now_us:
+        because += _held_up(facts)
     return Why(
         job=facts.job.name,
         at=to_text(at_us),
@@ -467,6 +479,28 @@ def _why_not(spec: JobSpec, at_us: int) -> list[Because]:
     return clock or [
         Because(kind="schedule", message=f"it is not due then: {'; '.join(describe(spec.schedule, at_us))}")
     ]
+
+
+def _held_up(facts: WhyFacts) -> list[Because]:
+    """Return which of the jobs whose ends make the job due do not run, as things are."""
+    return [one for job in facts.upstreams if (one := _does_not_run(job)) is not None]
+
+
+def _does_not_run(job: JobView) -> Because | None:
+    if job.spec is None:
+        broken = _broken(job)
+        if broken:
+            return Because(kind="broken", message=f"{job.name} does not run: {broken}")
+        return Because(kind="definition", message=f"{job.name} does not run: there is no such job")
+    if not job.spec.enabled:
+        return Because(kind="disabled", message=f"{job.name} does not run: it is disabled (enabled = false)")
+    if job.pause is not None:
+        return Because(kind="pause", message=f"{job.name} does not run: it is paused {_paused(job.pause)}")
+    if job.done:
+        return Because(
+            kind="done", message=f"{job.name} does not run: it has had its {plural(job.spec.runs or 0, 'run')}"
+        )
+    return None
 
 
 def _excluded(key: str, *, is_calendar: bool) -> Because:

@@ -341,6 +341,24 @@ def test_an_instant_that_is_no_slot() -> None:
 
 
 @pytest.mark.parametrize(
+    ("head", "kind", "words"),
+    [
+        ("enabled = false\n", "disabled", "feed does not run: it is disabled (enabled = false)"),
+        (None, "definition", "feed does not run: there is no such job"),
+        ("", None, None),
+    ],
+)
+def test_what_it_comes_after_does_not_run(head: str | None, kind: str | None, words: str | None) -> None:
+    """It will not be due until that changes: the job that holds it up is named."""
+    story = Story('command = "x"\n[schedule]\nafter = "feed"\n')
+    if head is not None:
+        story.others["feed"] = spec_of(head + HOURLY, "feed")
+    said = [(one.kind, one.message) for one in story.why("2026-03-28T15:20:00Z").because[1:]]
+    assert said == ([] if kind is None else [(kind, words)])
+    assert all("feed does" not in one.message for one in story.why("2026-03-28T10:20:00Z").because)
+
+
+@pytest.mark.parametrize(
     ("limits", "keys"),
     [
         ('weekdays = ["sun"]', ["weekdays"]),
