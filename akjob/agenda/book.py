@@ -12,7 +12,7 @@ from akjob.agenda.jobs import AgendaJob, counts_on
 from akjob.agenda.life import LiveRun
 from akjob.config.cluster import queue_name
 from akjob.due import EARLY_US
-from akjob.ledger.model import Detail, Occurrence, RunRow, State, Trigger
+from akjob.ledger.model import Detail, Occurrence, RunRow, State, Trigger, backfill_of
 from akjob.schedule.events import EVENTS
 from akjob.sources import UpstreamEnd
 from akjob.spec.model import JobSpec
@@ -21,24 +21,14 @@ if TYPE_CHECKING:
     from akjob.errors import AkjobError
 
 _ATTEMPTS_KEPT = 10_000
-BACKFILL_CAUSE = '{"backfill":"'
-"""What the ``cause`` of a run of a backfill begins with; the backfill's id follows."""
-
 _FORMER_KEPT = 1000
 _LOCAL = frozenset(event.trigger for event in EVENTS.values() if event.is_local)
-
 
 Drainer = Literal["down", "node"]
 """What drains an agenda: `akjob down`, or the cluster's word about this node."""
 
 Slots = tuple[int, int, int]
 """The first and the last of several slots, and how many they are."""
-
-
-def backfill_of(row: RunRow) -> str | None:
-    """Return the id of the backfill that a run is of, or None."""
-    cause = row.cause
-    return cause[len(BACKFILL_CAUSE) : -2] if cause is not None and cause.startswith(BACKFILL_CAUSE) else None
 
 
 class Here(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Jobs that run after other jobs' ends: what an end comes to, in the commit that has the end."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from akjob.agenda.book import Book
@@ -10,7 +10,8 @@ from akjob.agenda.faults import Faults
 from akjob.agenda.jobs import AgendaJob
 from akjob.due import Verdict, done
 from akjob.instants import SECOND
-from akjob.sources import KINDS, EndMeaning, UpstreamEnd
+from akjob.ledger.model import EndMeaning, Join, Occurrence, UpstreamEnd
+from akjob.sources import KINDS, Kind
 from akjob.sources.after import circles
 from akjob.spec.model import JobSpec
 
@@ -89,8 +90,24 @@ class Chains:
     def _meet(self, job: AgendaJob, spec: JobSpec, ended: UpstreamEnd) -> None:
         for kind in KINDS:
             event = spec.schedule.event(kind.event)
-            if event is not None and ended.job in event.upstreams:
+            if event is None or ended.job not in event.upstreams:
+                continue
+            if kind.joins(spec) and self._book.here is not None and spec.run.where != "every":
+                meaning = partial(_meaning, kind, spec, ended)  # other nodes may have the other ends
+                self._book.effects.join(Join(job=spec.name, ended=ended, prefix=kind.part, answer=meaning))
+            else:
                 self._take(job, spec, ended, kind.on_end(spec, job.parts, ended))
+
+    def met(self, join: Join, found: EndMeaning, now_us: int) -> None:
+        """Take in what an end meant together with those of other nodes; what it kept or used is written."""
+        job = self._book.jobs.get(join.job)
+        if job is None or job.spec is None or found.occurrence is None:
+            return
+        if found.what == "due":
+            self._book.occur(job, found.occurrence)
+            self._book.wake_at(job, now_us)
+        elif found.what == "misfit":
+            self._skip(job, job.spec, join.ended, found)
 
     def _take(self, job: AgendaJob, spec: JobSpec, ended: UpstreamEnd, found: EndMeaning) -> None:
         for part in found.used:
@@ -115,3 +132,7 @@ class Chains:
             occurrence=found.occurrence,
         )
         self._deciding.close_slots(job, spec, verdict, ended.at_us)
+
+
+def _meaning(kind: Kind, spec: JobSpec, ended: UpstreamEnd, parts: Mapping[str, Occurrence]) -> EndMeaning:
+    return kind.on_end(spec, parts, ended)

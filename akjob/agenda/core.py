@@ -13,7 +13,7 @@ from functools import partial
 from types import MappingProxyType
 
 from akjob.agenda.backfills import Asked, Backfills, Outcomes, no_outcomes
-from akjob.agenda.book import Book, Drainer, Here, backfill_of
+from akjob.agenda.book import Book, Drainer, Here
 from akjob.agenda.chains import Chains
 from akjob.agenda.changes import FileChanges
 from akjob.agenda.deciding import Deciding
@@ -30,7 +30,21 @@ from akjob.errors import AkjobError
 from akjob.instants import HOUR, SECOND, to_text
 from akjob.jobset.git import Revision
 from akjob.jobset.model import JobSetChange
-from akjob.ledger.model import BY_ITSELF, BackfillRow, Blocked, JobRow, Legacy, News, Occurrence, OpenRun, RunRow, Wait
+from akjob.ledger.model import (
+    BY_ITSELF,
+    BackfillRow,
+    Blocked,
+    EndMeaning,
+    JobRow,
+    Join,
+    Legacy,
+    News,
+    Occurrence,
+    OpenRun,
+    RunRow,
+    Wait,
+    backfill_of,
+)
 from akjob.run.end import End
 from akjob.sources.after import PART
 from akjob.sources.change import FilesChanged
@@ -359,6 +373,19 @@ class Agenda:
     def refused(self, run_ids: Iterable[str]) -> None:
         """Forget claims that the ledger refused: their slots have a row already. Their starts must not be sent."""
         self._outcomes.refused(run_ids)
+
+    def renumbered(self, attempts: Mapping[str, int]) -> None:
+        """Take over the attempts of runs whose slots had got a row from another node meanwhile."""
+        for run_id, attempt in attempts.items():
+            run = self._book.runs.get(run_id)
+            if run is not None:
+                run.first_attempt += attempt - run.row.attempt
+                run.row.attempt = attempt
+
+    def met(self, met: Iterable[tuple[Join, EndMeaning]], now_us: int) -> None:
+        """Take in what ends meant together with those of other nodes."""
+        for join, meaning in met:
+            self._faults.guard(join.job, partial(self._chains.met, join, meaning, now_us), None, now_us)
 
     # ------------------------------------------------------------------ what people ask for: each raises AkjobError
 

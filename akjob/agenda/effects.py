@@ -12,6 +12,7 @@ from akjob.ledger.model import (
     Detail,
     JobEvent,
     JobRow,
+    Join,
     Occurrence,
     Permit,
     RunRow,
@@ -92,6 +93,10 @@ class EffectsBuilder:
             writes = self._effects.writes
             writes.waits = [wait for wait in writes.waits if wait.run != run.row.id]
             self._effects.writes.waited.append(run.row.id)
+
+    def join(self, join: Join) -> None:
+        """Ask what an end means together with those of other nodes."""
+        self._effects.writes.joins.append(join)
 
     def occur(self, occurrence: Occurrence) -> None:
         """Keep an occurrence."""

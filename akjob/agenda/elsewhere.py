@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 
-from akjob.agenda.book import Book, backfill_of
+from akjob.agenda.book import Book
 from akjob.agenda.jobs import AgendaJob, pause_text, unknown_row
 from akjob.agenda.life import CALENDAR, LiveRun
 from akjob.agenda.waiting import Waiting
 from akjob.instants import SECOND
-from akjob.ledger.model import BY_ITSELF, Blocked, JobRow, News, OpenRun, RunRow, Wait
+from akjob.ledger.model import BY_ITSELF, Blocked, JobRow, News, OpenRun, RunRow, Wait, backfill_of
 from akjob.spec.model import JobSpec
 
 _AGAIN_US = 5 * SECOND  # news of an end comes at once; this is for news that was lost

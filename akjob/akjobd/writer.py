@@ -7,6 +7,7 @@ again. What only ends a run that runs already does not wait for the ledger.
 from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from akjob.agenda import Agenda, Effects, End, FarStop, Start
 from akjob.akjobd.apart import by_job, plain
@@ -175,6 +176,13 @@ class Writer:
         self._agenda.refused(committed.refused)
         self._leave_out(effects, committed.refused, committed.behind)
         self._agenda.behind(committed.behind, now_us)
+        self._agenda.renumbered(committed.renumbered)
+        effects.starts = (
+            [replace(start, attempt=committed.renumbered.get(start.run, start.attempt)) for start in effects.starts]
+            if committed.renumbered
+            else effects.starts
+        )
+        self._agenda.met(committed.met, now_us)
         if committed.blocked:
             without = {one.run for one in committed.blocked}
             effects.starts = [start for start in effects.starts if start.run not in without]

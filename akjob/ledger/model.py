@@ -1,6 +1,6 @@
 """The ledger's rows as values. Instants are microseconds here and text in the database."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -13,6 +13,8 @@ BY_ITSELF: frozenset[Trigger] = frozenset(("schedule", "missed", *get_args(Event
 """Triggers of runs that become due by themselves: those of ``[schedule]``."""
 State = Literal["queued", "running", "succeeded", "failed", "timed_out", "cancelled", "lost", "skipped", "missed"]
 STATES: tuple[State, ...] = get_args(State)
+_BACKFILL_CAUSE = '{"backfill":"'
+"""What the ``cause`` of a run of a backfill begins with; the backfill's id follows."""
 JobEvent = Literal["loaded", "changed", "removed", "broken", "repaired", "paused", "resumed", "done"]
 Only = Literal["missing", "failed", "all"]
 BackfillState = Literal["running", "done", "stopped"]
@@ -224,6 +226,12 @@ class Detail(Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str | None = None
 
 
+def backfill_of(row: RunRow) -> str | None:
+    """Return the id of the backfill that a run is of, or None."""
+    cause = row.cause
+    return cause[len(_BACKFILL_CAUSE) : -2] if cause is not None and cause.startswith(_BACKFILL_CAUSE) else None
+
+
 class Transition(Struct, frozen=True, kw_only=True):
     """One change of a run, a job or akjobd. The ledger numbers it when it is committed: ``seq`` is 0 until then.
 
@@ -344,11 +352,48 @@ class Legacy(Struct, frozen=True, kw_only=True):
     backfills: list[BackfillRow]
 
 
+class UpstreamEnd(Struct, frozen=True, kw_only=True):
+    """The end of a slot's last attempt, or of ``count`` slots up to ``slot_last_us`` that were skipped or missed."""
+
+    job: str
+    run: str
+    state: State
+    slot_us: int
+    slot_last_us: int
+    at_us: int
+    count: int = 1
+
+
+class EndMeaning(Struct, frozen=True, kw_only=True):
+    """What an end means for a job that runs after it.
+
+    ``nothing``; ``keep`` the part in ``occurrence``; the job is ``due`` by ``occurrence``; or it would have been, but
+    for this end: a ``misfit``. ``used`` are the parts that are used up with it.
+    """
+
+    what: Literal["nothing", "keep", "due", "misfit"]
+    occurrence: Occurrence | None = None
+    used: tuple[Occurrence, ...] = ()
+
+
+class Join(Struct, frozen=True, kw_only=True):
+    """The end of a job before another one, ``job``, whose meaning depends on what all nodes have kept of such ends.
+
+    ``answer`` gives it in the commit, when no other node can answer for the job; ``prefix`` is that of the parts' keys.
+    """
+
+    job: str
+    ended: UpstreamEnd
+    prefix: str
+    answer: Callable[[Mapping[str, Occurrence]], EndMeaning]
+
+
 class Writes(Struct):
     """What one turn of akjobd changes in the ledger; :meth:`akjob.ledger.Store.commit` does it in one transaction.
 
     ``decided`` are the job and the key of occurrences that are over; of ``backfills`` only what changes is written.
-    ``permits`` are asked for starts, and ``freed`` are the runs that hold nothing any more, in a cluster alone.
+    ``permits`` are asked for starts, ``freed`` are the runs that hold nothing any more, and ``joins`` the ends that
+    mean something together with those on other nodes: all three in a cluster alone.
     """
 
     claims: list[RunRow] = field(default_factory=list)
@@ -366,12 +411,13 @@ class Writes(Struct):
     backfills: list[BackfillRow] = field(default_factory=list)
     permits: list[Permit] = field(default_factory=list)
     freed: list[str] = field(default_factory=list)
+    joins: list[Join] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Return True if there is anything to write."""
         rows = self.claims or self.changes or self.loaded or self.jobs or self.occurrences or self.decided
         others = self.seen or self.definitions or self.waits or self.waited or self.new_backfills or self.backfills
-        return bool(rows or others or self.transitions or self.permits or self.freed)
+        return bool(rows or others or self.transitions or self.permits or self.freed or self.joins)
 
 
 class Committed(Struct, frozen=True):
@@ -379,7 +425,8 @@ class Committed(Struct, frozen=True):
 
     ``blocked`` are the starts that must not be sent although their claims are written; ``handed`` those that wait in
     their queues now, and are this node's no more. ``behind`` are jobs of whose calendar another node had accounted for
-    slots that this one did not know of, up to an instant: what was decided about it is not written.
+    slots that this one did not know of, up to an instant: what was decided about it is not written. ``renumbered`` are
+    the attempts of runs whose slot had got a row from another node, and ``met`` is what came of the joins.
     """
 
     refused: frozenset[str] = frozenset()
@@ -387,3 +434,5 @@ class Committed(Struct, frozen=True):
     blocked: tuple[Blocked, ...] = ()
     handed: frozenset[str] = frozenset()
     behind: Mapping[str, int] = MappingProxyType({})
+    renumbered: Mapping[str, int] = MappingProxyType({})
+    met: tuple[tuple[Join, EndMeaning], ...] = ()

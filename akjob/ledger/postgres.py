@@ -19,7 +19,9 @@ from akjob.ledger.model import (
     BackfillRow,
     Blocked,
     Committed,
+    EndMeaning,
     JobRow,
+    Join,
     Legacy,
     News,
     NodeTags,
@@ -30,6 +32,7 @@ from akjob.ledger.model import (
     SlotOutcome,
     Transition,
     Writes,
+    backfill_of,
 )
 from akjob.ledger.no_file import NoFile
 from akjob.ledger.sql_reader import Ask, Session, SqlReader
@@ -280,6 +283,9 @@ class PostgresStore(NoFile, SqlStore):
         self.commit_here: Callable[[], str | None] = lambda: None  # what is checked out on this node
         self._behind: Mapping[str, int] = {}  # of the commit under way
         self._tried: tuple[Writes, str] | None = None  # the last Writes, and the token of their commit
+        self._renumbered: dict[str, int] = {}  # of the commit under way, however often it is tried
+        self._asked: dict[str, int] = {}  # the attempts that these had before
+        self._met: list[tuple[Join, EndMeaning]] = []  # as above
         self._is_settled = node is None  # nothing of this node that this store does not know of is on its way
         self.has_unknown = False
         """This node may have been given runs whose answer was lost: what it has stands in the ledger alone."""
@@ -299,6 +305,8 @@ class PostgresStore(NoFile, SqlStore):
         """Write a turn's changes in one transaction, on disk when this returns."""
         again = self._tried is not None and self._tried[0] is writes
         token = self._tried[1] if again and self._tried is not None else secrets.token_hex(16)
+        if not again:
+            self._renumbered, self._asked = {}, {}
         self._tried = (writes, token)
         committed = self._transaction(lambda: (again and self._found(token, writes)) or self._once(token, writes))
         self._tried = None
@@ -320,7 +328,9 @@ class PostgresStore(NoFile, SqlStore):
         numbers = [one.seq for one in committed.transitions]
         self._many(_KEEP_COMMIT, [(self.writer, token, min(numbers, default=1), max(numbers, default=0))])
         without = tuple(one for one in blocked if one.run not in fenced)
-        return Committed(fenced, committed.transitions, without, handed, self._behind)
+        return Committed(
+            fenced, committed.transitions, without, handed, self._behind, dict(self._renumbered), tuple(self._met)
+        )
 
     def _lock_jobs(self, writes: Writes) -> Mapping[str, int]:
         """Lock the jobs until the commit; return those of whose calendar this node did not know enough.
@@ -329,14 +339,43 @@ class PostgresStore(NoFile, SqlStore):
         watermark is not the one that this node's decision began with, a slot could get two rows, or none.
         """
         deciding = _deciding(writes)
-        names = deciding | {row.job for row in (*writes.jobs, *writes.loaded)}
+        names = deciding | {row.job for row in (*writes.jobs, *writes.loaded)} | {one.job for one in writes.joins}
         found = self._ask(_MARKS, (sorted(names),)) if names and self._node is not None else []
         known = {job: row.watermark_us for job, row in self._known.items() if job in deciding}
         return {job: at for job, mark in found if job in known and (at := from_text(mark)) > known[job]}
 
     def _claim(self, claims: list[RunRow]) -> frozenset[str]:
         late = frozenset(row.id for row in claims if row.job in self._behind and _is_shared_slot(row))
-        return late | super()._claim([row for row in claims if row.id not in late])
+        refused = super()._claim([row for row in claims if row.id not in late])
+        taken = [row for row in claims if row.id in refused and _is_of_event(row)]
+        for row in taken:
+            self._claim_next(row)
+        return late | refused - {row.id for row in taken}
+
+    def _claim_next(self, row: RunRow) -> None:
+        """Claim the next free attempt of a slot: the ends of two jobs can have one instant, each on its node."""
+        self._asked.setdefault(row.id, row.attempt)
+        made = 0
+        while not made:
+            row.attempt = 1 + self._ask(statements.SELECT_LAST_ATTEMPT, (row.job, to_text(row.slot_us)))[0][0]
+            made = self._many(statements.CLAIM, [(*rows.run_values(row), row.scope)])
+        self._renumbered[row.id] = row.attempt
+
+    def _join(self, joins: list[Join]) -> None:
+        self._met = []
+        for one in joins:
+            parts = [rows.occurrence(found) for found in self._ask(_PARTS, (one.job, one.prefix))]
+            found = one.answer({part.key.removeprefix(one.prefix): part for part in parts})
+            self._many(statements.DECIDED, [(part.job, part.key) for part in found.used])
+            if found.occurrence is not None and found.what != "misfit":
+                self._many(statements.OCCUR, [rows.occurrence_values(found.occurrence)])
+            self._met.append((one, found))
+
+    def _number(self, transitions: list[Transition]) -> tuple[Transition, ...]:
+        if self._renumbered:
+            numbers = self._renumbered
+            transitions = [replace(one, attempt=numbers.get(one.run or "", one.attempt)) for one in transitions]
+        return super()._number(transitions)
 
     def _ask_permits(self, writes: Writes) -> tuple[Blocked, ...]:
         """Return the starts that runs of the cluster, or a pause, stand in the way of.
@@ -484,7 +523,13 @@ class PostgresStore(NoFile, SqlStore):
         deciding = _deciding(writes)
         marks = self._ask(_MARKS, (sorted(deciding),)) if deciding else []
         return Committed(
-            refused, read, blocked, frozenset(queued - refused), {job: from_text(mark) for job, mark in marks}
+            refused,
+            read,
+            blocked,
+            frozenset(queued - refused),
+            {job: from_text(mark) for job, mark in marks},
+            dict(self._renumbered),
+            tuple(self._met),
         )
 
     def _change(self, changes: list[RunRow]) -> frozenset[str]:
@@ -498,6 +543,10 @@ class PostgresStore(NoFile, SqlStore):
         return frozenset(row.id for row in changes if row.id not in written)
 
     def _write_waits(self, writes: Writes, without: frozenset[str]) -> None:
+        later = {run: attempt - self._asked[run] for run, attempt in self._renumbered.items()}
+        if later:
+            waits = [replace(one, first_attempt=one.first_attempt + later.get(one.run, 0)) for one in writes.waits]
+            writes = replace(writes, waits=waits)
         super()._write_waits(writes, without | self._not_mine([one.run for one in writes.waits]))
 
     def _write_jobs(self, writes: Writes) -> None:
@@ -665,6 +714,7 @@ class PostgresStore(NoFile, SqlStore):
         return self._session.many(sql, values)
 
 
+_PARTS = f"SELECT {_OCCURRENCE} FROM occurrences WHERE job = ? AND starts_with(key, ?) ORDER BY key"  # noqa: S608 - ours
 _HOLDERS = (
     "SELECT gate, id, node FROM runs, unnest(gates) AS gate WHERE state IN ('queued', 'running') AND gates && ? "
     "AND id <> ALL(?) AND gate = ANY(?) ORDER BY id"
@@ -786,6 +836,11 @@ class PostgresReader(SqlReader):
 
 # this database has had all columns and tables from its first version on
 _NEWEST = max(statements.BACKFILLS_SINCE, statements.SCOPES_SINCE, *statements.SINCE.values())
+
+
+def _is_of_event(row: RunRow) -> bool:
+    """Return True if a run was due by what happened: nothing but its cause says which run of its slot it is."""
+    return row.cause is not None and backfill_of(row) is None
 
 
 def _is_shared_slot(row: RunRow) -> bool:

@@ -12,6 +12,7 @@ from akjob.ledger.model import (
     Committed,
     JobCounters,
     JobRow,
+    Join,
     Occurrence,
     OpenRun,
     RunRow,
@@ -96,6 +97,7 @@ class SqlStore(ABC):
         untold = refused | fenced
         self._write_waits(writes, untold)
         self._write_what_waits(writes)
+        self._join([one for one in writes.joins if one.ended.run not in untold])
         return Committed(refused, self._number([one for one in writes.transitions if one.run not in untold]))
 
     def _write_jobs(self, writes: Writes) -> None:
@@ -128,6 +130,9 @@ class SqlStore(ABC):
         if writes.backfills:
             changes = [(one.position, one.done, one.failed, one.state, one.id) for one in writes.backfills]
             many(statements.BACKFILL, changes)
+
+    def _join(self, joins: list[Join]) -> None:  # noqa: B027 - for a store that several nodes share
+        """Answer what ends mean together with those of other nodes: there are none here."""
 
     def _claim(self, claims: list[RunRow]) -> frozenset[str]:
         """Insert claims; return the runs whose slot and attempt have a row already."""

@@ -3,10 +3,11 @@
 Those that more makes due than the loading of a job have a class of their own here.
 """
 
+from akjob.ledger.model import EndMeaning, UpstreamEnd
 from akjob.schedule.event import Loaded
 from akjob.schedule.events import EVENTS
 from akjob.sources.after import AfterEnd
-from akjob.sources.kind import EndMeaning, Kind, UpstreamEnd
+from akjob.sources.kind import Kind
 
 AFTER = AfterEnd()
 _OWN: dict[str, Kind] = {AFTER.name: AFTER}

@@ -9,9 +9,9 @@ from graphlib import CycleError, TopologicalSorter
 
 import msgspec
 
-from akjob.ledger.model import Occurrence
+from akjob.ledger.model import EndMeaning, Occurrence, UpstreamEnd
 from akjob.schedule.events import After
-from akjob.sources.kind import NOTHING, EndMeaning, Kind, UpstreamEnd
+from akjob.sources.kind import NOTHING, Kind
 from akjob.spec.model import JobSpec
 
 PART = "after-part:"
@@ -21,8 +21,15 @@ PART = "after-part:"
 class AfterEnd(Kind):
     """The ends of other jobs."""
 
+    part = PART
+
     def __init__(self) -> None:
         super().__init__(After)
+
+    def joins(self, spec: JobSpec) -> bool:
+        """Return True if an end of each of the jobs is waited for."""
+        after = spec.schedule.event(After)
+        return after is not None and after.mode == "all" and len(after.jobs) > 1
 
     def on_end(self, spec: JobSpec, parts: Mapping[str, Occurrence], ended: UpstreamEnd) -> EndMeaning:
         """Return what an end means for the job."""

@@ -1,38 +1,12 @@
 """What the agenda asks of every kind of occurrence."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
 
-from msgspec import Struct, convert
+from msgspec import convert
 
-from akjob.ledger.model import Occurrence, State, Trigger
+from akjob.ledger.model import EndMeaning, Occurrence, Trigger, UpstreamEnd
 from akjob.schedule.event import Event, Loaded
 from akjob.spec.model import JobSpec
-
-
-class UpstreamEnd(Struct, frozen=True, kw_only=True):
-    """The end of a slot's last attempt, or of ``count`` slots up to ``slot_last_us`` that were skipped or missed."""
-
-    job: str
-    run: str
-    state: State
-    slot_us: int
-    slot_last_us: int
-    at_us: int
-    count: int = 1
-
-
-class EndMeaning(Struct, frozen=True, kw_only=True):
-    """What an end means for a job that runs after it.
-
-    ``nothing``; ``keep`` the part in ``occurrence``; the job is ``due`` by ``occurrence``; or it would have been, but
-    for this end: a ``misfit``. ``used`` are the parts that are used up with it.
-    """
-
-    what: Literal["nothing", "keep", "due", "misfit"]
-    occurrence: Occurrence | None = None
-    used: tuple[Occurrence, ...] = ()
-
 
 NOTHING = EndMeaning(what="nothing")
 
@@ -43,6 +17,9 @@ class Kind:
     def __init__(self, event: type[Event]) -> None:
         self.event = event
         self.trigger: Trigger = convert(event.trigger, Trigger)
+
+    part = ""
+    """What the keys of its parts begin with; the upstream job's name follows."""
 
     @property
     def name(self) -> str:
@@ -59,6 +36,11 @@ class Kind:
         """Return what the end of a job that the event names means; ``parts`` are the ends kept so far, by job."""
         del spec, parts, ended
         return NOTHING
+
+    def joins(self, spec: JobSpec) -> bool:
+        """Return True if what an end means depends on the parts that are kept of other ends."""
+        del spec
+        return False
 
     def survives(self, spec: JobSpec, occurrence: Occurrence) -> bool:
         """Return True if an occurrence that is not decided yet holds under another definition of its job."""

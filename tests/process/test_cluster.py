@@ -2,10 +2,12 @@
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +21,7 @@ from akjob.ledger import Reader, open_reader
 from akjob.ledger.nodes import Nodes
 from akjob.ledger.postgres import connect
 from tests import postgres
+from tests.process import test_storm as storm
 from tests.roots import Place
 from tests.support import until
 
@@ -256,6 +259,44 @@ def test_overlap_holds_for_all_nodes_together(nodes: list[Place], url: str) -> N
     (other,) = (place for place in nodes if not place.own_runs())
     with pytest.raises(AkjobError, match=f"long is busy: run {run['id']} on node {run['node']} still runs"):
         other.run("long")
+
+
+def test_ends_on_all_nodes_make_due_once(nodes: list[Place], url: str) -> None:
+    """One job comes after each end of two others, one after both have ended, while the programs of both nodes die."""
+    outcome = 'overlap = "allow"\nmissed = "all"\nmissed_within = "1d"\n'
+    ten = f'command = "true"\n[schedule]\nevery = "1s"\n[limits]\nruns = 10\n[run]\n{outcome}where = "node:'
+    after = (
+        'command = "true"\n[schedule]\nafter = {{ jobs = ["a", "b"], on = "ended", mode = "{}" }}\n[run]\n' + outcome
+    )
+    started(nodes, each=after.format("any"), both=after.format("all"), a=f'{ten}a"\n', b=f'{ten}b"\n')
+    reader, dice = open_reader(url), random.Random(9)  # noqa: S311 - no secret
+
+    def over() -> bool:
+        storm.kill(dice.choice(nodes), dice.choice(("akjobd", "akjob-node")))
+        until(lambda: all(place.loaded() for place in nodes), 60.0)
+        return all(len(ended(reader, name)) == 10 for name in "ab")
+
+    until(over, 180.0, 1.0)
+    ends = Counter(str(row["id"]) for name in "ab" for row in ended(reader, name))
+
+    def caused(name: str) -> list[dict[str, str]]:
+        return [json.loads(str(row["cause"]))["after"] for row in ended(reader, name)]
+
+    until(lambda: len(caused("each")) == 20 and not reader.open_runs(), 120.0)
+    assert Counter(run for cause in caused("each") for run in cause.values()) == ends
+    until(lambda: pending(url) <= {"a"} or pending(url) <= {"b"}, 60.0)
+    assert all(cause.keys() == {"a", "b"} for cause in caused("both"))
+    used = Counter(run for cause in caused("both") for run in cause.values())
+    assert set(used.values()) == {1}
+    assert used.keys() <= ends.keys()
+    last = {str(max(ended(reader, name), key=lambda row: str(row["ended_at"]))["id"]) for name in "ab"}
+    assert last & used.keys()
+
+
+def pending(url: str) -> set[str]:
+    """Return the jobs whose ends wait for one of the other job."""
+    with connect(url) as connection:
+        return {key.rpartition(":")[2] for (key,) in connection.execute("SELECT key FROM occurrences").fetchall()}
 
 
 def test_a_lock_is_one_for_all_nodes(nodes: list[Place], url: str) -> None:

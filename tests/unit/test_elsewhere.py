@@ -1,5 +1,6 @@
 """Other nodes' runs as an agenda sees them: overlap, requests, starts that are not permitted, rows of jobs."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from akjob.agenda.backfills import Asked
 from akjob.agenda.life import FarStop
 from akjob.errors import AkjobError
 from akjob.instants import MINUTE, SECOND
-from akjob.ledger import Blocked, Legacy, News, OpenRun, Writes
+from akjob.ledger import Blocked, Legacy, News, Occurrence, OpenRun, Writes
+from akjob.sources import EndMeaning
+from akjob.sources.after import PART
 from tests.unit.world import World, close_all, job, row, us
 
 EVERY = '[schedule]\nevery = "1m"\n'
@@ -92,6 +95,46 @@ def test_each_start_asks_for_what_it_needs(tmp_path: Path) -> None:
     assert first.needs == (("lock:crm", 1), ("pool:db", 3), ("job:a", 1), ("backfill:a", 1))
     assert (first.holds, first.pausable) == (("job:a", "lock:crm", "pool:db"), True)
     assert (second.needs, second.holds) == ((), ("job:b",))
+
+
+def test_an_end_means_something_with_the_ends_on_other_nodes(tmp_path: Path) -> None:
+    """What it means is asked in the commit: the job is due then, or its slot is skipped for an end that does not fit."""
+    c = '[schedule]\nafter = { jobs = ["x", "y"] }\n'
+    w = World(tmp_path, job("x", EVERY), job("y", ""), job("c", c), now=us("10:00:30"))
+    w.agenda.share("here", [])
+    far = Occurrence(job="c", key=f"{PART}y", at_us=us("10:00:40"), trigger="after", cause='{"after":{"y":"far"}}')
+
+    def answered(end: Any) -> EndMeaning:
+        w.until("10:01:00" if end == "succeeded" else "10:02:00", lasts_us=None)
+        (run,) = [run for run, start in w.live.items() if start.job == "x"]
+        w.finish(run, end)
+        w.turn()
+        join = [one for effects in w.seen for one in effects.writes.joins][-1]
+        found = join.answer({"y": far})
+        w.agenda.met([(join, found)], w.now)
+        w.turn()
+        return found
+
+    assert answered("succeeded").what == "due"
+    (first,) = w.rows("c")
+    assert json.loads(str(first["cause"])) == {"after": {"x": w.rows("x")[0]["id"], "y": "far"}}
+    w.open_gates()
+    w.finish(first["id"])
+    found = answered("failed")
+    assert (found.what, found.used) == ("misfit", (far,))
+    assert [one["reason"] for one in w.rows("c") if one["state"] == "skipped"] == ["after x: failed"]
+
+
+def test_a_run_whose_slot_has_a_row_of_another_node_gets_the_next_attempt(tmp_path: Path) -> None:
+    """So its retries count from there."""
+    w = world(tmp_path, "[run]\nretry = { attempts = 2, delay = '0s' }\n")
+    w.turn("10:01:00")
+    (run,) = w.orders
+    w.agenda.renumbered({run: 4})
+    w.open_gates()
+    w.finish(run, "failed")
+    w.turn()
+    assert [one["attempt"] for one in w.rows("a") if one["trigger"] == "retry"] == [5]
 
 
 def test_nothing_is_asked_without_a_cluster(tmp_path: Path) -> None:

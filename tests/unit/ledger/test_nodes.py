@@ -25,9 +25,11 @@ from akjob.ledger import (
     Writes,
     open_reader,
 )
-from akjob.ledger.model import BackfillRow
+from akjob.ledger.model import BackfillRow, Join, UpstreamEnd
 from akjob.ledger.nodes import Me, Nodes
 from akjob.ledger.postgres import PostgresStore, connect
+from akjob.schedule.events import After
+from akjob.sources.after import PART, answer
 from tests import postgres
 from tests.support import until
 from tests.unit.ledger.samples import job_row, life, moved
@@ -190,6 +192,47 @@ def test_a_start_of_a_run_that_was_taken_is_refused(
     assert [one.wait for one in b.open_runs()] == [None]
     assert [one.row.id for one in b.open_runs()] == ["1"]
     assert b.commit(start).handed == {"1"}
+
+
+def test_two_ends_of_one_instant_on_two_nodes_are_two_attempts(stores: tuple[PostgresStore, PostgresStore]) -> None:
+    """What is due by them has the same slot, and each its row; a slot of the calendar has one."""
+    a, b = stores
+
+    def due(run: str) -> Writes:
+        claim = row(run, slot_us=SECOND, trigger="after", cause=f'{{"after":{{"up":"{run}"}}}}')
+        return Writes(claims=[claim], transitions=[moved(run, None, "queued")], waits=[Wait(run=run, first_attempt=1)])
+
+    assert a.commit(due("1")).renumbered == {}
+    found = b.commit(due("2"))
+    assert (found.refused, found.renumbered) == (frozenset(), {"2": 2})
+    assert [one.attempt for one in found.transitions] == [2]
+    ((opened, wait),) = [(one.row, one.wait) for one in b.open_runs()]
+    assert wait is not None
+    assert (opened.attempt, wait.first_attempt) == (2, 2)
+    assert b.commit(Writes(claims=[row("3", slot_us=SECOND)])).refused == {"3"}
+
+
+def test_ends_on_two_nodes_meet_in_one_commit(stores: tuple[PostgresStore, PostgresStore]) -> None:
+    """The second one finds what the first one kept, and uses it up; of an end that is another node's nothing is met."""
+    after = After(jobs=("a", "b"), on=("succeeded",), mode="all")
+
+    def ends(job: str, run: str) -> Writes:
+        ended = UpstreamEnd(job=job, run=run, state="succeeded", slot_us=1, slot_last_us=1, at_us=2)
+        join = Join(job="c", ended=ended, prefix=PART, answer=lambda parts: answer("c", after, parts, ended))
+        return Writes(changes=[row(run, state="succeeded")], joins=[join])
+
+    for number, store in enumerate(stores):
+        store.commit(Writes(claims=[row(str(number), slot_us=number)]))
+    stores[1].commit(Writes(claims=[row("2", slot_us=2)]))
+    a, b = stores
+    assert a.commit(ends("b", "1")).met == ()  # the run is the other node's
+    assert [found.what for _, found in a.commit(ends("a", "0")).met] == ["keep"]
+    ((_, due),) = b.commit(ends("b", "1")).met
+    assert due.what == "due"
+    assert due.occurrence is not None
+    assert due.occurrence.cause == '{"after":{"a":"0","b":"1"}}'
+    assert (a.occurrences(), b.occurrences()) == ([], [due.occurrence])
+    assert [found.what for _, found in b.commit(ends("b", "2")).met] == ["keep"]
 
 
 def test_what_an_akjobd_that_died_had_on_its_way_is_waited_for(
