@@ -98,7 +98,7 @@ def test_each_start_asks_for_what_it_needs(tmp_path: Path) -> None:
 
 
 def test_an_end_means_something_with_the_ends_on_other_nodes(tmp_path: Path) -> None:
-    """What it means is asked in the commit: the job is due then, or its slot is skipped for an end that does not fit."""
+    """What it means is asked in the commit: the job is due then, or its slot skipped for an end that does not fit."""
     c = '[schedule]\nafter = { jobs = ["x", "y"] }\n'
     w = World(tmp_path, job("x", EVERY), job("y", ""), job("c", c), now=us("10:00:30"))
     w.agenda.share("here", [])
