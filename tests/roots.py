@@ -55,8 +55,12 @@ class Place:
     def _spawn(self, program: str) -> None:
         with open(self.root / f"{program}.out", "ab") as out:
             self._processes[program] = subprocess.Popen(
-                [sys.executable, "-c", self.code(program)], cwd=self.root, env=self.environment, stdout=out, stderr=out
+                self.argv(program), cwd=self.root, env=self.environment, stdout=out, stderr=out
             )
+
+    def argv(self, program: str) -> list[str]:
+        """Return the command that runs a program."""
+        return [sys.executable, "-c", self.code(program)]
 
     def code(self, program: str) -> str:
         """Return the Python that runs a program."""
