@@ -16,7 +16,7 @@ from akjob.config import Config, Paths
 from akjob.config.cluster import ClusterConfig, places
 from akjob.config.web import WebConfig, published_url
 from akjob.errors import AkjobError
-from akjob.instants import to_text
+from akjob.instants import SECOND, to_text
 from akjob.jobset.git import Revision
 from akjob.run import lease
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from akjob.ledger.postgres import PostgresStore
 
 _RENEWALS = 4  # so often within a lease
+_AFTER_US = SECOND // 10  # so long after the lease of another node it is looked whether that was renewed
 _SOON = 16  # so much of a lease passes before a renewal that failed is tried again
 _STOP, _DEAD = 0.75, 0.9  # of a lease that is not renewed: runs are to end, and are killed
 
@@ -142,6 +143,8 @@ class Membership:
             return
         self._partition.at_us = at_us + self._cluster.lease_us * 3 // 4
         self._hold(_why_not(standing))
+        if standing.next_over_us is not None:  # an idle node would look up to half a lease later
+            self._renewal.bring_forward(self._loop.clock.now_us() + standing.next_over_us + _AFTER_US)
         if standing.lost and standing.may_claim:
             self._take_over(standing.lost)
 

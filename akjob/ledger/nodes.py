@@ -31,13 +31,15 @@ class Me(Struct, frozen=True, kw_only=True):
 class Standing(Struct, frozen=True):
     """What a renewal came to: whether people drain the node, how far its clock is off, and which nodes are lost.
 
-    ``taken`` is how often another node took what this one had, since it is known.
+    ``taken`` is how often another node took what this one had, since it is known. ``next_over_us`` is how long it is
+    until the first lease of another node is over, unless that is renewed; None where no other node has one.
     """
 
     draining: bool
     clock_offset_s: float
     lost: tuple[str, ...]
     taken: int = 0
+    next_over_us: int | None = None
 
     @property
     def may_claim(self) -> bool:
@@ -100,6 +102,11 @@ SELECT node FROM nodes WHERE node <> ? AND {NODE_STATE} IN ('lost', 'down') AND 
     AND NOT {OF_ITS_NODE.format("backfills")}
 ) UNION SELECT owner FROM runs WHERE state IN ('queued', 'running') AND owner NOT IN (SELECT node FROM nodes)
 """  # noqa: S608 - ours
+# Asked before `_LOST`: a lease that ends in between is in both, not in neither.
+_NEXT_OVER = """
+SELECT (extract(epoch FROM min(lease_until) - clock_timestamp()) * 1000000)::bigint
+FROM nodes WHERE node <> ? AND lease_until >= clock_timestamp()
+"""
 _RENEW = f"""
 WITH renewed AS (
     INSERT INTO nodes (node, tags, slots, lease_until, clock_offset_s, git_commit, version, url)
@@ -111,7 +118,8 @@ WITH renewed AS (
         since = CASE WHEN nodes.stopped THEN clock_timestamp() ELSE nodes.since END, stopped = FALSE
     RETURNING draining, taken
 )
-SELECT draining, taken, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, ARRAY({_LOST}) FROM renewed
+SELECT draining, taken, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, ({_NEXT_OVER}), ARRAY({_LOST})
+FROM renewed
 """  # noqa: S608 - ours
 _LIST = f"""
 SELECT node, {NODE_STATE}, tags, slots,
@@ -168,9 +176,10 @@ class Nodes:
         values = (me.node, list(me.tags), me.slots, me.lease_us, self._offset_s, me.git_commit, me.version, me.url)
         self._session.connect()  # so that the time of one statement alone is measured
         before_us = now_us()
-        draining, taken, there_us, lost = self._session.once(_RENEW, (*values, me.node))[0]
+        found = self._session.once(_RENEW, (*values, me.node, me.node))[0]
+        draining, taken, there_us, next_over_us, lost = found
         self._offset_s = ((before_us + now_us()) // 2 - there_us) / 1e6
-        return Standing(draining, self._offset_s, tuple(lost), taken)
+        return Standing(draining, self._offset_s, tuple(lost), taken, next_over_us)
 
     def database(self) -> DatabaseFacts:
         """Return what is known of the database, also of one without the ledger's tables."""

@@ -10,6 +10,7 @@ import pytest
 
 from akjob.instants import SECOND, from_text
 from akjob.ledger import open_reader
+from akjob.ledger.postgres import connect
 from tests import postgres
 from tests.process.test_cluster import asked_again, configure, ended, started, states, time_us
 from tests.roots import Place
@@ -161,7 +162,11 @@ def test_a_node_that_is_cut_off_has_nothing_alive_when_its_runs_start_elsewhere(
             assert (row["state"], row["node"]) == ("lost", "a")
             assert reader.run(str(retry["run"]))["attempt"] == 2
             took_s = (from_text(str(row["ended_at"])) - cut_us) / SECOND
-            assert LEASE_S * 3 / 4 - 1 < took_s < LEASE_S + 5
+            with connect(url) as connection:
+                (over,) = connection.execute("SELECT lease_until FROM nodes WHERE node = 'a'").fetchone() or (None,)
+            assert over is not None
+            assert from_text(str(row["ended_at"])) >= int(over.timestamp() * SECOND)
+            assert took_s < LEASE_S + 5
             namespace.link("up")
             up_us = time_us()
             until(lambda: states(url) == {"a": "up", "b": "up"}, 60.0)

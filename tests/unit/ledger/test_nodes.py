@@ -77,6 +77,16 @@ def test_a_node_that_renews_is_up(nodes: Nodes) -> None:
     assert 0 <= first.lease_age_s < 20
 
 
+def test_a_node_hears_when_the_first_lease_of_another_one_is_over(nodes: Nodes, url: str) -> None:
+    """Its own does not count, nor one that is over."""
+    assert nodes.renew(me("a"), clock()).next_over_us is None
+    left_us = nodes.renew(me("b"), clock()).next_over_us
+    assert left_us is not None
+    assert 10 * SECOND < left_us <= 20 * SECOND
+    end_lease(url, "a")
+    assert nodes.renew(me("b"), clock()).next_over_us is None
+
+
 def test_a_clock_that_is_off_claims_nothing(nodes: Nodes) -> None:
     """Half a second is too much, in both directions."""
     offsets = (0.4, 0.6, -0.6)
