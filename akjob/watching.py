@@ -41,6 +41,15 @@ _KINDS = [
     # a change of mode or owner; older versions of watchdog call it modified
     *(getattr(events, name) for name in ("FileAttribEvent", "DirAttribEvent") if hasattr(events, name)),
 ]
+_REPLACED = [
+    events.FileCreatedEvent,
+    events.FileMovedEvent,
+    events.FileDeletedEvent,
+    events.DirCreatedEvent,
+    events.DirMovedEvent,
+    events.DirDeletedEvent,
+]
+"""What can put something else in a path's place. Beside ``jobs.d/``, jobs may write all the time."""
 _SOFT = events.EVENT_TYPE_MODIFIED
 _NO_CHANGE = {events.EVENT_TYPE_OPENED, events.EVENT_TYPE_CLOSED_NO_WRITE}
 
@@ -90,13 +99,14 @@ class Debouncer:
 class _WatchedPlace(Struct, frozen=True):
     """What is watched: the real folder and its identity, and (folder, names) pairs where it can be replaced.
 
-    ``links`` are folders elsewhere that symlinks in it lead to; files elsewhere are among the pairs.
+    Symlinks in it lead elsewhere: ``links`` are the folders there, ``files`` (folder, names) pairs of the files.
     """
 
     real: str
     identity: tuple[int, int] | None
     anchors: tuple[tuple[str, frozenset[str]], ...]
     links: tuple[str, ...] = ()
+    files: tuple[tuple[str, frozenset[str]], ...] = ()
 
 
 class Watcher:
@@ -177,12 +187,15 @@ class Watcher:
         handler = _Below(place.real, self._hint)
         try:
             observer.start()
+            # First: of two watches on one folder the kernel keeps the events of the last.
+            for folder, names in place.anchors:
+                observer.schedule(_Anchor(names, self._everything), folder, event_filter=_REPLACED)
             if place.identity is not None:
                 observer.schedule(handler, place.real, recursive=True, event_filter=_KINDS)
             if self._config.parent.is_dir():
                 watch = _Anchor(frozenset({self._config.name}), self._everything)
                 observer.schedule(watch, str(self._config.parent), event_filter=_KINDS)
-            for folder, names in place.anchors:
+            for folder, names in place.files:
                 observer.schedule(_Anchor(names, self._everything), folder, event_filter=_KINDS)
             for folder in place.links:
                 observer.schedule(_Anchor(None, self._everything), folder, recursive=True, event_filter=_KINDS)
@@ -327,15 +340,19 @@ def _locate(folder: str, links: frozenset[str] = frozenset()) -> _WatchedPlace:
     except OSError:
         identity = None
     folders: list[str] = []
+    files: dict[str, set[str]] = {}
     for link in sorted(links):
         if f"{link}/".startswith(f"{real}/"):
             continue
         if not os.path.isdir(link):
-            anchors.setdefault(os.path.dirname(link), set()).add(os.path.basename(link))
+            files.setdefault(os.path.dirname(link), set()).add(os.path.basename(link))
         elif os.path.commonpath([real, link]) != link and not any(link.startswith(f"{other}/") for other in folders):
             folders.append(link)  # not one above us, nor one within another
-    around = tuple((place, frozenset(names)) for place, names in sorted(anchors.items()) if os.path.isdir(place))
-    return _WatchedPlace(real, identity, around, tuple(folders))
+    return _WatchedPlace(real, identity, _watchable_pairs(anchors), tuple(folders), _watchable_pairs(files))
+
+
+def _watchable_pairs(names: dict[str, set[str]]) -> tuple[tuple[str, frozenset[str]], ...]:
+    return tuple((place, frozenset(found)) for place, found in sorted(names.items()) if os.path.isdir(place))
 
 
 def _links_on_the_way(folder: str) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """The watcher with the real inotify: something changes, a fence file is written, hints are read until the fence's."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -174,6 +175,26 @@ def test_folder_appears(tmp_path: Path) -> None:
         assert watched.until_fence() == {"x.toml"}
     finally:
         watched.watcher.stop()
+
+
+def test_what_jobs_write_beside(watched: Watched) -> None:
+    """What is written into files beside the folder wakes no thread; within the folder it does."""
+    masks = _masks()
+    written = 0x2 | 0x4 | 0x8  # IN_MODIFY, IN_ATTRIB, IN_CLOSE_WRITE
+    assert masks[watched.paths.jobs_d.stat().st_ino] & written == written
+    assert masks[watched.paths.root.stat().st_ino] & written == 0
+
+
+def _masks() -> dict[int, int]:
+    """Return which events the kernel reports to this process, by the inode of what is watched."""
+    masks = {}
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            for line in Path("/proc/self/fdinfo", fd).read_text().splitlines():
+                if line.startswith("inotify"):
+                    fields = dict(field.split(":") for field in line.split()[1:])
+                    masks[int(fields["ino"], 16)] = int(fields["mask"], 16)
+    return masks
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
