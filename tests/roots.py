@@ -17,6 +17,7 @@ from akjob.control.client import Client
 from akjob.control.requests import OPERATIONS
 from akjob.errors import AkjobError
 from akjob.log.reading.read import lines
+from akjob.notify.outbox import Outbox
 from tests.support import until
 
 PROGRAMS = {"akjobd": "akjob.akjobd.daemon", "akjob-collector": "akjob.log.collector.program"}
@@ -25,6 +26,17 @@ OTHERS = {
     "akjob-notify": "akjob.notify.program",
     "akjob-node": "akjob.remote.program",
 }
+
+
+def read_so_far(paths: Paths) -> int | None:
+    """Return how far akjob-notify has read the transitions; None before it has begun."""
+    if not paths.notify_db.exists():
+        return None
+    outbox = Outbox(paths.notify_db)
+    try:
+        return outbox.seq()
+    finally:
+        outbox.close()
 
 
 class Place:

@@ -22,7 +22,7 @@ from akjob.ledger.nodes import Nodes
 from akjob.ledger.postgres import connect
 from tests import postgres
 from tests.process import test_storm as storm
-from tests.roots import Place
+from tests.roots import Place, read_so_far
 from tests.support import until
 
 pytestmark = [pytest.mark.process, postgres.needs_postgres]
@@ -451,7 +451,7 @@ def test_a_message_is_told_once_by_the_node_that_wrote_the_end(nodes: list[Place
     first, second = started(nodes, check=f'command = ["test", "-e", "{flag}"]\n[notify]\nchannels = ["ops"]\n')
     for place in nodes:
         place.start("akjob-notify")
-        until(lambda place=place: place.paths.notify_db.exists(), 30.0)  # type: ignore[misc]
+        until(lambda place=place: read_so_far(place.paths) is not None, 30.0)  # type: ignore[misc]
     assert first.ask("wait", run=first.run("check"))["row"]["state"] == "failed"
     until(lambda: told["a"].exists() and told["a"].read_text(), 60.0)
     assert json.loads(told["a"].read_text())["kind"] == "failed"

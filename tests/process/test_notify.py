@@ -23,6 +23,7 @@ from akjob.ledger import Detail, JobRow, RunRow, Store, Transition, Writes, open
 from akjob.notify.outbox import Outbox
 from akjob.processes import lock_holder
 from akjob.spec import load_definition
+from tests.roots import read_so_far
 from tests.servers import MailServer, WebServer, mail_server, web_server
 from tests.support import until
 
@@ -109,13 +110,7 @@ class Root:
 
     def seq(self) -> int | None:
         """Return how far the program has read."""
-        if not self.paths.notify_db.exists():
-            return None
-        outbox = Outbox(self.paths.notify_db)
-        try:
-            return outbox.seq()
-        finally:
-            outbox.close()
+        return read_so_far(self.paths)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End akjob-notify."""
