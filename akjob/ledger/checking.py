@@ -29,7 +29,7 @@ RULES = (
     ),
     (
         "something waits for a run that is over or not there",
-        "SELECT run FROM waits WHERE run NOT IN (SELECT id FROM runs WHERE state = 'queued')",
+        f"SELECT run FROM waits WHERE run NOT IN ({_RUNS} NOT ({_ENDED}))",  # noqa: S608 - ours
     ),
     (
         "a run has a job that is not in the table of jobs",

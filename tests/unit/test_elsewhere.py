@@ -11,7 +11,7 @@ import pytest
 from akjob.agenda.backfills import Asked
 from akjob.agenda.life import FarStop
 from akjob.errors import AkjobError
-from akjob.instants import MINUTE, SECOND
+from akjob.instants import MINUTE, SECOND, to_text
 from akjob.ledger import Blocked, Legacy, News, Occurrence, OpenRun, Writes
 from akjob.sources import EndMeaning
 from akjob.sources.after import PART
@@ -421,6 +421,14 @@ def test_a_run_of_a_lost_node_that_did_not_start_goes_on_here(tmp_path: Path) ->
     left_over(w, waited, row("ordered", slot_us=slot + 1, node="b2"), ordered=("ordered",))
     assert [(one["id"], one["state"]) for one in w.rows("a") if one["ended_at"]] == [("ordered", "lost")]
     assert list(w.orders) == ["waited"]
+
+
+def test_a_run_of_a_lost_node_whose_clock_was_ahead_ends_with_its_start(tmp_path: Path) -> None:
+    """What it wrote is by its own clock; no row says that a run ended before it started."""
+    w = world(tmp_path, schedule="")
+    ahead = w.now + 300 * SECOND
+    left_over(w, row("running", slot_us=us("10:00:25"), state="running", started_us=ahead, node="b2"))
+    assert [(one["state"], one["ended_at"]) for one in w.rows("a")] == [("lost", to_text(ahead))]
 
 
 def test_what_a_lost_node_had_for_itself_is_not_retried_elsewhere(tmp_path: Path) -> None:

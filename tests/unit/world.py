@@ -4,6 +4,7 @@ import copy
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,7 @@ from akjob.config import Config, Paths
 from akjob.instants import from_text
 from akjob.jobset.model import BrokenJob, Changed, JobSet, JobSetChange
 from akjob.ledger import RunColumns, RunRow
+from akjob.ledger.checking import Flaw, check
 from akjob.ledger.sqlite_reader import SqliteReader
 from akjob.ledger.sqlite_store import SqliteStore
 from akjob.run import order
@@ -359,9 +361,14 @@ class World:
 
 
 def close_all() -> None:
-    """Close the ledgers of all worlds."""
+    """Close the ledgers of all worlds. Fail where one breaks a rule that holds whatever happened."""
+    flaws: list[Flaw] = []
     while _open:
-        _open.pop().ledger.close()
+        world = _open.pop()
+        world.ledger.close()
+        with closing(SqliteStore.open(world.path)) as ledger:  # as the world may have closed its own
+            flaws += check(ledger)
+    assert not flaws, flaws
 
 
 def change(new: JobSpec, old: JobSpec) -> Changed:
@@ -371,5 +378,6 @@ def change(new: JobSpec, old: JobSpec) -> Changed:
 
 def row(run: str, **other: Any) -> RunRow:
     """Make a row of ``runs``."""
-    values: dict[str, Any] = {"id": run, "job": "a", "slot_us": 0, "slot_last_us": 0, "queued_us": 0} | other
+    values: dict[str, Any] = {"id": run, "job": "a", "slot_us": 0, "queued_us": 0} | other
+    values.setdefault("slot_last_us", values["slot_us"])
     return RunRow(**values)
