@@ -279,6 +279,7 @@ class PostgresStore(NoFile, SqlStore):
         self._url = url
         self._node = node
         self._known: dict[str, JobRow] = {}  # the jobs' rows as this node last read or wrote them
+        self._writing: dict[str, JobRow] = {}  # those of the commit under way, which may fail
         self.writer = f"{node or ''}/{secrets.token_hex(8)}"
         self.commit_here: Callable[[], str | None] = lambda: None  # what is checked out on this node
         self._behind: Mapping[str, int] = {}  # of the commit under way
@@ -310,13 +311,14 @@ class PostgresStore(NoFile, SqlStore):
         self._tried = (writes, token)
         committed = self._transaction(lambda: (again and self._found(token, writes)) or self._once(token, writes))
         self._tried = None
+        self._known |= self._writing
         return committed
 
     def _once(self, token: str, writes: Writes) -> Committed:
         self._check_lease(max((row.queued_us for row in writes.claims), default=0))
         for row in writes.claims if self._node is not None else ():
             row.node = self._node
-        self._behind = self._lock_jobs(writes)
+        self._behind, self._writing = self._lock_jobs(writes), {}
         blocked = self._ask_permits(writes) if writes.permits or writes.freed else ()
         committed = self._write(writes)
         fenced = committed.refused | self._not_mine([one.run for one in writes.permits])
@@ -574,7 +576,7 @@ class PostgresStore(NoFile, SqlStore):
                 self._ask(_JOB, (lowered, mark, mark, more, again, *last, job))
             if job in paused:
                 self._ask(_PAUSE, (paused_at, until, why, by, job))
-            self._known[job] = row
+            self._writing[job] = row
 
     def _write_own(self, row: JobRow) -> None:
         """Write what this node alone has accounted for of a job that runs on every node, or that did until now."""
@@ -618,7 +620,9 @@ class PostgresStore(NoFile, SqlStore):
 
     def news(self, after_seq: int) -> News:
         """Return what was written after a transition. Call it while nothing of this node waits to be written."""
-        return self._transaction(lambda: self._news(after_seq))
+        found = self._transaction(lambda: self._news(after_seq))
+        self._known.update((row.job, replace(row)) for row in found.jobs)
+        return found
 
     def _news(self, after_seq: int) -> News:
         read = self._ask("SELECT seq, run, job FROM transitions WHERE seq > ? ORDER BY seq LIMIT 1000", (after_seq,))
@@ -627,7 +631,6 @@ class PostgresStore(NoFile, SqlStore):
         open_runs = tuple(map(rows.open_run, found))
         found = self._ask(_JOBS_AMONG, (list(jobs),)) if jobs else []
         job_rows = tuple(self._with_own(rows.job_row(row)) for row in found)
-        self._known.update((row.job, replace(row)) for row in job_rows)
         return News(
             seq=read[-1][0] if read else after_seq,
             open_runs=open_runs,

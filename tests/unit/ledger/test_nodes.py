@@ -387,6 +387,31 @@ def test_slots_that_another_node_has_accounted_for_are_decided_again(
     ]
 
 
+def test_what_was_not_committed_is_not_known(url: str, stores: tuple[PostgresStore, PostgresStore]) -> None:
+    """A commit fails after all its statements: tried again, it is behind what another node wrote meanwhile."""
+    a, b = stores
+    a.commit(Writes(loaded=[job_row(watermark_us=10 * SECOND, runs_started=0)]))
+    b.jobs_state()
+
+    def fail() -> str:
+        raise LedgerBusyError("the database is gone", hint="")
+
+    give = [Permit(run="9", job="a", holds=(), queue="akjob:")]
+    job = job_row(watermark_us=20 * SECOND, runs_started=1)
+    late = Writes(claims=[skipped("1", 11, 19), row("9", slot_us=20 * SECOND)], jobs=[job], permits=give)
+    a.commit_here = fail
+    with pytest.raises(LedgerBusyError, match="gone"):
+        a.commit(late)
+    b.commit(Writes(claims=[skipped("2", 12, 15)], jobs=[job_row(watermark_us=15 * SECOND)]))
+    a.commit_here = lambda: "c"
+    assert a.commit(late).behind == {"a": 15 * SECOND}
+    again = Writes(claims=[skipped("3", 16, 19)], jobs=[replace(job, watermark_us=19 * SECOND, runs_started=2)])
+    assert a.commit(again).behind == {}
+    with connect(url) as connection:
+        assert connection.execute("SELECT id FROM runs").fetchall() == [("2",), ("3",)]
+        assert connection.execute("SELECT runs_started FROM jobs").fetchall() == [(2,)]
+
+
 def each(node: str, mark_s: int, **other: Any) -> JobRow:
     """Return the row of a job that runs on every node, as one of them has it."""
     return job_row(scope=node, watermark_us=mark_s * SECOND, **other)
