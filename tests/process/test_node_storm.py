@@ -68,6 +68,13 @@ SELECT * FROM witness WHERE
     OR (owner IS DISTINCT FROM node AND NOT (fenced = fence + 1 AND owned = node AND (owner IS NULL OR NOT leased)))
     OR fenced < fence
 """
+# All that the database knows of a run.
+HISTORY = """
+SELECT run, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'witness',
+    node, was, owner, fence, leased, now, owned, fenced FROM witness
+UNION ALL SELECT run, at, 'transition', node, from_state, seq::text, NULL, NULL, to_state, detail, NULL
+FROM transitions WHERE run IS NOT NULL ORDER BY 1, 2
+"""
 
 # The kernel is the judge of who runs: a lock on a file is given back by its death alone.
 SCRIPT = """command = '''
@@ -367,14 +374,17 @@ class Account:
             found = connection.execute(
                 "SELECT id, job, slot, attempt, state, node, reason, slot_last FROM runs"
             ).fetchall()
-            self._stale = connection.execute(STALE).fetchall()
+            self._stale = [f"stale: {one}" for one in connection.execute(STALE).fetchall()]
+            self._history = connection.execute(HISTORY).fetchall()
         self._rows = {row[0]: row for row in found}
         covered = Counter(
             (row[1], to_text(slot), str(row[3]))
             for row in found
             for slot in range(from_text(row[2]), from_text(row[7]) + 1, SECOND)
         )
-        self._twice = [f"{key} {count} times" for key, count in (self._begun | covered).items() if count > 1]
+        self._twice = [
+            f"{key} {count} times: {self._of_slot(*key)}" for key, count in (self._begun | covered).items() if count > 1
+        ]
         self._missing = unaccounted(url, slots)
         overlaps = root / "overlaps"
         self._overlaps = overlaps.read_text().splitlines() if overlaps.exists() else []
@@ -383,6 +393,12 @@ class Account:
         store.close()
         self._states = Counter(row[4] for row in found)
         self._by_node = Counter(row[5] for row in found if row[4] == "succeeded")
+        self._logs = [log for node in "abc" for log in (root / node / "var/log").rglob("*") if log.is_file()]
+
+    def _of_slot(self, job: str, slot: str, attempt: str) -> list[Any]:
+        """Return what was done for a slot, and the rows that account for it."""
+        done = [one for one in self._effects if one[:4] == ["b", job, slot, attempt]]
+        return [*done, *(row for row in self._rows.values() if row[1] == job and row[2] <= slot <= row[7])]
 
     def __str__(self) -> str:
         """Return the account in three lines."""
@@ -393,12 +409,27 @@ class Account:
         )
 
     def check(self, log: str) -> None:
-        """Fail for anything that must not be."""
-        wrong = [*self._twice[:9], *self._missing[:9], *self._stale[:9], *self._overlaps[:9]]
-        assert not wrong, log
-        assert not untold(self._rows, self._effects)[:9], log
-        assert not self._flaws, log
+        """Fail for anything that must not be, with what the database and the nodes know of it."""
+        lists = (
+            self._twice,
+            self._missing,
+            self._stale,
+            self._overlaps,
+            untold(self._rows, self._effects),
+            self._flaws,
+        )
+        wrong = "\n".join(str(one) for found in lists for one in found[:9])
+        assert not wrong, f"{wrong}\n{self._all_of(wrong)}\n{log}"
         assert self._states["succeeded"] > JOBS, log
+
+    def _all_of(self, wrong: str) -> str:
+        """Return all that is known of the runs that a text names."""
+        ids = [run for run in self._rows if run in wrong]
+        seen = [str(one) for one in self._history if one[0] in ids]
+        for log in self._logs:
+            lines = log.read_text(errors="replace").splitlines()
+            seen += [f"{log}: {line}" for line in lines if any(run in line for run in ids)]
+        return "\n".join(seen)
 
 
 def untold(rows: dict[str, Any], effects: list[list[str]]) -> list[str]:
