@@ -114,7 +114,9 @@ class Waiting:
         self._parked.append(run)
 
     def offer(self, run: LiveRun, now_us: int) -> None:
-        """Let a waiting run go on to the next thing that it has to wait for."""
+        """Let a waiting run go on to the next thing that it has to wait for, unless it waits for a node by now."""
+        if run.elsewhere:
+            return  # who takes it, be it this node, makes a run of its own of it
         job = self._book.jobs[run.job]
         early = job.when.ahead_us(self._book.early_us) if job.when is not None else 0
         at = max(run.not_before_us - early, run.backoff_until_us)

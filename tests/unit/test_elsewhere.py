@@ -81,6 +81,27 @@ def test_a_run_by_hand_is_refused_while_another_node_has_one(tmp_path: Path) -> 
     assert stop == FarStop(run="far", node="b2", reason="stopped by ann", by="ann")
 
 
+def test_a_run_that_was_handed_over_is_not_decided_about_any_more(tmp_path: Path) -> None:
+    """It was blocked before, and is another run once this node takes it: what has become possible concerns that one."""
+    w = world(tmp_path)
+    w.turn("10:01:00")
+    (run,) = w.orders
+    w.agenda.blocked([Blocked(run, "lock", "run far on node b2")], w.now)
+    w.turn("10:01:05")
+    w.agenda.handed([run], w.now)
+    del w.orders[run]
+    (mine,) = w.ledger.open_runs()
+    w.agenda.take(mine, w.specs["a"], w.now)
+    w.turn()
+    w.agenda.hear(over(), w.now)
+    w.turn("10:01:10")
+    assert [(one["id"], one["state"]) for one in w.rows("a")] == [(run, "queued")]
+    w.open_gates()
+    w.finish(run)
+    w.turn()
+    assert [(one["id"], one["state"]) for one in w.rows("a")] == [(run, "succeeded")]
+
+
 def test_each_start_asks_for_what_it_needs(tmp_path: Path) -> None:
     """Its job, its lock, its pool with the pool's size; ``allow`` does not ask for the job."""
     w = World(
