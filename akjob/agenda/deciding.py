@@ -37,6 +37,7 @@ class Deciding:
             self.unpause(job, now_us)
             self._book.wake_at(job, now_us)
         elif done(spec, job.row.runs_started):
+            job.next_us = None  # no slot is left to account for
             self._delete_if_done(job, spec)
         else:
             job.next_us = decision.next_us

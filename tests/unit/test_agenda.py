@@ -810,6 +810,19 @@ def test_a_job_that_comes_back_is_new(tmp_path: Path) -> None:
     assert [time for time, _, _ in world.table()] == ["11:00:00", "16:00:00"]
 
 
+@pytest.mark.parametrize("text", ["[limits]\nruns = 2\n", '[limits]\nruns = 2\n[run]\nlead = "10s"\n'])
+def test_a_job_whose_runs_are_used_up_holds_nothing_up(text: str, tmp_path: Path) -> None:
+    """It has no more slots to account for; the instant up to which all have their rows goes on, over a restart too."""
+    world = World(tmp_path, job("a", HOURLY + text), job("b", HOURLY), now=us("10:30:00"))
+    world.until("14:30:00")
+    assert [time for time, _, _ in world.table("a")] == ["11:00:00", "12:00:00"]
+    assert world.agenda.accounted_until(world.now) == world.now
+    world.crash()
+    world.boot()
+    world.until("16:30:00")
+    assert world.agenda.accounted_until(world.now) == world.now
+
+
 def test_disabling_ends_what_waits_and_enabling_begins_anew(tmp_path: Path) -> None:
     """A disabled job has no slots: between the two edits nothing is due, skipped or missed."""
     world = World(tmp_path, job("a", HOURLY + '[run]\nlead = "10s"\n'), now=us("10:30:00"))
