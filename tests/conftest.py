@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from akjob.log.line.sender import SILENCE_S
 
@@ -20,6 +21,9 @@ MARK = "AKJOB_TEST_PROCESS"
 _GRACE_S = SILENCE_S + 5.0  # a shim whose collector is gone keeps its lines in memory for so long
 
 HERE = Path(__file__).parent
+
+settings.register_profile("akjob", deadline=None)  # how long an example takes says something of the machine alone
+settings.load_profile("akjob")
 
 # Whoever runs the tests in the background (nohup, a shell's &) has them ignore these, and what they start would too.
 for ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
