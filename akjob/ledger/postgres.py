@@ -663,9 +663,17 @@ class PostgresStore(NoFile, SqlStore):
         return f"boot {self._node}" if self._node is not None else "boot"
 
     def open_runs(self) -> list[OpenRun]:
-        """Return the runs of this node that are queued or running, oldest first."""
+        """Return the runs of this node that are queued or running, oldest first.
+
+        What a lost node may have started is running: the akjobd that took it over has died before it wrote its end.
+        """
         self._adopt("runs", f" AND queue IS NULL AND {statements.OPEN}")
-        return [rows.open_run(row) for row in self._read(_OPEN_OF_NODE, (self._node, self._node))]
+        found = [rows.open_run(row) for row in self._read(_OPEN_OF_NODE, (self._node, self._node))]
+        started = {row[0] for row in self._read(_ORDERED_BY_OTHERS, (self._node, self._node))}
+        for one in found:
+            if one.row.id in started:
+                one.row.state = "running"
+        return found
 
     def _adopt(self, table: str, among: str = "") -> None:
         """Make this node's what was copied from a ledger of one machine, and has no owner: the first node goes on."""
@@ -777,6 +785,7 @@ _TAKE_RUNS = (
 )
 OF_ITS_NODE = "EXISTS (SELECT 1 FROM job_nodes AS own WHERE own.job = {0}.job AND own.node = {0}.owner)"
 """True of what is its node's alone, for the job runs on every node."""
+_ORDERED_BY_OTHERS = "SELECT id FROM runs WHERE state = 'queued' AND owner = ? AND node <> ? AND gates <> '{}'"
 _TAKE_OCCURRENCES = (
     f"UPDATE occurrences SET owner = ? WHERE owner = ANY(?) AND NOT {OF_ITS_NODE.format('occurrences')} "  # noqa: S608
     f"RETURNING {_OCCURRENCE}"

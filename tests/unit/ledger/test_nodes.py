@@ -477,6 +477,10 @@ def test_what_may_have_started_is_told_apart(
     end_lease(url, "a")
     left = b.take_over(["a"])
     assert ([one.row.id for one in left.open_runs], left.ordered) == (["1", "2", "3"], frozenset({"2"}))
+    following = PostgresStore(url, "b")  # the akjobd that took them over has died before it wrote anything of them
+    states = {one.row.id: one.row.state for one in following.open_runs()}
+    following.close()
+    assert states == {"1": "queued", "2": "running", "3": "queued"}
 
 
 def test_what_a_node_frees_of_a_run_that_was_taken_stays_held(
