@@ -20,7 +20,7 @@ from akjob.query.sight import Sight
 from akjob.query.steps import WORTH_NAMING_US, Step, steps_of
 from akjob.query.text import size, span, stamp
 from akjob.schedule import get_zone
-from akjob.spec.model import JobSpec
+from akjob.spec.model import DottedCallable, JobSpec
 from akjob.web.api.runs import found_run
 from akjob.web.api.times import instant_of
 from akjob.web.pages.logs import (
@@ -99,6 +99,7 @@ def _run(call: Call, sight: Sight, run: Run, log: LogOfRun) -> dict[str, Any]:
     rows = sight.runs(RunFilter(job=run.job), _ROWS).runs
     failed = run.state in FAILED
     older, newer = _neighbours(rows, run)
+    attempts = _attempts(run, spec, rows)
     return {
         "summary": summarize(sight),
         "run": run,
@@ -118,7 +119,10 @@ def _run(call: Call, sight: Sight, run: Run, log: LogOfRun) -> dict[str, Any]:
         "error_line": log.error,
         "log": log.shown,
         "facts": _facts(run, "UTC" if spec is None else spec.schedule.zone, log),
-        "attempts": _attempts(run, rows),
+        "attempts": attempts if len(attempts) > 1 else [],
+        "asked_with": spec is not None
+        and isinstance(spec.code, DottedCallable)
+        and any(one.trigger == "manual" for one in attempts),
         "most_attempts": 1 if spec is None else spec.run.retry.attempts,
         "definition": sight.definition(run),
         "older": older,
@@ -238,10 +242,16 @@ def _changes(sight: Sight, run: Run) -> Changes | None:
         return None
 
 
-def _attempts(run: Run, rows: Sequence[Run]) -> list[Run]:
-    """Return the attempts at the slot of a run, itself among them, the first one first; none where it is the one."""
-    found = [one for one in rows if one.slot == run.slot and one.trigger == run.trigger and one.id != run.id]
-    return sorted((run, *found), key=lambda one: one.attempt) if found else []
+def _attempts(run: Run, spec: JobSpec | None, rows: Sequence[Run]) -> list[Run]:
+    """Return the attempts at the slot of a run, itself among them, the first one first.
+
+    Each may have a trigger of its own. Where every node runs the slots for itself, they are those of one node.
+    """
+    of_each_node = spec is not None and spec.run.where == "every"
+    found = [
+        one for one in rows if one.slot == run.slot and one.id != run.id and (not of_each_node or one.node == run.node)
+    ]
+    return sorted((run, *found), key=lambda one: one.attempt)
 
 
 def _slot(run: Run, zone: str) -> str:

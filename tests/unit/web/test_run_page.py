@@ -161,6 +161,21 @@ def test_a_run_of_an_older_definition_says_so(site: Served, root: Root) -> None:
     )
 
 
+def test_to_run_again_says_that_arguments_somebody_gave_are_not_kept(site: Served, root: Root) -> None:
+    """Of a run by hand and of its retries, if they call a function; the form for arguments is a link away."""
+    spec = root.job("greet", 'callable = "builtins:print"\n[schedule]\nevery = "5m"\n')
+    assert spec is not None
+    root.loaded(spec)
+    root.run("01m8due", "greet", -10, state="succeeded", ended_us=NOW_US - 9 * MINUTE)
+    root.run("01m8hand", "greet", -3, state="failed", trigger="manual")
+    root.run("01m8then", "greet", -3, state="succeeded", trigger="retry", attempt=2)
+    root.run("01m8tick", "tick", -2, state="succeeded", trigger="manual")
+    form = 'others that somebody gave are not kept · <a href="/jobs/greet#arguments">'
+    assert [form in shown(site, run) for run in ("01m8due", "01m8hand", "01m8then")] == [False, True, True]
+    assert "are not kept" not in shown(site, "01m8tick")
+    assert 'id="arguments"' in site.browser().get("/jobs/greet").text
+
+
 def test_a_run_says_how_far_it_is(site: Served, root: Root) -> None:
     """Its newest report, as a bar where it said of how much; what holds no numbers is not a report."""
     root.run("01m8run", "tick", -1, state="running", started_us=NOW_US - MINUTE)
@@ -226,11 +241,12 @@ def test_facts_say_the_slot_on_the_clock_of_the_job_and_the_other_attempts(site:
         signal=9,
         reason="killed by SIGKILL by the OOM killer: over resources.memory",
     )
-    root.run("01m8two", "berlin", 0, state="succeeded", attempt=2)
+    root.run("01m8two", "berlin", 0, state="succeeded", attempt=2, trigger="retry")
     root.log(output("01m8one", 7, "x", job="berlin"))
     text = shown(site, "01m8one")
     assert "<dd>2026-03-28 13:00:00 CET (2026-03-28 12:00:00 UTC)</dd>" in text
     assert '<dd>1 of 3; <a href="/runs/01m8two">attempt 2</a> succeeded</dd>' in text
+    assert '<dd>2 of 3; <a href="/runs/01m8one">attempt 1</a> failed</dd>' in shown(site, "01m8two")
     assert "<dd>9 (SIGKILL)</dd>" in text
     assert "OOM killer" in re.findall(r'<p class="lead">(.+?)</p>', text)[0]
     assert "<dt>Lines of its log</dt><dd>7</dd>" in text
