@@ -161,7 +161,7 @@ def test_a_run_of_an_older_definition_says_so(site: Served, root: Root) -> None:
     )
 
 
-def test_to_run_again_says_that_arguments_somebody_gave_are_not_kept(site: Served, root: Root) -> None:
+def test_to_run_again_says_that_arguments_given_by_hand_are_not_kept(site: Served, root: Root) -> None:
     """Of a run by hand and of its retries, if they call a function; the form for arguments is a link away."""
     spec = root.job("greet", 'callable = "builtins:print"\n[schedule]\nevery = "5m"\n')
     assert spec is not None
@@ -170,7 +170,7 @@ def test_to_run_again_says_that_arguments_somebody_gave_are_not_kept(site: Serve
     root.run("01m8hand", "greet", -3, state="failed", trigger="manual")
     root.run("01m8then", "greet", -3, state="succeeded", trigger="retry", attempt=2)
     root.run("01m8tick", "tick", -2, state="succeeded", trigger="manual")
-    form = 'others that somebody gave are not kept · <a href="/jobs/greet#arguments">'
+    form = 'any given by hand are not kept · <a href="/jobs/greet#arguments">'
     assert [form in shown(site, run) for run in ("01m8due", "01m8hand", "01m8then")] == [False, True, True]
     assert "are not kept" not in shown(site, "01m8tick")
     assert 'id="arguments"' in site.browser().get("/jobs/greet").text
