@@ -143,6 +143,8 @@ WITH of_its_own AS (
     UPDATE backfills SET state = 'stopped' WHERE owner = ? AND {OF_ITS_NODE.format("backfills")}
 ), accounted AS (
     DELETE FROM job_nodes WHERE node = ?
+), seen AS (
+    DELETE FROM seen_by_node WHERE node = ?
 )
 DELETE FROM nodes WHERE node = ? RETURNING 1
 """  # noqa: S608 - ours
@@ -227,7 +229,7 @@ class Nodes:
         found = next((one for one in self.list() if one.node == node), None)
         if found is not None and found.state in ("up", "draining"):
             raise AkjobError(f"node {node} is {found.state}", hint="stop its akjobd first")
-        self._change(_FORGET, (node,) * 4, node)
+        self._change(_FORGET, (node,) * 5, node)
 
     def _change(self, sql: str, values: Sequence[object], node: str) -> None:
         if not self._session.once(sql, values):

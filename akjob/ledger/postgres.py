@@ -486,6 +486,29 @@ class PostgresStore(NoFile, SqlStore):
             backfills=[rows.backfill(row) for row in self._ask(_TAKE_BACKFILLS, both)],
         )
 
+    def _write_what_waits(self, writes: Writes) -> None:
+        super()._write_what_waits(writes)
+        if writes.seen and self._node is not None:
+            seen = [values for one in writes.seen for values in rows.seen_values(one)]
+            self._many(_SAW_HERE, [(self._node, *values) for values in seen])
+            gone = [values for one in writes.seen for values in rows.gone_values(one)]
+            self._many(
+                "DELETE FROM seen_by_node WHERE node = ? AND job = ? AND path = ?", [(self._node, *one) for one in gone]
+            )
+
+    def seen_files(self) -> dict[str, dict[str, tuple[int, int, int]]]:
+        """Return what each job with ``on_change`` has seen of this node's files.
+
+        What was copied from a ledger of one machine is that of the first node that asks.
+        """
+        if self._node is None:
+            return super().seen_files()
+        return self._transaction(lambda: rows.seen_files(self._seen_here()))
+
+    def _seen_here(self) -> list[Any]:
+        self._ask(_ADOPT_SEEN, (self._node,))
+        return self._ask(_SEEN_HERE, (self._node,))
+
     def occurrences(self) -> list[Occurrence]:
         """Return the occurrences of this node that are not decided yet, oldest first."""
         self._adopt("occurrences")
@@ -725,6 +748,16 @@ class PostgresStore(NoFile, SqlStore):
         return self._session.many(sql, values)
 
 
+_SEEN = ", ".join(statements.SEEN_COLUMNS)
+_SAW_HERE = (
+    f"INSERT INTO seen_by_node (node, {_SEEN}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (node, job, path) "  # noqa: S608
+    "DO UPDATE SET mtime_ns = excluded.mtime_ns, size = excluded.size, inode = excluded.inode"
+)
+_ADOPT_SEEN = (
+    f"INSERT INTO seen_by_node (node, {_SEEN}) SELECT ?, {_SEEN} FROM seen_files "  # noqa: S608 - ours
+    "WHERE job NOT IN (SELECT job FROM seen_by_node) ON CONFLICT DO NOTHING RETURNING 1"
+)
+_SEEN_HERE = f"SELECT {_SEEN} FROM seen_by_node WHERE node = ?"  # noqa: S608 - ours
 _PARTS = f"SELECT {_OCCURRENCE} FROM occurrences WHERE job = ? AND starts_with(key, ?) ORDER BY key"  # noqa: S608 - ours
 _HOLDERS = (
     "SELECT gate, id, node FROM runs, unnest(gates) AS gate WHERE state IN ('queued', 'running') AND gates && ? "

@@ -25,7 +25,7 @@ from akjob.ledger import (
     Writes,
     open_reader,
 )
-from akjob.ledger.model import BackfillRow, Join, UpstreamEnd
+from akjob.ledger.model import BackfillRow, Join, SeenFiles, UpstreamEnd
 from akjob.ledger.nodes import Me, Nodes
 from akjob.ledger.postgres import PostgresStore, connect
 from akjob.schedule.events import After
@@ -307,6 +307,24 @@ def test_a_commit_that_arrives_late_is_waited_for(
         store.close()
     finally:
         wire.close()
+
+
+def test_each_node_has_seen_its_own_files(nodes: Nodes, url: str, stores: tuple[PostgresStore, PostgresStore]) -> None:
+    """The same path is another file on another machine; what was copied is the first one's."""
+    a, b = stores
+    copied = PostgresStore(url)
+    copied.commit(Writes(seen=[SeenFiles(job="j", files={"/in/x": (1, 1, 1), "/in/y": (1, 1, 2)})]))
+    copied.close()
+    assert a.seen_files() == {"j": {"/in/x": (1, 1, 1), "/in/y": (1, 1, 2)}}
+    assert b.seen_files() == {}
+    b.commit(Writes(seen=[SeenFiles(job="j", files={"/in/x": (7, 7, 7)})]))
+    a.commit(Writes(seen=[SeenFiles(job="j", files={"/in/y": None})]))
+    assert a.seen_files() == {"j": {"/in/x": (1, 1, 1)}}
+    assert b.seen_files() == {"j": {"/in/x": (7, 7, 7)}}
+    nodes.renew(me("b"), clock())
+    end_lease(url, "b")
+    nodes.forget("b")
+    assert b.seen_files() == {}
 
 
 def test_what_happened_on_a_node_is_its_own_until_it_is_lost(
