@@ -1,10 +1,15 @@
 """Which git commit a run starts from, and which one the refused files are from."""
 
+from collections.abc import Sequence
+
 from akjob.agenda import Agenda, Running
+from akjob.akjobd import speaking
 from akjob.akjobd.loop import Loop
 from akjob.akjobd.scanning import Scanning
 from akjob.config import Paths
+from akjob.daemon_log import Say
 from akjob.jobset.git import Provenance, Revision
+from akjob.jobset.model import BrokenJob
 from akjob.run.engine import Happening, Started
 
 _PATIENCE_US = 1_000_000
@@ -15,11 +20,15 @@ class Commits:
     """Joins git's answers with the job set.
 
     A run's row says which commit it started from. While git is being asked, or files have changed that have not been
-    judged yet, that is not known, and what happened to the run waits, for a moment at most.
+    judged yet, that is not known, and what happened to the run waits, for a moment at most. So does the word that a job
+    is broken, which names the commit.
     """
 
-    def __init__(self, loop: Loop, paths: Paths, agenda: Agenda, scanning: Scanning) -> None:
+    def __init__(self, loop: Loop, paths: Paths, agenda: Agenda, scanning: Scanning, say: Say) -> None:
         self._agenda = agenda
+        self._say = say
+        self._unsaid: list[BrokenJob] = []
+        self._say_by = loop.timer("commits.say", lambda _now: None, _PATIENCE_US)
         self._scanning = scanning
         self._provenance = Provenance(paths, loop.wake)
         self._waiting: list[Happening] = []
@@ -86,15 +95,27 @@ class Commits:
 
     # -- refused files ------------------------------------------------------------------------------------------------
 
-    def loaded(self, *, refused: bool, now_us: int) -> None:
-        """Take note that the job set is another one; ``refused``: something in it was refused just now."""
+    def loaded(self, *, refused: Sequence[BrokenJob], now_us: int) -> None:
+        """Take note that the job set is another one; ``refused`` is what in it was refused just now."""
         self._attributed = None
         if refused:  # a pull may still be going on: git is asked again when it is over
             self._again.at_us = now_us + _ATTRIBUTE_AGAIN_US
+            self._say_by.at_us = now_us + _PATIENCE_US
+            self._unsaid += refused
         self.refresh()
+
+    def say_refused(self, *, at_once: bool = False) -> None:
+        """Log what was refused, when git has answered, or a second later."""
+        revision = self._provenance.current()
+        if self._unsaid and (revision.fresh or at_once or self._say_by.at_us is None):
+            self._say_by.at_us = None
+            for one in self._unsaid:
+                speaking.say_broken(self._say, one, revision.commit if revision.fresh else None)
+            self._unsaid.clear()
 
     def attribute(self, _now_us: int) -> None:
         """Note which commit what was refused is from, as soon as git has answered, and again when a pull is over."""
+        self.say_refused()
         if self._scanning.jobset is None or not self._agenda.unattributed:
             return
         revision = self._provenance.current()

@@ -88,7 +88,7 @@ class Akjobd:
         self._changes = ChangeLooker(str(paths.root), loop.wake, loop.clock.now_us)
         loop.when_due("shims", self._shims.step, lambda: self._shims.due_us)
         loop.when_due("gathered", lambda _now: self._shims.zygote.read(at_once=True), lambda: writer.due_us)
-        self._commits = Commits(loop, paths, agenda, self._scanning)
+        self._commits = Commits(loop, paths, agenda, self._scanning, self._log.say)
         self._happenings = Happenings(agenda, self._shims, self._commits, writer, self._log.say)
         self._cluster.join(agenda, self._commits.current)
         loop.each_turn("decide", self._decide, self._decide_us)
@@ -175,6 +175,7 @@ class Akjobd:
 
     def _leave(self) -> None:
         """Log the end and close everything, within half a second even without a collector."""
+        self._commits.say_refused(at_once=True)
         self._log.say("info", "daemon.stopping", running=self._agenda.under_way)
         stopping = ledger.Transition(at_us=self._loop.clock.now_us(), kind="daemon", to_state="stopping")
         with contextlib.suppress(AkjobError):  # a ledger that cannot be written: the next start says enough
@@ -224,7 +225,7 @@ class Akjobd:
             self._sweeping.sweep(now_us)
             self._freeze()
         self._writer.hurry()
-        self._commits.loaded(refused=bool(change.broken), now_us=now_us)
+        self._commits.loaded(refused=change.broken, now_us=now_us)
 
     def _freeze(self) -> None:
         """Let the garbage collector pass over what is loaded now: it stays, and there may be ten thousand jobs."""

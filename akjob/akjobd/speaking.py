@@ -7,7 +7,7 @@ from akjob.akjobd.loop import Loop
 from akjob.config import Paths, socket_address
 from akjob.daemon_log import DaemonLog, Say
 from akjob.errors import Problem
-from akjob.jobset.model import JobSetChange
+from akjob.jobset.model import BrokenJob, JobSetChange
 
 
 def say_problem(say: Say, problem: Problem) -> None:
@@ -24,8 +24,15 @@ def say_problem(say: Say, problem: Problem) -> None:
     )
 
 
+def say_broken(say: Say, refused: BrokenJob, commit: str | None) -> None:
+    """Log that a job is broken; ``commit`` is what was checked out then, None where that is not known."""
+    fields = {key: getattr(refused, key) for key in ("file", "line", "column", "message", "hint", "code")}
+    good = refused.running_last_good
+    say("error", "job.broken", job=refused.job, running_last_good=good, git_commit=commit, **fields)
+
+
 def say_change(say: Say, change: JobSetChange) -> None:
-    """Log what a scan changed, job by job, and the counts."""
+    """Log what a scan changed, job by job, and the counts; what was refused is logged when git has answered."""
     for problem in change.problems:
         say_problem(say, problem)
     for job in change.added:
@@ -34,9 +41,6 @@ def say_change(say: Say, change: JobSetChange) -> None:
         say("info", "job.changed", job=one.job, file=one.new.file, schedule=one.schedule)
     for job in change.removed:
         say("info", "job.removed", job=job)
-    for refused in change.broken:
-        fields = {key: getattr(refused, key) for key in ("file", "line", "column", "message", "hint", "code")}
-        say("error", "job.broken", job=refused.job, running_last_good=refused.running_last_good, **fields)
     for job in change.repaired:
         say("info", "job.repaired", job=job)
     counts = change.jobset.counts

@@ -64,6 +64,7 @@ def test_a_broken_commit_never_stops_the_job(deploy: Deploy) -> None:
     (event,) = deploy.events("job.broken")
     assert (event["file"], event["line"], event["column"]) == ("jobs.d/tick.toml", 3, 1)
     assert event["running_last_good"] is True
+    assert event["git_commit"] == broken_commit
     assert event["hint"]
     assert first["since"] <= event["timestamp"]
     assert deploy.status()["jobs"] == {"loaded": 2, "broken": 1}
