@@ -221,7 +221,9 @@ def _ledger() -> Iterator[str]:
         "",
         "`var/akjob.db` is SQLite in WAL mode; akjobd alone writes it, and its user and root may read it.",
         "Times are UTC as text with six decimals and `Z`, so that they sort. With `[cluster]` the same tables are in",
-        "PostgreSQL. `[ledger] keep` prunes rows; see [settings](settings.md#ledgerkeep).",
+        "PostgreSQL, beside those of the nodes; `seen_files` has what any node saw last there, `seen_by_node` what",
+        "each has seen.",
+        "`[ledger] keep` prunes rows; see [settings](settings.md#ledgerkeep).",
         "",
     )
     found = {entry.name: entry for entry in _of("column")}
