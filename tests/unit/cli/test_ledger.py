@@ -103,7 +103,16 @@ OF_A_CLUSTER = {
     "backfills": {"owner"},
     "transitions": {"node"},
 }
-TABLES_OF_A_CLUSTER = {"akjob_schema", "commits", "job_nodes", "node_token", "nodes", "stops", "transition_seq"}
+TABLES_OF_A_CLUSTER = {
+    "akjob_schema",
+    "commits",
+    "job_nodes",
+    "node_token",
+    "nodes",
+    "seen_by_node",
+    "stops",
+    "transition_seq",
+}
 
 
 def test_all_tables_are_copied(root: Root) -> None:
